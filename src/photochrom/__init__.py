@@ -1,0 +1,18 @@
+"""Photochrom puts colour into black-and-white photographs."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Colorizer", "__version__", "colorize"]
+
+if TYPE_CHECKING:
+    from .engine.colorizer import Colorizer, colorize
+
+
+def __getattr__(name: str) -> Any:
+    """`Colorizer` and `colorize`, imported at first use, so that ``photochrom --help`` stays quick."""
+    if name in ("Colorizer", "colorize"):
+        from .engine import colorizer
+
+        return getattr(colorizer, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

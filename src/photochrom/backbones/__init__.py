@@ -1,0 +1,1 @@
+"""Pretrained networks that families look through: pinned weights, none downloaded at import."""

@@ -1,0 +1,1 @@
+"""Mathematics of colour and of sampling, for numpy and torch alike; imports the standard library only."""

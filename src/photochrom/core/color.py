@@ -1,0 +1,196 @@
+"""Colour mathematics on channel-first arrays, the same code for numpy and torch.
+
+Every array is ``(..., 3, h, w)``: sRGB in [0, 1], linear light in [0, 1], XYZ with white at Y = 1, or CIE Lab
+(1976) under D65 with L in [0, 100]. float32 stays float32, and nothing ever gives NaN: powers see clamped bases.
+
+Matrix and white: IEC 61966-2-1 primaries (the rows sum to the white, so neutral grays have a = b = 0).
+"""
+
+import math
+import sys
+from typing import Any
+
+from jaxtyping import Bool, Float
+
+TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+FROM_XYZ = (
+    (3.2404541621, -1.5371385128, -0.4985314096),
+    (-0.9692660305, 1.8760108454, 0.0415560175),
+    (0.0556434310, -0.2040259135, 1.0572251882),
+)
+WHITE = (0.95047, 1.0, 1.08883)
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+KNEE = 6 / 29  # where the cube root of Lab gives way to a straight line
+L_SCALE, AB_SCALE = 50.0, 110.0  # between modules: gray = L / 50 - 1, ab = ab / 110
+BIN_STEP = 10  # Lab units between the colour bins of Zhang et al. (2016)
+
+RGB = Float[Any, "*b 3 h w"]
+Lab = Float[Any, "*b 3 h w"]
+Plane = Float[Any, "*b h w"]
+
+
+def namespace(x: Any) -> Any:
+    """The library an array belongs to (numpy or torch), without importing either."""
+    return sys.modules[type(x).__module__.partition(".")[0]]
+
+
+def _channels(x: Any) -> tuple[Any, Any, Any]:
+    return x[..., 0, :, :], x[..., 1, :, :], x[..., 2, :, :]
+
+
+def _mix(matrix: tuple[tuple[float, float, float], ...], x: Any) -> Any:
+    a, b, c = _channels(x)
+    return namespace(x).stack([i * a + j * b + k * c for i, j, k in matrix], -3)
+
+
+def srgb_to_linear(rgb: RGB) -> RGB:
+    """sRGB in [0, 1] -> linear light (IEC 61966-2-1)."""
+    curve = ((rgb.clip(0.04045, None) + 0.055) / 1.055) ** 2.4
+    return namespace(rgb).where(rgb > 0.04045, curve, rgb / 12.92)
+
+
+def linear_to_srgb(linear: RGB) -> RGB:
+    """Linear light -> sRGB; what lies outside [0, 1] is clipped."""
+    linear = linear.clip(0, 1)
+    curve = 1.055 * linear.clip(0.0031308, None) ** (1 / 2.4) - 0.055
+    return namespace(linear).where(linear > 0.0031308, curve, 12.92 * linear).clip(0, 1)
+
+
+def linear_to_xyz(linear: RGB) -> RGB:
+    """Linear sRGB -> XYZ (D65)."""
+    return _mix(TO_XYZ, linear)
+
+
+def xyz_to_linear(xyz: RGB) -> RGB:
+    """XYZ (D65) -> linear sRGB; colours outside the gamut fall outside [0, 1]."""
+    return _mix(FROM_XYZ, xyz)
+
+
+def xyz_to_lab(xyz: RGB) -> Lab:
+    """XYZ (D65, Y of white 1) -> Lab."""
+    xp = namespace(xyz)
+    scaled = (v / w for v, w in zip(_channels(xyz), WHITE, strict=True))
+    fx, fy, fz = (xp.where(v > KNEE**3, v.clip(KNEE**3, None) ** (1 / 3), v / (3 * KNEE**2) + 4 / 29) for v in scaled)
+    return xp.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], -3)
+
+
+def lab_to_xyz(lab: Lab) -> RGB:
+    """Lab -> XYZ (D65, Y of white 1)."""
+    xp = namespace(lab)
+    lightness, a, b = _channels(lab)
+    fy = (lightness + 16) / 116
+    curves = (xp.where(f > KNEE, f**3, (f - 4 / 29) * (3 * KNEE**2)) for f in (fy + a / 500, fy, fy - b / 200))
+    return xp.stack([w * v for w, v in zip(WHITE, curves, strict=True)], -3)
+
+
+def rgb_to_lab(rgb: RGB) -> Lab:
+    """sRGB in [0, 1] -> Lab."""
+    return xyz_to_lab(linear_to_xyz(srgb_to_linear(rgb)))
+
+
+def lab_to_linear(lab: Lab) -> RGB:
+    """Lab -> linear sRGB, outside [0, 1] where the colour is outside the gamut."""
+    return xyz_to_linear(lab_to_xyz(lab))
+
+
+def lab_to_rgb(lab: Lab) -> RGB:
+    """Lab -> sRGB in [0, 1], clipped channel by channel; apply `fit_gamut` first to keep L."""
+    return linear_to_srgb(lab_to_linear(lab))
+
+
+def in_gamut(lab: Lab, tolerance: float = 1e-4) -> Bool[Any, "*b h w"]:
+    """Whether each colour can be shown in sRGB, to a tolerance in linear light."""
+    r, g, b = _channels((lab_to_linear(lab) - 0.5).__abs__() <= 0.5 + tolerance)
+    return r & g & b
+
+
+def fit_gamut(lab: Lab, halvings: int = 12) -> Lab:
+    """Chroma reduced, at constant L and hue, until each colour lies in sRGB; colours inside are left as they are.
+
+    Bisection on the share of chroma kept. `halvings` bounds the chroma given away: chroma / 2**halvings.
+    """
+    xp = namespace(lab)
+    lightness, a, b = _channels(lab)
+    lightness = lightness.clip(0, 100)
+
+    def scaled(share: Any) -> Any:
+        return xp.stack([lightness, a * share, b * share], -3)
+
+    keep, step = lightness * 0, 1.0
+    whole = in_gamut(scaled(keep + 1))
+    for _ in range(halvings):
+        step /= 2
+        keep = xp.where(in_gamut(scaled(keep + step)), keep + step, keep)
+    return scaled(xp.where(whole, keep * 0 + 1, keep))
+
+
+def gray_of(rgb: RGB, convention: str = "lab") -> Plane:
+    """The gray of an sRGB photograph in [-1, 1]: ``lab`` (L), ``luma`` (ITU-R BT.601) or ``mean`` of the channels."""
+    r, g, b = _channels(rgb)
+    if convention == "lab":
+        return _channels(rgb_to_lab(rgb))[0] / L_SCALE - 1
+    if convention == "luma":
+        return (LUMA[0] * r + LUMA[1] * g + LUMA[2] * b) * 2 - 1
+    if convention == "mean":
+        return (r + g + b) * (2 / 3) - 1
+    raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
+
+
+GRAY_CONVENTIONS = ("lab", "luma", "mean")
+
+
+def ciede2000(lab: Lab, other: Lab) -> Plane:
+    """CIEDE2000 colour difference, k_L = k_C = k_H = 1 (Sharma, Wu & Dalal 2005, equations 2-22)."""
+    xp = namespace(lab)
+    (l1, a1, b1), (l2, a2, b2) = _channels(lab), _channels(other)
+
+    def chroma(a: Any, b: Any) -> Any:
+        return (a * a + b * b) ** 0.5
+
+    def seventh(c: Any) -> Any:  # sqrt(c^7 / (c^7 + 25^7)), written so that large c cannot overflow
+        return (1 / (1 + (25 / c.clip(1e-3, None)) ** 7)) ** 0.5
+
+    stretch = 1.5 - 0.5 * seventh((chroma(a1, b1) + chroma(a2, b2)) / 2)
+    a1, a2 = a1 * stretch, a2 * stretch
+    c1, c2 = chroma(a1, b1), chroma(a2, b2)
+    h1, h2 = (xp.atan2(b, a) % (2 * math.pi) for a, b in ((a1, b1), (a2, b2)))
+    gray = c1 * c2 == 0
+    turn = h2 - h1
+    turn = xp.where(turn > math.pi, turn - 2 * math.pi, xp.where(turn < -math.pi, turn + 2 * math.pi, turn))
+    turn = xp.where(gray, turn * 0, turn)
+    hue = xp.where(abs(h1 - h2) > math.pi, (h1 + h2 + 2 * math.pi) / 2, (h1 + h2) / 2)
+    hue = xp.where(gray, h1 + h2, hue)
+
+    def degrees(d: float) -> float:
+        return math.radians(d)
+
+    t = (
+        1
+        - 0.17 * xp.cos(hue - degrees(30))
+        + 0.24 * xp.cos(2 * hue)
+        + 0.32 * xp.cos(3 * hue + degrees(6))
+        - 0.20 * xp.cos(4 * hue - degrees(63))
+    )
+    middle, c = (l1 + l2) / 2, (c1 + c2) / 2
+    s_l = 1 + 0.015 * (middle - 50) ** 2 / (20 + (middle - 50) ** 2) ** 0.5
+    s_c, s_h = 1 + 0.045 * c, 1 + 0.015 * c * t
+    blue = degrees(60) * xp.exp(-(((hue % (2 * math.pi) - degrees(275)) / degrees(25)) ** 2))
+    d_l, d_c = (l2 - l1) / s_l, (c2 - c1) / s_c
+    d_h = 2 * (c1 * c2) ** 0.5 * xp.sin(turn / 2) / s_h
+    total = d_l**2 + d_c**2 + d_h**2 - xp.sin(blue) * 2 * seventh(c) * d_c * d_h
+    return total.clip(0, None) ** 0.5
+
+
+def ab_bins() -> tuple[tuple[float, float], ...]:
+    """The 262 colour bins (a, b), grid 10: every grid point to which some sRGB colour is nearest.
+
+    Zhang et al. (2016) list 313 for the same grid, because they also keep neighbours that no sRGB colour rounds to.
+    """
+    return tuple((float(a), float(b)) for a, low, high in _BIN_ROWS for b in range(low, high + 1, BIN_STEP))
+
+
+_BIN_ROWS = (  # a, lowest b, highest b; tests sample the gamut to prove them
+    (-90, 80, 80), (-80, 40, 80), (-70, 20, 90), (-60, 0, 90), (-50, -20, 90), (-40, -30, 90), (-30, -40, 90),
+    (-20, -40, 90), (-10, -50, 90), (0, -60, 90), (10, -70, 80), (20, -80, 80), (30, -80, 80), (40, -90, 80),
+    (50, -90, 70), (60, -100, 70), (70, -110, 70), (80, -110, 70), (90, -90, 0), (100, -70, -50),
+)  # fmt: skip

@@ -1,0 +1,17 @@
+"""Model families: one file each, found by its name; a file defines ``Model`` and, inside it, its ``Config``."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+
+def names() -> list[str]:
+    """Every family, by file name; files that start with an underscore are shared parts."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def family(name: str) -> Any:
+    """The ``Model`` class of one family. Raises LookupError for a name that is not there."""
+    if name not in names():
+        raise LookupError(f"no model family {name!r}; there are {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name}").Model
