@@ -1,0 +1,144 @@
+"""A trained model as files: ``model.json`` beside ``*.onnx``, in a folder or one ``.zip``; no pickle anywhere."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..core.color import GRAY_CONVENTIONS
+from ..core.sampling import Procedure, restore
+
+FORMAT = 1
+CARD = "model.json"
+INSTALLED = Path(__file__).parent / "bundles"
+DEFAULT = "classify"  # the bundle that the name "default" stands for
+LARGEST = 2**30  # bytes of one network: more is no bundle of ours
+
+
+class BundleError(ValueError):
+    """A bundle that is missing, damaged, or not for this version; the message says which, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What ``model.json`` says.
+
+    ``procedure`` as `core.sampling.describe` gives it; ``networks`` maps each network to the sha256 of its file;
+    ``size`` is the short side in pixels at which the model sees a photograph, ``multiple`` what its sides divide by.
+    """
+
+    name: str
+    family: str
+    procedure: Mapping[str, Any]
+    networks: Mapping[str, str]
+    size: int
+    gray: str = "lab"
+    multiple: int = 32
+    licence: str = "Apache-2.0"
+    summary: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle: its card and the bytes of its networks."""
+
+    card: Card
+    procedure: Procedure
+    networks: Mapping[str, bytes]
+
+
+def find(name: str | Path) -> Path:
+    """Where a bundle lies: an installed name, ``default``, or a path to a folder or zip.
+
+    Raises BundleError, naming the choices, when there is none.
+    """
+    known = INSTALLED / (DEFAULT if name == "default" else str(name))
+    for path in (known, Path(name)):
+        if (path / CARD).is_file() or zipfile.is_zipfile(path):
+            return path
+    raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {', '.join(installed())}")
+
+
+def installed() -> list[str]:
+    """Names of the bundles inside the package."""
+    return sorted(card.parent.name for card in INSTALLED.glob(f"*/{CARD}"))
+
+
+def read_card(path: Path) -> Card:
+    """The card of a bundle, without its networks. Raises BundleError."""
+    try:
+        said = json.loads(_read(path, CARD))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: {CARD} is damaged ({error}): fetch or export the bundle again") from None
+    if not isinstance(said, dict) or not isinstance(said.get("format"), int):
+        raise BundleError(f"{path}: {CARD} names no format: this is not a photochrom bundle")
+    if said["format"] > FORMAT:
+        raise BundleError(f"{path}: bundle format {said['format']}, this version reads up to {FORMAT}: upgrade photochrom")
+    try:
+        card = Card(**{f.name: said[f.name] for f in fields(Card) if f.name in said})
+    except TypeError as error:
+        raise BundleError(f"{path}: {CARD} is incomplete ({error}): export the bundle again") from None
+    if card.gray not in GRAY_CONVENTIONS:
+        raise BundleError(f"{path}: gray convention {card.gray!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
+    return card
+
+
+def load(name: str | Path) -> Bundle:
+    """Open a bundle and check each file against the digest on its card. Raises BundleError."""
+    path = find(name)
+    card = read_card(path)
+    networks = {network: _read(path, f"{network}.onnx") for network in card.networks}
+    for network, content in networks.items():
+        if hashlib.sha256(content).hexdigest() != card.networks[network]:
+            raise BundleError(f"{path}: {network}.onnx is not the file its digest names: fetch or export it again")
+    try:
+        return Bundle(card, restore(card.procedure), networks)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}: upgrade photochrom") from None
+
+
+def save(path: Path, card: Card, networks: Mapping[str, bytes]) -> Card:
+    """Write a bundle as a folder, whole or not at all; gives the card with its digests filled in.
+
+    Raises FileExistsError when the folder is there already.
+    """
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in networks.items()}
+    card = Card(**{**asdict(card), "networks": digests})
+    if path.exists():
+        raise FileExistsError(f"{path} exists: name another folder or remove it")
+    part = path.with_name(f".{path.name}.part")
+    part.mkdir(parents=True, exist_ok=True)
+    for name, content in networks.items():
+        (part / f"{name}.onnx").write_bytes(content)
+    (part / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n")
+    part.rename(path)
+    return card
+
+
+def cards() -> Iterator[tuple[str, Card]]:
+    """Name and card of each installed bundle."""
+    for name in installed():
+        yield name, read_card(INSTALLED / name)
+
+
+def _read(path: Path, file: str) -> bytes:
+    try:
+        if path.is_dir():
+            if (path / file).stat().st_size > LARGEST:
+                raise BundleError(f"{path}: {file} is larger than {LARGEST >> 20} MB: this is not a photochrom bundle")
+            return (path / file).read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            inside = next((i for i in archive.infolist() if Path(i.filename).name == file), None)
+            if inside is None or inside.file_size > LARGEST:
+                raise BundleError(f"{path}: {file} is missing or too large: this is not a photochrom bundle")
+            return archive.read(inside)
+    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise BundleError(f"{path}: {file} cannot be read ({error})") from None

@@ -1,0 +1,128 @@
+"""Colour photographs with a bundle: one ONNX session per network, opened once and used for every photograph."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from jaxtyping import Float
+
+from .. import __version__
+from . import bundle as bundles
+from .photo import ColoredPhoto, Mark, Photo, open_photo
+
+Gray = Float[np.ndarray, "1 h w"]
+AB = Float[np.ndarray, "2 h2 w2"]
+
+
+class OnnxNet:
+    """One exported network as ``net(t, **arrays)`` on float32 arrays."""
+
+    def __init__(self, content: bytes, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.enable_cpu_mem_arena = False  # photographs differ in size: an arena would only grow
+        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self.names = [i.name for i in self.session.get_inputs()]
+
+    def __call__(self, t: float, **arrays: Any) -> Any:
+        """Batch of arrays -> the network's first output; t is given to each of the batch."""
+        batch = len(next(iter(arrays.values())))
+        feeds = {"t": np.full(batch, t, np.float32), **arrays}
+        return self.session.run(None, {name: feeds[name].astype(np.float32, copy=False) for name in self.names})[0]
+
+
+class SeededNoise:
+    """``noise(like)`` with one generator for each photograph, so that no photograph depends on its batch."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.generators = [np.random.default_rng(seed) for seed in seeds]
+
+    def __call__(self, like: Any, kind: str = "normal") -> Any:
+        """Array (b, ...) -> ``normal`` or ``gumbel`` noise of its shape."""
+        draw = {"normal": "standard_normal", "gumbel": "gumbel"}[kind]
+        return np.stack([getattr(g, draw)(size=like.shape[1:]) for g in self.generators]).astype(np.float32)
+
+
+class Colorizer:
+    """A bundle ready to colour photographs.
+
+    Args:
+        model: an installed name (``photochrom models`` lists them), or the path of a bundle.
+        threads: for the networks; the processors this process may use, when None.
+
+    Raises BundleError for a bundle that is missing, damaged or of a newer format.
+    """
+
+    def __init__(self, model: str | Path = "default", threads: int | None = None) -> None:
+        opened = bundles.load(model)
+        self.card, self.procedure = opened.card, opened.procedure
+        threads = threads or processors()
+        self.nets = {name: OnnxNet(content, threads) for name, content in opened.networks.items()}
+
+    def __call__(self, photo: Any, seed: int = 0, strength: float = 1.0, size: int | None = None) -> Any:
+        """A photograph in colour, as the same kind of thing as came in.
+
+        Args:
+            photo: a path (gives the path of a new file ``NAME-color.EXT`` beside it), the bytes of a file (gives
+                bytes in the same format), a Pillow image, or an array (h, w) or (h, w, c) of uint8 or uint16.
+            seed: which of the possible pictures; for models that draw.
+            strength: of the colours; 0 is gray, 1 as the model has them.
+            size: short side in pixels at which the model sees the photograph; the bundle's own when None.
+
+        Raises PhotoError for a photograph that cannot be read, FileExistsError rather than overwrite a file.
+        """
+        opened = open_photo(photo)
+        colored = self.color([opened], seed, strength, size)[0]
+        mark = self.mark(seed)
+        if isinstance(photo, str | Path):
+            path = Path(photo)
+            return colored.save(path.with_name(f"{path.stem}-color{path.suffix}"), mark)
+        if isinstance(photo, bytes):
+            return colored.to_bytes(opened.suffix, mark)
+        return colored.array() if isinstance(photo, np.ndarray) else colored.pillow()
+
+    def color(self, photos: Sequence[Photo], seed: int = 0, strength: float = 1.0, size: int | None = None) -> list[ColoredPhoto]:
+        """Opened photographs -> the same in colour, not yet written; those of one shape go through as one batch."""
+        card = self.card
+        grays = [photo.gray(size or card.size, card.multiple, card.gray) for photo in photos]
+        ab = self.predict(grays, seed)
+        return [photo.colored(colors, strength) for photo, colors in zip(photos, ab, strict=True)]
+
+    def predict(self, grays: Sequence[Gray], seed: int = 0) -> list[AB]:
+        """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape."""
+        found: list[Any] = [None] * len(grays)
+        for shape in {gray.shape for gray in grays}:
+            places = [i for i, gray in enumerate(grays) if gray.shape == shape]
+            batch = np.stack([grays[i] for i in places])
+            for i, ab in zip(places, self.procedure(self.nets, batch, SeededNoise([seed] * len(places))), strict=True):
+                found[i] = ab
+        return found
+
+    def mark(self, seed: int = 0) -> Mark:
+        """What is written into a photograph coloured by this model."""
+        return Mark(model=self.card.name, version=__version__, seed=seed)
+
+
+def colorize(photo: Any, model: str | Path = "default", **settings: Any) -> Any:
+    """One photograph in colour: ``Colorizer(model)(photo, **settings)``."""
+    return Colorizer(model)(photo, **settings)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Items in lists of ``size``, the last one shorter."""
+    chunk: list[Any] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,124 @@
+"""A trained run -> a bundle that the light engine reads: ONNX with half-size weights, checked against torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+from torch.export import Dim
+
+from .. import __version__
+from ..core.sampling import describe
+from ..engine import bundle as bundles
+from .training import load
+
+TOLERANCE = 1e-4  # between ONNX and torch, relative to the largest value
+WORTH_HALVING = 256  # numbers in a weight; a smaller one is kept as float32
+
+
+class ExportError(RuntimeError):
+    """An exported network that does not compute what the trained one does."""
+
+
+def export(run: Path, out: Path, **card: Any) -> bundles.Card:
+    """The best checkpoint of a run -> a bundle folder; gives its card.
+
+    Args:
+        run: the folder that `train` wrote.
+        out: the bundle to write; its name is the model's.
+        card: further entries of the card (``summary``, ``licence``, ``scores``).
+
+    Raises ExportError when ONNX and torch differ, FileExistsError when ``out`` is there already.
+    """
+    model, recipe, record = load(run)
+    networks = {name: network_bytes(net) for name, net in model.networks().items()}
+    settings = recipe.model_dump(mode="json")
+    described = bundles.Card(
+        name=out.name,
+        family=recipe.model.family,
+        procedure=describe(model.procedure),
+        networks={},
+        size=recipe.data.view,
+        gray=recipe.data.gray,
+        recipe=settings,
+        data=record["photographs"],
+        version=__version__,
+        **{"scores": {"validation": record["validation"]}, **card},
+    )
+    return bundles.save(out, described, networks)
+
+
+def network_bytes(net: nn.Module) -> bytes:
+    """One network as ONNX with its larger weights in half precision and arithmetic in single.
+
+    The weights of ``net`` are rounded to half precision first, so that the check against torch is exact in kind.
+    """
+    halve(net)
+    content = halve_weights(trace(net))
+    check(net, content)
+    return content
+
+
+def halve(net: nn.Module) -> None:
+    """Round each larger weight to what half precision can hold."""
+    for parameter in net.parameters():
+        if parameter.numel() >= WORTH_HALVING:
+            parameter.data = parameter.data.half().float()
+
+
+def example(net: nn.Module, batch: int, side: int) -> dict[str, torch.Tensor]:
+    """Random inputs in [-1, 1] as the network's ``inputs`` describes them, named dimensions at ``side`` pixels."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {name: [side if isinstance(d, str) else d for d in dims] for name, dims in net.inputs.items()}  # type: ignore[union-attr, operator]
+    return {name: torch.rand(batch, *shape, generator=generator) * 2 - 1 for name, shape in shapes.items()}
+
+
+def trace(net: nn.Module) -> onnx.ModelProto:
+    """The network's graph, free in batch, height and width."""
+    inputs = example(net, batch=2, side=64)
+    free = {"h": Dim.DYNAMIC, "w": Dim.DYNAMIC}
+    shapes = tuple(
+        {0: Dim.DYNAMIC, **{i + 1: free[d] for i, d in enumerate(dims) if isinstance(d, str)}}
+        for dims in net.inputs.values()  # type: ignore[union-attr, operator]
+    )
+    program = torch.onnx.export(
+        net.eval(), tuple(inputs.values()), input_names=list(inputs), output_names=["out"],
+        dynamic_shapes=shapes, opset_version=18, dynamo=True, optimize=False, verbose=False,
+    )  # fmt: skip
+    return program.model_proto  # type: ignore[union-attr]
+
+
+def halve_weights(graph: onnx.ModelProto) -> bytes:
+    """Store each larger weight as float16 with a cast in front of its use; the runtime unfolds it when it loads."""
+    weights = list(graph.graph.initializer)
+    casts = []
+    for weight in weights:
+        values = numpy_helper.to_array(weight)
+        if weight.data_type != TensorProto.FLOAT or values.size < WORTH_HALVING:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = list(graph.graph.node)
+    del graph.graph.node[:]
+    graph.graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(graph)
+    return graph.SerializeToString()
+
+
+def check(net: nn.Module, content: bytes) -> None:
+    """Raises ExportError unless ONNX equals torch on another size and batch than those traced."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for batch, side in ((1, 96), (3, 32)):
+        inputs = example(net, batch, side)
+        with torch.no_grad():
+            expected = net.eval()(*inputs.values()).numpy()
+        found = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
+        error = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+        if not error < TOLERANCE:
+            raise ExportError(f"ONNX and torch differ by {error:.1e} at {batch} x {side} px, more than {TOLERANCE}")
