@@ -1,0 +1,176 @@
+"""File formats: which reader a photograph is given to, told by its first bytes, and how each is written."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+FORMATS_EXTRA = "pip install 'photochrom[formats]'"
+READABLE = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC and JPEG 2000"
+LOADERS = {"jpeg": "jpegload", "png": "pngload", "tiff": "tiffload", "webp": "webpload", "avif": "heifload"}
+SAVERS: dict[str, dict[str, Any]] = {
+    ".jpg": {"Q": 95, "subsample_mode": "off"},
+    ".jpeg": {"Q": 95, "subsample_mode": "off"},
+    ".png": {"compression": 6},
+    ".tif": {"compression": "lzw", "predictor": "horizontal"},
+    ".tiff": {"compression": "lzw", "predictor": "horizontal"},
+    ".webp": {"lossless": True},
+    ".avif": {"Q": 90, "subsample_mode": "off"},
+}
+SUFFIX = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif", "heic": ".jpg", "jp2": ".tif"}
+DEEP = (".png", ".tif", ".tiff")  # 16 bits a channel
+OPAQUE = (".jpg", ".jpeg")
+BLOBS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # Pillow's names, libvips' names
+
+
+class PhotoError(ValueError):
+    """A photograph that cannot be read or written; the message is one sentence that names it."""
+
+
+@contextmanager
+def named(name: str, doing: str) -> Iterator[None]:
+    """Errors of libvips and of the system become a `PhotoError` that names the photo and what was being done."""
+    try:
+        yield
+    except pyvips.Error as error:
+        reason = next((line for line in str(error.detail).splitlines() if line.strip()), "unknown reason")
+        raise PhotoError(f"{name}: cannot be {doing} ({reason.strip()})") from error
+    except OSError as error:
+        raise PhotoError(f"{name}: cannot be {doing} ({error.strerror or error})") from error
+
+
+def kind(head: bytes, name: str) -> str:
+    """The format that the first bytes of a file tell; `PhotoError` for one that is not read."""
+    if head[4:8] == b"ftyp":
+        brands = head[8 : int.from_bytes(head[:4])]
+        return "avif" if b"avif" in brands or b"avis" in brands else "heic"
+    for start, found in (
+        (b"\xff\xd8\xff", "jpeg"),
+        (b"\x89PNG\r\n\x1a\n", "png"),
+        (b"II*\0", "tiff"),
+        (b"MM\0*", "tiff"),
+        (b"II+\0", "tiff"),
+        (b"MM\0+", "tiff"),
+        (b"\0\0\0\x0cjP  ", "jp2"),
+        (b"\xff\x4f\xff\x51", "jp2"),
+    ):
+        if head.startswith(start):
+            return found
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    raise PhotoError(f"{name}: {'is empty' if not head else 'is not a photograph'}; Photochrom reads {READABLE}")
+
+
+@dataclass(frozen=True)
+class File:
+    """A photograph in a file or in the bytes of one, opened anew for each pass over it."""
+
+    place: Path | bytes
+    name: str
+    kind: str
+
+    def open(self, shrink: int = 1) -> pyvips.Image:
+        """A stream of rows, top to bottom; JPEG can be shrunk 2, 4 or 8 times while it is read."""
+        options: dict[str, Any] = {"access": "sequential", "fail_on": "error", "revalidate": True}
+        if self.kind == "jpeg":
+            options["shrink"] = shrink
+        with named(self.name, "read"):
+            if isinstance(self.place, bytes):
+                return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(self.place, **options)
+            return getattr(pyvips.Image, LOADERS[self.kind])(str(self.place), **options)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A photograph that is an array already: (h, w, 1-4) of uint8 or uint16, with blobs of metadata."""
+
+    pixels: np.ndarray
+    name: str
+    kind: str = "array"
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    orientation: int = 1
+
+    def open(self, shrink: int = 1) -> pyvips.Image:
+        """The whole picture."""
+        image = pyvips.Image.new_from_array(self.pixels).copy()
+        deep, colour = self.pixels.dtype.itemsize == 2, self.pixels.shape[2] > 2
+        names = (("b-w", "grey16"), ("srgb", "rgb16"))
+        image = image.copy(interpretation=names[colour][deep])
+        for blob, value in self.blobs.items():
+            image.set_type(pyvips.GValue.blob_type, blob, value)
+        image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
+        return image
+
+
+Reader = File | Memory
+
+
+def reader_of_array(array: np.ndarray, name: str) -> Memory:
+    """A reader of (h, w) or (h, w, 1-4) uint8, uint16, bool, or float in [0, 1]."""
+    pixels = array[..., None] if array.ndim == 2 else array
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
+        raise PhotoError(f"{name}: shape {array.shape} is no photograph; give (h, w) or (h, w, 1 to 4)")
+    if pixels.dtype == np.bool_:
+        pixels = pixels * np.uint8(255)
+    elif pixels.dtype.kind == "f":
+        if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
+            raise PhotoError(f"{name}: floats must lie in [0, 1]; divide by the largest, or give uint8 or uint16")
+        pixels = np.rint(pixels * 65535).astype(np.uint16)
+    elif pixels.dtype not in (np.uint8, np.uint16):
+        raise PhotoError(f"{name}: type {array.dtype} is not read; give uint8, uint16, bool, or float in [0, 1]")
+    return Memory(np.ascontiguousarray(pixels), name)
+
+
+def reader_of_pillow(image: Any, name: str) -> Memory:
+    """A reader of a Pillow image of any mode, with its profile, EXIF and XMP."""
+    modes = {"1": "L", "P": "RGBA" if "transparency" in image.info else "RGB", "PA": "RGBA", "CMYK": "RGB", "I": "I;16"}
+    orientation = image.getexif().get(0x0112, 1)
+    wanted = modes.get(image.mode, image.mode)
+    if wanted not in ("L", "LA", "RGB", "RGBA", "I;16"):
+        wanted = "RGB"
+    pixels = np.asarray(image if image.mode == wanted else image.convert(wanted))
+    blobs = {ours: image.info[theirs] for theirs, ours in BLOBS.items() if isinstance(image.info.get(theirs), bytes)}
+    if image.mode == "CMYK":
+        blobs.pop("icc-profile-data", None)
+    reader = reader_of_array(pixels, name)
+    return Memory(reader.pixels, name, "pillow", blobs, orientation if orientation in range(1, 9) else 1)
+
+
+def reader_of_bytes(blob: bytes, name: str) -> Reader:
+    """A reader of the bytes of a file."""
+    return _reader(blob, blob[:64], name)
+
+
+def reader_of_path(path: Path, name: str) -> Reader:
+    """A reader of a file."""
+    with named(name, "read"), path.open("rb") as file:
+        head = file.read(64)
+    return _reader(path, head, name)
+
+
+def _reader(place: Path | bytes, head: bytes, name: str) -> Reader:
+    found = kind(head, name)
+    return File(place, name, found) if found in LOADERS else _with_pillow(place, found, name)
+
+
+def _with_pillow(place: Path | bytes, found: str, name: str) -> Memory:
+    try:
+        from PIL import Image
+
+        if found == "heic":
+            import pillow_heif
+    except ImportError as error:
+        raise PhotoError(f"{name}: to read {found.upper()}, {FORMATS_EXTRA}") from error
+    stream = io.BytesIO(place) if isinstance(place, bytes) else place
+    try:
+        image = pillow_heif.open_heif(stream).to_pillow() if found == "heic" else Image.open(stream)
+        image.load()
+    except Exception as error:
+        raise PhotoError(f"{name}: cannot be read ({error})") from error
+    reader = reader_of_pillow(image, name)
+    return Memory(reader.pixels, name, found, reader.blobs, reader.orientation)

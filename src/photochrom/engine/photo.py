@@ -1,0 +1,243 @@
+"""Photographs: opened upright and streamed, read as gray, given colours, saved whole or not at all."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from jaxtyping import Float32
+
+from ..core import color
+from . import formats, metadata
+from .formats import PhotoError, named
+from .join import STRIP_PIXELS, Chroma, join
+from .metadata import Mark
+from .stream import worked
+
+__all__ = ["ColoredPhoto", "Mark", "Photo", "PhotoError", "open_photo"]
+
+MAX_PIXELS = 250_000_000
+LONGEST = 2  # the long side of the gray given to a model, in short sides
+TILE = 256
+
+
+def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = None) -> "Photo":
+    """A photograph from a path, the bytes of a file, an array (h, w[, 1-4]), or a Pillow image.
+
+    Only the header of a file is read. Of several pages, the first. `PhotoError` for what is missing, is no photograph,
+    or has more than `max_pixels`; damage further inside shows when the pixels are read.
+    """
+    if isinstance(source, np.ndarray):
+        reader: formats.Reader = formats.reader_of_array(source, name or "array")
+    elif isinstance(source, bytes | bytearray | memoryview):
+        reader = formats.reader_of_bytes(bytes(source), name or "bytes")
+    elif isinstance(source, str | os.PathLike):
+        reader = formats.reader_of_path(Path(source), name or str(source))
+    elif hasattr(source, "getexif"):
+        reader = formats.reader_of_pillow(source, name or "Pillow image")
+    else:
+        raise PhotoError(f"{type(source).__name__}: give a path, the bytes of a file, an array or a Pillow image")
+    image = reader.open()
+    if image.width * image.height > max_pixels:
+        raise PhotoError(
+            f"{reader.name}: {image.width} x {image.height} pixels are more than the limit of {max_pixels}; "
+            "raise max_pixels to read it"
+        )
+    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
+    swapped = orientation >= 5
+    return Photo(
+        reader,
+        image.height if swapped else image.width,
+        image.width if swapped else image.height,
+        8 if image.format == "uchar" else 16,
+        bool(image.hasalpha()),
+        orientation,
+    )
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph, upright. `width`, `height`: pixels; `depth`: 8 or 16 bits; `alpha`: whether some may be clear."""
+
+    reader: formats.Reader
+    width: int
+    height: int
+    depth: int
+    alpha: bool
+    orientation: int
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.reader.name
+
+    @property
+    def suffix(self) -> str:
+        """The ending of a file that keeps this photograph's format, or of one that keeps as much."""
+        return formats.SUFFIX.get(self.reader.kind, ".png")
+
+    def gray(self, side: int, multiple: int = 32, convention: str = "lab") -> Float32[np.ndarray, "1 h w"]:
+        """The gray a model looks at, in [-1, 1]: short side `side`, both sides multiples of `multiple`.
+
+        The aspect is kept to a multiple; of a photo longer than 2 : 1, the long side is 2 * `side`. Means are taken in
+        the photo's own encoding, as in training. `convention`: see `core.color.gray_of`.
+        """
+        scale = min(side / min(self.width, self.height), LONGEST * side / max(self.width, self.height))
+        width, height = (max(1, round(n * scale / multiple)) * multiple for n in (self.width, self.height))
+        if self.orientation >= 5:
+            width, height = height, width
+        shrink = next((n for n in (8, 4, 2) if self.reader.kind == "jpeg" and 1 / scale >= 2 * n), 1)
+        with named(self.name, "read"):
+            image = self.reader.open(shrink)
+            image = image.resize(width / image.width, vscale=height / image.height)
+            pixels = _srgb(image, self.name).numpy().reshape(height, width, -1)
+        top = np.float32(np.iinfo(pixels.dtype).max)
+        rgb = np.broadcast_to(pixels.astype(np.float32).transpose(2, 0, 1) / top, (3, height, width))
+        return _upright(color.gray_of(rgb, convention)[None], self.orientation).clip(-1, 1)
+
+    def colored(self, ab: Float32[np.ndarray, "2 h w"], strength: float = 1.0) -> "ColoredPhoto":
+        """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `strength`."""
+        return ColoredPhoto(self, ab * np.float32(strength * color.AB_SCALE))
+
+
+@dataclass(frozen=True)
+class ColoredPhoto:
+    """A photograph with colours, computed anew whenever it is saved or asked for. `ab`: Lab units, upright."""
+
+    photo: Photo
+    ab: Float32[np.ndarray, "2 h w"]
+
+    def save(self, path: str | Path, mark: Mark, overwrite: bool = False) -> Path:
+        """Written to `path` in the format its ending names, with marks and metadata; whole or not at all.
+
+        `PhotoError` where the ending is unknown, the file exists and `overwrite` is not given, or writing fails.
+        """
+        path = Path(path)
+        options = self._options(path.name)
+        if path.exists() and not overwrite:
+            raise PhotoError(f"{path}: exists already; give another name or overwrite")
+        beside = path.with_name(f".{path.stem[:100]}-{uuid.uuid4().hex[:8]}{path.suffix}")
+        try:
+            with named(str(path), "written"), self._image(path.suffix, mark) as image:
+                image.write_to_file(str(beside), **options)
+            with named(str(path), "written"):
+                _publish(beside, path, overwrite)
+        finally:
+            beside.unlink(missing_ok=True)
+        return path
+
+    def to_bytes(self, suffix: str, mark: Mark) -> bytes:
+        """The bytes of the file that `save` would write to a path with this ending."""
+        options = self._options(suffix)
+        with named(self.photo.name, "written"), self._image(suffix, mark) as image:
+            return image.write_to_buffer(suffix, **options)
+
+    def array(self) -> np.ndarray:
+        """(h, w, 3), or (h, w, 4) with alpha: uint8 or uint16 as the photograph, sRGB."""
+        with named(self.photo.name, "read"), self._image(None, None) as image:
+            return image.numpy()
+
+    def pillow(self, mark: Mark | None = None) -> Any:
+        """A Pillow image, RGB or RGBA, 8 bits."""
+        from PIL import Image
+
+        with named(self.photo.name, "read"), self._image(".webp", mark) as image:
+            return Image.fromarray(image.numpy())
+
+    def _options(self, ending: str) -> dict[str, Any]:
+        suffix = Path("x" + ending).suffix.lower()
+        if suffix not in formats.SAVERS:
+            raise PhotoError(f"{ending}: cannot be written; choose one of {', '.join(formats.SAVERS)}")
+        if self.photo.alpha and suffix in formats.OPAQUE:
+            raise PhotoError(f"{ending}: JPEG cannot keep the transparency of {self.photo.name}; choose .png or .tif")
+        return formats.SAVERS[suffix] | {"profile": "srgb"}
+
+    @contextmanager
+    def _image(self, suffix: str | None, mark: Mark | None) -> Iterator[pyvips.Image]:
+        """The coloured picture as a stream to be read once, `suffix` telling its depth (None: the photo's)."""
+        photo = self.photo
+        deep = photo.depth == 16 and (suffix is None or suffix.lower() in formats.DEEP)
+        depth = 16 if deep else 8
+        header = photo.reader.open()
+        gray = _srgb(header, photo.name)
+        chroma = Chroma(_stored(self.ab, photo.orientation), gray.width, gray.height)
+        rows = max(1, STRIP_PIXELS // gray.width)
+
+        def work(strip: np.ndarray, top: int) -> np.ndarray:
+            return join(strip, chroma.rows(top, len(strip)), depth)
+
+        with ExitStack() as stack:
+            image = stack.enter_context(worked(gray, rows, work, depth))
+            image = image.copy(interpretation="rgb16" if deep else "srgb")
+            if photo.alpha:
+                alpha = photo.reader.open()
+                image = image.bandjoin(_alpha(alpha, depth))
+            if photo.orientation != 1:
+                image = stack.enter_context(_turned(image, photo.orientation))
+            yield metadata.marked(image, header, mark)
+
+
+def _publish(beside: Path, path: Path, overwrite: bool) -> None:
+    if overwrite:
+        beside.replace(path)
+        return
+    try:
+        path.hardlink_to(beside)  # unlike a rename, fails where the file exists
+    except FileExistsError:
+        raise PhotoError(f"{path}: exists already; give another name or overwrite") from None
+    except OSError:  # a file system without links
+        if path.exists():
+            raise PhotoError(f"{path}: exists already; give another name or overwrite") from None
+        beside.rename(path)
+
+
+def _srgb(image: pyvips.Image, name: str) -> pyvips.Image:
+    """Gray or sRGB codes of 8 or 16 bits without alpha, the embedded profile applied."""
+    if image.hasalpha():
+        image = image[: image.bands - 1] if image.bands > 2 else image[0]
+    if image.interpretation == "cmyk":
+        return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16)
+    if image.format not in ("uchar", "ushort"):
+        image = image.copy(interpretation="scrgb").colourspace("rgb16")
+    if image.get_typeof("icc-profile-data"):
+        return image.icc_transform("srgb", embedded=True, depth=16)
+    return image
+
+
+def _alpha(image: pyvips.Image, depth: int) -> pyvips.Image:
+    alpha = image[image.bands - 1]
+    if image.format == "uchar":
+        return alpha if depth == 8 else (alpha * 257).cast("ushort")
+    return alpha if depth == 16 else (alpha >> 8).cast("uchar")
+
+
+def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """(..., h, w) as stored -> as it is to be seen (EXIF 2.32, tag Orientation)."""
+    if orientation >= 5:
+        array = array.swapaxes(-1, -2)
+    flips = {2: (-1,), 3: (-1, -2), 0: (-2,)}.get(orientation % 4, ())
+    return np.ascontiguousarray(np.flip(array, flips))
+
+
+def _stored(array: np.ndarray, orientation: int) -> np.ndarray:
+    """The inverse of `_upright`."""
+    return _upright(array, {6: 8, 8: 6}.get(orientation, orientation))
+
+
+@contextmanager
+def _turned(image: pyvips.Image, orientation: int) -> Iterator[pyvips.Image]:
+    """A stream turned upright by way of tiles on disc, since its last rows may come first."""
+    with tempfile.TemporaryDirectory(prefix="photochrom-") as folder:
+        path = str(Path(folder) / "turned.tif")
+        image.tiffsave(path, tile=True, tile_width=TILE, tile_height=TILE, bigtiff=True)
+        tiles = pyvips.Image.tiffload(path, revalidate=True).copy()
+        tiles.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+        yield tiles.autorot().tilecache(
+            tile_width=tiles.height if orientation >= 5 else tiles.width, tile_height=TILE, max_tiles=3
+        )
