@@ -2,4 +2,4 @@
 
 from jaxtyping import install_import_hook
 
-hook = install_import_hook(["photochrom.core", "photochrom.engine"], "beartype.beartype")
+hook = install_import_hook(["photochrom.core", "photochrom.engine"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -11,7 +11,7 @@ A *net* is called as ``net(t, **arrays)`` with ``t`` a Python float; its adapter
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
@@ -23,6 +23,7 @@ Net = Callable[..., Any]
 Noise = Callable[..., Any]
 
 
+@runtime_checkable
 class Procedure(Protocol):
     """How a family's networks become colours; a frozen dataclass, stored by `describe` beside the weights.
 

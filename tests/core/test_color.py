@@ -1,0 +1,158 @@
+"""Colour against outside libraries, published figures and what must hold for every colour."""
+
+import colour
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.color import rgb2lab
+
+from photochrom.core import color
+
+# Lab pairs and their CIEDE2000: Sharma, Wu & Dalal (2005), table 1
+SHARMA = """
+50 2.6772 -79.7751 50 0 -82.7485 2.0425; 50 3.1571 -77.2803 50 0 -82.7485 2.8615; 50 2.8361 -74.02 50 0 -82.7485 3.4412
+50 -1.3802 -84.2814 50 0 -82.7485 1; 50 -1.1848 -84.8006 50 0 -82.7485 1; 50 -0.9009 -85.5211 50 0 -82.7485 1
+50 0 0 50 -1 2 2.3669; 50 -1 2 50 0 0 2.3669; 50 2.49 -0.001 50 -2.49 0.0009 7.1792
+50 2.49 -0.001 50 -2.49 0.001 7.1792; 50 2.49 -0.001 50 -2.49 0.0011 7.2195; 50 2.49 -0.001 50 -2.49 0.0012 7.2195
+50 -0.001 2.49 50 0.0009 -2.49 4.8045; 50 -0.001 2.49 50 0.001 -2.49 4.8045; 50 -0.001 2.49 50 0.0011 -2.49 4.7461
+50 2.5 0 50 0 -2.5 4.3065; 50 2.5 0 73 25 -18 27.1492; 50 2.5 0 61 -5 29 22.8977; 50 2.5 0 56 -27 -3 31.903
+50 2.5 0 58 24 15 19.4535; 50 2.5 0 50 3.1736 0.5854 1; 50 2.5 0 50 3.2972 0 1; 50 2.5 0 50 1.8634 0.5757 1
+50 2.5 0 50 3.2592 0.335 1; 60.2574 -34.0099 36.2677 60.4626 -34.1751 39.4387 1.2644
+63.0109 -31.0961 -5.8663 62.8187 -29.7946 -4.0864 1.263; 61.2901 3.7196 -5.3901 61.4292 2.248 -4.962 1.8731
+35.0831 -44.1164 3.7933 35.0232 -40.0716 1.5901 1.8645; 22.7233 20.0904 -46.694 23.0331 14.973 -42.5619 2.0373
+36.4612 47.858 18.3852 36.2715 50.5065 21.2231 1.4146; 90.8027 -2.0831 1.441 91.1528 -1.6435 0.0447 1.4441
+90.9257 -0.5406 -0.9208 88.6381 -0.8985 -0.7239 1.5381; 6.7747 -0.2908 -2.4247 5.8714 -0.0985 -2.2286 0.6377
+2.0776 0.0795 -1.135 0.9033 -0.0636 -0.5514 0.9082
+"""
+PAIRS = np.array([row.split() for row in SHARMA.replace(";", "\n").strip().splitlines()], float)
+AMBIGUOUS = 13  # its two hues are exactly opposite: which way round to average them is decided by the last bit
+
+RGB = np.random.default_rng(0).random((3, 32, 32)).astype(np.float32)
+LIBRARIES = pytest.mark.parametrize("made", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+colors = arrays(np.float32, (3, 2, 2), elements=st.floats(0, 1, width=32))
+labs = st.tuples(st.floats(0, 100), st.floats(-200, 200), st.floats(-200, 200)).map(
+    lambda lab: np.array(lab, np.float32).reshape(3, 1, 1)
+)
+
+
+def image(rows):
+    return np.ascontiguousarray(rows.T)[:, :, None]
+
+
+@LIBRARIES
+def test_lab_agrees_with_scikit_image(made):
+    lab = color.rgb_to_lab(made(RGB))
+    assert str(lab.dtype).endswith("float32")
+    np.testing.assert_allclose(np.asarray(lab), np.moveaxis(rgb2lab(np.moveaxis(RGB, 0, -1)), -1, 0), atol=2e-2)
+
+
+@LIBRARIES
+def test_xyz_agrees_with_colour_science(made):
+    xyz = np.asarray(color.linear_to_xyz(color.srgb_to_linear(made(RGB))))
+    expected = colour.sRGB_to_XYZ(np.moveaxis(RGB, 0, -1).astype(float))
+    np.testing.assert_allclose(np.moveaxis(xyz, 0, -1), expected, atol=2e-4)
+
+
+@LIBRARIES
+@pytest.mark.parametrize(("value", "lab"), [(0.0, (0, 0, 0)), (1.0, (100, 0, 0)), (0.5, (53.389, 0, 0))])
+def test_neutral_grays_have_no_colour(made, value, lab):
+    found = np.asarray(color.rgb_to_lab(made(np.full((3, 1, 1), value, np.float32)))).ravel()
+    np.testing.assert_allclose(found, lab, atol=1e-3)
+
+
+@given(colors)
+def test_round_trip(rgb):
+    np.testing.assert_allclose(color.lab_to_rgb(color.rgb_to_lab(rgb)), rgb, atol=2e-5)
+
+
+@LIBRARIES
+def test_round_trip_through_linear_and_xyz(made):
+    linear = color.srgb_to_linear(made(RGB))
+    back = color.linear_to_srgb(color.xyz_to_linear(color.linear_to_xyz(linear)))
+    np.testing.assert_allclose(np.asarray(back), RGB, atol=1e-5)
+
+
+@pytest.mark.parametrize("f", [color.rgb_to_lab, color.srgb_to_linear, color.lab_to_xyz, color.xyz_to_lab])
+def test_gradients(f):
+    x = torch.rand(1, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.05
+    assert torch.autograd.gradcheck(f, x.requires_grad_())
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_gradients_are_finite_at_the_ends(level):
+    x = torch.full((3, 2, 2), level, requires_grad=True)
+    color.lab_to_rgb(color.rgb_to_lab(x)).sum().backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@given(labs)
+@settings(max_examples=300)
+def test_gamut_keeps_lightness_and_hue_and_never_adds_chroma(lab):
+    fitted = color.fit_gamut(lab)
+    assert color.in_gamut(fitted).all()
+    assert np.isfinite(fitted).all()
+    shown = color.rgb_to_lab(color.lab_to_rgb(fitted))
+    assert abs(shown[0] - lab[0]).max() < 0.2
+    chroma, before = np.hypot(*fitted[1:]), np.hypot(*lab[1:])
+    assert (chroma <= before + 1e-4).all()
+    np.testing.assert_allclose(fitted[1] * lab[2], fitted[2] * lab[1], atol=1e-1)  # same hue: a / b unchanged
+
+
+@given(colors)
+def test_gamut_leaves_colours_inside_alone(rgb):
+    lab = color.rgb_to_lab(rgb)
+    np.testing.assert_allclose(color.fit_gamut(lab), lab, atol=1e-4)
+
+
+def test_gamut_gives_away_no_chroma_that_could_be_shown():
+    lab = np.array([50.0, 200.0, 100.0], np.float32).reshape(3, 1, 1)
+    kept = color.fit_gamut(lab)
+    assert not color.in_gamut(kept * np.array([1, 1.01, 1.01], np.float32).reshape(3, 1, 1)).any()
+
+
+@given(arrays(np.float32, (3, 1, 2), elements=st.floats(-1e3, 1e3, width=32)))
+def test_never_nan(values):
+    for f in (color.rgb_to_lab, color.lab_to_rgb, color.fit_gamut, color.linear_to_srgb):
+        assert np.isfinite(f(values)).all()
+        assert torch.isfinite(f(torch.from_numpy(values))).all()
+    assert np.isfinite(color.ciede2000(values, values[:, :, ::-1])).all()
+
+
+@LIBRARIES
+def test_ciede2000_on_the_published_pairs(made):
+    found = np.asarray(color.ciede2000(made(image(PAIRS[:, :3])), made(image(PAIRS[:, 3:6])))).ravel()
+    clear = np.arange(len(PAIRS)) != AMBIGUOUS
+    assert len(PAIRS) == 34
+    np.testing.assert_allclose(found[clear], PAIRS[clear, 6], atol=1e-4)
+    assert min(abs(found[AMBIGUOUS] - PAIRS[i, 6]) for i in (AMBIGUOUS, AMBIGUOUS + 1)) < 1e-4
+
+
+def test_ciede2000_agrees_with_colour_science():
+    lab, other = (np.random.default_rng(s).uniform((0, -90, -90), (100, 90, 90), (500, 3)) for s in (1, 2))
+    expected = colour.delta_E(lab, other, method="CIE 2000")
+    np.testing.assert_allclose(color.ciede2000(image(lab), image(other)).ravel(), expected, atol=1e-6)
+
+
+def test_bins_are_those_that_srgb_reaches():
+    side = np.linspace(0, 1, 257)
+    u, v = np.meshgrid(side, side)
+    faces = [np.stack(np.roll([np.full_like(u, end), u, v], axis, 0)) for axis in range(3) for end in (0, 1)]
+    ab = color.rgb_to_lab(np.concatenate(faces, -1))[1:].reshape(2, -1)  # a solid's shadow is its surface's
+    reached = set(map(tuple, np.unique(np.round(ab / 10) * 10, axis=1).T))
+    assert set(color.ab_bins()) == reached
+
+
+@pytest.mark.parametrize("convention", color.GRAY_CONVENTIONS)
+def test_gray_conventions_span_the_range(convention):
+    ends = np.stack([np.zeros((3, 1, 1)), np.ones((3, 1, 1))]).astype(np.float32)
+    np.testing.assert_allclose(color.gray_of(ends, convention).ravel(), [-1, 1], atol=1e-5)
+
+
+def test_gray_conventions_differ_on_colour():
+    found = [float(color.gray_of(np.array([1, 0, 0], np.float32).reshape(3, 1, 1), c).item()) for c in ("luma", "mean")]
+    assert found == pytest.approx([2 * 0.299 - 1, 2 / 3 - 1], abs=1e-6)
+    with pytest.raises(ValueError, match="'ntsc'.*lab, luma, mean"):
+        color.gray_of(RGB, "ntsc")

@@ -1,0 +1,76 @@
+"""Procedures: numpy equals torch, ends meet, descriptions round-trip."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from photochrom.core import color, sampling
+
+GRAY = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 12)).astype(np.float32)
+LOGITS = np.random.default_rng(1).normal(0, 4, (2, len(color.ab_bins()), 4, 6)).astype(np.float32)
+RGB = np.random.default_rng(2).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32)
+AB = RGB[:, :2]
+
+CASES = [
+    (sampling.Direct(), {"colors": AB}),
+    (sampling.Direct("rgb"), {"colors": RGB}),
+    (sampling.AnnealedMean(), {"logits": LOGITS}),
+    (sampling.AnnealedMean(0.1, 1.5), {"logits": LOGITS}),
+]
+
+
+def run(procedure, outputs, made):
+    nets = {name: lambda t, gray, out=out: made(out) for name, out in outputs.items()}
+    return np.asarray(procedure(nets, made(GRAY), lambda like: like))
+
+
+@pytest.mark.parametrize(("procedure", "outputs"), CASES)
+def test_numpy_equals_torch(procedure, outputs):
+    light, heavy = (run(procedure, outputs, made) for made in (np.asarray, torch.from_numpy))
+    assert light.dtype == np.float32
+    assert light.shape[1] == 2
+    assert abs(light).max() <= 1
+    np.testing.assert_allclose(light, heavy, atol=1e-4)
+
+
+def test_rgb_target_keeps_the_colour_of_the_prediction():
+    found = run(sampling.Direct("rgb"), {"colors": RGB}, np.asarray)
+    np.testing.assert_allclose(found * 110, color.rgb_to_lab(RGB / 2 + 0.5)[:, 1:], atol=1e-2)
+
+
+def test_annealed_mean_at_temperature_one_is_the_mean():
+    p = torch.softmax(torch.from_numpy(LOGITS), 1)
+    mean = torch.einsum("bqhw,qc->bchw", p, torch.tensor(color.ab_bins())) / color.AB_SCALE
+    np.testing.assert_allclose(run(sampling.AnnealedMean(1.0), {"logits": LOGITS}, np.asarray), mean, atol=1e-5)
+
+
+def test_annealed_mean_near_zero_is_the_mode():
+    mode = np.array(color.ab_bins(), np.float32)[LOGITS.argmax(1)].transpose(0, 3, 1, 2) / color.AB_SCALE
+    found = run(sampling.AnnealedMean(1e-3), {"logits": LOGITS}, np.asarray)
+    np.testing.assert_allclose(found, mode, atol=1e-4)
+
+
+def test_chroma_multiplies():
+    once, twice = (run(sampling.AnnealedMean(1.0, c), {"logits": LOGITS}, np.asarray) for c in (0.5, 1.0))
+    np.testing.assert_allclose(once * 2, twice, atol=1e-5)
+
+
+@pytest.mark.parametrize("procedure", [p for p, _ in CASES])
+def test_description_round_trip(procedure):
+    assert sampling.restore(json.loads(json.dumps(sampling.describe(procedure)))) == procedure
+
+
+@pytest.mark.parametrize(
+    ("description", "said"),
+    [({"kind": "wish"}, "'wish'.*direct"), ({}, "None"), ({"kind": "direct", "depth": 3}, "depth")],
+)
+def test_unknown_descriptions_are_refused(description, said):
+    with pytest.raises(ValueError, match=said):
+        sampling.restore(description)
+
+
+def test_temperature_must_be_positive():
+    with pytest.raises(ValueError, match="temperature 0.0: must be above 0"):
+        sampling.AnnealedMean(0.0)
