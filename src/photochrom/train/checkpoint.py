@@ -1,0 +1,99 @@
+"""Checkpoints: one safetensors file each, with a JSON record in its header; no pickle, never half written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .. import models
+from .recipe import Recipe, parse
+
+WHICH = ("best", "last")
+
+
+def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Write tensors and a JSON-able record as one file, beside its place first, then renamed."""
+    temporary = path.with_suffix(".writing")
+    save_file({name: _plain(t) for name, t in tensors.items()}, temporary, {"record": json.dumps(record)})
+    temporary.replace(path)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().clone(memory_format=torch.contiguous_format)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the record of a checkpoint. Raises ValueError for a missing or damaged file."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["record"])  # noqa: SIM118
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such checkpoint") from None
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
+
+
+def load(run: Path, which: str = "best") -> tuple[Any, Recipe, dict[str, Any]]:
+    """The model of a run in eval mode with its averaged weights, its recipe, and its record.
+
+    Args:
+        run: the folder that `train` returned.
+        which: ``best`` by validation, or ``last``.
+
+    The record holds ``step``, ``seconds``, ``validation`` (figures at that step) and ``photos`` (counts and digest).
+    Raises ValueError.
+    """
+    if which not in WHICH:
+        raise ValueError(f"checkpoint {which!r}: choose one of {', '.join(WHICH)}")
+    tensors, record = read(Path(run) / f"{which}.safetensors")
+    recipe = parse(record["recipe"], f"{run}: stored recipe")
+    model = models.family(recipe.family)(recipe.model)
+    model.load_state_dict(part(tensors, "ema"))
+    return model.eval(), recipe, record
+
+
+def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose names start with ``name.``, without it."""
+    return {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
+
+
+def prefixed(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The opposite of `part`."""
+    return {f"{name}.{key}": tensor for key, tensor in tensors.items()}
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:
+    """What an optimiser remembers, as ``parameter name:quantity``."""
+    return {f"{names[p]}:{k}": v for p, state in optimizer.state.items() for k, v in state.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str], tensors: dict[str, Tensor]) -> None:
+    """Give an optimiser back what `optimizer_state` took from it."""
+    parameters = {name: p for p, name in names.items()}
+    for key, tensor in tensors.items():
+        name, _, quantity = key.rpartition(":")
+        p = parameters[name]
+        like = torch.empty_like(p) if tensor.shape == p.shape else torch.empty_like(tensor, device=p.device)
+        optimizer.state[p][quantity] = like.copy_(tensor)
+
+
+def start_from(model: nn.Module, path: Path) -> list[str]:
+    """Copy the averaged weights of another run where names and shapes agree; returns the names left as they were.
+
+    Args:
+        model: changed in place.
+        path: a run folder (its best checkpoint) or a ``.safetensors`` file.
+
+    Raises ValueError when nothing agrees.
+    """
+    path = path / "best.safetensors" if path.is_dir() else path
+    own = model.state_dict()
+    found = {k: t for k, t in part(read(path)[0], "ema").items() if k in own and own[k].shape == t.shape}
+    if not found:
+        raise ValueError(f"{path}: no weight fits this model: start from a run of the same family and settings")
+    model.load_state_dict(found, strict=False)
+    return [name for name in own if name not in found]

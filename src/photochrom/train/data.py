@@ -1,0 +1,226 @@
+"""Photographs as training pairs: found in folders and zips, sorted out once, then drawn by step number alone."""
+
+import hashlib
+import io
+import json
+import logging
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..core.color import AB_SCALE, L_SCALE, gray_of, rgb_to_lab
+from .recipe import Data
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+RGB8 = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Where one photograph lies, and the CRC-32 and length of its bytes: the same in a folder and in a zip."""
+
+    source: str
+    name: str
+    crc: int
+    length: int
+
+    @property
+    def key(self) -> str:
+        """What names the photograph, wherever it lies."""
+        return f"{self.crc:08x}-{self.length}"
+
+
+@dataclass(frozen=True)
+class Library:
+    """The photographs of one training: those to learn from, those held out, and what was left out."""
+
+    training: tuple[Photo, ...]
+    validation: tuple[Photo, ...]
+    digest: str  # sha256 over the sorted keys of both
+    near_gray: int
+    unreadable: int
+    repeated: int
+
+    def record(self) -> dict[str, Any]:
+        """The counts and the digest, for the run's papers."""
+        return {**vars(self), "training": len(self.training), "validation": len(self.validation)}
+
+
+def gather(settings: Data, cache: Path) -> Library:
+    """Find, judge and split the photographs that a recipe names.
+
+    Args:
+        settings: the ``[data]`` table.
+        cache: JSON file of colourfulness by photo; what it holds is not looked at again.
+
+    Raises ValueError when a source is missing or no photograph is left to train on.
+    """
+    if not settings.photos:
+        raise ValueError("no photographs: name folders or zips in data.photos or with --data")
+    found = [photo for source in settings.photos for photo in _photos(Path(source))]
+    photos = {photo.key: photo for photo in found}
+    verdicts = _verdicts(photos, cache)
+    kept = {key: photos[key] for key in sorted(photos) if (verdicts[key] or 0) >= settings.min_colorfulness}
+    kept = {key: photo for key, photo in kept.items() if verdicts[key] is not None}
+    unreadable = sum(verdicts[key] is None for key in photos)
+    if unreadable:
+        log.warning("%d unreadable photographs are left out", unreadable)
+    border = settings.validation * 2**32
+    training = tuple(p for p in kept.values() if p.crc >= border)
+    if not training:
+        raise ValueError(
+            f"no photograph to train on: {len(photos)} found, {unreadable} unreadable, "
+            f"{len(kept)} at least as colourful as data.min_colorfulness = {settings.min_colorfulness}"
+        )
+    return Library(
+        training=training,
+        validation=tuple(p for p in kept.values() if p.crc < border),
+        digest=hashlib.sha256("\n".join(kept).encode()).hexdigest(),
+        near_gray=len(photos) - len(kept) - unreadable,
+        unreadable=unreadable,
+        repeated=len(found) - len(photos),
+    )
+
+
+def _photos(source: Path) -> list[Photo]:
+    if source.is_dir():
+        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        return [_measured(source, path) for path in paths]
+    if not zipfile.is_zipfile(source):
+        raise ValueError(
+            f"{source}: {'not a folder or a zip' if source.exists() else 'there is no such folder or zip'}"
+        )
+    entries = [e for e in _archive(str(source), os.getpid()).infolist() if e.filename.lower().endswith(SUFFIXES)]
+    return [Photo(str(source), e.filename, e.CRC, e.file_size) for e in entries]
+
+
+def _measured(source: Path, path: Path) -> Photo:
+    content = path.read_bytes()
+    return Photo(str(source), str(path.relative_to(source)), zlib.crc32(content), len(content))
+
+
+def _verdicts(photos: Mapping[str, Photo], cache: Path) -> dict[str, float | None]:
+    """Colourfulness by key, None for what cannot be read."""
+    known: dict[str, float | None] = json.loads(cache.read_text()) if cache.exists() else {}
+    new = [photo for key, photo in photos.items() if key not in known]
+    if new:
+        log.info("looking at %d photographs", len(new))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            known |= zip((p.key for p in new), pool.map(_verdict, new), strict=True)
+        temporary = cache.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(known))
+        temporary.replace(cache)
+    return known
+
+
+def _verdict(photo: Photo) -> float | None:
+    try:
+        return round(colorfulness(decode(photo, 64)), 2)
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        log.warning("%s/%s left out: %s", photo.source, photo.name, error)
+        return None
+
+
+def colorfulness(rgb: RGB8) -> float:
+    """M of Hasler & Suesstrunk (2003) over signed opponent planes, for values 0..255: 0 is gray, 9 nearly so."""
+    r, g, b = rgb.astype(np.float32).transpose(2, 0, 1)
+    rg, yb = r - g, (r + g) / 2 - b
+    return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
+
+
+@lru_cache(maxsize=64)
+def _archive(source: str, process: int) -> zipfile.ZipFile:
+    """A zip, opened once in each process: two that share a file handle would move it under each other."""
+    return zipfile.ZipFile(source)
+
+
+def _bytes(photo: Photo) -> bytes:
+    if Path(photo.source).is_dir():
+        return (Path(photo.source) / photo.name).read_bytes()
+    return _archive(photo.source, os.getpid()).read(photo.name)
+
+
+def _open(photo: Photo, side: int) -> Image.Image:
+    image = Image.open(io.BytesIO(_bytes(photo)))
+    image.draft("RGB", (side, side))
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def decode(photo: Photo, side: int) -> RGB8:
+    """A photograph upright in sRGB; a JPEG may come smaller, its short side still at least ``side`` pixels."""
+    return np.asarray(_open(photo, side))
+
+
+def pair(rgb: Float[np.ndarray, "3 h w"], convention: str, target: str) -> tuple[Tensor, Tensor]:
+    """sRGB in [0, 1] -> gray (1, h, w) in [-1, 1], and ab / 110 (2, h, w) or sRGB in [-1, 1] (3, h, w)."""
+    lab = rgb_to_lab(rgb) if target == "ab" or convention == "lab" else None
+    gray = lab[0] / L_SCALE - 1 if lab is not None and convention == "lab" else gray_of(rgb, convention)
+    color = lab[1:] / AB_SCALE if lab is not None and target == "ab" else rgb * 2 - 1
+    return torch.from_numpy(gray[None]), torch.from_numpy(np.ascontiguousarray(color))
+
+
+class Pairs(Dataset[tuple[Tensor, ...]]):
+    """Endless training pairs: number k depends on the seed and k alone, so any process may make it.
+
+    Each pass over the photographs is a new permutation; crop and flip are drawn per pair.
+    """
+
+    def __init__(self, photos: tuple[Photo, ...], settings: Data, target: str, seed: int) -> None:
+        self.photos, self.settings, self.target, self.seed = photos, settings, target, seed
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        turn, place = divmod(number, len(self.photos))
+        photo = self.photos[_permutation(self.seed, turn, len(self.photos))[place]]
+        rng = np.random.default_rng((self.seed, 1, number))
+        return self._pair(photo, *rng.random(4))
+
+    def _pair(self, photo: Photo, scale: float, left: float, top: float, flip: float) -> tuple[Tensor, Tensor]:
+        low, high = self.settings.scale
+        rgb = crop(photo, self.settings.size, low + (high - low) * scale, left, top)
+        rgb = rgb[:, ::-1] if self.settings.flip and flip < 0.5 else rgb
+        return pair(_planes(rgb), self.settings.gray, self.target)
+
+
+class HeldOut(Pairs):
+    """The validation pairs, and sRGB in [0, 1] after them: the largest square in the middle of each photograph."""
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        rgb = _planes(crop(self.photos[number], self.settings.size, 1.0, 0.5, 0.5))
+        return *pair(rgb, self.settings.gray, self.target), torch.from_numpy(rgb)
+
+
+def crop(photo: Photo, size: int, scale: float, left: float, top: float) -> RGB8:
+    """A square of ``scale`` times the short side, brought to ``size`` pixels; left and top in [0, 1] place it."""
+    image = _open(photo, math.ceil(size / scale))
+    side = min(image.size) * scale
+    x, y = (image.width - side) * left, (image.height - side) * top
+    square = image.resize((size, size), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side))
+    return np.asarray(square)
+
+
+def _planes(rgb: RGB8) -> Float[np.ndarray, "3 h w"]:
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, turn: int, count: int) -> Any:
+    return np.random.default_rng((seed, 0, turn)).permutation(count)

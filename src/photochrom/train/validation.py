@@ -1,0 +1,95 @@
+"""What a model in training does to photographs it never learns from, by the procedure that users run."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.color import AB_SCALE, fit_gamut, lab_to_rgb, rgb_to_lab
+
+Batch = tuple[Tensor, Tensor, Tensor]  # gray, color, rgb in [0, 1]
+
+
+def torch_nets(model: Any) -> dict[str, Callable[..., Tensor]]:
+    """A model's networks as ``net(t, **arrays)``, put in eval mode, for a procedure to call."""
+    return {name: _adapted(net.eval()) for name, net in model.networks().items()}
+
+
+def _adapted(net: nn.Module) -> Callable[..., Tensor]:
+    names: Mapping[str, Any] = net.inputs  # type: ignore[assignment]
+
+    @torch.no_grad()
+    def call(t: float, **arrays: Tensor) -> Tensor:
+        like = next(iter(arrays.values()))
+        times = torch.full((len(like),), t, dtype=torch.float32, device=like.device)
+        feeds = {"t": times, **arrays}
+        return net(*(feeds[name] for name in names))
+
+    return call
+
+
+def torch_noise(seed: int) -> Callable[..., Tensor]:
+    """``noise(like, kind)`` for a procedure, normal or Gumbel; drawn on the CPU, so the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(like: Tensor, kind: str = "normal") -> Tensor:
+        if kind == "normal":
+            drawn = torch.randn(like.shape, generator=generator)
+        else:
+            drawn = -torch.empty(like.shape).exponential_(generator=generator).log()
+        return drawn.to(like.device)
+
+    return noise
+
+
+@torch.no_grad()
+def colors(model: Any, gray: Float[Tensor, "b 1 h w"], seed: int = 0) -> Float[Tensor, "b 2 h w"]:
+    """The ab / 110 a model gives to gray photographs, brought to their size (bicubic)."""
+    ab = model.procedure(torch_nets(model), gray, torch_noise(seed))
+    return ab if ab.shape[-2:] == gray.shape[-2:] else F.interpolate(ab, gray.shape[-2:], mode="bicubic")
+
+
+@torch.no_grad()
+def figures(model: Any, batches: Iterable[Batch], seed: int) -> dict[str, float]:
+    """Validation figures of a model in eval mode, means over the photographs.
+
+    ``loss``: the players' totals, summed. ``ab_error``: mean distance in the ab plane, Lab units; ``gray_error``: the
+    same for a gray picture. ``chroma_ratio``: mean chroma over the true one, 1 is as colourful as the truth.
+    """
+    torch.manual_seed(seed)
+    device = next(model.parameters()).device
+    rows = [_row(model, (gray.to(device), color.to(device), rgb.to(device)), seed) for gray, color, rgb in batches]
+    loss, error, chroma, truth, count = (sum(column) for column in zip(*rows, strict=True))
+    return {
+        "loss": loss / count,
+        "ab_error": error / count,
+        "gray_error": truth / count,
+        "chroma_ratio": chroma / max(truth, 1e-9),
+    }
+
+
+def _row(model: Any, batch: Batch, seed: int) -> tuple[float, ...]:
+    gray, color, rgb = batch
+    count = len(gray)
+    loss = sum(model.loss(player, gray, color)["total"].item() for player in model.players)
+    ours, truth = colors(model, gray, seed) * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
+    distances = ((ours - truth), ours, truth)
+    return (loss * count, *(d.norm(dim=1).mean().item() * count for d in distances), count)
+
+
+def strip(model: Any, batch: Batch, path: Path, seed: int) -> None:
+    """Write a PNG of three rows: the gray photographs, ours, the truth."""
+    device = next(model.parameters()).device
+    gray, _, rgb = (x.to(device) for x in batch)
+    lab = rgb_to_lab(rgb)
+    ours = lab_to_rgb(fit_gamut(torch.cat([lab[:, :1], colors(model, gray, seed) * AB_SCALE], 1)))
+    rows = [torch.cat(list(row), 2) for row in (gray.expand(-1, 3, -1, -1) / 2 + 0.5, ours, rgb)]
+    pixels = (torch.cat(rows, 1).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    path.parent.mkdir(exist_ok=True)
+    pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).write_to_file(str(path))

@@ -1,0 +1,47 @@
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from photochrom import models
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import toy
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch):
+    """The toy families beside the real ones; one thread."""
+    torch.set_num_threads(1)
+    names, family = models.names, models.family
+    monkeypatch.setattr(models, "names", lambda: sorted([*names(), *toy.FAMILIES]))
+    monkeypatch.setattr(models, "family", lambda name: toy.FAMILIES.get(name) or family(name))
+
+
+def jpeg(seed, height=40, width=50, gray=False, form="JPEG", **options):
+    """A photograph of soft blobs, as file bytes."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (4, 5, 3), np.uint8)
+    small = small[..., :1].repeat(3, 2) if gray else small
+    image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    """A zip of 40 photographs in two folders, two of them gray, one damaged."""
+    path = tmp_path_factory.mktemp("photos") / "photos.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for i in range(40):
+            file.writestr(f"{'ab'[i % 2]}/{i:02d}.jpg", jpeg(i, gray=i < 2))
+        file.writestr("b/damaged.jpg", jpeg(99)[:300])
+        file.writestr("readme.txt", "no photograph")
+    return path

@@ -1,0 +1,101 @@
+"""Families small enough to train in a test; each obeys the contract."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from photochrom.core.sampling import Direct
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 8
+    dropout: float = 0.2
+    widths: tuple[int, ...] = (4, 4)
+
+    def __post_init__(self):
+        if self.width < 1:
+            raise ValueError(f"width {self.width}: must be at least 1")
+
+
+class Colors(nn.Module):
+    inputs = {"gray": (1, "h", "w")}  # noqa: RUF012
+
+    def __init__(self, config, channels=2):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, config.width, 3, 2, 1), nn.BatchNorm2d(config.width), nn.ReLU())
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Conv2d(config.width, channels, 1))
+
+    def forward(self, gray):
+        return self.head(self.encoder(gray))
+
+
+class Model(nn.Module):
+    """Regression at half size, with dropout, noise, batch norm and a counting buffer."""
+
+    Config = Config
+    players = ("colors",)
+    procedure = Direct()
+
+    def __init__(self, config):
+        super().__init__()
+        self.colors = Colors(config)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def networks(self):
+        return {"colors": self.colors}
+
+    def rates(self, player):
+        return {"encoder": 0.5}
+
+    def loss(self, player, gray, color):
+        self.seen += self.training * len(gray)
+        small = nn.functional.avg_pool2d(color, 2)
+        noise = 0.01 * torch.randn_like(gray)
+        error = (self.colors(gray + noise) - small).abs().mean()
+        return {"total": error, "twice": 2 * error}
+
+
+class Adversarial(Model):
+    """Two players, sRGB target."""
+
+    players = ("critic", "colors")
+    procedure = Direct(target="rgb")
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.colors = Colors(config, 3)
+        self.critic = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 1))
+
+    def rates(self, player):
+        return {}
+
+    def loss(self, player, gray, color):
+        color, gray = nn.functional.avg_pool2d(color, 2), gray
+        made = self.colors(gray)
+        small = nn.functional.avg_pool2d(gray, 2)
+        fake = self.critic(torch.cat([small, made], 1))
+        if player == "colors":
+            l1 = (made - color).abs().mean()
+            return {"total": l1 - 0.01 * fake.mean(), "l1": l1}
+        real = self.critic(torch.cat([small, color], 1))
+        return {"total": nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()}
+
+
+class Hopeless(Model):
+    """Learns nothing."""
+
+    def loss(self, player, gray, color):
+        return {"total": self.colors(gray).sum() * 0 + 1}
+
+
+class Exploding(Model):
+    """Not a number from the fourth batch on."""
+
+    def loss(self, player, gray, color):
+        losses = super().loss(player, gray, color)
+        return {**losses, "total": losses["total"] * (float("nan") if self.seen > 3 * len(gray) else 1)}
+
+
+FAMILIES = {"toy": Model, "adversarial": Adversarial, "hopeless": Hopeless, "exploding": Exploding}
