@@ -30,6 +30,7 @@ class Journal:
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
         )
+        self.restart()
 
     def start(self, step: int, seconds: float) -> None:
         """Go on from a step reached after so many seconds: later rows, which will come again, are cut off."""
