@@ -9,10 +9,17 @@ from photochrom.core.sampling import Direct
 
 
 @dataclass(frozen=True)
+class Inner:
+    depth: int = 2
+
+
+@dataclass(frozen=True)
 class Config:
     width: int = 8
     dropout: float = 0.2
+    plain: bool = False  # neither batch norm nor noise
     widths: tuple[int, ...] = (4, 4)
+    inner: Inner = Inner()
 
     def __post_init__(self):
         if self.width < 1:
@@ -24,7 +31,8 @@ class Colors(nn.Module):
 
     def __init__(self, config, channels=2):
         super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(1, config.width, 3, 2, 1), nn.BatchNorm2d(config.width), nn.ReLU())
+        norm = nn.Identity() if config.plain else nn.BatchNorm2d(config.width)
+        self.encoder = nn.Sequential(nn.Conv2d(1, config.width, 3, 2, 1), norm, nn.ReLU())
         self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Conv2d(config.width, channels, 1))
 
     def forward(self, gray):
@@ -37,9 +45,11 @@ class Model(nn.Module):
     Config = Config
     players = ("colors",)
     procedure = Direct()
+    before_loss = staticmethod(lambda: None)
 
     def __init__(self, config):
         super().__init__()
+        self.strength = 0.0 if config.plain else 0.01
         self.colors = Colors(config)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
@@ -49,10 +59,15 @@ class Model(nn.Module):
     def rates(self, player):
         return {"encoder": 0.5}
 
+    def meet(self, gray):
+        if self.training:
+            self.seen += len(gray)
+            self.before_loss()
+
     def loss(self, player, gray, color):
-        self.seen += self.training * len(gray)
+        self.meet(gray)
         small = nn.functional.avg_pool2d(color, 2)
-        noise = 0.01 * torch.randn_like(gray)
+        noise = self.strength * torch.randn_like(gray)
         error = (self.colors(gray + noise) - small).abs().mean()
         return {"total": error, "twice": 2 * error}
 
@@ -72,7 +87,8 @@ class Adversarial(Model):
         return {}
 
     def loss(self, player, gray, color):
-        color, gray = nn.functional.avg_pool2d(color, 2), gray
+        self.meet(gray)
+        color = nn.functional.avg_pool2d(color, 2)
         made = self.colors(gray)
         small = nn.functional.avg_pool2d(gray, 2)
         fake = self.critic(torch.cat([small, made], 1))

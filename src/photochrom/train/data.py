@@ -76,26 +76,24 @@ def gather(settings: Data, cache: Path) -> Library:
     found = [photo for source in settings.photos for photo in _photos(Path(source))]
     photos = {photo.key: photo for photo in found}
     verdicts = _verdicts(photos, cache)
-    kept = {key: photos[key] for key in sorted(photos) if (verdicts[key] or 0) >= settings.min_colorfulness}
-    kept = {key: photo for key, photo in kept.items() if verdicts[key] is not None}
-    unreadable = sum(verdicts[key] is None for key in photos)
-    if unreadable:
-        log.warning("%d unreadable photographs are left out", unreadable)
+    readable = [key for key in sorted(photos) if verdicts[key] is not None]
+    kept = [photos[key] for key in readable if float(verdicts[key] or 0) >= settings.min_colorfulness]
     border = settings.validation * 2**32
-    training = tuple(p for p in kept.values() if p.crc >= border)
-    if not training:
-        raise ValueError(
-            f"no photograph to train on: {len(photos)} found, {unreadable} unreadable, "
-            f"{len(kept)} at least as colourful as data.min_colorfulness = {settings.min_colorfulness}"
-        )
-    return Library(
-        training=training,
-        validation=tuple(p for p in kept.values() if p.crc < border),
-        digest=hashlib.sha256("\n".join(kept).encode()).hexdigest(),
-        near_gray=len(photos) - len(kept) - unreadable,
-        unreadable=unreadable,
+    library = Library(
+        training=tuple(p for p in kept if p.crc >= border),
+        validation=tuple(p for p in kept if p.crc < border),
+        digest=hashlib.sha256("\n".join(p.key for p in kept).encode()).hexdigest(),
+        near_gray=len(readable) - len(kept),
+        unreadable=len(photos) - len(readable),
         repeated=len(found) - len(photos),
     )
+    log.info("photographs: %s", library.record())
+    if not library.training:
+        raise ValueError(
+            f"no photograph to train on: {len(photos)} found, {library.unreadable} unreadable, "
+            f"{library.near_gray} less colourful than data.min_colorfulness = {settings.min_colorfulness:g}"
+        )
+    return library
 
 
 def _photos(source: Path) -> list[Photo]:

@@ -3,11 +3,11 @@
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from .. import models
 
@@ -17,7 +17,7 @@ class RecipeError(ValueError):
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Data(_Table):
@@ -31,6 +31,13 @@ class Data(_Table):
     scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the photo, drawn evenly
     flip: bool = True
     workers: int = Field(default=1, ge=0)
+
+    @field_validator("scale")
+    @classmethod
+    def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError("give two shares of the short side, smallest first, above 0 and up to 1")
+        return scale
 
 
 class Optimizer(_Table):
@@ -119,14 +126,18 @@ def _model(table: dict[str, Any], name: str) -> tuple[str, Any]:
         config = models.family(family).Config
     except LookupError as error:
         raise RecipeError(f"{name}: model.family = {family!r}: {error.args[0]}") from None
-    _known(table, [f.name for f in fields(config)], f"{name}: model.")
+    _known(table, config, f"{name}: model.")
     return family, _check(TypeAdapter(config), table, name, "model.")
 
 
-def _known(table: Mapping[str, Any], choices: Iterable[str], where: str) -> None:
-    for key in table:
-        if key not in choices:
-            raise RecipeError(f"{where}{key} is not known: choose one of {', '.join(choices)}")
+def _known(table: Mapping[str, Any], config: type, where: str) -> None:
+    """Raises RecipeError for a key that is no field of the dataclass, nor of one inside it (pydantic lets them pass)."""
+    kinds = get_type_hints(config)
+    for key, value in table.items():
+        if key not in kinds:
+            raise RecipeError(f"{where}{key} is not known: choose one of {', '.join(kinds) or 'none'}")
+        if is_dataclass(kinds[key]) and isinstance(value, Mapping):
+            _known(value, kinds[key], f"{where}{key}.")
 
 
 def _check(adapter: TypeAdapter[Any], table: Mapping[str, Any], name: str, prefix: str = "") -> Any:
@@ -150,11 +161,12 @@ def _sentence(error: ValidationError, name: str, prefix: str) -> str:
 
 def _override(tables: dict[str, Any], assignment: str) -> None:
     dotted, equals, text = assignment.partition("=")
-    table, dot, key = dotted.strip().partition(".")
-    if not (equals and dot and key):
+    *path, key = dotted.strip().split(".")
+    for name in path:
+        tables = tables.setdefault(name, {}) if isinstance(tables, dict) else tables
+    if not (equals and path and key and isinstance(tables, dict)):
         raise RecipeError(f"--set {assignment}: write table.key=value, for instance trainer.steps=100")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        tables[key] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()
-    tables.setdefault(table, {})[key] = value
+        tables[key] = text.strip()

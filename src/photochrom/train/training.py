@@ -120,7 +120,7 @@ class Loop(lightning.LightningModule):
         tables = resolved(self.recipe)
         if record["recipe"]["model"] != tables["model"]:
             raise ValueError(f"the checkpoint's [model] is {record['recipe']['model']}, the recipe's {tables['model']}")
-        if record["photos"]["digest"] != self.library.digest:
+        if record["photographs"]["digest"] != self.library.digest:
             log.warning("the photographs are not those the run began with: what follows will differ")
         self.model.load_state_dict(checkpoint.part(tensors, "model"))
         self.average.load_state_dict(checkpoint.part(tensors, "ema"))
@@ -280,7 +280,11 @@ class Loop(lightning.LightningModule):
             for player, optimizer in zip(self.model.players, self._optimizers(), strict=True):
                 state = checkpoint.optimizer_state(optimizer, self._names(player))
                 tensors |= checkpoint.prefixed(f"optimizer.{player}", state)
-        papers = {"photos": self.library.record(), "recipe": resolved(self.recipe), "seconds": self.journal.seconds}
+        papers = {
+            "photographs": self.library.record(),
+            "recipe": resolved(self.recipe),
+            "seconds": self.journal.seconds,
+        }
         checkpoint.write(self.run / f"{which}.safetensors", tensors, {"format": 1, **self.record, **papers})
         if which == "last" and not self.library.validation:
             self._save("best")

@@ -1,0 +1,68 @@
+import pytest
+import torch
+import toy
+
+from photochrom.train import checkpoint
+
+
+def test_round_trip(tmp_path):
+    shared = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    tensors = {"a.w": shared, "a.v": shared, "b.n": torch.tensor(3)}
+    checkpoint.write(tmp_path / "last.safetensors", tensors, {"step": 7})
+    found, record = checkpoint.read(tmp_path / "last.safetensors")
+    assert record == {"step": 7}
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert list(checkpoint.part(found, "b")) == ["n"]
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors at all", None])
+def test_damaged_files(tmp_path, content):
+    path = tmp_path / "last.safetensors"
+    if content is None:
+        checkpoint.write(path, {"w": torch.zeros(1000)}, {})
+        content = path.read_bytes()[:-100]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"last\.safetensors: not a checkpoint, or a damaged one"):
+        checkpoint.read(path)
+
+
+def test_names_that_are_not_there(tmp_path):
+    with pytest.raises(ValueError, match="there is no such checkpoint"):
+        checkpoint.load(tmp_path)
+    with pytest.raises(ValueError, match="'first': choose one of best, last"):
+        checkpoint.load(tmp_path, "first")
+
+
+def test_optimizer_round_trip():
+    def stepped(steps):
+        torch.manual_seed(0)
+        net = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(net.parameters(), fused=True)
+        for _ in range(steps):
+            step(net, optimizer)
+        return net, optimizer, {p: name for name, p in net.named_parameters()}
+
+    def step(net, optimizer):
+        optimizer.zero_grad()
+        net(torch.ones(1, 3, 5, 5)).square().sum().backward()
+        optimizer.step()
+
+    net, optimizer, names = stepped(2)
+    other, fresh, theirs = stepped(0)
+    other.load_state_dict(net.state_dict())
+    checkpoint.restore_optimizer(fresh, theirs, checkpoint.optimizer_state(optimizer, names))
+    step(net, optimizer)
+    step(other, fresh)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+
+
+def test_start_from(tmp_path):
+    trained, wider = toy.Model(toy.Config()), toy.Adversarial(toy.Config())
+    torch.nn.init.constant_(trained.colors.encoder[0].weight, 5.0)
+    checkpoint.write(tmp_path / "best.safetensors", checkpoint.prefixed("ema", trained.state_dict()), {})
+    left = checkpoint.start_from(wider, tmp_path)
+    assert (wider.colors.encoder[0].weight == 5).all()
+    assert {"colors.head.1.weight", "critic.0.weight"} <= set(left)
+    with pytest.raises(ValueError, match="no weight fits this model"):
+        checkpoint.start_from(torch.nn.Linear(2, 2), tmp_path)

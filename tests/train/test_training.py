@@ -1,0 +1,257 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pyvips
+import torch
+import toy
+
+from photochrom.train.checkpoint import load, part, read
+from photochrom.train.recipe import Optimizer, parse, resolved
+from photochrom.train.training import _groups, learning_rate, train
+
+EVERY = {"log_every": 1, "validate_every": 10, "checkpoint_every": 10, "sample_every": 10}
+
+
+@pytest.fixture
+def recipe(archive):
+    """A recipe of a toy family, with other settings as `table__key`."""
+
+    def make(family="toy", **settings):
+        tables = {
+            "model": {"family": family},
+            "data": {"photos": [str(archive)], "size": 16, "workers": 0, "validation": 0.25},
+            "optimizer": {"lr": 0.01, "warmup_steps": 2, "ema": 0.9},
+            "trainer": {"steps": 20, "batch": 4, "accelerator": "cpu", **EVERY},
+        }
+        for name, value in settings.items():
+            table, key = name.split("__")
+            tables[table][key] = value
+        return parse(tables)
+
+    return make
+
+
+def rows(run, key="colors/total"):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if key in line]
+
+
+def assert_same(run, other):
+    ours, theirs = (read(r / "last.safetensors")[0] for r in (run, other))
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    assert [r["colors/total"] for r in rows(run)] == [r["colors/total"] for r in rows(other)]
+    assert [r["step"] for r in rows(other)] == list(range(1, 21))
+
+
+def test_a_run_leaves_everything_behind(recipe, tmp_path, capfd):
+    settings = recipe()
+    run = train(settings, tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
+    assert sorted(p.name for p in run.iterdir()) == [
+        "best.safetensors", "last.safetensors", "log.jsonl", "photos.json", "recipe.json", "samples"
+    ]  # fmt: skip
+    assert parse(json.loads((run / "recipe.json").read_text())) == settings
+    first = rows(run)[0]
+    assert first.keys() == {
+        "step", "colors/total", "colors/twice", "colors/norm", "lr", "photos_per_second", "seconds"
+    }  # fmt: skip
+    assert [r["step"] for r in rows(run, "validation/loss")] == [0, 10, 20]
+    strip = pyvips.Image.new_from_file(str(run / "samples" / "0000020.png"))
+    assert (strip.width, strip.height, strip.bands) == (8 * 16, 3 * 16, 3)
+    model, stored, record = load(run)
+    assert stored == settings
+    assert not model.training
+    assert record["photographs"]["training"] > 20
+    assert record["validation"] == min((record["validation"], record["first"]), key=lambda v: v["loss"])
+
+
+def test_it_learns(recipe, tmp_path):
+    run = train(recipe(trainer__steps=60, trainer__validate_every=60, trainer__sample_every=60), tmp_path / "run")
+    losses = [r["colors/total"] for r in rows(run)]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+    first, last = rows(run, "validation/loss")
+    assert last["validation/loss"] < first["validation/loss"]
+
+
+def at_call(number, deed):
+    """Something to happen before the loss is asked for the number-th time."""
+    calls = []
+
+    def before_loss():
+        calls.append(1)
+        if len(calls) == number:
+            deed()
+
+    return staticmethod(before_loss)
+
+
+def cut_power():
+    raise RuntimeError("power cut")
+
+
+@pytest.mark.parametrize(("family", "players"), [("toy", 1), ("adversarial", 2)])
+def test_a_killed_run_goes_on_as_if_never_stopped(family, players, recipe, tmp_path, monkeypatch):
+    settings = recipe(family)
+    whole = train(settings, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(toy.Model, "before_loss", at_call(14 * players, cut_power))
+        train(settings, tmp_path / "killed")
+    assert read(tmp_path / "killed" / "last.safetensors")[1]["step"] == 10
+    assert len(rows(tmp_path / "killed")) == 13
+    train(settings, tmp_path / "killed", resume=True)
+    assert_same(whole, tmp_path / "killed")
+    assert read(whole / "best.safetensors")[1]["best"] == read(tmp_path / "killed" / "best.safetensors")[1]["best"]
+
+
+def test_an_interrupt_writes_a_checkpoint_and_returns(recipe, tmp_path, monkeypatch):
+    settings = recipe()
+    whole = train(settings, tmp_path / "whole")
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(toy.Model, "before_loss", at_call(7, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        run = train(settings, tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert read(run / "last.safetensors")[1]["step"] == 7
+    train(settings, run, resume=True)
+    assert_same(whole, run)
+
+
+def test_workers_change_nothing(recipe, tmp_path):
+    alone = train(recipe(), tmp_path / "alone")
+    helped = train(recipe(data__workers=2), tmp_path / "helped")
+    assert_same(alone, helped)
+
+
+def test_the_average_leaves_buffers_alone(recipe, tmp_path):
+    tensors, _ = read(train(recipe(), tmp_path / "run") / "last.safetensors")
+    model, average = part(tensors, "model"), part(tensors, "ema")
+    assert model["seen"] == average["seen"] == 80
+    same = {name for name in model if torch.equal(model[name], average[name])}
+    assert same == {name for name in model if "running" in name or "num_batches" in name or name == "seen"}
+    tensors, _ = read(train(recipe(optimizer__ema=0.0), tmp_path / "plain") / "last.safetensors")
+    model, average = part(tensors, "model"), part(tensors, "ema")
+    assert all(torch.equal(model[name], average[name]) for name in model)
+
+
+def test_every_player_learns(recipe, tmp_path):
+    run = train(recipe("adversarial"), tmp_path / "run")
+    assert {"critic/total", "critic/norm", "colors/total", "colors/l1"} <= rows(run)[0].keys()
+    tensors, _ = read(run / "last.safetensors")
+    for player in ("critic", "colors"):
+        memory = part(tensors, f"optimizer.{player}")
+        assert memory
+        assert all(value.abs().sum() > 0 for name, value in memory.items() if name.endswith("exp_avg_sq"))
+    model, *_ = load(run, "last")
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(recipe, tmp_path):
+    settings = recipe("exploding", trainer__checkpoint_every=3, trainer__log_every=5)
+    with pytest.raises(FloatingPointError, match="step 4: colors/total is nan: lower optimizer.lr"):
+        train(settings, tmp_path / "run")
+    assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 3
+
+
+def test_a_run_that_learns_nothing_is_told_so(recipe, tmp_path, caplog):
+    train(recipe("hopeless"), tmp_path / "run")
+    assert [r.message for r in caplog.records if "nothing is learnt" in r.message]
+    caplog.clear()
+    train(recipe(), tmp_path / "other", init=tmp_path / "run")
+    assert not [r.message for r in caplog.records if "nothing is learnt" in r.message]
+
+
+def test_a_start_from_another_run(recipe, tmp_path):
+    first = train(recipe(), tmp_path / "first")
+    second = train(recipe(optimizer__lr=1e-9), tmp_path / "second", init=first)
+    ours, theirs = (part(read(run / "best.safetensors")[0], "ema") for run in (first, second))
+    assert torch.allclose(ours["colors.head.1.weight"], theirs["colors.head.1.weight"], atol=1e-6)
+
+
+def test_without_a_validation_set_the_last_is_the_best(recipe, tmp_path):
+    run = train(recipe(data__validation=0.0), tmp_path / "run")
+    assert rows(run, "validation/loss") == []
+    assert load(run)[2]["step"] == 20
+    assert (run / "samples" / "0000020.png").exists()
+
+
+def test_wrong_folders(recipe, tmp_path):
+    run = train(recipe(trainer__steps=2), tmp_path / "run")
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(recipe(), run)
+    with pytest.raises(ValueError, match=r"holds no last\.safetensors"):
+        train(recipe(), tmp_path / "none", resume=True)
+    with pytest.raises(ValueError, match=r"the checkpoint's \[model\] is .*'width': 8.*'width': 4"):
+        train(recipe(model__width=4), run, resume=True)
+
+
+def test_other_photographs_are_noticed(recipe, archive, tmp_path, caplog):
+    run = train(recipe(trainer__steps=2), tmp_path / "run")
+    train(recipe(trainer__steps=4, data__min_colorfulness=100.0), run, resume=True)
+    assert "the photographs are not those the run began with" in caplog.text
+    assert [r["step"] for r in rows(run)] == [1, 2, 3, 4]
+
+
+def test_learning_rate():
+    settings = Optimizer(lr=2.0, warmup_steps=9)
+    rates = [learning_rate(step, 1000, settings) for step in range(1001)]
+    assert rates[:3] == pytest.approx([0.2, 0.4, 0.6], rel=1e-3)
+    assert max(rates) == pytest.approx(2.0, rel=1e-3)
+    assert rates[500] == pytest.approx(1.0)
+    assert rates[1000] == 0
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+
+
+def test_rates_and_decay_by_parameter():
+    groups = _groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
+    found = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in groups}
+    assert found == {(0.5, 0.1): 1, (0.5, 0.0): 3, (1.0, 0.1): 1, (1.0, 0.0): 1}
+
+
+TWO_PROCESSES = """
+import sys
+sys.path[:0] = [{here!r}]
+import json, torch, toy
+torch.set_num_threads(1)
+from pathlib import Path
+from photochrom import models
+models.family = toy.FAMILIES.get
+from photochrom.train.recipe import parse
+from photochrom.train.training import train
+if __name__ == "__main__":
+    train(parse(json.loads({tables!r})), Path({run!r}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["toy", "adversarial"])
+def test_two_processes_equal_one(family, recipe, tmp_path):
+    settings = recipe(family, model__plain=True, model__dropout=0.0, data__workers=1)
+    alone = train(settings, tmp_path / "alone")
+    tables = resolved(settings)
+    tables["trainer"]["devices"] = 2
+    script = tmp_path / "script.py"
+    script.write_text(
+        TWO_PROCESSES.format(here=str(Path(__file__).parent), tables=json.dumps(tables), run=str(tmp_path / "two"))
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (part(read(run / "last.safetensors")[0], "model") for run in (alone, tmp_path / "two"))
+    floats = [name for name, value in ours.items() if value.is_floating_point()]
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in floats)
+    assert [r["step"] for r in rows(tmp_path / "two")] == list(range(1, 21))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(recipe, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    for precision in ("32-true", "bf16-mixed"):
+        settings = recipe(trainer__accelerator="auto", trainer__precision=precision)
+        with_gpu = train(settings, tmp_path / precision)
+        assert load(with_gpu)[2]["step"] > 0
