@@ -99,9 +99,10 @@ def cut_power():
 def test_a_killed_run_goes_on_as_if_never_stopped(family, players, recipe, tmp_path, monkeypatch):
     settings = recipe(family)
     whole = train(settings, tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+    with monkeypatch.context() as patch:
         patch.setattr(toy.Model, "before_loss", at_call(14 * players, cut_power))
-        train(settings, tmp_path / "killed")
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(settings, tmp_path / "killed")
     assert read(tmp_path / "killed" / "last.safetensors")[1]["step"] == 10
     assert len(rows(tmp_path / "killed")) == 13
     train(settings, tmp_path / "killed", resume=True)
@@ -153,7 +154,7 @@ def test_every_player_learns(recipe, tmp_path):
 
 def test_a_loss_that_is_not_a_number_stops_the_run(recipe, tmp_path):
     settings = recipe("exploding", trainer__checkpoint_every=3, trainer__log_every=5)
-    with pytest.raises(FloatingPointError, match="step 4: colors/total is nan: lower optimizer.lr"):
+    with pytest.raises(FloatingPointError, match=r"step 4: colors/total is nan: lower optimizer\.lr"):
         train(settings, tmp_path / "run")
     assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 3
 

@@ -44,7 +44,7 @@ def load(run: Path, which: str = "best") -> tuple[Any, Recipe, dict[str, Any]]:
         run: the folder that `train` returned.
         which: ``best`` by validation, or ``last``.
 
-    The record holds ``step``, ``seconds``, ``validation`` (figures at that step) and ``photographs`` (counts and digest).
+    The record holds ``step``, ``seconds``, ``validation`` (figures then) and ``photographs`` (counts and digest).
     Raises ValueError.
     """
     if which not in WHICH:

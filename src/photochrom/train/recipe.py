@@ -131,7 +131,7 @@ def _model(table: dict[str, Any], name: str) -> tuple[str, Any]:
 
 
 def _known(table: Mapping[str, Any], config: type, where: str) -> None:
-    """Raises RecipeError for a key that is no field of the dataclass, nor of one inside it (pydantic lets them pass)."""
+    """Raises RecipeError for a key that is no field of the dataclass, nor of one inside it; pydantic lets them pass."""
     kinds = get_type_hints(config)
     for key, value in table.items():
         if key not in kinds:
