@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyvips
 
+from . import tiff
+
 FORMATS_EXTRA = "pip install 'photochrom[formats]'"
 READABLE = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC and JPEG 2000"
 LOADERS = {"jpeg": "jpegload", "png": "pngload", "tiff": "tiffload", "webp": "webpload", "avif": "heifload"}
@@ -23,7 +25,8 @@ SAVERS: dict[str, dict[str, Any]] = {
     ".avif": {"Q": 90, "subsample_mode": "off"},
 }
 SUFFIX = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif", "heic": ".jpg", "jp2": ".tif"}
-DEEP = (".png", ".tif", ".tiff")  # 16 bits a channel
+TIFF = (".tif", ".tiff")
+DEEP = (".png", *TIFF)  # 16 bits a channel
 OPAQUE = (".jpg", ".jpeg")
 BLOBS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # Pillow's names, libvips' names
 
@@ -84,6 +87,13 @@ class File:
                 return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(self.place, **options)
             return getattr(pyvips.Image, LOADERS[self.kind])(str(self.place), **options)
 
+    def exif(self) -> bytes | None:
+        """The EXIF block that libvips does not read, a TIFF file's; None where it does."""
+        if self.kind != "tiff":
+            return None
+        with io.BytesIO(self.place) if isinstance(self.place, bytes) else self.place.open("rb") as file:
+            return tiff.block(*tiff.read(file))
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -105,6 +115,10 @@ class Memory:
             image.set_type(pyvips.GValue.blob_type, blob, value)
         image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
         return image
+
+    def exif(self) -> bytes | None:
+        """Nothing more than `open` gives."""
+        return None
 
 
 Reader = File | Memory

@@ -1,13 +1,17 @@
 """Provenance: the marks that say which model coloured a photograph, beside the metadata it already had."""
 
+import io
 import re
 from dataclasses import dataclass
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 import pyvips
 
 from .. import __version__
+from . import tiff
 
+COLOR_SPACE, SHORT, SRGB = 40961, 3, b"\1\0"  # an EXIF tag, its type and its value
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 NAMESPACES = {
     "x": "adobe:ns:meta/",
@@ -90,18 +94,32 @@ def xmp(mark: Mark, packet: bytes | None = None) -> bytes:
     return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{text}\n<?xpacket end="w"?>'.encode()
 
 
-KEPT = ("exif-", "xmp-data", "iptc-data", "png-comment-", "resolution-unit", "image-description")
+KEPT = ("exif-", "xmp-data", "iptc-data", "png-comment-", "resolution-unit")
+blob, text, number = pyvips.GValue.blob_type, pyvips.GValue.gstr_type, pyvips.GValue.gint_type
 
 
-def marked(image: pyvips.Image, header: pyvips.Image, mark: Mark | None) -> pyvips.Image:
-    """`image` with the metadata and resolution of `header`, upright, and with the marks where `mark` is given."""
+def marked(image: pyvips.Image, header: pyvips.Image, exif: bytes | None, mark: Mark | None) -> pyvips.Image:
+    """`image` with the metadata and resolution of `header` and `exif`, upright and sRGB, and with `mark`."""
     image = image.copy(xres=header.xres, yres=header.yres)
     for field in header.get_fields():
         if field.startswith(KEPT):
             image.set_type(header.get_typeof(field), field, header.get(field))
-    image.set_type(pyvips.GValue.gint_type, "orientation", 1)
+    image.set_type(number, "orientation", 1)
+    if exif is not None:
+        image.set_type(blob, "exif-data", exif)
+    if image.get_typeof("exif-ifd2-ColorSpace"):
+        image.set_type(text, "exif-ifd2-ColorSpace", "1")
     if mark is not None:
         packet = header.get("xmp-data") if header.get_typeof("xmp-data") else None
-        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp(mark, packet))
-        image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Software", mark.software)
+        image.set_type(blob, "xmp-data", xmp(mark, packet))
+        image.set_type(text, "exif-ifd0-Software", mark.software)
     return image
+
+
+def tag(file: BinaryIO, image: pyvips.Image, mark: Mark) -> None:
+    """The EXIF of `image` and the mark into the TIFF `file` that libvips made of it."""
+    exif_block = image.get("exif-data")[6:] if image.get_typeof("exif-data") else b""
+    first, exif, gps = tiff.read(io.BytesIO(exif_block))
+    if exif:
+        exif = exif | {COLOR_SPACE: (SHORT, SRGB)}
+    tiff.add(file, first | {tiff.SOFTWARE: tiff.text(mark.software)}, exif, gps)

@@ -1,5 +1,6 @@
 """Photographs: opened upright and streamed, read as gray, given colours, saved whole or not at all."""
 
+import io
 import os
 import tempfile
 import uuid
@@ -14,9 +15,9 @@ import pyvips
 from jaxtyping import Float32
 
 from ..core import color
-from . import formats, metadata
+from . import formats, metadata, profiles
 from .formats import PhotoError, named
-from .join import STRIP_PIXELS, Chroma, join
+from .join import STRIP, Chroma, join, shifts
 from .metadata import Mark
 from .stream import worked
 
@@ -96,7 +97,7 @@ class Photo:
         with named(self.name, "read"):
             image = self.reader.open(shrink)
             image = image.resize(width / image.width, vscale=height / image.height)
-            pixels = _srgb(image, self.name).numpy().reshape(height, width, -1)
+            pixels = profiles.standard(image, self.name).numpy().reshape(height, width, -1)
         top = np.float32(np.iinfo(pixels.dtype).max)
         rgb = np.broadcast_to(pixels.astype(np.float32).transpose(2, 0, 1) / top, (3, height, width))
         return _upright(color.gray_of(rgb, convention)[None], self.orientation).clip(-1, 1)
@@ -126,7 +127,9 @@ class ColoredPhoto:
         try:
             with named(str(path), "written"), self._image(path.suffix, mark) as image:
                 image.write_to_file(str(beside), **options)
-            with named(str(path), "written"):
+                if path.suffix.lower() in formats.TIFF:
+                    with beside.open("r+b") as file:
+                        metadata.tag(file, image, mark)
                 _publish(beside, path, overwrite)
         finally:
             beside.unlink(missing_ok=True)
@@ -136,7 +139,12 @@ class ColoredPhoto:
         """The bytes of the file that `save` would write to a path with this ending."""
         options = self._options(suffix)
         with named(self.photo.name, "written"), self._image(suffix, mark) as image:
-            return image.write_to_buffer(suffix, **options)
+            written = image.write_to_buffer(suffix, **options)
+            if suffix.lower() not in formats.TIFF:
+                return written
+            file = io.BytesIO(written)
+            metadata.tag(file, image, mark)
+            return file.getvalue()
 
     def array(self) -> np.ndarray:
         """(h, w, 3), or (h, w, 4) with alpha: uint8 or uint16 as the photograph, sRGB."""
@@ -165,9 +173,9 @@ class ColoredPhoto:
         deep = photo.depth == 16 and (suffix is None or suffix.lower() in formats.DEEP)
         depth = 16 if deep else 8
         header = photo.reader.open()
-        gray = _srgb(header, photo.name)
-        chroma = Chroma(_stored(self.ab, photo.orientation), gray.width, gray.height)
-        rows = max(1, STRIP_PIXELS // gray.width)
+        gray = profiles.standard(header, photo.name)
+        chroma = Chroma(shifts(_within(_stored(self.ab, photo.orientation), gray)), gray.width, gray.height)
+        rows = max(1, STRIP // gray.width)
 
         def work(strip: np.ndarray, top: int) -> np.ndarray:
             return join(strip, chroma.rows(top, len(strip)), depth)
@@ -176,11 +184,10 @@ class ColoredPhoto:
             image = stack.enter_context(worked(gray, rows, work, depth))
             image = image.copy(interpretation="rgb16" if deep else "srgb")
             if photo.alpha:
-                alpha = photo.reader.open()
-                image = image.bandjoin(_alpha(alpha, depth))
+                image = image.bandjoin(profiles.alpha(photo.reader.open(), depth))
             if photo.orientation != 1:
                 image = stack.enter_context(_turned(image, photo.orientation))
-            yield metadata.marked(image, header, mark)
+            yield metadata.marked(image, header, photo.reader.exif(), mark)
 
 
 def _publish(beside: Path, path: Path, overwrite: bool) -> None:
@@ -197,24 +204,14 @@ def _publish(beside: Path, path: Path, overwrite: bool) -> None:
         beside.rename(path)
 
 
-def _srgb(image: pyvips.Image, name: str) -> pyvips.Image:
-    """Gray or sRGB codes of 8 or 16 bits without alpha, the embedded profile applied."""
-    if image.hasalpha():
-        image = image[: image.bands - 1] if image.bands > 2 else image[0]
-    if image.interpretation == "cmyk":
-        return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16)
-    if image.format not in ("uchar", "ushort"):
-        image = image.copy(interpretation="scrgb").colourspace("rgb16")
-    if image.get_typeof("icc-profile-data"):
-        return image.icc_transform("srgb", embedded=True, depth=16)
-    return image
-
-
-def _alpha(image: pyvips.Image, depth: int) -> pyvips.Image:
-    alpha = image[image.bands - 1]
-    if image.format == "uchar":
-        return alpha if depth == 8 else (alpha * 257).cast("ushort")
-    return alpha if depth == 16 else (alpha >> 8).cast("uchar")
+def _within(planes: np.ndarray, photo: pyvips.Image) -> np.ndarray:
+    """(c, h, w) made no larger than the photo, by means."""
+    height, width = planes.shape[1:]
+    if height <= photo.height and width <= photo.width:
+        return planes
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(planes.transpose(1, 2, 0)))
+    image = image.resize(min(1, photo.width / width), vscale=min(1, photo.height / height), kernel="linear")
+    return np.ascontiguousarray(image.numpy().transpose(2, 0, 1))
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,10 +1,13 @@
-"""Numpy inside a libvips pipeline: a picture whose rows are worked on in strips, so that memory does not grow with it."""
+"""Numpy inside a libvips pipeline: rows are worked on in strips, so that memory does not grow with the picture."""
 
+import collections
+import os
 import queue
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,18 +58,35 @@ class _Feed:
 Strip = Callable[[np.ndarray, int], np.ndarray]  # rows (h, w, c) and the number of the first -> rows (h, w, 3)
 
 
-def _chunks(image: pyvips.Image, rows: int, work: Strip, depth: int) -> Iterator[bytes]:
-    """A PNG file without compression: of what libvips can read as it comes, the nearest to bare pixels."""
+def _strips(image: pyvips.Image, rows: int) -> Iterator[tuple[np.ndarray, int]]:
     region = pyvips.Region.new(image)
     dtype = np.uint8 if image.format == "uchar" else np.uint16
-    packer = zlib.compressobj(0)
-    yield b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">2I5B", image.width, image.height, depth, 2, 0, 0, 0))
     for top in range(0, image.height, rows):
         count = min(rows, image.height - top)
         strip = np.frombuffer(region.fetch(0, top, image.width, count), dtype)
-        done = work(strip.reshape(count, image.width, image.bands), top)
-        lines = (done if depth == 8 else done.astype(">u2")).reshape(count, -1).view(np.uint8)
-        filtered = np.zeros((count, lines.shape[1] + 1), np.uint8)
+        yield strip.reshape(count, image.width, image.bands), top
+
+
+def _ahead(strips: Iterator[tuple[np.ndarray, int]], work: Strip) -> Iterator[np.ndarray]:
+    """`work` of each strip, in order, on all cores (numpy lets go of the interpreter's lock)."""
+    cores = os.cpu_count() or 1
+    pending: collections.deque[Future[np.ndarray]] = collections.deque()
+    with ThreadPoolExecutor(cores) as pool:
+        for strip in strips:
+            pending.append(pool.submit(work, *strip))
+            if len(pending) > cores:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _chunks(image: pyvips.Image, rows: int, work: Strip, depth: int) -> Iterator[bytes]:
+    """A PNG file without compression: of what libvips can read as it comes, the nearest to bare pixels."""
+    packer = zlib.compressobj(0)
+    yield b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">2I5B", image.width, image.height, depth, 2, 0, 0, 0))
+    for done in _ahead(_strips(image, rows), work):
+        lines = (done if depth == 8 else done.astype(">u2")).reshape(len(done), -1).view(np.uint8)
+        filtered = np.zeros((len(lines), lines.shape[1] + 1), np.uint8)
         filtered[:, 1:] = lines
         yield _chunk(b"IDAT", packer.compress(filtered.data))
     yield _chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b"")
