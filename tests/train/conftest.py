@@ -21,7 +21,7 @@ def toys(monkeypatch):
     torch.set_num_threads(1)
     names, family = models.names, models.family
     monkeypatch.setattr(models, "names", lambda: sorted([*names(), *toy.FAMILIES]))
-    monkeypatch.setattr(models, "family", lambda name: toy.FAMILIES.get(name) or family(name))
+    monkeypatch.setattr(models, "family", lambda name: toy.FAMILIES.get(str(name)) or family(name))
 
 
 def jpeg(seed, height=40, width=50, gray=False, form="JPEG", **options):

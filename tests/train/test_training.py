@@ -10,6 +10,7 @@ import pyvips
 import torch
 import toy
 
+from photochrom.train import journal
 from photochrom.train.checkpoint import load, part, read
 from photochrom.train.recipe import Optimizer, parse, resolved
 from photochrom.train.training import _groups, learning_rate, train
@@ -37,8 +38,7 @@ def recipe(archive):
 
 
 def rows(run, key="colors/total"):
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if key in line]
+    return [row for row in journal.rows(run / "log.jsonl") if key in row]
 
 
 def assert_same(run, other):

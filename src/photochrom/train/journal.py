@@ -15,6 +15,17 @@ from torch import Tensor
 log = logging.getLogger("photochrom.train")
 
 
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log, as far as they were written whole; none where there is no log."""
+    found = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # the power went while it was written
+            break
+    return found
+
+
 class Journal:
     """Means of the losses between two rows, written to ``path``; losses stay on their device until a row is due."""
 
@@ -34,9 +45,8 @@ class Journal:
 
     def start(self, step: int, seconds: float) -> None:
         """Go on from a step reached after so many seconds: later rows, which will come again, are cut off."""
-        rows = self.path.read_text().splitlines() if self.path.exists() else []
-        kept = [row for row in rows if json.loads(row)["step"] <= step]
-        self.path.write_text("".join(row + "\n" for row in kept if step or not kept))
+        kept = [json.dumps(row) + "\n" for row in rows(self.path) if row["step"] <= step]
+        self.path.write_text("".join(kept))
         self.begun = time.monotonic() - seconds
         self.bar.start()
         self.task = self.bar.add_task("training", total=self.steps, completed=step, line="")
