@@ -191,6 +191,13 @@ def test_wrong_folders(recipe, tmp_path):
         train(recipe(model__width=4), run, resume=True)
 
 
+def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path):
+    run = train(recipe(trainer__steps=2), tmp_path / "run")
+    before = (run / "log.jsonl").read_text(), (run / "last.safetensors").read_bytes()
+    train(recipe(trainer__steps=2), run, resume=True)
+    assert before == ((run / "log.jsonl").read_text(), (run / "last.safetensors").read_bytes())
+
+
 def test_other_photographs_are_noticed(recipe, archive, tmp_path, caplog):
     run = train(recipe(trainer__steps=2), tmp_path / "run")
     train(recipe(trainer__steps=4, data__min_colorfulness=100.0), run, resume=True)
@@ -217,35 +224,58 @@ def test_rates_and_decay_by_parameter():
 TWO_PROCESSES = """
 import sys
 sys.path[:0] = [{here!r}]
-import json, torch, toy
+import json, os, signal, torch, toy
 torch.set_num_threads(1)
 from pathlib import Path
 from photochrom import models
 models.family = toy.FAMILIES.get
 from photochrom.train.recipe import parse
 from photochrom.train.training import train
+
+calls = []
+def interrupt():
+    calls.append(1)
+    if len(calls) == {stop} and os.environ.get("LOCAL_RANK") == "1":
+        os.kill(os.getpid(), signal.SIGINT)
+toy.Model.before_loss = staticmethod(interrupt)
+
 if __name__ == "__main__":
     train(parse(json.loads({tables!r})), Path({run!r}))
 """
 
 
+@pytest.fixture
+def in_two_processes(tmp_path):
+    """Train a recipe on two processes of this machine; with ``stop``, the second is interrupted at that step."""
+
+    def run(settings, stop=0):
+        tables = resolved(settings)
+        tables["trainer"]["devices"] = 2
+        folder, script = tmp_path / "two", tmp_path / "script.py"
+        here = str(Path(__file__).parent)
+        script.write_text(TWO_PROCESSES.format(here=here, tables=json.dumps(tables), run=str(folder), stop=stop))
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["toy", "adversarial"])
-def test_two_processes_equal_one(family, recipe, tmp_path):
+def test_two_processes_equal_one(family, recipe, tmp_path, in_two_processes):
     settings = recipe(family, model__plain=True, model__dropout=0.0, data__workers=1)
-    alone = train(settings, tmp_path / "alone")
-    tables = resolved(settings)
-    tables["trainer"]["devices"] = 2
-    script = tmp_path / "script.py"
-    script.write_text(
-        TWO_PROCESSES.format(here=str(Path(__file__).parent), tables=json.dumps(tables), run=str(tmp_path / "two"))
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    ours, theirs = (part(read(run / "last.safetensors")[0], "model") for run in (alone, tmp_path / "two"))
+    alone, two = train(settings, tmp_path / "alone"), in_two_processes(settings)
+    ours, theirs = (part(read(run / "last.safetensors")[0], "model") for run in (alone, two))
     floats = [name for name, value in ours.items() if value.is_floating_point()]
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in floats)
-    assert [r["step"] for r in rows(tmp_path / "two")] == list(range(1, 21))
+    assert [r["step"] for r in rows(two)] == list(range(1, 21))
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together(recipe, in_two_processes):
+    run = in_two_processes(recipe(), stop=7)
+    assert read(run / "last.safetensors")[1]["step"] == 7
 
 
 @pytest.mark.gpu

@@ -50,7 +50,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
         left = checkpoint.start_from(model, Path(init))
         log.info("started from %s; not in it: %s", init, ", ".join(left) or "nothing")
     loop = Loop(model, recipe, gather(recipe.data, run / "photos.json"), run)
-    loop.expects_progress = init is None
+    loop.record["fresh"] = init is None
     if resume:
         loop.take_up(*checkpoint.read(run / "last.safetensors"))
     with _quiet(), _own_signals():
@@ -105,10 +105,10 @@ class Loop(lightning.LightningModule):
         self.recipe, self.library, self.run = recipe, library, run
         self.settings = recipe.trainer
         self.journal = Journal(run / "log.jsonl", self.settings.steps, self.settings.batch)
-        self.record: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": math.inf, "first": None, "validation": None}
+        self.record: dict[str, Any] = dict.fromkeys(("best", "first", "validation"), None)
+        self.record |= {"step": 0, "seconds": 0.0, "fresh": True}
         self.memory: dict[str, Tensor] = {}
         self.stopping = False
-        self.expects_progress = True
 
     @property
     def step(self) -> int:
@@ -125,7 +125,7 @@ class Loop(lightning.LightningModule):
         self.model.load_state_dict(checkpoint.part(tensors, "model"))
         self.average.load_state_dict(checkpoint.part(tensors, "ema"))
         self.memory = checkpoint.part(tensors, "optimizer")
-        self.record = {key: record[key] for key in self.record}
+        self.record |= {key: record[key] for key in self.record if key in record}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One AdamW for each player."""
@@ -140,9 +140,10 @@ class Loop(lightning.LightningModule):
             raise ValueError(f"trainer.batch = {batch}: must divide by the {world} devices")
         share = batch // world
         starts = (step * batch + rank * share for step in range(self.step, self.settings.steps))
+        batches: list[Any] = [range(start, start + share) for start in starts]
         return DataLoader(
             Pairs(self.library.training, self.recipe.data, self.model.procedure.target, self.settings.seed),
-            batch_sampler=[list(range(start, start + share)) for start in starts],
+            batch_sampler=batches,
             num_workers=self.recipe.data.workers,
             prefetch_factor=4 if self.recipe.data.workers else None,
             worker_init_fn=_ignore_interrupts,
@@ -163,6 +164,7 @@ class Loop(lightning.LightningModule):
             if not self.step:
                 self._validate()
                 self._sample()
+                self._save("last")  # so that a run killed early can be resumed, and a full disk is known at once
 
     def training_step(self, pair: tuple[Tensor, Tensor], index: int) -> None:
         """Every player's step on one batch, then the average's."""
@@ -235,15 +237,16 @@ class Loop(lightning.LightningModule):
         self.journal.write({"step": self.step, **{f"validation/{name}": value for name, value in found.items()}})
         self.record["validation"] = found
         self.record["first"] = self.record["first"] or found
-        if self.step and found[self.settings.best] < self.record["best"]:
-            self.record["best"] = found[self.settings.best]
+        figure, best = found[self.settings.best], self.record["best"]
+        if self.step and (best is None or figure < best):
+            self.record["best"] = figure
             self._save("best")
         self._judge(found, self.record["first"])
 
     def _judge(self, now: dict[str, float], first: dict[str, float]) -> None:
         """Warn of a model that colours no better than gray while its loss has hardly fallen."""
         stuck = now["loss"] > 0.95 * first["loss"] and now["ab_error"] >= 0.99 * now["gray_error"]
-        if self.expects_progress and stuck and self.step >= min(1000, self.settings.steps // 2) > 0:
+        if self.record["fresh"] and stuck and self.step >= min(1000, self.settings.steps // 2) > 0:
             log.warning(
                 "step %d: nothing is learnt: the loss was %.4g and is %.4g, the ab error %.3g is no better than that "
                 "of a gray picture; try another optimizer.lr (now %g), and look at %s",
@@ -286,7 +289,7 @@ class Loop(lightning.LightningModule):
             "seconds": self.journal.seconds,
         }
         checkpoint.write(self.run / f"{which}.safetensors", tensors, {"format": 1, **self.record, **papers})
-        if which == "last" and not self.library.validation:
+        if which == "last" and self.step and not self.library.validation:
             self._save("best")
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
