@@ -154,5 +154,5 @@ def test_gray_conventions_span_the_range(convention):
 def test_gray_conventions_differ_on_colour():
     found = [float(color.gray_of(np.array([1, 0, 0], np.float32).reshape(3, 1, 1), c).item()) for c in ("luma", "mean")]
     assert found == pytest.approx([2 * 0.299 - 1, 2 / 3 - 1], abs=1e-6)
-    with pytest.raises(ValueError, match="'ntsc'.*lab, luma, mean"):
+    with pytest.raises(ValueError, match=r"'ntsc'.*lab, luma, mean"):
         color.gray_of(RGB, "ntsc")

@@ -72,5 +72,5 @@ def test_unknown_descriptions_are_refused(description, said):
 
 
 def test_temperature_must_be_positive():
-    with pytest.raises(ValueError, match="temperature 0.0: must be above 0"):
+    with pytest.raises(ValueError, match=r"temperature 0.0: must be above 0"):
         sampling.AnnealedMean(0.0)

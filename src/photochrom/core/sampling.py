@@ -31,7 +31,9 @@ class Procedure(Protocol):
     """
 
     @property
-    def target(self) -> str: ...
+    def target(self) -> str:
+        """What the networks learn from."""
+        ...
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
         """Gray (b, 1, h, w) in [-1, 1] -> ab (b, 2, h', w') in [-1, 1], of the gray's size or smaller."""
@@ -45,6 +47,7 @@ class Direct:
     target: str = "ab"
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
+        """Gray (b, 1, h, w) in [-1, 1] -> the network's ab (b, 2, h', w') in [-1, 1]."""
         color = nets["colors"](0.0, gray=gray)
         if self.target == "rgb":
             color = rgb_to_lab((color / 2 + 0.5).clip(0, 1))[:, 1:] / AB_SCALE
@@ -68,6 +71,7 @@ class AnnealedMean:
             raise ValueError(f"temperature {self.temperature}: must be above 0 (0.38 is the paper's)")
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
+        """Gray (b, 1, h, w) in [-1, 1] -> the mean colour (b, 2, h', w') in [-1, 1]."""
         logits = nets["logits"](0.0, gray=gray) * (1 / self.temperature)  # (b, q, h', w')
         xp = namespace(logits)
         weights = xp.exp(logits - xp.amax(logits, 1)[:, None])

@@ -81,7 +81,9 @@ def read_card(path: Path) -> Card:
     if not isinstance(said, dict) or not isinstance(said.get("format"), int):
         raise BundleError(f"{path}: {CARD} names no format: this is not a photochrom bundle")
     if said["format"] > FORMAT:
-        raise BundleError(f"{path}: bundle format {said['format']}, this version reads up to {FORMAT}: upgrade photochrom")
+        raise BundleError(
+            f"{path}: bundle format {said['format']}, this version reads up to {FORMAT}: upgrade photochrom"
+        )
     try:
         card = Card(**{f.name: said[f.name] for f in fields(Card) if f.name in said})
     except TypeError as error:

@@ -1,7 +1,7 @@
 """Colour photographs with a bundle: one ONNX session per network, opened once and used for every photograph."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from .. import __version__
 from . import bundle as bundles
-from .photo import ColoredPhoto, Mark, Photo, open_photo
+from .photo import Mark, Photo, open_photo
 
 Gray = Float[np.ndarray, "1 h w"]
 AB = Float[np.ndarray, "2 h2 w2"]
@@ -75,21 +75,18 @@ class Colorizer:
         Raises PhotoError for a photograph that cannot be read, FileExistsError rather than overwrite a file.
         """
         opened = open_photo(photo)
-        colored = self.color([opened], seed, strength, size)[0]
-        mark = self.mark(seed)
+        ab = self.predict([self.look(opened, size)], seed)[0]
+        colored, mark = opened.colored(ab, strength), self.mark(seed)
         if isinstance(photo, str | Path):
             path = Path(photo)
             return colored.save(path.with_name(f"{path.stem}-color{path.suffix}"), mark)
         if isinstance(photo, bytes):
             return colored.to_bytes(opened.suffix, mark)
-        return colored.array() if isinstance(photo, np.ndarray) else colored.pillow()
+        return colored.array() if isinstance(photo, np.ndarray) else colored.pillow(mark)
 
-    def color(self, photos: Sequence[Photo], seed: int = 0, strength: float = 1.0, size: int | None = None) -> list[ColoredPhoto]:
-        """Opened photographs -> the same in colour, not yet written; those of one shape go through as one batch."""
-        card = self.card
-        grays = [photo.gray(size or card.size, card.multiple, card.gray) for photo in photos]
-        ab = self.predict(grays, seed)
-        return [photo.colored(colors, strength) for photo, colors in zip(photos, ab, strict=True)]
+    def look(self, photo: Photo, size: int | None = None) -> Gray:
+        """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1]."""
+        return photo.gray(size or self.card.size, self.card.multiple, self.card.gray)
 
     def predict(self, grays: Sequence[Gray], seed: int = 0) -> list[AB]:
         """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape."""
@@ -114,15 +111,3 @@ def colorize(photo: Any, model: str | Path = "default", **settings: Any) -> Any:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Items in lists of ``size``, the last one shorter."""
-    chunk: list[Any] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -15,17 +15,19 @@ from . import tiff
 FORMATS_EXTRA = "pip install 'photochrom[formats]'"
 READABLE = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC and JPEG 2000"
 LOADERS = {"jpeg": "jpegload", "png": "pngload", "tiff": "tiffload", "webp": "webpload", "avif": "heifload"}
+NOT_IPTC = 1 | 2 | 8 | 16  # EXIF, XMP, profile, the rest: `metadata.tag` writes IPTC, which libvips cuts short
 SAVERS: dict[str, dict[str, Any]] = {
     ".jpg": {"Q": 95, "subsample_mode": "off"},
     ".jpeg": {"Q": 95, "subsample_mode": "off"},
     ".png": {"compression": 6},
-    ".tif": {"compression": "lzw", "predictor": "horizontal"},
-    ".tiff": {"compression": "lzw", "predictor": "horizontal"},
+    ".tif": {"compression": "lzw", "predictor": "horizontal", "keep": NOT_IPTC},
+    ".tiff": {"compression": "lzw", "predictor": "horizontal", "keep": NOT_IPTC},
     ".webp": {"lossless": True},
     ".avif": {"Q": 90, "subsample_mode": "off"},
 }
 SUFFIX = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif", "heic": ".jpg", "jp2": ".tif"}
 TIFF = (".tif", ".tiff")
+WRITTEN_AS = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".tif", ".j2k": ".tif"}  # endings that are only read
 DEEP = (".png", *TIFF)  # 16 bits a channel
 OPAQUE = (".jpg", ".jpeg")
 BLOBS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # Pillow's names, libvips' names
@@ -87,12 +89,12 @@ class File:
                 return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(self.place, **options)
             return getattr(pyvips.Image, LOADERS[self.kind])(str(self.place), **options)
 
-    def exif(self) -> bytes | None:
-        """The EXIF block that libvips does not read, a TIFF file's; None where it does."""
+    def tags(self) -> tuple[tiff.Tags, tiff.Tags, tiff.Tags]:
+        """The tags that libvips leaves out, a TIFF file's: see `tiff.read`."""
         if self.kind != "tiff":
-            return None
+            return {}, {}, {}
         with io.BytesIO(self.place) if isinstance(self.place, bytes) else self.place.open("rb") as file:
-            return tiff.block(*tiff.read(file))
+            return tiff.read(file)
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,9 @@ class Memory:
         image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
         return image
 
-    def exif(self) -> bytes | None:
-        """Nothing more than `open` gives."""
-        return None
+    def tags(self) -> tuple[tiff.Tags, tiff.Tags, tiff.Tags]:
+        """None more than `open` gives."""
+        return {}, {}, {}
 
 
 Reader = File | Memory

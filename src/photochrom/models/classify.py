@@ -1,4 +1,4 @@
-"""Colour as classification over the ab bins (Zhang, Isola & Efros 2016): soft targets, class rebalancing, annealed mean.
+"""Colour as classification over ab bins (Zhang, Isola & Efros 2016): soft targets, rebalancing, annealed mean.
 
 A mean of many possible colours is gray; a distribution over them is not. How vivid the picture made from it is, is
 then a dial (`temperature`, `chroma`), turned without training again.
@@ -19,6 +19,8 @@ class Model(nn.Module):
     """Gray in, a distribution over colour bins out, one network."""
 
     players = ("net",)
+    bins: Tensor  # (q, 2), Lab units
+    prior: Tensor  # (q,), how frequent each bin is
 
     @dataclass(frozen=True)
     class Config:

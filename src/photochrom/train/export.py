@@ -1,6 +1,8 @@
 """A trained run -> a bundle that the light engine reads: ONNX with half-size weights, checked against torch."""
 
-from collections.abc import Mapping
+import logging
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.export import Dim
 
-from .. import __version__
+from .. import __version__, models
 from ..core.sampling import describe
 from ..engine import bundle as bundles
-from .training import load
+from .checkpoint import load
+from .recipe import Recipe, override, parse, resolved
 
 TOLERANCE = 1e-4  # between ONNX and torch, relative to the largest value
 WORTH_HALVING = 256  # numbers in a weight; a smaller one is kept as float32
@@ -25,32 +28,48 @@ class ExportError(RuntimeError):
     """An exported network that does not compute what the trained one does."""
 
 
-def export(run: Path, out: Path, **card: Any) -> bundles.Card:
+def export(run: Path, out: Path, sets: Iterable[str] = (), size: int | None = None, **card: Any) -> bundles.Card:
     """The best checkpoint of a run -> a bundle folder; gives its card.
 
     Args:
         run: the folder that `train` wrote.
         out: the bundle to write; its name is the model's.
+        sets: ``model.key=value`` over the recipe's, for settings that need no other weights (a temperature).
+        size: short side in pixels at which photographs are seen; the training crop's when None.
         card: further entries of the card (``summary``, ``licence``, ``scores``).
 
-    Raises ExportError when ONNX and torch differ, FileExistsError when ``out`` is there already.
+    Raises ExportError when ONNX and torch differ, FileExistsError when ``out`` is there already, ValueError for a run
+    or settings that do not fit.
     """
     model, recipe, record = load(run)
-    networks = {name: network_bytes(net) for name, net in model.networks().items()}
-    settings = recipe.model_dump(mode="json")
-    described = bundles.Card(
+    model, recipe = tuned(model, recipe, sets)
+    said = bundles.Card(
         name=out.name,
-        family=recipe.model.family,
+        family=recipe.family,
         procedure=describe(model.procedure),
         networks={},
-        size=recipe.data.view,
+        size=size or recipe.data.size,
         gray=recipe.data.gray,
-        recipe=settings,
-        data=record["photographs"],
+        recipe=resolved(recipe),
+        data=record["photos"],
         version=__version__,
         **{"scores": {"validation": record["validation"]}, **card},
     )
-    return bundles.save(out, described, networks)
+    return bundles.save(out, said, {name: network_bytes(net) for name, net in model.networks().items()})
+
+
+def tuned(model: Any, recipe: Recipe, sets: Iterable[str]) -> tuple[Any, Recipe]:
+    """The model with the same weights under other settings. Raises ValueError when the weights do not fit them."""
+    tables = resolved(recipe)
+    for assignment in sets:
+        override(tables, assignment)
+    changed = parse(tables, "--set")
+    made = models.family(changed.family)(changed.model).eval()
+    try:
+        made.load_state_dict(model.state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"--set {' '.join(sets)}: needs other weights ({error})") from None
+    return made, changed
 
 
 def network_bytes(net: nn.Module) -> bytes:
@@ -84,13 +103,17 @@ def trace(net: nn.Module) -> onnx.ModelProto:
     free = {"h": Dim.DYNAMIC, "w": Dim.DYNAMIC}
     shapes = tuple(
         {0: Dim.DYNAMIC, **{i + 1: free[d] for i, d in enumerate(dims) if isinstance(d, str)}}
-        for dims in net.inputs.values()  # type: ignore[union-attr, operator]
+        for dims in net.inputs.values()
     )
-    program = torch.onnx.export(
-        net.eval(), tuple(inputs.values()), input_names=list(inputs), output_names=["out"],
-        dynamic_shapes=shapes, opset_version=18, dynamo=True, optimize=False, verbose=False,
-    )  # fmt: skip
-    return program.model_proto  # type: ignore[union-attr]
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that we do not use
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own deprecations
+        program = torch.onnx.export(
+            net.eval(), tuple(inputs.values()), input_names=list(inputs), output_names=["out"],
+            dynamic_shapes=shapes, opset_version=18, dynamo=True, optimize=False, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    return program.model_proto
 
 
 def halve_weights(graph: onnx.ModelProto) -> bytes:

@@ -96,7 +96,7 @@ def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> R
     except ValueError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from None
     for assignment in sets:
-        _override(tables, assignment)
+        override(tables, assignment)
     if given := [str(photo) for photo in photos]:
         tables.setdefault("data", {})["photos"] = given
     return parse(tables, str(path))
@@ -159,7 +159,8 @@ def _sentence(error: ValidationError, name: str, prefix: str) -> str:
     return f"{name}: {key.rstrip('.')} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
 
 
-def _override(tables: dict[str, Any], assignment: str) -> None:
+def override(tables: dict[str, Any], assignment: str) -> None:
+    """Set one ``table.key=value`` in the tables; the value is TOML, a bare word is a string. Raises RecipeError."""
     dotted, equals, text = assignment.partition("=")
     *path, key = dotted.strip().split(".")
     for name in path:

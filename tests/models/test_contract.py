@@ -1,0 +1,109 @@
+"""What every family must do, whatever it is: the folder of families is the list of these tests."""
+
+import numpy as np
+import pytest
+import torch
+
+from photochrom import models
+from photochrom.core.color import AB_SCALE, L_SCALE, lab_to_rgb
+from photochrom.core.sampling import describe
+from photochrom.engine.bundle import Card
+from photochrom.engine.bundle import save as save_bundle
+from photochrom.engine.colorizer import Colorizer, SeededNoise
+from photochrom.train.export import network_bytes
+from photochrom.train.recipe import read
+from photochrom.train.validation import torch_nets
+
+SIDE = 32
+
+
+@pytest.fixture(params=models.names(), scope="module")
+def recipe(request, pytestconfig):
+    return read(pytestconfig.rootpath / "recipes" / "tiny" / f"{request.param}.toml")
+
+
+@pytest.fixture
+def model(recipe):
+    torch.manual_seed(0)
+    return models.family(recipe.family)(recipe.model)
+
+
+@pytest.fixture(scope="module")
+def exported(recipe, tmp_path_factory):
+    """A model and the bundle made of it."""
+    torch.manual_seed(0)
+    model = models.family(recipe.family)(recipe.model)
+    path = tmp_path_factory.mktemp("bundles") / recipe.family
+    card = Card(recipe.family, recipe.family, describe(model.procedure), {}, size=SIDE)
+    save_bundle(path, card, {name: network_bytes(net) for name, net in model.networks().items()})
+    return model, path
+
+
+def batch(target):
+    """Four photographs whose colour follows from their gray."""
+    coarse = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    gray = torch.nn.functional.interpolate(coarse, size=(SIDE, SIDE)) * 2 - 1
+    ab = torch.cat([gray * 0.4, -gray * 0.3], 1)
+    if target == "ab":
+        return gray, ab
+    return gray, lab_to_rgb(torch.cat([(gray + 1) * L_SCALE, ab * AB_SCALE], 1)) * 2 - 1
+
+
+def test_players_and_networks_are_there(model):
+    assert all(isinstance(getattr(model, player), torch.nn.Module) for player in model.players)
+    assert all(set(net.inputs) <= {"t", "gray", *net.inputs} for net in model.networks().values())
+    assert model.procedure.target in ("ab", "rgb")
+
+
+def test_it_learns_a_batch(model):
+    gray, color = batch(model.procedure.target)
+    optimizers = {p: torch.optim.Adam(getattr(model, p).parameters(), 1e-2) for p in model.players}
+    history = []
+    for _ in range(40):
+        for player, optimizer in optimizers.items():
+            losses = model.loss(player, gray, color)
+            optimizer.zero_grad()
+            losses["total"].backward()
+            optimizer.step()
+        history.append(losses["total"].item())
+    assert np.mean(history[-5:]) < 0.6 * history[0]
+
+
+def test_every_parameter_gets_a_gradient(model):
+    gray, color = batch(model.procedure.target)
+    for player in model.players:
+        model.zero_grad()
+        model.loss(player, gray, color)["total"].backward()
+        parameters = dict(getattr(model, player).named_parameters())
+        idle = [n for n, p in parameters.items() if p.requires_grad and (p.grad is None or not p.grad.any())]
+        assert not idle
+
+
+def test_engine_agrees_with_torch(exported):
+    """The same procedure and the same noise, at a size and batch that were not exported."""
+    model, path = exported
+    gray = np.random.default_rng(2).uniform(-1, 1, (3, 1, 64, 96)).astype(np.float32)
+    light = Colorizer(path)
+    found = light.procedure(light.nets, gray, SeededNoise([7, 8, 9]))
+    draw = SeededNoise([7, 8, 9])
+    expected = model.procedure(
+        torch_nets(model), torch.from_numpy(gray), lambda like, *kind: torch.from_numpy(draw(like.numpy(), *kind))
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+def test_no_photograph_depends_on_its_batch(exported):
+    grays = list(np.random.default_rng(3).uniform(-1, 1, (3, 1, 32, 32)).astype(np.float32))
+    colorizer = Colorizer(exported[1])
+    together = colorizer.predict([*grays, grays[0][:, :, :32].repeat(2, 2)], seed=5)
+    for gray, ab in zip(grays, together, strict=False):
+        np.testing.assert_allclose(colorizer.predict([gray], seed=5)[0], ab, atol=1e-5)
+
+
+def test_it_colours_a_photograph_of_any_size(exported):
+    photo = np.random.default_rng(0).integers(60, 190, (37, 53), np.uint8)
+    colored = Colorizer(exported[1])(photo)
+    assert colored.shape == (37, 53, 3)
+    assert colored.dtype == np.uint8
+    assert (colored.max(-1) != colored.min(-1)).any()
