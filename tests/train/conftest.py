@@ -1,12 +1,9 @@
-import io
 import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from photochrom import models
 
@@ -24,24 +21,13 @@ def toys(monkeypatch):
     monkeypatch.setattr(models, "family", lambda name: toy.FAMILIES.get(str(name)) or family(name))
 
 
-def jpeg(seed, height=40, width=50, gray=False, form="JPEG", **options):
-    """A photograph of soft blobs, as file bytes."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (4, 5, 3), np.uint8)
-    small = small[..., :1].repeat(3, 2) if gray else small
-    image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory):
     """A zip of 40 photographs in two folders, two of them gray, one damaged."""
     path = tmp_path_factory.mktemp("photos") / "photos.zip"
     with zipfile.ZipFile(path, "w") as file:
         for i in range(40):
-            file.writestr(f"{'ab'[i % 2]}/{i:02d}.jpg", jpeg(i, gray=i < 2))
-        file.writestr("b/damaged.jpg", jpeg(99)[:300])
+            file.writestr(f"{'ab'[i % 2]}/{i:02d}.jpg", toy.jpeg(i, gray=i < 2))
+        file.writestr("b/damaged.jpg", toy.jpeg(99)[:300])
         file.writestr("readme.txt", "no photograph")
     return path

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
+from toy import jpeg
 
-from conftest import jpeg
 from photochrom.train.data import HeldOut, Pairs, Photo, colorfulness, crop, decode, gather, pair
 from photochrom.train.recipe import Data
 

@@ -1,8 +1,11 @@
-"""Families small enough to train in a test; each obeys the contract."""
+"""Families small enough to train in a test, each obeying the contract, and photographs to train them on."""
 
+import io
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from photochrom.core.sampling import Direct
@@ -115,3 +118,14 @@ class Exploding(Model):
 
 
 FAMILIES = {"toy": Model, "adversarial": Adversarial, "hopeless": Hopeless, "exploding": Exploding}
+
+
+def jpeg(seed, height=40, width=50, gray=False, form="JPEG", **options):
+    """A photograph of soft blobs, as file bytes."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (4, 5, 3), np.uint8)
+    small = small[..., :1].repeat(3, 2) if gray else small
+    image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
