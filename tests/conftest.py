@@ -1,5 +1,48 @@
-"""Shapes are checked in tests alone: every annotated function of the package goes through beartype."""
+"""Shapes are checked in tests alone: annotated functions of the light path go through beartype."""
 
+import numpy as np
+import pytest
 from jaxtyping import install_import_hook
 
-hook = install_import_hook(["photochrom.core", "photochrom.engine"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+hook = install_import_hook(
+    ["photochrom.core", "photochrom.engine"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
+
+
+def two_colors():
+    """An ONNX network that paints light places warm and dark places cold: ab = (0.3, 0.2) * gray."""
+    from onnx import TensorProto, helper
+
+    gray = helper.make_tensor_value_info("gray", TensorProto.FLOAT, ["b", 1, "h", "w"])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["b", 2, "h", "w"])
+    weights = helper.make_tensor("weights", TensorProto.FLOAT, (1, 2, 1, 1), [0.3, 0.2])
+    nodes = [helper.make_node("Mul", ["gray", "weights"], ["out"])]
+    graph = helper.make_graph(nodes, "two_colors", [gray], [out], [weights])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """A bundle whose one network is `two_colors`."""
+    from photochrom.engine import bundle as bundles
+
+    path = tmp_path_factory.mktemp("bundle") / "two-colors"
+    card = bundles.Card("two-colors", "unet", {"kind": "direct", "target": "ab"}, {}, size=32)
+    bundles.save(path, card, {"colors": two_colors()})
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder: three photographs (one deeper), one damaged, a text file and a hidden file."""
+    import pyvips
+
+    folder = tmp_path / "album"
+    (folder / "deeper").mkdir(parents=True)
+    for name, shade in (("one.png", 60), ("two.jpg", 120), ("deeper/three.tif", 180)):
+        ramp = np.linspace(0, 60, 48 * 40).reshape(40, 48) + shade
+        pyvips.Image.new_from_array(ramp.astype(np.uint8)).write_to_file(str(folder / name))
+    (folder / "bad.jpg").write_bytes((folder / "two.jpg").read_bytes()[:300])
+    (folder / "notes.txt").write_text("no photograph")
+    (folder / "._two.jpg").write_bytes(b"left by a file manager")
+    return folder

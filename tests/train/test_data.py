@@ -9,7 +9,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from toy import jpeg
 
-from photochrom.train.data import HeldOut, Pairs, Photo, colorfulness, crop, decode, gather, pair
+from photochrom.train.data import HeldOut, Pairs, Photo, crop, decode, gather, pair
 from photochrom.train.recipe import Data
 
 
@@ -139,15 +139,6 @@ def test_known_colors():
     assert (ab[:, 0, 0] * 110).tolist() == pytest.approx([80.09, 67.20], abs=0.02)
     assert pair(red, "mean", "rgb")[0][0, 0, 0] == pytest.approx(2 / 3 - 1)
     assert pair(red, "luma", "rgb")[1][:, 0, 0].tolist() == [1, -1, -1]
-
-
-def test_colorfulness_against_a_direct_formula():
-    rgb = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
-    r, g, b = (rgb[..., i].astype(float) for i in range(3))
-    rg, yb = r - g, 0.5 * (r + g) - b
-    direct = np.sqrt(rg.var() + yb.var()) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
-    assert colorfulness(rgb) == pytest.approx(direct, rel=1e-5)
-    assert colorfulness(rgb[..., :1].repeat(3, 2)) == 0
 
 
 def lone(folder, content):

@@ -184,6 +184,35 @@ def export(
     typer.echo(out)
 
 
+@app.command()
+def evaluate(
+    data: Annotated[list[Path], typer.Option(help="Folder or zip of colour photographs; repeatable.")],
+    model: Model = "default",
+    size: Size = None,
+    strength: Annotated[float, typer.Option(min=0, max=3, help="Of the colours.")] = 1.0,
+    file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+) -> None:
+    """Measure a model on colour photographs: their gray is coloured again, beside a gray picture and the truth."""
+    from ..engine.album import pixels
+    from ..engine.bundle import BundleError
+    from ..engine.colorizer import Colorizer
+    from ..evaluate.report import compare, planes, table
+
+    try:
+        colorizer = Colorizer(model)
+        with progress() as bar:
+            photos = bar.track((p for source in data for p in pixels(source)), description="measuring", total=None)
+            rows = compare((planes(colorizer(p, strength=strength, size=size)), planes(p)) for p in photos)
+    except (ValueError, BundleError) as error:
+        fail(str(error), 2)
+    typer.echo(
+        f"{colorizer.card.name}, {rows['truth']['n']} photographs as they are, seen at {size or colorizer.card.size} px"
+    )
+    typer.echo(table(rows))
+    if file:
+        file.write_text(json.dumps(rows, indent=2) + "\n")
+
+
 def _needs_extra() -> None:
     import importlib.util
 

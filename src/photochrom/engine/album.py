@@ -1,10 +1,13 @@
 """Many photographs: where each coloured copy goes, and the run over them, which can be stopped and taken up again."""
 
 import threading
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from .colorizer import AB, Colorizer, Gray
 from .formats import SAVERS, WRITTEN_AS
@@ -67,8 +70,12 @@ def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
     if source.is_dir():
         root = out or source.with_name(f"{source.resolve().name}-color")
         found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        apart = [p for p in found if root.resolve() not in p.resolve().parents and p.is_file()]
-        return [Task(p, root / _ending(p.relative_to(source))) for p in apart]
+        inside = source.resolve() in root.resolve().parents  # then copies of an earlier run are no originals
+        return [
+            Task(p, root / _ending(p.relative_to(source)))
+            for p in found
+            if p.is_file() and not (inside and root.resolve() in p.resolve().parents)
+        ]
     if out is None:
         return [Task(source, _ending(source.with_stem(f"{source.stem}-color")))]
     if alone and out.suffix.lower() in SAVERS and not out.is_dir():
@@ -78,6 +85,19 @@ def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
 
 def _ending(path: Path) -> Path:
     return path.with_suffix(WRITTEN_AS.get(path.suffix.lower(), path.suffix))
+
+
+def pixels(source: Path) -> Iterator[np.ndarray]:
+    """The photographs of a folder or zip as (h, w, 3) sRGB codes, in order of name. Raises ValueError."""
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as archive:
+            for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
+                yield open_photo(archive.read(name), name=name).pixels()
+    elif source.is_dir():
+        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
+            yield open_photo(path).pixels()
+    else:
+        raise ValueError(f"{source}: give a folder or a zip of photographs")
 
 
 def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, jobs: int = 1) -> Iterator[Outcome]:

@@ -13,8 +13,8 @@ from .. import __version__
 from . import bundle as bundles
 from .photo import Mark, Photo, open_photo
 
-Gray = Float[np.ndarray, "1 h w"]
-AB = Float[np.ndarray, "2 h2 w2"]
+Gray = Float[np.ndarray, "1 _h _w"]
+AB = Float[np.ndarray, "2 _h _w"]
 
 
 class OnnxNet:

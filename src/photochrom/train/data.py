@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..core.color import AB_SCALE, L_SCALE, gray_of, rgb_to_lab
+from ..core.color import AB_SCALE, L_SCALE, colorfulness, gray_of, rgb_to_lab
 from .recipe import Data
 
 log = logging.getLogger(__name__)
@@ -129,17 +129,10 @@ def _verdicts(photos: Mapping[str, Photo], cache: Path) -> dict[str, float | Non
 
 def _verdict(photo: Photo) -> float | None:
     try:
-        return round(colorfulness(decode(photo, 64)), 2)
+        return round(float(colorfulness(_planes(decode(photo, 64)))), 2)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         log.warning("%s/%s left out: %s", photo.source, photo.name, error)
         return None
-
-
-def colorfulness(rgb: RGB8) -> float:
-    """M of Hasler & Suesstrunk (2003) over signed opponent planes, for values 0..255: 0 is gray, 9 nearly so."""
-    r, g, b = rgb.astype(np.float32).transpose(2, 0, 1)
-    rg, yb = r - g, (r + g) / 2 - b
-    return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
 
 
 @lru_cache(maxsize=64)

@@ -2,9 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -51,7 +51,7 @@ def export(run: Path, out: Path, sets: Iterable[str] = (), size: int | None = No
         size=size or recipe.data.size,
         gray=recipe.data.gray,
         recipe=resolved(recipe),
-        data=record["photos"],
+        data=record["photographs"],
         version=__version__,
         **{"scores": {"validation": record["validation"]}, **card},
     )
@@ -90,10 +90,15 @@ def halve(net: nn.Module) -> None:
             parameter.data = parameter.data.half().float()
 
 
+def shapes_of(net: nn.Module) -> Mapping[str, tuple[Any, ...]]:
+    """What a network says of its inputs: sizes, or names of sizes that may vary."""
+    return cast(Mapping[str, tuple[Any, ...]], net.inputs)
+
+
 def example(net: nn.Module, batch: int, side: int) -> dict[str, torch.Tensor]:
     """Random inputs in [-1, 1] as the network's ``inputs`` describes them, named dimensions at ``side`` pixels."""
     generator = torch.Generator().manual_seed(0)
-    shapes = {name: [side if isinstance(d, str) else d for d in dims] for name, dims in net.inputs.items()}  # type: ignore[union-attr, operator]
+    shapes = {name: [side if isinstance(d, str) else d for d in dims] for name, dims in shapes_of(net).items()}
     return {name: torch.rand(batch, *shape, generator=generator) * 2 - 1 for name, shape in shapes.items()}
 
 
@@ -103,7 +108,7 @@ def trace(net: nn.Module) -> onnx.ModelProto:
     free = {"h": Dim.DYNAMIC, "w": Dim.DYNAMIC}
     shapes = tuple(
         {0: Dim.DYNAMIC, **{i + 1: free[d] for i, d in enumerate(dims) if isinstance(d, str)}}
-        for dims in net.inputs.values()
+        for dims in shapes_of(net).values()
     )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that we do not use
     with warnings.catch_warnings():

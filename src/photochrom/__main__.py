@@ -1,0 +1,5 @@
+"""``python -m photochrom``."""
+
+from .app.cli import main
+
+main()

@@ -1,0 +1,128 @@
+"""Every command as a person runs it: what it prints, what it leaves, how it exits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from photochrom import __version__
+from photochrom.engine.bundle import installed
+
+COMMANDS = ("colorize", "models", "train", "export", "evaluate")
+
+
+def photochrom(*arguments, **settings):
+    command = [sys.executable, "-m", "photochrom", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_version():
+    assert photochrom("--version").stdout == f"photochrom {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    shown = photochrom(command, "--help", env={**os.environ, "COLUMNS": "120"})
+    assert shown.returncode == 0
+    assert len(shown.stdout) > 200
+
+
+def test_no_command_is_unknown_to_these_tests():
+    from typer.main import get_command
+
+    from photochrom.app.cli import app
+
+    assert set(get_command(app).commands) == set(COMMANDS)
+
+
+def test_one_photograph(photos, bundle):
+    done = photochrom("colorize", photos / "one.png", "--model", bundle)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{photos / 'one-color.png'}\n"
+    assert (photos / "one-color.png").exists()
+
+
+def test_a_folder_with_a_damaged_photograph(photos, bundle, tmp_path):
+    done = photochrom("colorize", photos, "-o", tmp_path / "out", "--model", bundle, "--jobs", 2)
+    assert done.returncode == 1
+    assert "bad.jpg" in done.stderr
+    assert "1 of 4 photographs failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files(tmp_path / "out") == ["deeper/three.tif", "one.png", "two.jpg"]
+
+
+def test_a_second_run_skips_and_says_so(photos, bundle):
+    arguments = ("colorize", photos / "one.png", "--model", bundle)
+    photochrom(*arguments)
+    again = photochrom(*arguments)
+    assert again.returncode == 0
+    assert "1 there already" in again.stderr
+    assert photochrom(*arguments, "--overwrite").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["colorize"], 2, "Missing argument"),
+        (["colorize", "missing.jpg"], 1, "missing.jpg: cannot be read (No such file or directory)"),
+        (["colorize", "x.jpg", "--strength", "-1"], 2, "strength"),
+        (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
+        (["colorize", "x.jpg", "--colour"], 2, "No such option"),
+        (["train", "missing.toml"], 2, "missing.toml: cannot be read"),
+        (["export", "missing"], 2, "there is no such checkpoint"),
+        (["paint"], 2, "No such command"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(arguments, code, said, tmp_path):
+    done = photochrom(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert said in " ".join(done.stderr.replace("│", "").split())
+    assert "Traceback" not in done.stderr
+    assert files(tmp_path) == []
+
+
+def test_an_empty_folder_is_no_success(tmp_path):
+    done = photochrom("colorize", tmp_path)
+    assert done.returncode == 1
+    assert "no photographs in" in done.stderr
+
+
+def test_models_are_listed():
+    assert set(json.loads(photochrom("models", "--json").stdout)) == set(installed())
+    assert all(name in photochrom("models").stdout for name in installed())
+
+
+def test_interruption_keeps_what_is_done(photos, bundle):
+    for i in range(400):
+        (photos / f"more{i}.png").write_bytes((photos / "one.png").read_bytes())
+    command = [sys.executable, "-m", "photochrom", "colorize", str(photos), "--model", str(bundle)]
+    out = photos.parent / "album-color"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        while not (out.exists() and files(out)) and running.poll() is None:
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in said
+    written = files(out)
+    assert 0 < len(written) < 400
+    assert not [name for name in written if name.split("/")[-1].startswith(".")]
+
+
+def test_the_light_path_needs_no_torch(photos, bundle):
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'pytorch_lightning', 'onnx', 'PIL')));"
+        f"sys.argv = ['photochrom', 'colorize', {str(photos / 'one.png')!r}, '--model', {str(bundle)!r}];"
+        "from photochrom.app.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (photos / "one-color.png").exists()

@@ -1,0 +1,92 @@
+"""Many photographs: where copies go, what is skipped, and what one failure does to the others."""
+
+from pathlib import Path
+
+import pytest
+
+from photochrom.engine.album import Settings, colorize_all, plan
+from photochrom.engine.colorizer import Colorizer
+
+
+def states(outcomes):
+    return {outcome.task.source.name: outcome.state for outcome in outcomes}
+
+
+@pytest.fixture(scope="module")
+def colorizer(bundle):
+    return Colorizer(bundle, threads=1)
+
+
+def test_copies_go_beside_files_and_into_folders_beside_folders(photos):
+    assert [t.target for t in plan([photos / "one.png"])] == [photos / "one-color.png"]
+    targets = {t.target.relative_to(photos.parent) for t in plan([photos])}
+    assert targets == {Path("album-color") / name for name in ("one.png", "two.jpg", "bad.jpg", "deeper/three.tif")}
+
+
+def test_out_names_a_folder_or_one_file(photos, tmp_path):
+    out = tmp_path / "out"
+    assert [t.target for t in plan([photos / "one.png"], out)] == [out / "one.png"]
+    assert [t.target for t in plan([photos / "one.png"], out / "new.tif")] == [out / "new.tif"]
+    assert out / "deeper/three.tif" in [t.target for t in plan([photos], out)]
+
+
+def test_a_copy_is_never_an_original(photos):
+    with pytest.raises(ValueError, match="is an original"):
+        plan([photos], photos)
+    with pytest.raises(ValueError, match="is an original"):
+        plan([photos / "one.png"], photos / "one.png")
+
+
+def test_two_copies_are_never_one_file(photos, tmp_path):
+    (photos / "deeper/one.png").write_bytes((photos / "one.png").read_bytes())
+    with pytest.raises(ValueError, match="would both become"):
+        plan([photos / "one.png", photos / "deeper/one.png"], tmp_path / "out")
+
+
+def test_copies_inside_the_folder_are_not_coloured_again(photos, colorizer):
+    out = photos / "out"
+    list(colorize_all(colorizer, plan([photos], out), Settings()))
+    assert not [t for t in plan([photos], out) if out in t.source.parents]
+
+
+def test_what_is_only_read_gets_another_ending():
+    assert plan([Path("a/x.HEIC")])[0].target == Path("a/x-color.jpg")
+    assert plan([Path("a/x.jp2")], Path("out"))[0].target == Path("out/x.tif")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_damaged_photograph_does_not_stop_the_rest(photos, colorizer, jobs):
+    tasks = plan([photos])
+    outcomes = list(colorize_all(colorizer, tasks, Settings(), jobs))
+    assert states(outcomes) == {"one.png": "written", "two.jpg": "written", "three.tif": "written", "bad.jpg": "failed"}
+    assert "bad.jpg" in next(o.reason for o in outcomes if o.state == "failed")
+    written = sorted(p.name for p in (photos.parent / "album-color").rglob("*") if p.is_file())
+    assert written == ["one.png", "three.tif", "two.jpg"]
+
+
+def test_a_second_run_skips_what_is_there_and_overwrite_does_not(photos, colorizer):
+    tasks = [t for t in plan([photos]) if t.source.name != "bad.jpg"]
+    first = states(colorize_all(colorizer, tasks, Settings()))
+    assert set(first.values()) == {"written"}
+    before = tasks[0].target.read_bytes()
+    assert set(states(colorize_all(colorizer, tasks, Settings(strength=0.0))).values()) == {"skipped"}
+    assert tasks[0].target.read_bytes() == before
+    assert set(states(colorize_all(colorizer, tasks, Settings(strength=0.0, overwrite=True))).values()) == {"written"}
+    assert tasks[0].target.read_bytes() != before
+
+
+def test_closing_stops_and_leaves_whole_files_only(photos, colorizer):
+    for i in range(40):
+        (photos / f"more{i}.png").write_bytes((photos / "one.png").read_bytes())
+    outcomes = colorize_all(colorizer, plan([photos]), Settings())
+    next(outcomes)
+    outcomes.close()
+    out = photos.parent / "album-color"
+    found = [p for p in out.rglob("*") if p.is_file()]
+    assert 0 < len(found) < 40
+    assert not [p for p in found if p.name.startswith(".")]
+
+
+def test_the_limit_on_pixels_is_passed_on(photos, colorizer):
+    outcomes = list(colorize_all(colorizer, plan([photos / "one.png"]), Settings(max_pixels=100)))
+    assert "limit of 100" in outcomes[0].reason

@@ -1,0 +1,83 @@
+"""Bundles: opened whole or refused by a sentence."""
+
+import json
+import shutil
+
+import pytest
+
+from photochrom.engine import bundle as bundles
+from photochrom.engine.bundle import BundleError
+
+
+@pytest.fixture
+def copy(bundle, tmp_path):
+    return shutil.copytree(bundle, tmp_path / "copy")
+
+
+def rewrite(path, **changes):
+    card = json.loads((path / bundles.CARD).read_text())
+    (path / bundles.CARD).write_text(json.dumps({**card, **changes}))
+
+
+def test_a_bundle_opens_as_folder_and_as_zip(bundle, tmp_path):
+    zipped = shutil.make_archive(str(tmp_path / "two-colors"), "zip", bundle.parent, bundle.name)
+    assert bundles.load(bundle) == bundles.load(zipped)
+    assert bundles.load(bundle).card.name == "two-colors"
+
+
+def test_an_unknown_name_lists_the_choices():
+    with pytest.raises(BundleError, match=r"no model 'rembrandt'.*" + ".*".join(bundles.installed())):
+        bundles.load("rembrandt")
+
+
+def test_another_file_than_the_digest_names_is_refused(copy):
+    network = copy / "colors.onnx"
+    network.write_bytes(network.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match=r"colors\.onnx is not the file its digest names"):
+        bundles.load(copy)
+
+
+def test_a_missing_network_is_refused(copy):
+    (copy / "colors.onnx").unlink()
+    with pytest.raises(BundleError, match=r"colors\.onnx cannot be read"):
+        bundles.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": bundles.FORMAT + 1}, "format 2, this version reads up to 1: upgrade"),
+        ({"format": None}, "names no format"),
+        ({"gray": "ntsc"}, "gray convention 'ntsc'"),
+        ({"procedure": {"kind": "seance"}}, "procedure 'seance'"),
+    ],
+)
+def test_cards_that_do_not_fit_are_refused(copy, changes, said):
+    rewrite(copy, **changes)
+    with pytest.raises(BundleError, match=said):
+        bundles.load(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}'])
+def test_damaged_cards_are_refused(copy, content):
+    (copy / bundles.CARD).write_bytes(content)
+    with pytest.raises(BundleError, match=r"model\.json"):
+        bundles.load(copy)
+
+
+def test_a_card_of_a_later_version_may_say_more(copy):
+    rewrite(copy, mood="hopeful")
+    assert bundles.load(copy).card.name == "two-colors"
+
+
+def test_a_bundle_is_never_written_over(bundle):
+    with pytest.raises(FileExistsError, match="name another folder"):
+        bundles.save(bundle, bundles.read_card(bundle), {})
+
+
+@pytest.mark.parametrize("name", bundles.installed())
+def test_installed_bundles_open_and_are_small(name):
+    opened = bundles.load(name)
+    assert opened.card.name == name
+    assert sum(len(content) for content in opened.networks.values()) <= 12e6
+    assert opened.card.data["digest"]
