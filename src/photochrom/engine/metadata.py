@@ -2,8 +2,8 @@
 
 import io
 import re
+import struct
 from dataclasses import dataclass
-from typing import BinaryIO
 from xml.etree import ElementTree
 
 import pyvips
@@ -11,6 +11,8 @@ import pyvips
 from .. import __version__
 from . import tiff
 
+AllTags = tuple[tiff.Tags, tiff.Tags, tiff.Tags]  # of the photograph, EXIF, GPS
+PHOTOSHOP = b"Photoshop 3.0\0"
 COLOR_SPACE, SHORT, SRGB = 40961, 3, b"\1\0"  # an EXIF tag, its type and its value
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 NAMESPACES = {
@@ -98,28 +100,66 @@ KEPT = ("exif-", "xmp-data", "iptc-data", "png-comment-", "resolution-unit")
 blob, text, number = pyvips.GValue.blob_type, pyvips.GValue.gstr_type, pyvips.GValue.gint_type
 
 
-def marked(image: pyvips.Image, header: pyvips.Image, exif: bytes | None, mark: Mark | None) -> pyvips.Image:
-    """`image` with the metadata and resolution of `header` and `exif`, upright and sRGB, and with `mark`."""
+def marked(image: pyvips.Image, header: pyvips.Image, tags: AllTags, mark: Mark | None) -> pyvips.Image:
+    """`image` with the metadata and resolution of `header` and `tags`, upright and sRGB, and with `mark`."""
     image = image.copy(xres=header.xres, yres=header.yres)
     for field in header.get_fields():
         if field.startswith(KEPT):
             image.set_type(header.get_typeof(field), field, header.get(field))
+    first, exif, gps = tags
+    if first.get(tiff.IPTC):
+        image.set_type(blob, "iptc-data", _resource(first[tiff.IPTC][1]))
+        first = {tag: value for tag, value in first.items() if tag != tiff.IPTC}
+    if first or exif or gps:
+        image.set_type(blob, "exif-data", tiff.block(first, exif, gps))
     image.set_type(number, "orientation", 1)
-    if exif is not None:
-        image.set_type(blob, "exif-data", exif)
+    image.remove("jpeg-thumbnail-data")  # it is gray
     if image.get_typeof("exif-ifd2-ColorSpace"):
         image.set_type(text, "exif-ifd2-ColorSpace", "1")
     if mark is not None:
         packet = header.get("xmp-data") if header.get_typeof("xmp-data") else None
         image.set_type(blob, "xmp-data", xmp(mark, packet))
-        image.set_type(text, "exif-ifd0-Software", mark.software)
+        image.set_type(text, "exif-ifd0-Software", mark.software + " ()")  # libvips drops the last bracket
     return image
 
 
-def tag(file: BinaryIO, image: pyvips.Image, mark: Mark) -> None:
-    """The EXIF of `image` and the mark into the TIFF `file` that libvips made of it."""
-    exif_block = image.get("exif-data")[6:] if image.get_typeof("exif-data") else b""
-    first, exif, gps = tiff.read(io.BytesIO(exif_block))
+def _resource(iptc: bytes) -> bytes:
+    """IPTC-IIM records as JPEG holds them, in a Photoshop resource."""
+    return PHOTOSHOP + b"8BIM\4\4\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+
+
+def _records(field: bytes) -> bytes:
+    """The IPTC-IIM records in what libvips found: bare, or among Photoshop's resources."""
+    at = field.find(b"8BIM\4\4")
+    if at < 0:
+        return field if field.startswith(b"\x1c") else b""
+    start = at + 6 + 2 * (1 + field[at + 6] // 2)  # after the resource's name, padded to an even size
+    return field[start + 4 : start + 4 + int.from_bytes(field[start : start + 4])]
+
+
+def tag(file: io.BufferedIOBase, image: pyvips.Image, mark: Mark) -> None:
+    """The EXIF and IPTC of `image` and the mark into the TIFF `file` that libvips made of it."""
+    block = image.get("exif-data") if image.get_typeof("exif-data") else b""
+    first, exif, gps = tiff.read(io.BytesIO(block.removeprefix(b"Exif\0\0")))
     if exif:
         exif = exif | {COLOR_SPACE: (SHORT, SRGB)}
+    iptc = _records(image.get("iptc-data")) if image.get_typeof("iptc-data") else b""
+    if iptc:
+        first = first | {tiff.IPTC: (tiff.UNDEFINED, iptc)}
     tiff.add(file, first | {tiff.SOFTWARE: tiff.text(mark.software)}, exif, gps)
+
+
+def pillow_info(image: pyvips.Image, mark: Mark | None) -> dict[str, bytes]:
+    """Profile, EXIF and XMP of `image`, as Pillow keeps and writes them."""
+    from PIL import Image
+
+    info = {"icc_profile": pyvips.Operation.call("profile_load", "srgb")}
+    if image.get_typeof("xmp-data"):
+        info["xmp"] = image.get("xmp-data")
+    exif = Image.Exif()
+    if image.get_typeof("exif-data"):
+        exif.load(image.get("exif-data"))
+    exif[0x0112] = 1
+    if mark is not None:
+        exif[tiff.SOFTWARE] = mark.software
+    return info | {"exif": exif.tobytes()}

@@ -102,6 +102,13 @@ class Photo:
         rgb = np.broadcast_to(pixels.astype(np.float32).transpose(2, 0, 1) / top, (3, height, width))
         return _upright(color.gray_of(rgb, convention)[None], self.orientation).clip(-1, 1)
 
+    def pixels(self) -> np.ndarray:
+        """The whole photograph upright: sRGB codes (h, w, 3), uint8 or uint16."""
+        with named(self.name, "read"):
+            image = profiles.standard(self.reader.open(), self.name)
+            planes = np.moveaxis(image.numpy().reshape(image.height, image.width, -1), -1, 0)
+        return np.broadcast_to(np.moveaxis(_upright(planes, self.orientation), 0, -1), (self.height, self.width, 3))
+
     def colored(self, ab: Float32[np.ndarray, "2 h w"], strength: float = 1.0) -> "ColoredPhoto":
         """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `strength`."""
         return ColoredPhoto(self, ab * np.float32(strength * color.AB_SCALE))
@@ -152,11 +159,13 @@ class ColoredPhoto:
             return image.numpy()
 
     def pillow(self, mark: Mark | None = None) -> Any:
-        """A Pillow image, RGB or RGBA, 8 bits."""
+        """A Pillow image, RGB or RGBA, 8 bits, whose `info` holds profile, EXIF and XMP as Pillow writes them."""
         from PIL import Image
 
         with named(self.photo.name, "read"), self._image(".webp", mark) as image:
-            return Image.fromarray(image.numpy())
+            picture = Image.fromarray(image.numpy())
+            picture.info.update(metadata.pillow_info(image, mark))
+        return picture
 
     def _options(self, ending: str) -> dict[str, Any]:
         suffix = Path("x" + ending).suffix.lower()
@@ -187,7 +196,7 @@ class ColoredPhoto:
                 image = image.bandjoin(profiles.alpha(photo.reader.open(), depth))
             if photo.orientation != 1:
                 image = stack.enter_context(_turned(image, photo.orientation))
-            yield metadata.marked(image, header, photo.reader.exif(), mark)
+            yield metadata.marked(image, header, photo.reader.tags(), mark)
 
 
 def _publish(beside: Path, path: Path, overwrite: bool) -> None:

@@ -20,7 +20,8 @@ class _Feed:
     """Bytes made in one thread (libvips lets only one thread read a region) and read in another."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.chunks, self.rest, self.stopped = chunks, memoryview(b""), False
+        self.chunks, self.rest = chunks, memoryview(b"")
+        self.stopped = self.ended = False
         self.queue: queue.Queue[bytes] = queue.Queue(AHEAD)
         self.thread = threading.Thread(target=self._fill, daemon=True)
         self.error: BaseException | None = None
@@ -45,8 +46,9 @@ class _Feed:
         self._put(b"")
 
     def read(self, size: int) -> bytes:
-        if not self.rest:
+        if not self.rest and not self.ended:
             self.rest = memoryview(self.queue.get())
+            self.ended = not self.rest  # and stays so, however often libvips asks again
         part, self.rest = self.rest[:size], self.rest[size:]
         return bytes(part)
 

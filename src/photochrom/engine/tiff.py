@@ -3,7 +3,6 @@
 import io
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 
@@ -22,9 +21,10 @@ SIZES = {
     12: 8,
     16: 8,
 }  # bytes of each type of value
-ASCII, LONG, LONG8 = 2, 4, 16
-SOFTWARE, EXIF, GPS, MAKER, INTEROP = 305, 34665, 34853, 37500, 40965
+ASCII, LONG, UNDEFINED, LONG8 = 2, 4, 7, 16
+SOFTWARE, EXIF, GPS, MAKER, INTEROP, IPTC = 305, 34665, 34853, 37500, 40965, 33723
 KEPT = {269, 270, 271, 272, 285, 306, 315, 316, 33432}  # document, description, make, model, page, date, artist, ...
+Entry = tuple[int, int, int, bytes]  # tag, type, number of values, value or where it is
 Tags = dict[int, tuple[int, bytes]]  # type and value, little-endian
 
 
@@ -36,7 +36,7 @@ class _Layout:
     big: bool
 
     @classmethod
-    def of(cls, file: BinaryIO) -> "_Layout":
+    def of(cls, file: io.BufferedIOBase) -> "_Layout":
         head = file.read(4)
         if head[:2] not in (b"II", b"MM") or head[2:].strip(b"\0") not in (b"*", b"+"):
             raise ValueError("no TIFF header")
@@ -57,13 +57,13 @@ class _Layout:
     def pointer(self) -> struct.Struct:
         return struct.Struct(self.order + ("Q" if self.big else "I"))
 
-    def read(self, file: BinaryIO, offset: int) -> list[tuple[int, int, int, bytes]]:
-        """The entries of a directory as they stand: tag, type, number of values, value or where it is."""
+    def read(self, file: io.BufferedIOBase, offset: int) -> list[Entry]:
+        """The entries of a directory as they stand."""
         file.seek(offset)
         (entries,) = self.count.unpack(file.read(self.count.size))
         return [self.entry.unpack(file.read(self.entry.size)) for _ in range(min(entries, 4096))]
 
-    def tags(self, file: BinaryIO, offset: int) -> Tags:
+    def tags(self, file: io.BufferedIOBase, offset: int) -> Tags:
         """The values of a directory, but for those of unknown type or larger than 64 KiB."""
         found: Tags = {}
         for tag, kind, number, value in self.read(file, offset):
@@ -74,21 +74,24 @@ class _Layout:
                 file.seek(self.pointer.unpack(value)[0])
                 value = file.read(size)
             unit = SIZES[kind] // 2 if kind in (5, 10) else SIZES[kind]
+            if tag == IPTC:  # often said to be numbers, though it is bytes
+                found[tag] = UNDEFINED, value[:size]
+                continue
             found[tag] = kind, np.frombuffer(value[:size], f"{self.order}u{unit}").astype(f"<u{unit}").tobytes()
         return found
 
 
-def _start(file: BinaryIO) -> tuple[_Layout, int]:
+def _start(file: io.BufferedIOBase) -> tuple[_Layout, int]:
     file.seek(0)
     layout = _Layout.of(file)
     return layout, layout.pointer.unpack(file.read(layout.pointer.size))[0]
 
 
-def read(file: BinaryIO) -> tuple[Tags, Tags, Tags]:
+def read(file: io.BufferedIOBase) -> tuple[Tags, Tags, Tags]:
     """What is said of a photograph by a TIFF file or an EXIF block: its first directory, EXIF, GPS.
 
-    Empty where the tags are damaged. Of the first directory, texts alone; maker notes are left out, since they point
-    into the file they came from.
+    Empty where the tags are damaged. Of the first directory, texts and IPTC alone; maker notes are left out, since they
+    point into the file they came from.
     """
     try:
         layout, offset = _start(file)
@@ -98,11 +101,11 @@ def read(file: BinaryIO) -> tuple[Tags, Tags, Tags]:
         )
     except (ValueError, struct.error, OSError):
         return {}, {}, {}
-    texts = {tag: value for tag, value in first.items() if tag in KEPT and value[0] == ASCII}
+    texts = {tag: value for tag, value in first.items() if tag == IPTC or (tag in KEPT and value[0] == ASCII)}
     return texts, {tag: value for tag, value in exif.items() if tag not in (MAKER, INTEROP)}, gps
 
 
-def _append(file: BinaryIO, layout: _Layout, entries: list[tuple[int, int, int, bytes]], after: int = 0) -> int:
+def _append(file: io.BufferedIOBase, layout: _Layout, entries: list[Entry]) -> int:
     """A directory at the end of `file`; gives where it starts."""
     file.seek(0, io.SEEK_END)
     file.write(b"\0" * (file.tell() % 2))
@@ -110,11 +113,11 @@ def _append(file: BinaryIO, layout: _Layout, entries: list[tuple[int, int, int, 
     file.write(layout.count.pack(len(entries)))
     for entry in sorted(entries):
         file.write(layout.entry.pack(*entry))
-    file.write(layout.pointer.pack(after))
+    file.write(layout.pointer.pack(0))
     return start
 
 
-def _entries(file: BinaryIO, layout: _Layout, tags: Tags) -> list[tuple[int, int, int, bytes]]:
+def _entries(file: io.BufferedIOBase, layout: _Layout, tags: Tags) -> list[Entry]:
     entries = []
     for tag, (kind, value) in tags.items():
         number = len(value) // SIZES[kind]
@@ -128,7 +131,7 @@ def _entries(file: BinaryIO, layout: _Layout, tags: Tags) -> list[tuple[int, int
     return entries
 
 
-def add(file: BinaryIO, first: Tags, exif: Tags, gps: Tags) -> None:
+def add(file: io.BufferedIOBase, first: Tags, exif: Tags, gps: Tags) -> None:
     """The tags into a little-endian TIFF `file`, by a new first directory at its end that also holds the old one."""
     layout, offset = _start(file)
     old = layout.read(file, offset) if offset else []
