@@ -2,8 +2,9 @@
 
 import json
 import sys
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+SHEET = 120  # photographs on a contact sheet
 Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE over the recipe's; repeatable.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="What to write; named after the input if not given.")]
 Size = Annotated[int | None, typer.Option(min=32, max=2048, help="Short side, in pixels, that the model sees.")]
@@ -191,18 +193,28 @@ def evaluate(
     size: Size = None,
     strength: Annotated[float, typer.Option(min=0, max=3, help="Of the colours.")] = 1.0,
     file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also write a contact sheet of the photographs to this file.")
+    ] = None,
 ) -> None:
     """Measure a model on colour photographs: their gray is coloured again, beside a gray picture and the truth."""
     from ..engine.album import pixels
     from ..engine.bundle import BundleError
     from ..engine.colorizer import Colorizer
-    from ..evaluate.report import compare, planes, table
+    from ..evaluate import sheet as contact
+    from ..evaluate.report import compare, gray, planes, table
+
+    def pairs() -> "Iterator[tuple[Any, Any]]":
+        for truth in (p for source in data for p in pixels(source)):
+            yield planes(colorizer(truth, strength=strength, size=size)), planes(truth)
 
     try:
         colorizer = Colorizer(model)
         with progress() as bar:
-            photos = bar.track((p for source in data for p in pixels(source)), description="measuring", total=None)
-            rows = compare((planes(colorizer(p, strength=strength, size=size)), planes(p)) for p in photos)
+            rows = compare(bar.track(pairs(), description="measuring", total=None))
+        if sheet:
+            shown = islice(pairs(), SHEET)
+            contact.write(((gray(truth), ours, truth) for ours, truth in shown), sheet)
     except (ValueError, BundleError) as error:
         fail(str(error), 2)
     typer.echo(
