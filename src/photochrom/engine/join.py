@@ -20,10 +20,12 @@ from ..core import color
 f32 = np.float32
 UNIT = 1 << 16  # linear light of white
 ROOT = UNIT ** (1 / 3)  # f of white, so that cubes come out in the unit
-FINE = 1 << 18  # bins of the tables that are read by the square root of light
+FINE = 1 << 18  # bins of the table that gives 16-bit codes by the square root of light
+COARSE = 1 << 15  # bins of the one that gives f(Y) so, which moves chroma alone
 KNEE, SLOPE, TINY = f32(color.KNEE * ROOT), f32(3 * (color.KNEE * ROOT) ** 2), f32(UNIT * 1e-12)
 ROWS = [(f32(row[0] * color.WHITE[0]), f32(row[2] * color.WHITE[2])) for row in color.FROM_XYZ]
-STRIP = 1 << 17  # pixels enlarged at once
+STRIP = 1 << 17  # pixels enlarged at once, but no more than
+LINES = 32  # rows, so that no matrix product is large enough for BLAS to start threads of its own
 BLOCK = 1 << 14  # pixels coloured at once, so that the planes stay in a core's cache
 COLUMNS = 256  # columns enlarged by one small matrix product
 
@@ -45,7 +47,7 @@ def _light(codes: int) -> tuple[np.ndarray, np.ndarray]:
 @cache
 def _curve_by_root() -> np.ndarray:
     """f(Y) by the square root of Y, at the middle of each bin."""
-    return _lab_curve(((np.arange(FINE) + 0.5) / FINE) ** 2).astype(f32)
+    return _lab_curve(((np.arange(COARSE) + 0.5) / COARSE) ** 2).astype(f32)
 
 
 @cache
@@ -57,8 +59,9 @@ def _codes(depth: int) -> np.ndarray:
     return np.rint(color.linear_to_srgb(light)[0, 0] * ((1 << depth) - 1)).astype(f"u{depth // 8}")
 
 
-def _root(light: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.maximum(light, f32(0))) * f32(FINE / UNIT**0.5)
+def _root(light: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of light in [0, UNIT] by its square root."""
+    return (np.sqrt(np.maximum(light, f32(0))) * f32(bins / UNIT**0.5)).astype(np.intp)
 
 
 def luminance(pixels: Integer[np.ndarray, "n c"]) -> tuple[Plane, Plane]:
@@ -71,7 +74,7 @@ def luminance(pixels: Integer[np.ndarray, "n c"]) -> tuple[Plane, Plane]:
     y += light.take(at[1]) * f32(color.TO_XYZ[1][1])
     y += light.take(at[2]) * f32(color.TO_XYZ[1][2])
     np.minimum(y, f32(UNIT), out=y)
-    return y, _curve_by_root().take(_root(y).astype(np.intp), mode="clip")
+    return y, _curve_by_root().take(_root(y, COARSE), mode="clip")
 
 
 def shifts(ab: Float32[np.ndarray, "2 h w"]) -> Float32[np.ndarray, "2 h w"]:
@@ -128,8 +131,8 @@ def join(pixels: Integer[np.ndarray, "h w c"], shift: Float32[np.ndarray, "2 h w
         rgb, spare = planes[:3, : part.stop - start], planes[3:, : part.stop - start]
         paint(*luminance(flat[part]), shift[:, part], rgb, spare)
         for channel, light in enumerate(rgb):
-            at = light if depth == 8 else _root(light)
-            done[part, channel] = codes.take(at.astype(np.intp), mode="clip")
+            at = light.astype(np.intp) if depth == 8 else _root(light, FINE)
+            done[part, channel] = codes.take(at, mode="clip")
     return done.reshape(height, width, 3)
 
 
@@ -173,8 +176,7 @@ class Chroma:
     def rows(self, top: int, count: int) -> Float32[np.ndarray, "2 h w"]:
         """Rows `top` to `top + count` at full size."""
         lines, down = _weights(self.height, self.ab.shape[1], top, count)
-        part = self.ab[:, lines]
-        wide = np.empty((*part.shape[:2], self.width), f32)
+        large = np.empty((2, count, self.width), f32)
         for span, source, across in self._columns:
-            np.matmul(part[..., source], across, out=wide[..., span])
-        return np.matmul(down, wide)
+            np.matmul(down, np.matmul(self.ab[:, lines, source], across), out=large[..., span])
+        return large

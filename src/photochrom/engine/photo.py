@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from ..core import color
 from . import formats, metadata, profiles
 from .formats import PhotoError, named
-from .join import STRIP, Chroma, join, shifts
+from .join import LINES, STRIP, Chroma, join, shifts
 from .metadata import Mark
 from .stream import worked
 
@@ -184,7 +184,7 @@ class ColoredPhoto:
         header = photo.reader.open()
         gray = profiles.standard(header, photo.name)
         chroma = Chroma(shifts(_within(_stored(self.ab, photo.orientation), gray)), gray.width, gray.height)
-        rows = max(1, STRIP // gray.width)
+        rows = min(LINES, max(1, STRIP // gray.width))
 
         def work(strip: np.ndarray, top: int) -> np.ndarray:
             return join(strip, chroma.rows(top, len(strip)), depth)

@@ -1,0 +1,77 @@
+"""Time and memory of opening, reading, joining and writing a photograph, against libvips going to Lab and back.
+
+    python benchmarks/photo.py [--megapixels 12] [--rounds 5] [--orientation 1]
+
+Both read the same JPEG and write one of the same quality, in turns, each in a process of its own; times are given as
+the ratio of the best of each, memory as the peak of the process. No model is run.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+OURS = """
+import sys, numpy as np
+from photochrom.engine.photo import Mark, open_photo
+photo = open_photo(sys.argv[1])
+gray = photo.gray(256)
+y, x = np.mgrid[-1:1:256j, -1:1:352j].astype(np.float32)
+photo.colored(np.stack([x, y]) * np.float32(0.3)).save(sys.argv[2], Mark("none", "0", 0), overwrite=True)
+"""
+THEIRS = """
+import sys, numpy, pyvips
+image = pyvips.Image.new_from_file(sys.argv[1], access="sequential")
+image.colourspace("lab").colourspace("srgb").jpegsave(sys.argv[2], Q=95, subsample_mode="off")
+"""
+NOTHING = "import sys, numpy, pyvips, photochrom.engine.photo"
+PEAK = "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+
+
+def measured(code: str, *paths: Path) -> tuple[float, float, float]:
+    """Seconds by the clock, seconds of processor, peak MiB."""
+    before = os.times()
+    done = subprocess.run([sys.executable, "-c", code + PEAK, *map(str, paths)], check=True, capture_output=True)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return after.elapsed - before.elapsed, cpu, float(done.stdout)
+
+
+def scan(path: Path, megapixels: float, bands: int, orientation: int) -> None:
+    import pyvips
+
+    width = round((megapixels * 1e6 * 4 / 3) ** 0.5)
+    noise = pyvips.Image.perlin(width, width * 3 // 4, cell_size=200, seed=1).linear(90, 128)
+    image = (noise + pyvips.Image.gaussnoise(width, width * 3 // 4, sigma=3, seed=2)).cast("uchar")
+    image = image if bands == 1 else image.bandjoin([image.gaussblur(2), image.linear(0.8, 10).cast("uchar")])
+    image = image.copy(interpretation="b-w" if bands == 1 else "srgb")
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    image.jpegsave(str(path), Q=92)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--orientation", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "scan.jpg", Path(folder) / "out.jpg"
+        for bands, name in ((1, "gray"), (3, "colour")):
+            scan(source, given.megapixels, bands, given.orientation)
+            runs = {code: [] for code in (OURS, THEIRS, NOTHING)}
+            for _ in range(given.rounds):
+                for code, rows in runs.items():
+                    rows.append(measured(code, source, target))
+            ours, theirs, nothing = ([min(column) for column in zip(*rows, strict=True)] for rows in runs.values())
+            wall, cpu = ((ours[i] - nothing[i]) / (theirs[i] - nothing[i]) for i in (0, 1))
+            print(
+                f"{name} {given.megapixels:g} MP: {wall:.2f} of libvips' time by the clock, {cpu:.2f} of its processor"
+                f" time; {ours[0] - nothing[0]:.2f} s; peak {ours[2]:.0f} MiB against {theirs[2]:.0f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Memory does not grow with the photograph."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import pyvips
+
+from photochrom.engine import stream
+from photochrom.engine.photo import Mark, open_photo
+
+COLORIZE = """
+import resource, sys
+import numpy as np
+from photochrom.engine.photo import Mark, open_photo
+photo = open_photo(sys.argv[1])
+photo.gray(256)
+photo.colored(np.full((2, 256, 352), 0.1, np.float32)).save(sys.argv[2], Mark("none", "0", 0))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_a_hundred_megapixels_in_350_megabytes(tmp_path, orientation, suffix):
+    scan = pyvips.Image.perlin(11600, 8700, cell_size=512, seed=1).linear(90, 128).cast("uchar")
+    scan = scan.copy(interpretation="b-w")
+    scan.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    scan.write_to_file(str(tmp_path / f"scan{suffix}"))
+    paths = [str(tmp_path / f"{name}{suffix}") for name in ("scan", "out")]
+    done = subprocess.run([sys.executable, "-c", COLORIZE, *paths], check=True, capture_output=True)
+    assert float(done.stdout) < 350
+    out = pyvips.Image.new_from_file(paths[1])
+    assert (out.width, out.height) == ((8700, 11600) if orientation == 6 else (11600, 8700))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_streamed_and_held_results_are_the_same(monkeypatch, depth):
+    pixels = np.random.default_rng(0).integers(0, 1 << depth, (301, 457)).astype(f"u{depth // 8}")
+    colored = open_photo(pixels).colored(np.random.default_rng(1).uniform(-1, 1, (2, 9, 9)).astype(np.float32))
+    held = colored.array()
+    monkeypatch.setattr(stream, "HELD", 0)
+    np.testing.assert_array_equal(colored.array(), held)
+    blob = colored.to_bytes(".png", Mark("none", "0", 0))
+    np.testing.assert_array_equal(pyvips.Image.new_from_buffer(blob, "").numpy(), held)
+
+
+def test_a_stream_that_fails_ends(monkeypatch):
+    monkeypatch.setattr(stream, "HELD", 0)
+
+    def broken(strip, top):
+        if top > 100:
+            raise ValueError("no colours today")
+        return np.repeat(strip, 3, -1)
+
+    image = pyvips.Image.black(640, 640)
+    with pytest.raises(ValueError, match="no colours today"), stream.worked(image, 16, broken, 8) as made:
+        made.write_to_memory()
+    with stream.worked(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as made:
+        made.crop(0, 0, 640, 16).write_to_memory()  # and leaves the rest unread
