@@ -17,7 +17,7 @@ import numpy as np
 import pyvips
 
 from photochrom.core import color
-from photochrom.engine.join import paint
+from photochrom.engine.join import ROOT, UNIT, paint, shifts
 
 
 def photos(place: Path, only: str, limit: int) -> Iterator[np.ndarray]:
@@ -82,6 +82,14 @@ def ratio(small_lab: np.ndarray, y: np.ndarray) -> np.ndarray:
     return y + move * np.minimum(1, np.minimum((1 - y) / up, y / down))
 
 
+def painted(y: np.ndarray, lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    """Linear sRGB (3, h, w) of the package's own join."""
+    f = ((lightness + 16) * (ROOT / 116)).astype(np.float32).ravel()
+    rgb, spare = np.empty((3, y.size), np.float32), np.empty((2, y.size), np.float32)
+    paint((y * UNIT).astype(np.float32).ravel(), f, shifts(ab.astype(np.float32)).reshape(2, -1), rgb, spare)
+    return rgb.reshape(3, *y.shape) / UNIT
+
+
 def joins(rgb: np.ndarray, factor: int) -> Iterator[tuple[str, np.ndarray]]:
     """Name and result (Lab) of each way."""
     lab = color.rgb_to_lab(rgb)
@@ -90,14 +98,13 @@ def joins(rgb: np.ndarray, factor: int) -> Iterator[tuple[str, np.ndarray]]:
     y = color.linear_to_xyz(color.srgb_to_linear(rgb))[1].clip(0, 1)
 
     def back(ab: np.ndarray) -> np.ndarray:
-        return color.xyz_to_lab(color.linear_to_xyz(paint(y, ab.astype(np.float32))))
+        return color.xyz_to_lab(color.linear_to_xyz(painted(y, lab[0], ab)))
 
     for kernel in ("nearest", "linear", "cubic"):
         yield f"Lab, {kernel}", back(resized(small[1:], height, width, kernel))
-    for radius in (1, 2, 4):
-        for epsilon in (10.0, 100.0):
-            yield f"Lab, guided r{radius} e{epsilon:g}", back(guided(small[:1], small[1:], lab[:1], radius, epsilon))
-            yield f"Lab, detail r{radius} e{epsilon:g}", back(residual(small[:1], small[1:], lab[:1], radius, epsilon))
+    for radius in (1, 2):
+        yield f"Lab, guided radius {radius}", back(guided(small[:1], small[1:], lab[:1], radius, 100.0))
+        yield f"Lab, cubic and detail {radius}", back(residual(small[:1], small[1:], lab[:1], radius, 100.0))
     yield "chromaticity, linear", color.xyz_to_lab(color.linear_to_xyz(ratio(small, y)))
 
 
