@@ -78,10 +78,14 @@ def test_every_format_depth_and_mode_comes_back(suffix, channels, dtype):
         assert np.abs(result[..., -1].astype(int) - stored[..., -1]).max() <= (2 if lossy else 0)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "HSV", "LAB"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "HSV", "LAB"]
+)
 def test_pillow_images_of_every_mode(mode):
     base = Image.fromarray(picture(channels=3))
     image = Image.fromarray(picture(dtype=np.uint16)[..., 0]) if mode == "I;16" else None
+    if mode == "I;16B":
+        image = Image.frombytes(mode, base.size, picture(dtype=np.uint16).astype(">u2").tobytes())
     if image is None and mode == "PA":
         image = base.convert("P").convert("PA")
     elif image is None and mode == "LAB":
@@ -90,7 +94,7 @@ def test_pillow_images_of_every_mode(mode):
     result = open_photo(image).colored(chroma())
     array = result.array()
     assert array.shape[:2] == (37, 53)
-    assert array.dtype == (np.uint16 if mode == "I;16" else np.uint8)
+    assert array.dtype == (np.uint16 if mode.startswith("I;16") else np.uint8)
     pillow = result.pillow(MARK)
     assert pillow.size == image.size
     assert pillow.mode == ("RGBA" if mode in ("LA", "PA", "RGBA") else "RGB")

@@ -1,6 +1,7 @@
 """File formats: which reader a photograph is given to, told by its first bytes, and how each is written."""
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -147,9 +148,10 @@ def reader_of_pillow(image: Any, name: str) -> Memory:
     modes = {"1": "L", "P": "RGBA" if "transparency" in image.info else "RGB", "PA": "RGBA", "CMYK": "RGB", "I": "I;16"}
     orientation = image.getexif().get(0x0112, 1)
     wanted = modes.get(image.mode, image.mode)
-    if wanted not in ("L", "LA", "RGB", "RGBA", "I;16"):
+    if wanted not in ("L", "LA", "RGB", "RGBA") and not wanted.startswith("I;16"):
         wanted = "RGB"
     pixels = np.asarray(image if image.mode == wanted else image.convert(wanted))
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     blobs = {ours: image.info[theirs] for theirs, ours in BLOBS.items() if isinstance(image.info.get(theirs), bytes)}
     if image.mode == "CMYK":
         blobs.pop("icc-profile-data", None)
@@ -157,24 +159,33 @@ def reader_of_pillow(image: Any, name: str) -> Memory:
     return Memory(reader.pixels, name, "pillow", blobs, orientation if orientation in range(1, 9) else 1)
 
 
-def reader_of_bytes(blob: bytes, name: str) -> Reader:
+def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
+    """`PhotoError` where a photograph has more than `max_pixels`."""
+    if width * height > max_pixels:
+        raise PhotoError(
+            f"{name}: {width} x {height} pixels are more than the limit of {max_pixels}; raise max_pixels to read it"
+        )
+
+
+def reader_of_bytes(blob: bytes, name: str, max_pixels: int) -> Reader:
     """A reader of the bytes of a file."""
-    return _reader(blob, blob[:64], name)
+    return _reader(blob, blob[:64], name, max_pixels)
 
 
-def reader_of_path(path: Path, name: str) -> Reader:
+def reader_of_path(path: Path, name: str, max_pixels: int) -> Reader:
     """A reader of a file."""
     with named(name, "read"), path.open("rb") as file:
         head = file.read(64)
-    return _reader(path, head, name)
+    return _reader(path, head, name, max_pixels)
 
 
-def _reader(place: Path | bytes, head: bytes, name: str) -> Reader:
+def _reader(place: Path | bytes, head: bytes, name: str, max_pixels: int) -> Reader:
     found = kind(head, name)
-    return File(place, name, found) if found in LOADERS else _with_pillow(place, found, name)
+    return File(place, name, found) if found in LOADERS else _with_pillow(place, found, name, max_pixels)
 
 
-def _with_pillow(place: Path | bytes, found: str, name: str) -> Memory:
+def _with_pillow(place: Path | bytes, found: str, name: str, max_pixels: int) -> Memory:
+    """HEIC and JPEG 2000, decoded whole once the header has told their size."""
     try:
         from PIL import Image
 
@@ -184,8 +195,15 @@ def _with_pillow(place: Path | bytes, found: str, name: str) -> Memory:
         raise PhotoError(f"{name}: to read {found.upper()}, {FORMATS_EXTRA}") from error
     stream = io.BytesIO(place) if isinstance(place, bytes) else place
     try:
-        image = pillow_heif.open_heif(stream).to_pillow() if found == "heic" else Image.open(stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
+            lazy: Any = pillow_heif.open_heif(stream) if found == "heic" else Image.open(stream)
+        width, height = lazy.size
+        check_size(name, width, height, max_pixels)
+        image = lazy.to_pillow() if found == "heic" else lazy
         image.load()
+    except PhotoError:
+        raise
     except Exception as error:
         raise PhotoError(f"{name}: cannot be read ({error})") from error
     reader = reader_of_pillow(image, name)

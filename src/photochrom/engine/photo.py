@@ -37,19 +37,15 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     if isinstance(source, np.ndarray):
         reader: formats.Reader = formats.reader_of_array(source, name or "array")
     elif isinstance(source, bytes | bytearray | memoryview):
-        reader = formats.reader_of_bytes(bytes(source), name or "bytes")
+        reader = formats.reader_of_bytes(bytes(source), name or "bytes", max_pixels)
     elif isinstance(source, str | os.PathLike):
-        reader = formats.reader_of_path(Path(source), name or str(source))
+        reader = formats.reader_of_path(Path(source), name or str(source), max_pixels)
     elif hasattr(source, "getexif"):
         reader = formats.reader_of_pillow(source, name or "Pillow image")
     else:
         raise PhotoError(f"{type(source).__name__}: give a path, the bytes of a file, an array or a Pillow image")
     image = reader.open()
-    if image.width * image.height > max_pixels:
-        raise PhotoError(
-            f"{reader.name}: {image.width} x {image.height} pixels are more than the limit of {max_pixels}; "
-            "raise max_pixels to read it"
-        )
+    formats.check_size(reader.name, image.width, image.height, max_pixels)
     orientation = image.get("orientation") if image.get_typeof("orientation") else 1
     swapped = orientation >= 5
     return Photo(
