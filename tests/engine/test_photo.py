@@ -157,16 +157,15 @@ def test_orientation_is_applied_and_reset(orientation, suffix):
     source = source.insert(pyvips.Image.black(20, 10) + 200, 0, 0).cast("uchar")
     source.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     blob = source.write_to_buffer(suffix, **({"lossless": True} if suffix == ".webp" else {}))
-    upright = decoded(blob).autorot().numpy().reshape(64 if orientation > 4 else 40, -1)
+    upright = decoded(blob).autorot().numpy()
     photo = open_photo(blob)
-    assert (photo.height, photo.width) == upright.shape[:2] if suffix != ".webp" else True
+    assert (photo.height, photo.width) == upright.shape[:2]
     ab = np.zeros((2, 2, 2), np.float32)
     ab[0, 0, 0] = 0.5  # reddish where the upright picture begins
     image = decoded(photo.colored(ab).to_bytes(suffix, MARK))
     result = image.numpy()
     assert not image.get_typeof("orientation") or image.get("orientation") == 1
-    expected = upright if suffix != ".webp" else decoded(blob).autorot().numpy()
-    assert_same_light(expected.reshape(*photo_shape(photo), -1), result, 0.3, 3)
+    assert_same_light(upright, result, 0.3, 3)
     red = result[..., 0].astype(int) - result[..., 1]
     corner = red[: photo.height // 4, : photo.width // 4].mean()
     assert corner > 10 + red[-photo.height // 4 :].mean()
@@ -174,10 +173,6 @@ def test_orientation_is_applied_and_reset(orientation, suffix):
     assert gray.shape == ((51, 32) if orientation > 4 else (32, 51))
     small = decoded(blob).autorot().resize(gray.shape[1] / photo.width, vscale=gray.shape[0] / photo.height).numpy()
     assert np.abs(gray - (lightness(small.reshape(*gray.shape, -1)) / 50 - 1)).max() < 0.15
-
-
-def photo_shape(photo):
-    return photo.height, photo.width
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 9), (3, 2000), (2000, 3), (31, 33)])
