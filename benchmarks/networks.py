@@ -1,0 +1,128 @@
+"""Rows of `speed.py` that run networks: latency beside other architectures, and training beside bare convolutions."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from peers import peers
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from photochrom import models
+from photochrom.engine.colorizer import Colorizer
+from photochrom.train.recipe import Recipe, read
+
+# (photos, channels, side) of 3 x 3 convolutions, from many pixels to many channels
+CONVOLUTIONS = [(8, 64, 96), (8, 128, 48), (8, 256, 24), (8, 512, 12), (1, 256, 64)]
+
+Row = Callable[..., None]
+InTurn = Callable[[int, dict[str, Callable[[], float]]], dict[str, list[float]]]
+
+
+def timed(way: Callable[[], Any]) -> float:
+    """Seconds of a call, after one that is not counted and wakes the threads of its library."""
+    way()
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start
+
+
+def passes(net: nn.Module, layout: torch.memory_format) -> Callable[[], float]:
+    """Seconds of one forward pass at 256 px, whenever asked."""
+    net = net.eval().to(memory_format=layout)
+    gray = torch.rand(1, 1, 256, 256).to(memory_format=layout)
+
+    def once() -> float:
+        with torch.no_grad():
+            return timed(lambda: net(gray))
+
+    return once
+
+
+def latency_rows(model: str, threads: int, repeats: int, in_turn: InTurn, row: Row) -> None:
+    """One photograph at 256 px through the bundle, as the colorizer opens it, and through each peer, in torch."""
+    torch.set_num_threads(threads)
+    colorizer = Colorizer(model, threads=threads)
+    gray = np.random.default_rng(0).uniform(-1, 1, (1, 256, 256)).astype(np.float32)
+    for name, net in peers().items():
+        found = in_turn(repeats, {"ours": lambda: timed(lambda: colorizer.predict([gray])), **layouts(net)})
+        ours = median(found.pop("ours"))
+        layout, best = min(((name, median(seconds)) for name, seconds in found.items()), key=lambda pair: pair[1])
+        aim = "at least 10 x faster" if "ECCV16" in name else ""
+        beside = f"{name}: {best * 1e3:.0f} ms ({layout})"
+        row("latency at 256 px", f"{ours * 1e3:.1f} ms", beside, f"{best / ours:.1f} x faster", aim)
+
+
+def layouts(net: nn.Module) -> dict[str, Callable[[], float]]:
+    """The pass in both layouts; weights are laid out anew before each, outside the time taken."""
+    return {
+        "contiguous": lambda: passes(net, torch.contiguous_format)(),
+        "channels last": lambda: passes(net, torch.channels_last)(),
+    }
+
+
+def convolution(photos: int, channels: int, side: int) -> Callable[[], float]:
+    """GFLOP/s of one plain convolution, fp32, channels last."""
+    net = nn.Conv2d(channels, channels, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+    x = torch.rand(photos, channels, side, side).to(memory_format=torch.channels_last)
+    operations = 2 * 9 * channels**2 * photos * side**2
+
+    def once() -> float:
+        with torch.no_grad():
+            return operations / timed(lambda: net(x)) / 1e9
+
+    return once
+
+
+def step_of(recipe: Recipe) -> Callable[[], None]:
+    """A bare training step of each player: loss, gradients, AdamW; photographs are random numbers."""
+    model = models.family(recipe.family)(recipe.model).train().to(memory_format=torch.channels_last)
+    gray, color = (batch(recipe, channels) for channels in (1, 2 if model.procedure.target == "ab" else 3))
+    players = {p: [w for w in getattr(model, p).parameters() if w.requires_grad] for p in model.players}
+    optimizers = {p: torch.optim.AdamW(w, recipe.optimizer.lr, fused=True) for p, w in players.items()}
+
+    def step() -> None:
+        for player, optimizer in optimizers.items():
+            optimizer.zero_grad()
+            model.loss(player, gray, color)["total"].backward()
+            optimizer.step()
+
+    return step
+
+
+def batch(recipe: Recipe, channels: int) -> Tensor:
+    """Random numbers in [-1, 1] of the recipe's batch and crop."""
+    x = torch.rand(recipe.trainer.batch, channels, recipe.data.size, recipe.data.size) * 2 - 1
+    return x.to(memory_format=torch.channels_last)
+
+
+def backward_flops(gradient: Any, x: Any, weight: Any, *rest: Any, out_shape: Any = None) -> int:
+    """Of a convolution's two gradients, each as dear as its forward pass; torch 2.13 forgets that groups divide it."""
+    transposed, mask = rest[4], rest[7]
+    places = math.prod((x if transposed else gradient)[2:])
+    return 2 * x[0] * places * math.prod(weight) * sum(mask[:2])
+
+
+def training_row(path: Path, threads: int, repeats: int, in_turn: InTurn, row: Row) -> None:
+    """Samples a second, and the share of the best rate at which this machine does convolutions."""
+    torch.set_num_threads(threads)
+    recipe = read(path)
+    step = step_of(recipe)
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: backward_flops})
+    with counter:
+        step()
+    operations = counter.get_total_flops() / 1e9
+    bare = {f"{c} channels, {s} px": convolution(n, c, s) for n, c, s in CONVOLUTIONS}
+    found = in_turn(repeats, {"step": lambda: timed(step), **bare})
+    seconds = median(found.pop("step"))
+    peak, name = max((median(rates), name) for name, rates in found.items())
+    size, crop = recipe.trainer.batch, recipe.data.size
+    ours = f"{size / seconds:.0f} samples/s, {operations / seconds:.0f} GFLOP/s"
+    share = f"{operations / seconds / peak:.0%} of peak"
+    what = f"training {recipe.family}, {size} x {crop} px, {operations / size:.2f} GFLOP a sample"
+    row(what, ours, f"3 x 3 convolution, {name}: {peak:.0f} GFLOP/s", share, "")

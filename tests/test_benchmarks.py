@@ -1,0 +1,58 @@
+"""The benchmark runs, and its peers are the networks it says they are."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def speed(pytestconfig, *arguments):
+    root = pytestconfig.rootpath
+    command = [sys.executable, root / "benchmarks" / "speed.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+
+
+def test_speed_prints_a_table(pytestconfig, bundle):
+    done = speed(pytestconfig, "--quick", "--model", bundle, "--recipe", "recipes/tiny/classify.toml")
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("|").split("|") for line in done.stdout.splitlines() if line.startswith("|")]
+    assert {len(cells) for cells in rows} == {5}
+    names = [cells[0].strip() for cells in rows]
+    for start in ("start:", "0.5 MP JPEG: start to file", "0.5 MP JPEG: peak", "folder of", "latency", "training"):
+        assert any(name.startswith(start) for name in names), start
+
+
+def test_speed_says_why_a_command_failed(pytestconfig, tmp_path):
+    done = speed(pytestconfig, "--quick", "--model", tmp_path / "none")
+    assert done.returncode != 0
+    assert "no model" in done.stderr
+
+
+def test_peers_have_their_published_size(pytestconfig, monkeypatch):
+    monkeypatch.syspath_prepend(pytestconfig.rootpath / "benchmarks")
+    from peers import PEERS, size
+
+    for make, millions, billions in PEERS.values():
+        assert size(make) == pytest.approx((millions, billions), rel=0.01)
+
+
+def test_backward_operations_are_those_of_torch_but_for_groups(pytestconfig, monkeypatch):
+    monkeypatch.syspath_prepend(pytestconfig.rootpath / "benchmarks")
+    import torch
+    from networks import backward_flops
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def count(net, **mapping):
+        counter = FlopCounterMode(display=False, **mapping)
+        x = torch.rand(2, 4, 8, 8, requires_grad=True)
+        with counter:
+            net(x).sum().backward()
+        return counter.get_total_flops()
+
+    ours = {"custom_mapping": {torch.ops.aten.convolution_backward: backward_flops}}
+    for net in (torch.nn.Conv2d(4, 6, 3, stride=2), torch.nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1)):
+        assert count(net, **ours) == count(net)
+    depthwise = torch.nn.Conv2d(4, 4, 3, padding=1, groups=4)
+    assert count(depthwise, **ours) == 3 * 2 * 9 * 4 * 2 * 8 * 8
