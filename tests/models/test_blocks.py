@@ -1,0 +1,78 @@
+"""Networks and losses that families share."""
+
+import pytest
+import torch
+
+from photochrom import models
+from photochrom.models import _losses
+from photochrom.models._blocks import ColorNet, at_size
+from photochrom.models.unet import Model
+
+GRAY = torch.rand(2, 1, 32, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("filters", [4, 6])
+def test_a_plain_net_of_any_depth_and_width_gives_full_size(depth, filters):
+    net = ColorNet(ColorNet.Config(depth=depth, filters=filters), 3)
+    assert net(GRAY).shape == (2, 3, 32, 64)
+    assert len(net.encoder.levels) == depth + 1
+    assert net.encoder.channels[-1] == filters * 2**depth
+
+
+def test_fewer_decoder_stages_stop_at_a_smaller_size():
+    assert ColorNet(ColorNet.Config(depth=3, filters=4, widths=(8,)), 2)(GRAY).shape == (2, 2, 8, 16)
+
+
+def test_a_pretrained_net_gives_a_quarter():
+    net = ColorNet(ColorNet.Config(encoder="efficientnet-lite0", frozen=1, encoder_rate=0.1, widths=(8, 8, 8)), 2)
+    assert net.eval()(GRAY).shape == (2, 2, 8, 16)
+    assert net.rates() == {"encoder.": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [({"encoder": "vgg"}, "encoder 'vgg': choose one of plain"), ({"depth": 1, "widths": (4, 4)}, "1 scales to climb")],
+)
+def test_nets_that_cannot_be_are_refused(config, said):
+    with pytest.raises(ValueError, match=said):
+        ColorNet(ColorNet.Config(**config), 2)
+
+
+def test_at_size_is_the_mean():
+    assert torch.allclose(at_size(GRAY, GRAY[:, :, ::4, ::4])[0, 0, 0, 0], GRAY[0, 0, :4, :4].mean())
+    assert at_size(GRAY, GRAY) is GRAY
+
+
+def test_losses_against_their_formulas():
+    x, y = torch.tensor([[0.3, -0.01]]).T[None, :, None], torch.zeros(1, 2, 1, 1)
+    delta = _losses.HUBER_DELTA
+    assert _losses.l1(x, y).item() == pytest.approx(0.155)
+    assert _losses.l2(x, y).item() == pytest.approx((0.09 + 0.0001) / 2)
+    assert _losses.huber(x, y).item() == pytest.approx(((0.3 - delta / 2) + 0.0001 / (2 * delta)) / 2)
+    assert _losses.distance(x, y).item() == pytest.approx((0.0901 + delta**2) ** 0.5 - delta, rel=1e-5)
+
+
+def test_the_total_is_the_weighted_sum():
+    parts = _losses.mix({"l1": 2.0, "l2": 0.5}, GRAY, -GRAY)
+    assert parts["total"].item() == pytest.approx(2 * parts["l1"].item() + 0.5 * parts["l2"].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("losses", [{"l3": 1.0}, {}, {"l1": 0.0}])
+def test_losses_that_cannot_be_are_refused(losses):
+    with pytest.raises(ValueError, match="give a weight to one or more of l1, l2, huber, distance"):
+        Model.Config(losses=losses)
+
+
+def test_an_rgb_target_has_three_channels():
+    model = Model(Model.Config(net=ColorNet.Config(depth=1, filters=4), target="rgb"))
+    assert model.net(GRAY).shape[1] == 3
+    assert model.procedure.target == "rgb"
+    with pytest.raises(ValueError, match="target 'hsv': choose ab or rgb"):
+        Model.Config(target="hsv")
+
+
+def test_families_are_found_by_file():
+    assert {"unet", "classify"} <= set(models.names())
+    with pytest.raises(LookupError, match="no model family 'gan'; there are"):
+        models.family("gan")

@@ -1,0 +1,55 @@
+"""Colour as classification: soft targets, rarity and what the dials do."""
+
+import pytest
+import torch
+
+from photochrom.core.color import ab_bins
+from photochrom.models import classify
+from photochrom.models._blocks import ColorNet
+
+BINS = torch.tensor(ab_bins())
+
+
+def test_soft_targets_are_the_nearest_bins_gaussian_and_sum_to_one():
+    ab = torch.tensor([[3.0, 4.0], [-40.0, 60.0]])
+    nearest, shares = classify.soft_encode(ab, BINS, 5, 5.0)
+    assert torch.allclose(shares.sum(1), torch.ones(2))
+    assert BINS[nearest[1, 0]].tolist() == [-40, 60]
+    distances = (BINS[nearest[0]] - ab[0]).square().sum(1)
+    assert torch.allclose(distances, ((BINS - ab[0]).square().sum(1)).topk(5, largest=False).values)
+    assert shares[0, 0] / shares[0, 1] == pytest.approx(torch.exp((distances[1] - distances[0]) / 50).item(), rel=1e-4)
+
+
+def test_soft_targets_keep_the_colour_roughly():
+    rng = torch.Generator().manual_seed(0)
+    ab = torch.rand(200, 2, generator=rng) * 60 - 30
+    nearest, shares = classify.soft_encode(ab, BINS, 5, 5.0)
+    assert ((BINS[nearest] * shares[..., None]).sum(1) - ab).norm(dim=1).max() < 6
+
+
+def test_rarity_has_mean_one_and_prefers_the_rare():
+    prior = torch.rand(len(BINS), generator=torch.Generator().manual_seed(0)) ** 4
+    prior /= prior.sum()
+    weights = classify.rarity(prior, 0.5)
+    assert (prior * weights).sum() == pytest.approx(1, abs=1e-5)
+    assert weights[prior.argmin()] > weights[prior.argmax()]
+    assert torch.allclose(classify.rarity(prior, 1.0), torch.ones(len(BINS)))
+
+
+def test_the_prior_follows_the_photographs():
+    model = classify.Model(classify.Model.Config(net=ColorNet.Config(depth=1, filters=4)))
+    gray, ab = torch.zeros(1, 1, 8, 8), torch.full((1, 2, 8, 8), 0.0)
+    before = model.prior.clone()
+    model.train().loss("net", gray, ab)
+    home = (BINS == 0).all(1).nonzero().item()
+    assert model.prior[home] > before[home]
+    assert model.prior.sum() == pytest.approx(1, abs=1e-5)
+    after = model.prior.clone()
+    model.eval().loss("net", gray, ab)
+    assert torch.equal(model.prior, after)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1.5])
+def test_uniform_is_a_share(uniform):
+    with pytest.raises(ValueError, match=f"uniform {uniform}"):
+        classify.Model.Config(uniform=uniform)
