@@ -1,6 +1,6 @@
 """How small chroma is best brought under full-size luminance, measured on photographs whose colours are known.
 
-    python benchmarks/join.py PHOTOS.zip|FOLDER [--limit 200] [--factor 4] [--only PREFIX]
+    python benchmarks/join.py PHOTOS.zip|FOLDER [--limit 200] [--factor 4] [--only PREFIX] [--model NAME|PATH]
 
 Each photo's true ab is made `--factor` times smaller and brought back under the true luminance. The table gives, over
 all pixels, the mean distance in ab, the mean CIEDE2000, and the same distance on the tenth of pixels with the strongest
@@ -17,7 +17,9 @@ import numpy as np
 import pyvips
 
 from photochrom.core import color
+from photochrom.engine.colorizer import Colorizer
 from photochrom.engine.join import ROOT, UNIT, paint, shifts
+from photochrom.engine.photo import open_photo
 
 
 def photos(place: Path, only: str, limit: int) -> Iterator[np.ndarray]:
@@ -90,11 +92,35 @@ def painted(y: np.ndarray, lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
     return rgb.reshape(3, *y.shape) / UNIT
 
 
-def joins(rgb: np.ndarray, factor: int) -> Iterator[tuple[str, np.ndarray]]:
+def bilateral(small_l: np.ndarray, small_ab: np.ndarray, lightness: np.ndarray, sigma: float) -> np.ndarray:
+    """Joint bilateral upsampling (Kopf et al. 2007): of the 16 nearest small colours, those of like lightness count."""
+    (height, width), (rows, columns) = lightness.shape[1:], small_l.shape[1:]
+    at_y = (np.arange(height) + 0.5) * rows / height - 0.5
+    at_x = (np.arange(width) + 0.5) * columns / width - 0.5
+    total, weights = np.zeros((2, height, width), np.float32), np.zeros((height, width), np.float32)
+    for dy in range(-1, 3):
+        for dx in range(-1, 3):
+            y, x = np.floor(at_y).astype(int) + dy, np.floor(at_x).astype(int) + dx
+            space = np.exp(-((at_y - y) ** 2)[:, None] - ((at_x - x) ** 2)[None])
+            near = np.ix_(y.clip(0, rows - 1), x.clip(0, columns - 1))
+            like = np.exp(-(((lightness[0] - small_l[0][near]) / sigma) ** 2) / 2) + 1e-3
+            weights += (weight := (space * like).astype(np.float32))
+            total += weight * np.stack([plane[near] for plane in small_ab])
+    return total / weights
+
+
+def predicted(colorizer: Colorizer, rgb: np.ndarray) -> np.ndarray:
+    """The small Lab of a photograph with the model's colours: its gray's own size over what the model shrinks it by."""
+    gray = colorizer.look(open_photo(np.rint(rgb.transpose(1, 2, 0) * 255).astype(np.uint8)))
+    ab = colorizer.predict([gray])[0] * color.AB_SCALE
+    small = color.rgb_to_lab(resized(rgb, *ab.shape[1:], "linear").clip(0, 1))
+    return np.concatenate([small[:1], ab])
+
+
+def joins(rgb: np.ndarray, small: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Name and result (Lab) of each way."""
     lab = color.rgb_to_lab(rgb)
     height, width = rgb.shape[1:]
-    small = color.rgb_to_lab(resized(rgb, height // factor, width // factor, "linear").clip(0, 1))
     y = color.linear_to_xyz(color.srgb_to_linear(rgb))[1].clip(0, 1)
 
     def back(ab: np.ndarray) -> np.ndarray:
@@ -104,6 +130,7 @@ def joins(rgb: np.ndarray, factor: int) -> Iterator[tuple[str, np.ndarray]]:
         yield f"Lab, {kernel}", back(resized(small[1:], height, width, kernel))
     for radius in (1, 2):
         yield f"Lab, guided radius {radius}", back(guided(small[:1], small[1:], lab[:1], radius, 100.0))
+        yield f"Lab, bilateral {10 * radius}", back(bilateral(small[:1], small[1:], lab[:1], 10.0 * radius))
         yield f"Lab, cubic and detail {radius}", back(residual(small[:1], small[1:], lab[:1], radius, 100.0))
     yield "chromaticity, linear", color.xyz_to_lab(color.linear_to_xyz(ratio(small, y)))
 
@@ -113,8 +140,10 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--factor", type=int, default=4)
+    parser.add_argument("--model", help="a bundle whose predicted ab is used instead of the true")
     parser.add_argument("--only", default="", help="names that start so")
     given = parser.parse_args()
+    colorizer = Colorizer(given.model) if given.model else None
     sums: dict[str, np.ndarray] = {}
     count = 0
     for rgb in photos(given.photos, given.only, given.limit):
@@ -122,12 +151,14 @@ def main() -> None:
         edges = np.abs(np.diff(lab[1:], axis=2, append=lab[1:, :, -1:])).sum(0)
         strong = edges >= np.quantile(edges, 0.9)
         count += 1
-        for name, result in joins(rgb, given.factor):
+        height, width = (n // given.factor for n in rgb.shape[1:])
+        true = color.rgb_to_lab(resized(rgb, height, width, "linear").clip(0, 1))
+        for name, result in joins(rgb, predicted(colorizer, rgb) if colorizer else true):
             distance = np.hypot(*(result - lab)[1:])
             row = [distance.mean(), distance[strong].mean(), color.ciede2000(result, lab).mean()]
             row.append(np.abs(result - lab)[0].max())
             sums[name] = sums.get(name, np.zeros(4)) + row
-    print(f"{count} photos, ab made {given.factor} times smaller")
+    print(f"{count} photos, " + (f"ab of {given.model}" if colorizer else f"ab made {given.factor} times smaller"))
     print(f"{'way':24s} {'ab':>6s} {'at edges':>9s} {'dE2000':>7s} {'max dL':>7s}")
     for name, total in sums.items():
         mean_ab, at_edges, de, dl = total / count
