@@ -23,6 +23,12 @@ def test_copies_go_beside_files_and_into_folders_beside_folders(photos):
     assert targets == {Path("album-color") / name for name in ("one.png", "two.jpg", "bad.jpg", "deeper/three.tif")}
 
 
+def test_the_folder_one_stands_in_has_a_name(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    for here in (Path("."), Path("deeper/..")):
+        assert photos.parent / "album-color" / "one.png" in [t.target for t in plan([here])]
+
+
 def test_out_names_a_folder_or_one_file(photos, tmp_path):
     out = tmp_path / "out"
     assert [t.target for t in plan([photos / "one.png"], out)] == [out / "one.png"]

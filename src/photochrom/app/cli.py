@@ -80,13 +80,12 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     copies that are there are skipped. Exit code 1 when a photograph failed, each named with its reason.
     """
     from ..engine.album import Settings, colorize_all, plan
-    from ..engine.bundle import BundleError
     from ..engine.colorizer import Colorizer, processors
 
     try:
         tasks = plan(photos, out)
         colorizer = Colorizer(model, threads=max(1, processors() // jobs))
-    except (ValueError, BundleError) as error:
+    except ValueError as error:
         fail(str(error), 2)
     if not tasks:
         fail(f"no photographs in {', '.join(map(str, photos))}", 1)
@@ -200,7 +199,6 @@ def evaluate(
 ) -> None:
     """Measure a model on colour photographs: their gray is coloured again, beside a gray picture and the truth."""
     from ..engine.album import pixels
-    from ..engine.bundle import BundleError
     from ..engine.colorizer import Colorizer
     from ..evaluate import sheet as contact
     from ..evaluate.report import compare, gray, planes, table

@@ -14,7 +14,7 @@ from .formats import SAVERS, WRITTEN_AS
 from .photo import MAX_PIXELS, PhotoError, open_photo
 
 SUFFIXES = (*SAVERS, *WRITTEN_AS)
-BATCH = 8  # photographs that go through the model together
+BATCH = 8  # photographs that go through the model together, at most
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def plan(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
 
 def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
     if source.is_dir():
-        root = out or source.with_name(f"{source.resolve().name}-color")
+        named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
+        root = out or named.with_name(f"{named.name}-color")
         found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
         inside = source.resolve() in root.resolve().parents  # then copies of an earlier run are no originals
         return [
@@ -106,7 +107,8 @@ def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings
     Close the iterator (or interrupt it) to stop: photographs begun are finished, whole files are kept.
     """
     stop = threading.Event()
-    batches = iter([tasks[i : i + BATCH] for i in range(0, len(tasks), BATCH)])
+    share = max(1, min(BATCH, len(tasks) // jobs))
+    batches = iter([tasks[i : i + share] for i in range(0, len(tasks), share)])
     with ThreadPoolExecutor(jobs) as pool:
         pending: set[Future[list[Outcome]]] = set()
         try:
