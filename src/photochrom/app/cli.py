@@ -214,7 +214,7 @@ def evaluate(
         if sheet:
             shown = islice(pairs(), SHEET)
             contact.write(((gray(truth), ours, truth) for ours, truth in shown), sheet)
-    except (ValueError, BundleError) as error:
+    except ValueError as error:
         fail(str(error), 2)
     typer.echo(
         f"{colorizer.card.name}, {rows['truth']['n']} photographs as they are, seen at {size or colorizer.card.size} px"
