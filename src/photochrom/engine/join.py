@@ -22,8 +22,10 @@ UNIT = 1 << 16  # linear light of white
 ROOT = UNIT ** (1 / 3)  # f of white, so that cubes come out in the unit
 FINE = 1 << 18  # bins of the table that gives 16-bit codes by the square root of light
 COARSE = 1 << 15  # bins of the one that gives f(Y) so, which moves chroma alone
-KNEE, SLOPE, TINY = f32(color.KNEE * ROOT), f32(3 * (color.KNEE * ROOT) ** 2), f32(UNIT * 1e-12)
-ROWS = [(f32(row[0] * color.WHITE[0]), f32(row[2] * color.WHITE[2])) for row in color.FROM_XYZ]
+KNEE, SLOPE = f32(color.KNEE * ROOT), f32(3 * (color.KNEE * ROOT) ** 2)
+ROWS = np.array([(row[0] * color.WHITE[0], row[2] * color.WHITE[2]) for row in color.FROM_XYZ], f32)
+WEIGHTS = np.array(color.TO_XYZ[1], f32)
+BLACK, WHITE = f32(-1e-3), f32(UNIT + 0.02)  # the gamut with so much room that no gray stands at its very edge
 STRIP = 1 << 17  # pixels enlarged at once, but no more than
 LINES = 32  # rows, so that no matrix product is large enough for BLAS to start threads of its own
 BLOCK = 1 << 14  # pixels coloured at once, so that the planes stay in a core's cache
@@ -67,13 +69,10 @@ def _root(light: np.ndarray, bins: int) -> np.ndarray:
 def luminance(pixels: Integer[np.ndarray, "n c"]) -> tuple[Plane, Plane]:
     """Y and f(Y) of sRGB codes, 8 or 16 bits, one channel or three."""
     light, curve = _light(1 << 8 * pixels.dtype.itemsize)
-    at = pixels.T.astype(np.intp)
-    if len(at) == 1:
-        return light.take(at[0]), curve.take(at[0])
-    y = light.take(at[0]) * f32(color.TO_XYZ[1][0])
-    y += light.take(at[1]) * f32(color.TO_XYZ[1][1])
-    y += light.take(at[2]) * f32(color.TO_XYZ[1][2])
-    np.minimum(y, f32(UNIT), out=y)
+    if pixels.shape[1] == 1:
+        at = pixels[:, 0].astype(np.intp)
+        return light.take(at, mode="clip"), curve.take(at, mode="clip")
+    y = light.take(pixels, mode="clip") @ WEIGHTS
     return y, _curve_by_root().take(_root(y, COARSE), mode="clip")
 
 
@@ -90,34 +89,27 @@ def paint(
     `spare`: two planes to work in.
     """
     high, other = spare
+    knee = np.full_like(y, KNEE)  # since numpy compares two planes four times as fast as a plane and a number
     for plane in shift:  # becomes X / X_white - Y: f ** 3, below the knee its tangent, less Y
         plane += f
-        np.maximum(plane, KNEE, out=high)
+        np.maximum(plane, knee, out=high)
         plane -= high
         plane *= SLOPE
         np.multiply(high, high, out=other)
         other *= high
         plane += other
         plane -= y
-    x, z = shift
-    for row, plane in zip(ROWS, rgb, strict=True):  # less Y: as white gives white, Y itself adds nothing
-        np.multiply(x, row[0], out=plane)
-        np.multiply(z, row[1], out=other)
-        plane += other
-    _share(y, rgb, x, other)
-    rgb *= x
+    np.matmul(ROWS, shift, out=rgb)  # less Y: as white gives white, Y itself adds nothing
+    share, low = high, other  # of what `rgb` adds to Y, the most that stays in the gamut
+    for extreme, edge, part in ((np.maximum, WHITE, share), (np.minimum, BLACK, low)):
+        room = edge - y
+        extreme(rgb[0], rgb[1], out=part)
+        extreme(part, rgb[2], out=part)
+        extreme(part, room, out=part)
+        np.divide(room, part, out=part)
+    np.minimum(share, low, out=share)
+    rgb *= share
     rgb += y
-
-
-def _share(y: Plane, rgb: Float32[np.ndarray, "3 n"], share: Plane, other: Plane) -> None:
-    """Into `share`: the largest share in [0, 1] of `rgb` that can be added to `y` and stay in [0, UNIT]."""
-    red, green, blue = rgb
-    for most, edge, room in ((np.maximum, TINY, f32(UNIT) - y), (np.minimum, -TINY, -y)):
-        most(red, green, out=other)
-        most(other, blue, out=other)
-        most(other, edge, out=other)
-        np.divide(room, other, out=room)
-        np.minimum(room, f32(1) if edge > 0 else share, out=share)
 
 
 def join(pixels: Integer[np.ndarray, "h w c"], shift: Float32[np.ndarray, "2 h w"], depth: int) -> np.ndarray:
@@ -125,14 +117,15 @@ def join(pixels: Integer[np.ndarray, "h w c"], shift: Float32[np.ndarray, "2 h w
     height, width, channels = pixels.shape
     flat, shift, codes = pixels.reshape(-1, channels), shift.reshape(2, -1), _codes(depth)
     done = np.empty((len(flat), 3), codes.dtype)
-    planes = np.empty((5, BLOCK), f32)
+    planes, bins = np.empty((5, BLOCK), f32), np.empty((BLOCK, 3), np.intp)
     for start in range(0, len(flat), BLOCK):
         part = slice(start, min(start + BLOCK, len(flat)))
-        rgb, spare = planes[:3, : part.stop - start], planes[3:, : part.stop - start]
-        paint(*luminance(flat[part]), shift[:, part], rgb, spare)
+        size = part.stop - start
+        rgb, at = planes[:3, :size], bins[:size]
+        paint(*luminance(flat[part]), shift[:, part], rgb, planes[3:, :size])
         for channel, light in enumerate(rgb):
-            at = light.astype(np.intp) if depth == 8 else _root(light, FINE)
-            done[part, channel] = codes.take(at, mode="clip")
+            at[:, channel] = light if depth == 8 else _root(light, FINE)
+        codes.take(at, mode="clip", out=done[part])
     return done.reshape(height, width, 3)
 
 
