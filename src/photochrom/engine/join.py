@@ -21,7 +21,6 @@ f32 = np.float32
 UNIT = 1 << 16  # linear light of white
 ROOT = UNIT ** (1 / 3)  # f of white, so that cubes come out in the unit
 FINE = 1 << 18  # bins of the table that gives 16-bit codes by the square root of light
-COARSE = 1 << 15  # bins of the one that gives f(Y) so, which moves chroma alone
 KNEE, SLOPE = f32(color.KNEE * ROOT), f32(3 * (color.KNEE * ROOT) ** 2)
 ROWS = np.array([(row[0] * color.WHITE[0], row[2] * color.WHITE[2]) for row in color.FROM_XYZ], f32)
 WEIGHTS = np.array(color.TO_XYZ[1], f32)
@@ -47,9 +46,9 @@ def _light(codes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _curve_by_root() -> np.ndarray:
-    """f(Y) by the square root of Y, at the middle of each bin."""
-    return _lab_curve(((np.arange(COARSE) + 0.5) / COARSE) ** 2).astype(f32)
+def _curve() -> np.ndarray:
+    """f(Y) by linear light, at the middle of each bin."""
+    return _lab_curve((np.arange(UNIT) + 0.5) / UNIT).astype(f32)
 
 
 @cache
@@ -61,9 +60,9 @@ def _codes(depth: int) -> np.ndarray:
     return np.rint(color.linear_to_srgb(light)[0, 0] * ((1 << depth) - 1)).astype(f"u{depth // 8}")
 
 
-def _root(light: np.ndarray, bins: int) -> np.ndarray:
-    """The bin of light in [0, UNIT] by its square root."""
-    return (np.sqrt(np.maximum(light, f32(0))) * f32(bins / UNIT**0.5)).astype(np.intp)
+def _root(light: np.ndarray) -> np.ndarray:
+    """The bin of light in [0, UNIT] among FINE, by its square root."""
+    return np.sqrt(np.maximum(light, f32(0))) * f32(FINE / UNIT**0.5)
 
 
 def luminance(pixels: Integer[np.ndarray, "n c"]) -> tuple[Plane, Plane]:
@@ -73,7 +72,7 @@ def luminance(pixels: Integer[np.ndarray, "n c"]) -> tuple[Plane, Plane]:
         at = pixels[:, 0].astype(np.intp)
         return light.take(at, mode="clip"), curve.take(at, mode="clip")
     y = light.take(pixels, mode="clip") @ WEIGHTS
-    return y, _curve_by_root().take(_root(y, COARSE), mode="clip")
+    return y, _curve().take(y.astype(np.intp), mode="clip")
 
 
 def shifts(ab: Float32[np.ndarray, "2 h w"]) -> Float32[np.ndarray, "2 h w"]:
@@ -124,7 +123,7 @@ def join(pixels: Integer[np.ndarray, "h w c"], shift: Float32[np.ndarray, "2 h w
         rgb, at = planes[:3, :size], bins[:size]
         paint(*luminance(flat[part]), shift[:, part], rgb, planes[3:, :size])
         for channel, light in enumerate(rgb):
-            at[:, channel] = light if depth == 8 else _root(light, FINE)
+            at[:, channel] = light if depth == 8 else _root(light)
         codes.take(at, mode="clip", out=done[part])
     return done.reshape(height, width, 3)
 
