@@ -167,6 +167,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run folder that `photochrom train` wrote.")],
     out: Out = None,
     size: Size = None,
+    sources: Annotated[str, typer.Option(help="Whose photographs it learnt from, under which terms.")] = "",
     summary: Annotated[str, typer.Option(help="What the model is good at, in a sentence.")] = "",
     sets: Sets = None,
 ) -> None:
@@ -180,7 +181,7 @@ def export(
 
     out = out or run / "bundle" / run.name
     try:
-        write_bundle(run, out, sets or (), size, summary=summary)
+        write_bundle(run, out, sets or (), size, sources, summary=summary)
     except (ValueError, OSError, ExportError) as error:
         fail(str(error), 2)
     typer.echo(out)

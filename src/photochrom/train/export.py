@@ -31,7 +31,9 @@ class ExportError(RuntimeError):
     """An exported network that does not compute what the trained one does."""
 
 
-def export(run: Path, out: Path, sets: Iterable[str] = (), size: int | None = None, **card: Any) -> bundles.Card:
+def export(
+    run: Path, out: Path, sets: Iterable[str] = (), size: int | None = None, sources: str = "", **card: Any
+) -> bundles.Card:
     """The best checkpoint of a run -> a bundle folder; gives its card.
 
     Args:
@@ -39,6 +41,7 @@ def export(run: Path, out: Path, sets: Iterable[str] = (), size: int | None = No
         out: the bundle to write; its name is the model's.
         sets: ``model.key=value`` over the recipe's, for settings that need no other weights (a temperature).
         size: short side in pixels at which photographs are seen; the training crop's when None.
+        sources: whose photographs it was trained on, and under which terms.
         card: further entries of the card (``summary``, ``licence``, ``scores``).
 
     Raises ExportError when ONNX and torch differ, FileExistsError when ``out`` is there already, ValueError for a run
@@ -53,12 +56,17 @@ def export(run: Path, out: Path, sets: Iterable[str] = (), size: int | None = No
         networks={},
         size=size or recipe.data.size,
         gray=recipe.data.gray,
-        recipe=resolved(recipe),
-        data=record["photographs"],
+        recipe=_portable(resolved(recipe)),
+        data={**record["photographs"], "sources": sources},
         version=__version__,
         **{"scores": {"validation": record["validation"]}, **card},
     )
     return bundles.save(out, said, {name: network_bytes(net) for name, net in model.networks().items()})
+
+
+def _portable(tables: dict[str, Any]) -> dict[str, Any]:
+    """The recipe without the folders of the machine it was followed on."""
+    return {**tables, "data": {**tables["data"], "photos": [Path(p).name for p in tables["data"]["photos"]]}}
 
 
 def tuned(model: Any, recipe: Recipe, sets: Iterable[str]) -> tuple[Any, Recipe]:
