@@ -98,6 +98,22 @@ def test_what_the_master_says_is_kept_and_the_marks_added(suffix, target):
     assert "jpeg-thumbnail-data" not in after
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+def test_our_own_copies_are_known(suffix, monkeypatch):
+    original = open_photo(master(suffix))
+    copy = original.colored(AB).to_bytes(suffix, MARK)
+    monkeypatch.setattr(pyvips.Image, "numpy", lambda self: pytest.fail("decoded"))
+    assert not original.marked
+    assert open_photo(copy).marked
+    assert open_photo(Image.open(io.BytesIO(copy))).marked
+
+
+def test_a_mark_in_exif_alone_is_enough():
+    copy = pyvips.Image.new_from_buffer(open_photo(master(".jpg")).colored(AB).to_bytes(".jpg", MARK), "").copy()
+    copy.remove("xmp-data")
+    assert open_photo(copy.jpegsave_buffer()).marked
+
+
 @pytest.mark.parametrize("target", [".tif", ".jpg"])
 @pytest.mark.parametrize("order", [b"II", b"MM"])
 def test_tags_of_a_tiff_are_kept(order, target, tmp_path):

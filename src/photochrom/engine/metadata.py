@@ -123,6 +123,14 @@ def marked(image: pyvips.Image, header: pyvips.Image, tags: AllTags, mark: Mark 
     return image
 
 
+def is_marked(header: pyvips.Image) -> bool:
+    """Whether a header bears the mark of Photochrom: in XMP or, where another program left that out, in EXIF."""
+    if header.get_typeof("xmp-data") and NAMESPACES["photochrom"].encode() in header.get("xmp-data"):
+        return True
+    software = "exif-ifd0-Software"
+    return bool(header.get_typeof(software)) and header.get(software).startswith("Photochrom ")
+
+
 def _resource(iptc: bytes) -> bytes:
     """IPTC-IIM records as JPEG holds them, in a Photoshop resource."""
     return PHOTOSHOP + b"8BIM\4\4\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)

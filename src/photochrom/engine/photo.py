@@ -55,12 +55,16 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
         8 if image.format == "uchar" else 16,
         bool(image.hasalpha()),
         orientation,
+        metadata.is_marked(image),
     )
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph, upright. `width`, `height`: pixels; `depth`: 8 or 16 bits; `alpha`: whether some may be clear."""
+    """A photograph, upright. `width`, `height`: pixels; `depth`: 8 or 16 bits; `alpha`: whether some may be clear.
+
+    `marked`: whether it says that Photochrom coloured it already.
+    """
 
     reader: formats.Reader
     width: int
@@ -68,6 +72,7 @@ class Photo:
     depth: int
     alpha: bool
     orientation: int
+    marked: bool
 
     @property
     def name(self) -> str:
