@@ -18,6 +18,7 @@ def test_a_plain_net_of_any_depth_and_width_gives_full_size(depth, filters):
     assert net(GRAY).shape == (2, 3, 32, 64)
     assert len(net.encoder.levels) == depth + 1
     assert net.encoder.channels[-1] == filters * 2**depth
+    assert net.multiple == 2**depth
 
 
 def test_fewer_decoder_stages_stop_at_a_smaller_size():
@@ -28,11 +29,21 @@ def test_a_pretrained_net_gives_a_quarter():
     net = ColorNet(ColorNet.Config(encoder="efficientnet-lite0", frozen=1, encoder_rate=0.1, widths=(8, 8, 8)), 2)
     assert net.eval()(GRAY).shape == (2, 2, 8, 16)
     assert net.rates() == {"encoder.": 0.1}
+    assert net.multiple == 32
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [({"encoder": "vgg"}, "encoder 'vgg': choose one of plain"), ({"depth": 1, "widths": (4, 4)}, "1 scales to climb")],
+    [
+        ({"encoder": "vgg"}, "encoder 'vgg': choose one of plain"),
+        ({"depth": 1, "widths": (4, 4)}, "1 scales to climb"),
+        ({"depth": 0}, "depth 0: must be at least 1"),
+        ({"filters": 0}, "filters 0: must be at least 1"),
+        ({"frozen": 6}, "frozen 6: must be from 0 .* to 5"),
+        ({"frozen": -1}, "frozen -1: must be from 0"),
+        ({"encoder_rate": 0.0}, "encoder_rate 0.0: must be above 0"),
+        ({"widths": (0,)}, r"widths \[0\]: each must be at least 1"),
+    ],
 )
 def test_nets_that_cannot_be_are_refused(config, said):
     with pytest.raises(ValueError, match=said):

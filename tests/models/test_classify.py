@@ -49,7 +49,10 @@ def test_the_prior_follows_the_photographs():
     assert torch.equal(model.prior, after)
 
 
-@pytest.mark.parametrize("uniform", [0.0, 1.5])
-def test_uniform_is_a_share(uniform):
-    with pytest.raises(ValueError, match=f"uniform {uniform}"):
-        classify.Model.Config(uniform=uniform)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("uniform", 0.0), ("uniform", 1.5), ("neighbors", 0), ("neighbors", 263), ("sigma", 0.0), ("sigma", -1.0)],
+)
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} {value}: must be"):
+        classify.Model.Config(**{name: value})

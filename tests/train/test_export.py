@@ -46,6 +46,7 @@ def test_the_card_says_what_was_asked_and_what_was_done(exported):
     assert opened.card == card
     assert (card.name, card.family, card.size, card.summary) == ("small", "classify", 64, "patches")
     assert opened.procedure.temperature == 0.2
+    assert card.multiple == 4
     assert card.data["training"] == 6
     assert card.data["sources"] == "six squares"
 

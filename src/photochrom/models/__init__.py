@@ -1,6 +1,7 @@
 """Model families: one file each, found by its name; a file defines ``Model`` and, inside it, its ``Config``."""
 
 import importlib
+import math
 import pkgutil
 from typing import Any
 
@@ -15,3 +16,8 @@ def family(name: str) -> Any:
     if name not in names():
         raise LookupError(f"no model family {name!r}; there are {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name}").Model
+
+
+def multiple(model: Any) -> int:
+    """What the sides of a photograph must divide by, for every network of a model that says so (``net.multiple``)."""
+    return math.lcm(*(getattr(net, "multiple", 1) for net in model.networks().values()))

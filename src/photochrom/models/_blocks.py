@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..backbones.efficientnet import EfficientNetLite0
+from ..backbones.efficientnet import CHANNELS, EfficientNetLite0
 
 ENCODERS = ("plain", "efficientnet-lite0")
 
@@ -30,6 +30,7 @@ class PlainEncoder(nn.Module):
     def __init__(self, depth: int, filters: int) -> None:
         super().__init__()
         self.channels = tuple(filters * 2**level for level in range(depth + 1))
+        self.multiple = 2**depth
         pairs = zip((1, *self.channels), self.channels, strict=False)
         self.levels = nn.ModuleList(nn.Sequential(conv_block(i, o), conv_block(o, o)) for i, o in pairs)
 
@@ -67,6 +68,15 @@ class ColorNet(nn.Module):
         def __post_init__(self) -> None:
             if self.encoder not in ENCODERS:
                 raise ValueError(f"encoder {self.encoder!r}: choose one of {', '.join(ENCODERS)}")
+            for name in ("depth", "filters"):
+                if getattr(self, name) < 1:
+                    raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
+            if not 0 <= self.frozen <= len(CHANNELS):
+                raise ValueError(f"frozen {self.frozen}: must be from 0 (none) to {len(CHANNELS)} (all stages)")
+            if not self.encoder_rate > 0:
+                raise ValueError(f"encoder_rate {self.encoder_rate}: must be above 0; frozen keeps stages as they are")
+            if min(self.widths, default=1) < 1:
+                raise ValueError(f"widths {list(self.widths)}: each must be at least 1")
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
@@ -83,6 +93,11 @@ class ColorNet(nn.Module):
         pairs = zip((deepest, *widths), skips, widths, strict=False)
         self.decoder = nn.ModuleList(conv_block(below + skip, width) for below, skip, width in pairs)
         self.head = nn.Sequential(conv_block(widths[-1], widths[-1]), nn.Conv2d(widths[-1], channels, 1))
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of a photograph must divide by: the encoder's largest stride."""
+        return int(self.encoder.multiple)
 
     def rates(self) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""

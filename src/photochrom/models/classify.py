@@ -41,6 +41,10 @@ class Model(nn.Module):
         def __post_init__(self) -> None:
             if not 0 < self.uniform <= 1:
                 raise ValueError(f"uniform {self.uniform}: must be above 0 (all rebalanced) and at most 1 (none)")
+            if not 1 <= self.neighbors <= len(ab_bins()):
+                raise ValueError(f"neighbors {self.neighbors}: must be from 1 to {len(ab_bins())}, the number of bins")
+            if not self.sigma > 0:
+                raise ValueError(f"sigma {self.sigma}: must be above 0")
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -55,11 +55,12 @@ def export(
         procedure=describe(model.procedure),
         networks={},
         size=size or recipe.data.size,
+        multiple=models.multiple(model),
         gray=recipe.data.gray,
         recipe=_portable(resolved(recipe)),
         data={**record["photographs"], "sources": sources},
         version=__version__,
-        **{"scores": {"validation": record["validation"]}, **card},
+        **{"scores": {"validation": record["validation"]} if record["validation"] else {}, **card},
     )
     return bundles.save(out, said, {name: network_bytes(net) for name, net in model.networks().items()})
 
