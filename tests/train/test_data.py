@@ -1,11 +1,14 @@
 import io
 import json
+import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch.utils.data import DataLoader
 from toy import jpeg
 
@@ -68,12 +71,30 @@ def test_verdicts_are_kept(archive, tmp_path):
         gather(settings, cache)
 
 
-def test_sources_that_are_not_there(tmp_path):
+def test_a_file_that_may_not_be_read_is_counted_out(archive, tmp_path, monkeypatch, caplog):
+    folder, read_bytes = unpacked(archive, tmp_path / "folder"), Path.read_bytes
+
+    def denied(path):
+        if path.name in ("02.jpg", "03.jpg"):
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    library = gather(Data(photos=(folder,), validation=0.0), tmp_path / "photos.json")
+    assert (len(library.training), library.unreadable, library.repeated) == (36, 3, 0)
+    assert "02.jpg left out: Permission denied" in caplog.text
+
+
+def test_sources_that_are_not_there(archive, tmp_path):
     (tmp_path / "text.txt").write_text("no zip")
+    whole = archive.read_bytes()
+    directory = whole.index(b"PK\1\2")
+    (tmp_path / "damaged.zip").write_bytes(whole[:directory] + b"????" + whole[directory + 4 :])
     for photos, message in (
         ((), "name folders or zips in data.photos or with --data"),
         ((tmp_path / "none",), "there is no such folder or zip"),
         ((tmp_path / "text.txt",), "not a folder or a zip"),
+        ((tmp_path / "damaged.zip",), "damaged.zip: a damaged zip"),
         ((tmp_path,), "no photograph to train on: 0 found"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -166,3 +187,38 @@ def test_orientation_is_obeyed_and_large_jpegs_come_smaller(tmp_path):
     big = lone(tmp_path, jpeg(0, 800, 1000))
     assert decode(big, 100).shape == (100, 125, 3)
     assert decode(big, 101).shape == (200, 250, 3)
+
+
+def display_p3():
+    """The profile of a wide screen: sRGB's with its primaries (XYZ, D50) changed."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    primaries = {b"r": (0.51512, 0.2412, -0.00105), b"g": (0.29198, 0.69225, 0.04189), b"b": (0.1571, 0.06657, 0.78407)}
+    for channel, values in primaries.items():
+        entry = profile.index(channel + b"XYZ", 128)
+        (start,) = struct.unpack_from(">I", profile, entry + 4)
+        struct.pack_into(">iii", profile, start + 8, *(round(v * 65536) for v in values))
+    return bytes(profile)
+
+
+def test_other_colours_become_srgb(tmp_path):
+    plain, wide = jpeg(3, form="PNG"), jpeg(3, form="PNG", icc_profile=display_p3())
+    found = decode(lone(tmp_path, wide), 40)
+    expected = pyvips.Image.new_from_buffer(wide, "").icc_transform("srgb", embedded=True).numpy()
+    assert np.abs(found.astype(int) - expected).max() <= 2
+    assert np.abs(found.astype(int) - decode(lone(tmp_path, plain), 40)).max() > 20
+
+
+@pytest.mark.parametrize(
+    "profile", [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile at all"]
+)
+def test_srgb_and_broken_profiles_change_nothing(tmp_path, profile):
+    plain = decode(lone(tmp_path, jpeg(3)), 40)
+    assert np.array_equal(decode(lone(tmp_path, jpeg(3, icc_profile=profile)), 40), plain)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA"])
+def test_other_modes_with_a_profile_of_colours(tmp_path, mode):
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(jpeg(3))) as image:
+        image.convert(mode).save(buffer, "TIFF", icc_profile=display_p3())
+    assert decode(lone(tmp_path, buffer.getvalue()), 40).shape == (40, 50, 3)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,6 +32,21 @@ def test_rows_that_will_come_again_are_cut(tmp_path):
     path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (0, 5, 10, 15)) + '{"step": 2')
     Journal(path, steps=20, batch=4).start(10, 60.0)
     assert [row["step"] for row in rows(path)] == [0, 5, 10]
+    Journal(path, steps=20, batch=4).start(0, 0.0)
+    assert rows(path) == []
+
+
+def test_a_log_is_never_half_there(tmp_path, monkeypatch):
+    def full(path, text):
+        path.write_bytes(text[:5].encode())
+        raise OSError("no space left")
+
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n')
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="no space left"):
+        Journal(path, steps=20, batch=4).start(1, 60.0)
+    assert [row["step"] for row in rows(path)] == [1, 2]
 
 
 def test_seconds_go_on(tmp_path):

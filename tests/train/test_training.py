@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,19 @@ import toy
 from photochrom.train import journal
 from photochrom.train.checkpoint import load, part, read
 from photochrom.train.recipe import Optimizer, parse, resolved
-from photochrom.train.training import _groups, learning_rate, train
+from photochrom.train.training import Loop, Stopped, _groups, learning_rate, train
 
 EVERY = {"log_every": 1, "validate_every": 10, "checkpoint_every": 10, "sample_every": 10}
 
 
 @pytest.fixture
-def recipe(archive):
-    """A recipe of a toy family, with other settings as `table__key`."""
+def recipe(archive, pytestconfig):
+    """A recipe of a toy family or a tiny real one, with other settings as `table__key`."""
 
     def make(family="toy", **settings):
+        tiny = pytestconfig.rootpath / "recipes" / "tiny" / f"{family}.toml"
         tables = {
-            "model": {"family": family},
+            "model": tomllib.loads(tiny.read_text())["model"] if tiny.exists() else {"family": family},
             "data": {"photos": [str(archive)], "size": 16, "workers": 0, "validation": 0.25},
             "optimizer": {"lr": 0.01, "warmup_steps": 2, "ema": 0.9},
             "trainer": {"steps": 20, "batch": 4, "accelerator": "cpu", **EVERY},
@@ -37,7 +39,7 @@ def recipe(archive):
     return make
 
 
-def rows(run, key="colors/total"):
+def rows(run, key="lr"):
     return [row for row in journal.rows(run / "log.jsonl") if key in row]
 
 
@@ -45,8 +47,14 @@ def assert_same(run, other):
     ours, theirs = (read(r / "last.safetensors")[0] for r in (run, other))
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
-    assert [r["colors/total"] for r in rows(run)] == [r["colors/total"] for r in rows(other)]
-    assert [r["step"] for r in rows(other)] == list(range(1, 21))
+    clock = {"photos_per_second", "seconds"}
+    ours, theirs = ([{k: v for k, v in row.items() if k not in clock} for row in rows(r)] for r in (run, other))
+    assert ours == theirs
+    assert [r["step"] for r in theirs] == list(range(1, 21))
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_run_leaves_everything_behind(recipe, tmp_path, capfd):
@@ -79,28 +87,33 @@ def test_it_learns(recipe, tmp_path):
     assert last["validation/loss"] < first["validation/loss"]
 
 
-def at_call(number, deed):
-    """Something to happen before the loss is asked for the number-th time."""
-    calls = []
+def at_play(number, deed):
+    """`Loop._play`, with something that happens before its number-th call."""
+    calls, play = [], Loop._play
 
-    def before_loss():
+    def playing(*arguments):
         calls.append(1)
         if len(calls) == number:
             deed()
+        return play(*arguments)
 
-    return staticmethod(before_loss)
+    return playing
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def cut_power():
     raise RuntimeError("power cut")
 
 
-@pytest.mark.parametrize(("family", "players"), [("toy", 1), ("adversarial", 2)])
+@pytest.mark.parametrize(("family", "players"), [("toy", 1), ("adversarial", 2), ("classify", 1)])
 def test_a_killed_run_goes_on_as_if_never_stopped(family, players, recipe, tmp_path, monkeypatch):
     settings = recipe(family)
     whole = train(settings, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(toy.Model, "before_loss", at_call(14 * players, cut_power))
+        patch.setattr(Loop, "_play", at_play(14 * players, cut_power))
         with pytest.raises(RuntimeError, match="power cut"):
             train(settings, tmp_path / "killed")
     assert read(tmp_path / "killed" / "last.safetensors")[1]["step"] == 10
@@ -110,17 +123,27 @@ def test_a_killed_run_goes_on_as_if_never_stopped(family, players, recipe, tmp_p
     assert read(whole / "best.safetensors")[1]["best"] == read(tmp_path / "killed" / "best.safetensors")[1]["best"]
 
 
-def test_an_interrupt_writes_a_checkpoint_and_returns(recipe, tmp_path, monkeypatch):
+def test_an_interrupt_writes_a_checkpoint_and_says_so(recipe, tmp_path, monkeypatch):
     settings = recipe()
     whole = train(settings, tmp_path / "whole")
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(toy.Model, "before_loss", at_call(7, lambda: os.kill(os.getpid(), signal.SIGINT)))
-        run = train(settings, tmp_path / "stopped")
+        patch.setattr(Loop, "_play", at_play(7, interrupt))
+        with pytest.raises(Stopped, match="stopped at step 7 of 20; go on with --resume"):
+            train(settings, run := tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is before
     assert read(run / "last.safetensors")[1]["step"] == 7
+    assert load(run)[2]["step"] == 7
+    assert load(run)[2]["validation"] is None
     train(settings, run, resume=True)
     assert_same(whole, run)
+
+
+def test_a_second_interrupt_stops_at_once(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(Loop, "_play", at_play(14, lambda: (interrupt(), interrupt())))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(), tmp_path / "run")
+    assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 10
 
 
 def test_workers_change_nothing(recipe, tmp_path):
@@ -183,12 +206,34 @@ def test_without_a_validation_set_the_last_is_the_best(recipe, tmp_path):
 
 def test_wrong_folders(recipe, tmp_path):
     run = train(recipe(trainer__steps=2), tmp_path / "run")
+    before = content(run)
     with pytest.raises(ValueError, match="holds a run already"):
         train(recipe(), run)
     with pytest.raises(ValueError, match=r"holds no last\.safetensors"):
         train(recipe(), tmp_path / "none", resume=True)
     with pytest.raises(ValueError, match=r"the checkpoint's \[model\] is .*'width': 8.*'width': 4"):
         train(recipe(model__width=4), run, resume=True)
+    assert content(run) == before
+    with pytest.raises(ValueError, match=r"recipe\.json: cannot be a folder for a run \(File exists\)"):
+        train(recipe(), run / "recipe.json")
+    with pytest.raises(ValueError, match=r"deeper: cannot be a folder for a run \(Not a directory\)"):
+        train(recipe(), run / "recipe.json" / "deeper")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"data__photos": ["mistyped"]}, "there is no such folder or zip"),
+        ({"data__min_colorfulness": 1000.0}, "no photograph to train on"),
+        ({"family": "classify", "data__size": 50}, "data.size = 50: must divide by 4 for this model: choose 48"),
+        ({"trainer__devices": 3000, "trainer__accelerator": "gpu"}, "trainer.accelerator = 'gpu', devices = 3000: not"),
+    ],
+)
+def test_a_refused_call_is_no_run(wrong, said, recipe, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        train(recipe(**wrong), tmp_path / "run")
+    assert content(tmp_path).keys() <= {"photos.json"}
+    train(recipe(trainer__steps=2), tmp_path / "run")
 
 
 def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path):

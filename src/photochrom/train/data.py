@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..core.color import AB_SCALE, L_SCALE, colorfulness, gray_of, rgb_to_lab
+from .journal import rewrite
 from .recipe import Data
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def gather(settings: Data, cache: Path) -> Library:
     if not settings.photos:
         raise ValueError("no photographs: name folders or zips in data.photos or with --data")
     found = [photo for source in settings.photos for photo in _photos(Path(source))]
-    photos = {photo.key: photo for photo in found}
+    photos = {photo.key: photo for photo in found if photo}
     verdicts = _verdicts(photos, cache)
     readable = [key for key in sorted(photos) if verdicts[key] is not None]
     kept = [photos[key] for key in readable if float(verdicts[key] or 0) >= settings.min_colorfulness]
@@ -84,19 +85,20 @@ def gather(settings: Data, cache: Path) -> Library:
         validation=tuple(p for p in kept if p.crc < border),
         digest=hashlib.sha256("\n".join(p.key for p in kept).encode()).hexdigest(),
         near_gray=len(readable) - len(kept),
-        unreadable=len(photos) - len(readable),
-        repeated=len(found) - len(photos),
+        unreadable=len(photos) - len(readable) + found.count(None),
+        repeated=len(found) - len(photos) - found.count(None),
     )
     log.info("photographs: %s", library.record())
     if not library.training:
         raise ValueError(
-            f"no photograph to train on: {len(photos)} found, {library.unreadable} unreadable, "
+            f"no photograph to train on: {len(photos) + found.count(None)} found, {library.unreadable} unreadable, "
             f"{library.near_gray} less colourful than data.min_colorfulness = {settings.min_colorfulness:g}"
         )
     return library
 
 
-def _photos(source: Path) -> list[Photo]:
+def _photos(source: Path) -> list[Photo | None]:
+    """What a folder or a zip holds, None for a file that cannot be read."""
     if source.is_dir():
         paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         return [_measured(source, path) for path in paths]
@@ -104,12 +106,20 @@ def _photos(source: Path) -> list[Photo]:
         raise ValueError(
             f"{source}: {'not a folder or a zip' if source.exists() else 'there is no such folder or zip'}"
         )
-    entries = [e for e in _archive(str(source), os.getpid()).infolist() if e.filename.lower().endswith(SUFFIXES)]
-    return [Photo(str(source), e.filename, e.CRC, e.file_size) for e in entries]
+    try:
+        entries = _archive(str(source), os.getpid()).infolist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{source}: a damaged zip ({error}): make it again, or unpack what is left of it") from None
+    names = (e for e in entries if e.filename.lower().endswith(SUFFIXES))
+    return [Photo(str(source), e.filename, e.CRC, e.file_size) for e in names]
 
 
-def _measured(source: Path, path: Path) -> Photo:
-    content = path.read_bytes()
+def _measured(source: Path, path: Path) -> Photo | None:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        log.warning("%s left out: %s", path, error.strerror)
+        return None
     return Photo(str(source), str(path.relative_to(source)), zlib.crc32(content), len(content))
 
 
@@ -121,9 +131,7 @@ def _verdicts(photos: Mapping[str, Photo], cache: Path) -> dict[str, float | Non
         log.info("looking at %d photographs", len(new))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             known |= zip((p.key for p in new), pool.map(_verdict, new), strict=True)
-        temporary = cache.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(known))
-        temporary.replace(cache)
+        rewrite(cache, json.dumps(known))
     return known
 
 
@@ -150,7 +158,30 @@ def _bytes(photo: Photo) -> bytes:
 def _open(photo: Photo, side: int) -> Image.Image:
     image = Image.open(io.BytesIO(_bytes(photo)))
     image.draft("RGB", (side, side))
-    return ImageOps.exif_transpose(image).convert("RGB")
+    return _standard(ImageOps.exif_transpose(image))
+
+
+def _standard(image: Image.Image) -> Image.Image:
+    """An image in sRGB, through its profile where that says anything else."""
+    mode = "CMYK" if image.mode == "CMYK" else "RGB"
+    to_srgb = _to_srgb(image.info.get("icc_profile") or b"", mode)
+    image = image.convert(mode)
+    return (ImageCms.applyTransform(image, to_srgb) if to_srgb else image).convert("RGB")  # type: ignore[union-attr]
+
+
+@lru_cache(maxsize=64)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From the colours of a profile; None where it is damaged, of another mode, or moves no code by more than one."""
+    srgb, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+    try:
+        transform = ImageCms.buildTransform(io.BytesIO(profile), srgb, mode, "RGB", intent)
+    except (ImageCms.PyCMSError, OSError):
+        return None
+    if mode != "RGB":
+        return transform
+    codes = np.stack(np.meshgrid(*[np.linspace(0, 255, 9).astype(np.uint8)] * 3), -1).reshape(27, 27, 3)
+    moved = np.asarray(ImageCms.applyTransform(Image.fromarray(codes), transform)).astype(int) - codes
+    return transform if np.abs(moved).max() > 1 else None
 
 
 def decode(photo: Photo, side: int) -> RGB8:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,13 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def rewrite(path: Path, text: str) -> None:
+    """Give a file other content, written beside its place first, then renamed: never half of it."""
+    beside = path.with_suffix(f".{os.getpid()}")
+    beside.write_text(text)
+    beside.replace(path)
+
+
 class Journal:
     """Means of the losses between two rows, written to ``path``; losses stay on their device until a row is due."""
 
@@ -45,8 +53,8 @@ class Journal:
 
     def start(self, step: int, seconds: float) -> None:
         """Go on from a step reached after so many seconds: later rows, which will come again, are cut off."""
-        kept = [json.dumps(row) + "\n" for row in rows(self.path) if row["step"] <= step]
-        self.path.write_text("".join(kept))
+        kept = [json.dumps(row) + "\n" for row in rows(self.path) if step and row["step"] <= step]
+        rewrite(self.path, "".join(kept))
         self.begun = time.monotonic() - seconds
         self.bar.start()
         self.task = self.bar.add_task("training", total=self.steps, completed=step, line="")

@@ -14,20 +14,24 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .. import models
 from . import checkpoint, validation
-from .checkpoint import load as load
 from .data import HeldOut, Library, Pairs, Photo, gather
-from .journal import Journal
+from .journal import Journal, rewrite
 from .recipe import Optimizer, Recipe, resolved
 
 log = logging.getLogger(__name__)
 
 STRIP = 8  # photographs in a strip of samples
+
+
+class Stopped(KeyboardInterrupt):
+    """A training that was asked to stop and did, with its checkpoint written."""
 
 
 def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = None) -> Path:
@@ -36,16 +40,19 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     Args:
         recipe: as `recipe.read` gives it.
         run: folder for ``recipe.json``, ``photos.json``, ``log.jsonl``, ``samples/``, ``last.safetensors`` and
-            ``best.safetensors``; must be new or empty, unless ``resume``.
+            ``best.safetensors``; must not hold a run yet, unless ``resume``.
         resume: go on from ``last.safetensors``, as if never stopped.
         init: a run, or a checkpoint, whose averaged weights to start from.
 
-    Ctrl-C writes a checkpoint and returns. Raises ValueError, and FloatingPointError when a loss is not a number.
+    Ctrl-C and SIGTERM write a checkpoint and raise `Stopped`. Raises ValueError for a recipe, photographs or a folder
+    that will not do, which leaves the folder's run as it was, and FloatingPointError when a loss is not a number.
     """
     run = Path(run)
-    _open(run, recipe, resume)
+    trainer = _trainer(recipe)
+    _open(run, resume)
     torch.manual_seed(recipe.trainer.seed)
     model = models.family(recipe.family)(recipe.model)
+    _fits(recipe.data.size, models.multiple(model))
     if init is not None and not resume:
         left = checkpoint.start_from(model, Path(init))
         log.info("started from %s; not in it: %s", init, ", ".join(left) or "nothing")
@@ -53,42 +60,60 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     loop.record["fresh"] = init is None
     if resume:
         loop.take_up(*checkpoint.read(run / "last.safetensors"))
+    rank_zero_only(rewrite)(run / "recipe.json", json.dumps(resolved(recipe), indent=2))
     with _quiet(), _own_signals():
         try:
-            _trainer(recipe).fit(loop)
+            trainer.fit(loop)
+        except SystemExit:  # what Lightning makes of a second Ctrl-C
+            raise KeyboardInterrupt from None
         finally:
             loop.journal.close()
+    if loop.step < recipe.trainer.steps and not rank_zero_only.rank:  # type: ignore[attr-defined]
+        raise Stopped(f"stopped at step {loop.step} of {recipe.trainer.steps}; go on with --resume")
     return run
 
 
-def _open(run: Path, recipe: Recipe, resume: bool) -> None:
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return
-    if not resume and run.exists() and any(run.iterdir()):
+@rank_zero_only
+def _open(run: Path, resume: bool) -> None:
+    begun = (run / "last.safetensors").exists()
+    if begun and not resume:
         raise ValueError(f"{run}: holds a run already: resume it, or name another folder")
-    if resume and not (run / "last.safetensors").exists():
+    if resume and not begun:
         raise ValueError(f"{run}: holds no last.safetensors to resume from")
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "recipe.json").write_text(json.dumps(resolved(recipe), indent=2))
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{run}: cannot be a folder for a run ({error.strerror}): name another") from None
+
+
+def _fits(size: int, multiple: int) -> None:
+    if size % multiple:
+        near = max(1, round(size / multiple)) * multiple
+        raise ValueError(f"data.size = {size}: must divide by {multiple} for this model: choose {near}, for instance")
 
 
 def _trainer(recipe: Recipe) -> lightning.Trainer:
-    """Lightning's loop, devices and precision, with everything else of it turned off."""
+    """Lightning's loop, devices and precision, with everything else of it turned off. Raises ValueError."""
     settings = recipe.trainer
     alone = settings.devices == 1 and settings.nodes == 1
-    return lightning.Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.nodes,
-        strategy="auto" if alone else "ddp_find_unused_parameters_true",  # a GAN's players take turns
-        precision=settings.precision,
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    try:
+        with _quiet():
+            return lightning.Trainer(
+                accelerator=settings.accelerator,
+                devices=settings.devices,
+                num_nodes=settings.nodes,
+                strategy="auto" if alone else "ddp_find_unused_parameters_true",  # a GAN's players take turns
+                precision=settings.precision,
+                max_epochs=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+            )
+    except MisconfigurationException as error:
+        asked = f"trainer.accelerator = {settings.accelerator!r}, devices = {settings.devices!r}"
+        raise ValueError(f"{asked}: not on this machine ({' '.join(str(error).split())})") from None
 
 
 class Loop(lightning.LightningModule):
@@ -288,8 +313,10 @@ class Loop(lightning.LightningModule):
             "recipe": resolved(self.recipe),
             "seconds": self.journal.seconds,
         }
+        if which == "best" and self.record["best"] is None:
+            papers["validation"] = None  # these weights were not looked at
         checkpoint.write(self.run / f"{which}.safetensors", tensors, {"format": 1, **self.record, **papers})
-        if which == "last" and self.step and not self.library.validation:
+        if which == "last" and self.step and self.record["best"] is None:
             self._save("best")
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
