@@ -64,7 +64,7 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
     photochrom(*arguments)
     again = photochrom(*arguments)
     assert again.returncode == 0
-    assert "1 there already" in again.stderr
+    assert "1 left as they are: there already" in again.stderr
     assert photochrom(*arguments, "--overwrite").stdout
 
 
@@ -126,3 +126,41 @@ def test_the_light_path_needs_no_torch(photos, bundle):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (photos / "one-color.png").exists()
+
+
+def test_evaluate_measures_what_can_be_read_and_names_the_rest(bundle, tmp_path):
+    import numpy as np
+    import pyvips
+
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8)
+        pyvips.Image.new_from_array(pixels).write_to_file(str(folder / f"{i}.png"))
+    arguments = ("evaluate", "--data", folder, "--model", bundle, "--json", tmp_path / "scores.json")
+    done = photochrom(*arguments, "--sheet", tmp_path / "sheet.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 photographs at their own size, seen at 32 px" in done.stdout
+    assert json.loads((tmp_path / "scores.json").read_text())["gray"]["ab_error_to_gray"] == 1
+    assert (tmp_path / "sheet.png").exists()
+    (folder / "bad.png").write_bytes((folder / "0.png").read_bytes()[:200])
+    done = photochrom(*arguments)
+    assert done.returncode == 1
+    assert "bad.png" in done.stderr
+    assert "| truth |" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data", "missing"], "give a folder or a zip"),
+        (["--data", "."], "no photographs to measure on"),
+        (["--data", ".", "--sheet", "sheet.doc"], "a contact sheet ends in"),
+        (["--data", ".", "--json", "missing/x.json"], "no such folder"),
+    ],
+)
+def test_evaluate_refuses_before_it_measures(bundle, tmp_path, options, said):
+    done = photochrom("evaluate", "--model", bundle, *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,9 +1,11 @@
 """Many photographs: where copies go, what is skipped, and what one failure does to the others."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from photochrom.engine import album
 from photochrom.engine.album import Settings, colorize_all, plan
 from photochrom.engine.colorizer import Colorizer
 
@@ -56,8 +58,66 @@ def test_copies_inside_the_folder_are_not_coloured_again(photos, colorizer):
 
 
 def test_what_is_only_read_gets_another_ending():
-    assert plan([Path("a/x.HEIC")])[0].target == Path("a/x-color.jpg")
-    assert plan([Path("a/x.jp2")], Path("out"))[0].target == Path("out/x.tif")
+    assert plan([Path("a/x.HEIC")])[0].target == Path("a/x-color.HEIC.jpg")
+    assert [t.target for t in plan([Path("a/x.heic"), Path("a/x.jpg")])] == [
+        Path("a/x-color.heic.jpg"), Path("a/x-color.jpg"),
+    ]  # fmt: skip
+    assert plan([Path("a/x.jp2")], Path("out"))[0].target == Path("out/x.jp2.tif")
+
+
+def test_what_is_named_twice_is_coloured_once(photos):
+    one = photos / "one.png"
+    assert len(plan([one, one, photos / "deeper/../one.png"])) == 1
+    assert len(plan([photos, photos], photos.parent / "out")) == 4
+
+
+def test_a_glob_can_be_run_again(photos, colorizer):
+    list(colorize_all(colorizer, plan([photos / "one.png"]), Settings()))
+    tasks = plan(sorted(photos.glob("*.png")))
+    assert [t.source.name for t in tasks] == ["one.png"]
+    assert states(colorize_all(colorizer, tasks, Settings())) == {"one.png": "skipped"}
+
+
+def test_copies_found_in_a_folder_are_left_alone(photos, colorizer):
+    list(colorize_all(colorizer, plan([photos / "one.png"]), Settings()))
+    outcomes = colorize_all(colorizer, plan([photos]), Settings())
+    assert {o.task.source.name: o.reason for o in outcomes if o.state == "skipped"} == {
+        "one-color.png": "coloured by Photochrom itself"
+    }
+
+
+def test_outcomes_come_one_by_one(photos, colorizer, monkeypatch):
+    """The second of a batch is written only after the first has been heard of."""
+    heard, write = threading.Semaphore(1), album._write
+
+    def waiting(*arguments):
+        assert heard.acquire(timeout=10)
+        return write(*arguments)
+
+    monkeypatch.setattr(album, "_write", waiting)
+    outcomes = colorize_all(colorizer, [t for t in plan([photos]) if t.source.name != "bad.jpg"], Settings())
+    for outcome in outcomes:
+        assert outcome.state == "written"
+        heard.release()
+
+
+def test_a_model_that_fails_on_one_photograph_fails_on_that_alone(photos, colorizer, monkeypatch):
+    predict = Colorizer.predict
+
+    def choosy(self, grays, seed=0):
+        if any(gray.mean() > 0.3 for gray in grays):
+            raise MemoryError("too much")
+        return predict(self, grays, seed)
+
+    monkeypatch.setattr(Colorizer, "predict", choosy)
+    found = states(colorize_all(colorizer, plan([photos]), Settings()))
+    assert found == {"one.png": "written", "two.jpg": "written", "three.tif": "failed", "bad.jpg": "failed"}
+
+
+def test_a_folder_that_cannot_be_made_is_named(photos, colorizer):
+    (photos / "file").write_text("in the way")
+    outcomes = list(colorize_all(colorizer, plan([photos / "one.png"], photos / "file" / "out"), Settings()))
+    assert "cannot be written (Not a directory)" in outcomes[0].reason
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -85,7 +145,8 @@ def test_closing_stops_and_leaves_whole_files_only(photos, colorizer):
     for i in range(40):
         (photos / f"more{i}.png").write_bytes((photos / "one.png").read_bytes())
     outcomes = colorize_all(colorizer, plan([photos]), Settings())
-    next(outcomes)
+    while next(outcomes).state != "written":
+        pass
     outcomes.close()
     out = photos.parent / "album-color"
     found = [p for p in out.rglob("*") if p.is_file()]

@@ -48,8 +48,14 @@ def test_a_missing_network_is_refused(copy):
     [
         ({"format": bundles.FORMAT + 1}, "format 2, this version reads up to 1: upgrade"),
         ({"format": None}, "names no format"),
-        ({"gray": "ntsc"}, "gray convention 'ntsc'"),
+        ({"gray": "ntsc"}, "gray = 'ntsc'"),
         ({"procedure": {"kind": "seance"}}, "procedure 'seance'"),
+        ({"procedure": ["direct"]}, "procedure = .* is not what a bundle has"),
+        ({"procedure": {"kind": "annealed-mean"}}, "annealed-mean needs the network logits"),
+        ({"networks": ["colors"]}, "networks = .* is not what a bundle has"),
+        ({"size": "big"}, "size = 'big'"),
+        ({"size": 0}, "size = 0"),
+        ({"multiple": 0}, "multiple = 0"),
     ],
 )
 def test_cards_that_do_not_fit_are_refused(copy, changes, said):
@@ -81,3 +87,20 @@ def test_installed_bundles_open_and_are_small(name):
     assert opened.card.name == name
     assert sum(len(content) for content in opened.networks.values()) <= 12e6
     assert opened.card.data["digest"]
+
+
+def test_a_network_that_is_no_network_is_refused(bundle, tmp_path):
+    from photochrom.engine.colorizer import Colorizer
+
+    path = tmp_path / "nonsense"
+    bundles.save(path, bundles.read_card(bundle), {"colors": b"no network"})
+    with pytest.raises(BundleError, match="a network cannot be run"):
+        Colorizer(path)
+
+
+def test_weights_have_a_name_of_their_own(bundle, tmp_path):
+    card = bundles.read_card(bundle)
+    other = bundles.save(tmp_path / "other", card, {"colors": b"other"})
+    assert len(card.weights) == 8
+    assert card.weights != other.weights
+    assert bundles.save(tmp_path / "again", card, {"colors": b"other"}).weights == other.weights

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import signal
 import sys
+from collections import Counter
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..engine.album import Outcome, Task
+    from ..engine.colorizer import Colorizer
+    from ..evaluate.metrics import RGB
 
 app = typer.Typer(
     help="Put colour into black-and-white photographs.",
@@ -35,12 +40,10 @@ Model = Annotated[str, typer.Option(help="A name that `photochrom models` lists,
 
 
 def main() -> None:
-    """The entry point: a user's mistake ends in one sentence, Ctrl-C in exit code 130."""
+    """The entry point: a user's mistake ends in one sentence, Ctrl-C or a request to end in exit code 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("pyvips").setLevel(logging.ERROR)  # its warnings reach the user as our own sentences
-    try:
-        app()
-    except KeyboardInterrupt:
-        fail("stopped", 130)
+    app()
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -95,20 +98,27 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
 
 def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
     """Print the path of each copy, each failure, and how it ended; exit code 1 when a photograph failed."""
-    counts = {"written": 0, "skipped": 0, "failed": 0}
+    failed, skipped = 0, Counter[str]()
     with progress() as bar:
         running = bar.add_task("colouring", total=len(tasks))
         for outcome in outcomes:
-            counts[outcome.state] += 1
             bar.advance(running)
-            if outcome.state == "failed":
-                bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
-            elif outcome.state == "written":
-                typer.echo(outcome.task.target)
-    if counts["skipped"]:
-        typer.echo(f"{counts['skipped']} there already, left as they are (--overwrite makes them again)", err=True)
-    if counts["failed"]:
-        fail(f"{counts['failed']} of {len(tasks)} photographs failed", 1)
+            if outcome.state == "skipped":
+                skipped[outcome.reason] += 1
+            elif outcome.state == "failed":
+                failed += 1
+                bar.console.print(printable(outcome.reason), style="red", highlight=False, markup=False, soft_wrap=True)
+            else:
+                typer.echo(printable(outcome.task.target))
+    for reason, count in skipped.items():
+        typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
+    if failed:
+        fail(f"{failed} of {len(tasks)} photographs failed", 1)
+
+
+def printable(text: object) -> str:
+    """Text that any terminal takes: bytes of a file name that are no UTF-8 are shown escaped."""
+    return str(text).encode(errors="backslashreplace").decode()
 
 
 def progress() -> "Progress":
@@ -135,31 +145,47 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Everything each
         default = "  (default)" if name == DEFAULT else ""
         typer.echo(f"{name}{default}\n  {card.family}, {megabytes:.1f} MB, {card.licence}\n  {card.summary}")
         for protocol, scores in card.scores.items():
-            said = ", ".join(f"{k} {v}" for k, v in scores.items())
+            said = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in scores.items())
             typer.echo(f"  {protocol}: {said}")
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0913 - each is an option of the command
     recipe: Annotated[Path, typer.Argument(help="A TOML recipe; see the folder recipes.")],
     data: Annotated[list[Path] | None, typer.Option(help="Folder or zip of colour photographs; repeatable.")] = None,
     out: Out = None,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, as if it had never stopped.")] = False,
     init: Annotated[Path | None, typer.Option(help="A run whose weights to start from.")] = None,
+    bundle: Annotated[Path | None, typer.Option("--export", help="At the end, write the best as this bundle.")] = None,
 ) -> None:
-    """Train a model on your own colour photographs; the run goes to runs/NAME-OF-THE-RECIPE unless -o names it."""
+    """Train a model on your own colour photographs; the run goes to runs/NAME-OF-THE-RECIPE unless -o names it.
+
+    Stop at any moment (exit code 130) and go on with --resume.
+    """
     _needs_extra()
+    from pytorch_lightning.utilities import rank_zero_only
+
     from ..train.recipe import read
+    from ..train.training import Stopped
     from ..train.training import train as run_training
 
-    logging.basicConfig(level=logging.WARNING if sys.stderr.isatty() else logging.INFO, format="%(message)s")
+    said = logging.WARNING if sys.stderr.isatty() else logging.INFO
+    logging.basicConfig(level=logging.ERROR if rank_zero_only.rank else said, format="%(message)s")  # type: ignore[attr-defined]
     run = out or Path("runs") / recipe.stem
+    if bundle and bundle.exists():
+        fail(f"{bundle} exists: name another folder or remove it", 2)
     try:
         run_training(read(recipe, sets or (), data or ()), run, resume, init)
-    except (ValueError, FloatingPointError) as error:
+    except Stopped as stop:
+        fail(str(stop), 130)
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         fail(str(error), 2)
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return
     typer.echo(run)
+    if bundle:
+        export(run, bundle)
 
 
 @app.command()
@@ -199,34 +225,54 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a model on colour photographs: their gray is coloured again, beside a gray picture and the truth."""
-    from ..engine.album import pixels
     from ..engine.colorizer import Colorizer
     from ..evaluate import sheet as contact
-    from ..evaluate.report import compare, gray, planes, table
+    from ..evaluate.report import compare, gray, table
 
-    def pairs() -> "Iterator[tuple[Any, Any]]":
-        for truth in (p for source in data for p in pixels(source)):
-            yield planes(colorizer(truth, strength=strength, size=size)), planes(truth)
-
+    for path in (file, sheet):
+        if path and not path.absolute().parent.is_dir():
+            fail(f"{path}: there is no such folder to write to", 2)
+    unread: dict[str, str] = {}
     try:
+        if sheet:
+            contact.check(sheet)
         colorizer = Colorizer(model)
+        pairs = partial(recolored, colorizer, data, {"strength": strength, "size": size}, unread)
         with progress() as bar:
             rows = compare(bar.track(pairs(), description="measuring", total=None))
-        if sheet:
-            shown = islice(pairs(), SHEET)
-            contact.write(((gray(truth), ours, truth) for ours, truth in shown), sheet)
     except ValueError as error:
         fail(str(error), 2)
-    typer.echo(
-        f"{colorizer.card.name}, {rows['truth']['n']} photographs as they are, seen at {size or colorizer.card.size} px"
-    )
+    seen = size or colorizer.card.size
+    typer.echo(f"{colorizer.card.name}, {rows['truth']['n']} photographs at their own size, seen at {seen} px")
     typer.echo(table(rows))
     if file:
         file.write_text(json.dumps(rows, indent=2) + "\n")
+    if sheet:
+        contact.write(((gray(truth), ours, truth) for ours, truth in islice(pairs(), SHEET)), sheet)
+    if unread:
+        fail("\n".join([*unread.values(), f"{len(unread)} photographs could not be read"]), 1)
+
+
+def recolored(
+    colorizer: "Colorizer", sources: list[Path], settings: dict[str, Any], unread: dict[str, str]
+) -> "Iterator[tuple[RGB, RGB]]":
+    """(ours, truth) of each colour photograph, (3, h, w) in [0, 1]; the reasons of those not read go to ``unread``."""
+    from ..engine.album import members
+    from ..engine.photo import PhotoError, open_photo
+    from ..evaluate.report import planes
+
+    for name, place in (member for source in sources for member in members(source)):
+        try:
+            truth = open_photo(place, name=name).pixels()
+        except PhotoError as error:
+            unread[name] = printable(error)
+            continue
+        yield planes(colorizer(truth, **settings)), planes(truth)
 
 
 def _needs_extra() -> None:
     import importlib.util
 
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "pytorch_lightning", "pydantic", "onnx")):
+    needed = ("torch", "pytorch_lightning", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript")
+    if any(importlib.util.find_spec(name) is None for name in needed):
         fail("training needs more: pip install 'photochrom[train]' 'torch>=2.6,<2.14'", 2)

@@ -27,8 +27,11 @@ Noise = Callable[..., Any]
 class Procedure(Protocol):
     """How a family's networks become colours; a frozen dataclass, stored by `describe` beside the weights.
 
-    ``target`` is what its networks learn from: ``"ab"`` (2 channels, ab / 110) or ``"rgb"`` (3 channels in [-1, 1]).
+    ``target`` is what its networks learn from: ``"ab"`` (2 channels, ab / 110) or ``"rgb"`` (3 channels in [-1, 1]);
+    ``networks`` are the names it calls them by.
     """
+
+    networks: ClassVar[tuple[str, ...]]
 
     @property
     def target(self) -> str:
@@ -45,6 +48,7 @@ class Direct:
     """One forward pass: the network called ``colors`` gives ab, or RGB in [-1, 1] whose ab is kept."""
 
     target: str = "ab"
+    networks: ClassVar[tuple[str, ...]] = ("colors",)
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
         """Gray (b, 1, h, w) in [-1, 1] -> the network's ab (b, 2, h', w') in [-1, 1]."""
@@ -65,6 +69,7 @@ class AnnealedMean:
     temperature: float = 0.38
     chroma: float = 1.0
     target: ClassVar[str] = "ab"
+    networks: ClassVar[tuple[str, ...]] = ("logits",)
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

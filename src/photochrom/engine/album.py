@@ -1,15 +1,14 @@
 """Many photographs: where each coloured copy goes, and the run over them, which can be stopped and taken up again."""
 
+import queue
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from .colorizer import AB, Colorizer, Gray
+from .colorizer import AB, Colorizer, Gray, copy_of, written_as
 from .formats import SAVERS, WRITTEN_AS
 from .photo import MAX_PIXELS, PhotoError, open_photo
 
@@ -19,15 +18,16 @@ BATCH = 8  # photographs that go through the model together, at most
 
 @dataclass(frozen=True)
 class Task:
-    """One photograph and the file its coloured copy becomes."""
+    """One photograph and the file its coloured copy becomes; ``searched``: found in a folder, not named."""
 
     source: Path
     target: Path
+    searched: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: ``written``, ``skipped`` (the copy is there already), or ``failed`` for a reason."""
+    """What became of a task: ``written``, or ``skipped`` or ``failed`` for a reason."""
 
     task: Task
     state: str
@@ -49,56 +49,62 @@ def plan(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
     """The photographs among files and folders (searched through), each with its target.
 
     A file's copy is ``NAME-color.EXT`` beside it, a folder's copies keep their names in ``FOLDER-color``; with
-    ``out``, copies keep their names in that folder, or one file becomes the file ``out``. What cannot be written in
-    its own format gets another ending (HEIC: .jpg, JPEG 2000: .tif).
+    ``out``, copies keep their names in that folder, or one file becomes the file ``out``. What is named twice is
+    coloured once; a copy named beside its original is left out.
 
     Raises ValueError when two copies would be one file, or a copy an original.
     """
-    tasks = [task for source in sources for task in _tasks(source, out, alone=len(sources) == 1)]
-    originals = {task.source.resolve() for task in tasks}
+    found = [task for source in sources for task in _tasks(source, out, alone=len(sources) == 1)]
+    tasks = {task.source.resolve(): task for task in found}
+    copies = {task.target.resolve() for source, task in tasks.items() if task.target.resolve() != source}
+    if out is None:
+        tasks = {source: task for source, task in tasks.items() if source not in copies}
     targets: dict[Path, Path] = {}
-    for task in tasks:
+    for task in tasks.values():
         target = task.target.resolve()
-        if target in originals:
+        if target in tasks:
             raise ValueError(f"{task.target}: is an original, which is never written over; name another folder with -o")
         if targets.setdefault(target, task.source) != task.source:
             raise ValueError(f"{task.source} and {targets[target]} would both become {task.target}: colour one apart")
-    return tasks
+    return list(tasks.values())
 
 
 def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
     if source.is_dir():
         named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
         root = out or named.with_name(f"{named.name}-color")
-        found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
         inside = source.resolve() in root.resolve().parents  # then copies of an earlier run are no originals
         return [
-            Task(p, root / _ending(p.relative_to(source)))
-            for p in found
-            if p.is_file() and not (inside and root.resolve() in p.resolve().parents)
+            Task(p, root / written_as(p.relative_to(source)), searched=True)
+            for p in _files(source)
+            if not (inside and root.resolve() in p.resolve().parents)
         ]
     if out is None:
-        return [Task(source, _ending(source.with_stem(f"{source.stem}-color")))]
+        return [Task(source, copy_of(source))]
     if alone and out.suffix.lower() in SAVERS and not out.is_dir():
         return [Task(source, out)]
-    return [Task(source, out / _ending(Path(source.name)))]
+    return [Task(source, out / written_as(Path(source.name)))]
 
 
-def _ending(path: Path) -> Path:
-    return path.with_suffix(WRITTEN_AS.get(path.suffix.lower(), path.suffix))
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if _is_photo(p.name) and p.is_file())
 
 
-def pixels(source: Path) -> Iterator[np.ndarray]:
-    """The photographs of a folder or zip as (h, w, 3) sRGB codes, in order of name. Raises ValueError."""
-    if zipfile.is_zipfile(source):
+def _is_photo(name: str) -> bool:
+    path = Path(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def members(source: Path) -> Iterator[tuple[str, Path | bytes]]:
+    """Name and place of each photograph in a folder or zip, in order of name. Raises ValueError for anything else."""
+    if source.is_dir():
+        yield from ((str(path), path) for path in _files(source))
+        return
+    try:
         with zipfile.ZipFile(source) as archive:
-            for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
-                yield open_photo(archive.read(name), name=name).pixels()
-    elif source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
-            yield open_photo(path).pixels()
-    else:
-        raise ValueError(f"{source}: give a folder or a zip of photographs")
+            yield from ((name, archive.read(name)) for name in sorted(filter(_is_photo, archive.namelist())))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{source}: give a folder or a zip of photographs ({error})") from None
 
 
 def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, jobs: int = 1) -> Iterator[Outcome]:
@@ -106,44 +112,71 @@ def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings
 
     Close the iterator (or interrupt it) to stop: photographs begun are finished, whole files are kept.
     """
-    stop = threading.Event()
+    stop, lock = threading.Event(), threading.Lock()
+    outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
     share = max(1, min(BATCH, len(tasks) // jobs))
     batches = iter([tasks[i : i + share] for i in range(0, len(tasks), share)])
-    with ThreadPoolExecutor(jobs) as pool:
-        pending: set[Future[list[Outcome]]] = set()
+
+    def work() -> None:
         try:
-            while True:
-                while len(pending) <= jobs and (batch := next(batches, None)):
-                    pending.add(pool.submit(_batch, colorizer, batch, settings, stop))
-                if not pending:
-                    return
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield from future.result()
+            while batch := _next(batches, lock):
+                for outcome in _batch(colorizer, batch, settings, stop):
+                    outcomes.put(outcome)
+        finally:
+            outcomes.put(None)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        workers = [pool.submit(work) for _ in range(jobs)]
+        try:
+            for _ in workers:
+                yield from iter(outcomes.get, None)
         finally:
             stop.set()
-            for future in pending:
-                future.cancel()
+        for worker in workers:
+            worker.result()
 
 
-def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop: threading.Event) -> list[Outcome]:
+def _next(batches: Iterator[Sequence[Task]], lock: threading.Lock) -> Sequence[Task] | None:
+    with lock:
+        return next(batches, None)
+
+
+def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop: threading.Event) -> Iterator[Outcome]:
     """Look at each photograph, ask the model once, then write each: none is held in memory in between."""
-    outcomes: list[Outcome] = []
     seen: list[tuple[Task, Gray]] = []
     for task in tasks:
-        if task.target.exists() and not settings.overwrite:
-            outcomes.append(Outcome(task, "skipped"))
-            continue
-        try:
-            seen.append((task, colorizer.look(open_photo(task.source, settings.max_pixels), settings.size)))
-        except Exception as error:
-            outcomes.append(_failed(task, error))
-    colors = colorizer.predict([gray for _, gray in seen], settings.seed)
+        if stop.is_set():
+            return
+        found = _look(colorizer, task, settings)
+        if isinstance(found, Outcome):
+            yield found
+        else:
+            seen.append((task, found))
+    colors = _predict(colorizer, [gray for _, gray in seen], settings.seed)
     for (task, _), ab in zip(seen, colors, strict=True):
         if stop.is_set():
-            break
-        outcomes.append(_write(colorizer, task, ab, settings))
-    return outcomes
+            return
+        yield _failed(task, ab) if isinstance(ab, Exception) else _write(colorizer, task, ab, settings)
+
+
+def _look(colorizer: Colorizer, task: Task, settings: Settings) -> Gray | Outcome:
+    if task.target.exists() and not settings.overwrite:
+        return Outcome(task, "skipped", "there already")
+    try:
+        photo = open_photo(task.source, settings.max_pixels)
+        if task.searched and photo.marked:
+            return Outcome(task, "skipped", "coloured by Photochrom itself")
+        return colorizer.look(photo, settings.size)
+    except Exception as error:
+        return _failed(task, error)
+
+
+def _predict(colorizer: Colorizer, grays: Sequence[Gray], seed: int) -> Sequence[AB | Exception]:
+    """Colours of each; where a batch fails (memory), one by one, with the error in place of those that still do."""
+    try:
+        return colorizer.predict(grays, seed)
+    except Exception as error:
+        return [error] if len(grays) == 1 else [_predict(colorizer, [gray], seed)[0] for gray in grays]
 
 
 def _write(colorizer: Colorizer, task: Task, ab: AB, settings: Settings) -> Outcome:
@@ -158,6 +191,8 @@ def _write(colorizer: Colorizer, task: Task, ab: AB, settings: Settings) -> Outc
 
 def _failed(task: Task, error: Exception) -> Outcome:
     """One photograph must not end the others; what is no `PhotoError` is a fault of ours and is named as such."""
-    if isinstance(error, PhotoError | OSError):
+    if isinstance(error, PhotoError):
         return Outcome(task, "failed", str(error))
+    if isinstance(error, OSError):
+        return Outcome(task, "failed", f"{task.target}: cannot be written ({error.strerror or error})")
     return Outcome(task, "failed", f"{task.source}: {type(error).__name__}: {error} (please report this)")

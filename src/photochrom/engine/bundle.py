@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ CARD = "model.json"
 INSTALLED = Path(__file__).parent / "bundles"
 DEFAULT = "classify"  # the bundle that the name "default" stands for
 LARGEST = 2**30  # bytes of one network: more is no bundle of ours
+LARGEST_SIDE = 4096  # pixels at which a model sees a photograph
 
 
 class BundleError(ValueError):
@@ -44,6 +46,11 @@ class Card:
     scores: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     format: int = FORMAT
+
+    @property
+    def weights(self) -> str:
+        """Eight hexadecimal digits that tell these weights from any others of the same name."""
+        return hashlib.sha256("".join(sorted(self.networks.values())).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,27 @@ def read_card(path: Path) -> Card:
         raise BundleError(
             f"{path}: bundle format {said['format']}, this version reads up to {FORMAT}: upgrade photochrom"
         )
+    for key, right in ENTRIES.items():
+        if key in said and not right(said[key]):
+            raise BundleError(f"{path}: {key} = {said[key]!r} is not what a bundle has: export it again")
     try:
-        card = Card(**{f.name: said[f.name] for f in fields(Card) if f.name in said})
+        return Card(**{f.name: said[f.name] for f in fields(Card) if f.name in said})
     except TypeError as error:
         raise BundleError(f"{path}: {CARD} is incomplete ({error}): export the bundle again") from None
-    if card.gray not in GRAY_CONVENTIONS:
-        raise BundleError(f"{path}: gray convention {card.gray!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
-    return card
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and 0 < value <= LARGEST_SIDE
+
+
+ENTRIES: dict[str, Callable[[Any], bool]] = {  # those that the engine acts on
+    "gray": lambda value: value in GRAY_CONVENTIONS,
+    "size": _is_side,
+    "multiple": _is_side,
+    "procedure": lambda value: isinstance(value, dict),
+    "networks": lambda value: isinstance(value, dict) and all(isinstance(d, str) for d in value.values()),
+    "scores": lambda value: isinstance(value, dict),
+}
 
 
 def load(name: str | Path) -> Bundle:
@@ -102,9 +123,12 @@ def load(name: str | Path) -> Bundle:
         if hashlib.sha256(content).hexdigest() != card.networks[network]:
             raise BundleError(f"{path}: {network}.onnx is not the file its digest names: fetch or export it again")
     try:
-        return Bundle(card, restore(card.procedure), networks)
+        procedure = restore(card.procedure)
     except ValueError as error:
         raise BundleError(f"{path}: {error}: upgrade photochrom") from None
+    if missing := set(procedure.networks) - set(networks):
+        raise BundleError(f"{path}: {card.procedure['kind']} needs the network {', '.join(missing)}: export it again")
+    return Bundle(card, procedure, networks)
 
 
 def save(path: Path, card: Card, networks: Mapping[str, bytes]) -> Card:
@@ -116,12 +140,14 @@ def save(path: Path, card: Card, networks: Mapping[str, bytes]) -> Card:
     card = Card(**{**asdict(card), "networks": digests})
     if path.exists():
         raise FileExistsError(f"{path} exists: name another folder or remove it")
-    part = path.with_name(f".{path.name}.part")
-    part.mkdir(parents=True, exist_ok=True)
-    for name, content in networks.items():
-        (part / f"{name}.onnx").write_bytes(content)
-    (part / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n")
-    part.rename(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        part.mkdir()
+        for name, content in networks.items():
+            (part / f"{name}.onnx").write_bytes(content)
+        (part / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n")
+        part.rename(path)
     return card
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import onnxruntime
 from jaxtyping import Float
 
-from .. import __version__
 from . import bundle as bundles
+from .formats import WRITTEN_AS
 from .photo import Mark, Photo, open_photo
+from .stream import processors as processors
 
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
@@ -60,7 +61,10 @@ class Colorizer:
         opened = bundles.load(model)
         self.card, self.procedure = opened.card, opened.procedure
         threads = threads or processors()
-        self.nets = {name: OnnxNet(content, threads) for name, content in opened.networks.items()}
+        try:
+            self.nets = {name: OnnxNet(content, threads) for name, content in opened.networks.items()}
+        except Exception as error:  # the runtime has a dozen of its own
+            raise bundles.BundleError(f"{model}: a network cannot be run ({error}): export the bundle again") from None
 
     def __call__(self, photo: Any, seed: int = 0, strength: float = 1.0, size: int | None = None) -> Any:
         """A photograph in colour, as the same kind of thing as came in.
@@ -72,15 +76,14 @@ class Colorizer:
             strength: of the colours; 0 is gray, 1 as the model has them.
             size: short side in pixels at which the model sees the photograph; the bundle's own when None.
 
-        Raises PhotoError for a photograph that cannot be read, FileExistsError rather than overwrite a file.
+        Raises PhotoError for a photograph that cannot be read, and rather than overwrite a file.
         """
         opened = open_photo(photo)
         ab = self.predict([self.look(opened, size)], seed)[0]
         colored, mark = opened.colored(ab, strength), self.mark(seed)
-        if isinstance(photo, str | Path):
-            path = Path(photo)
-            return colored.save(path.with_name(f"{path.stem}-color{path.suffix}"), mark)
-        if isinstance(photo, bytes):
+        if isinstance(photo, str | os.PathLike):
+            return colored.save(copy_of(Path(photo)), mark)
+        if isinstance(photo, bytes | bytearray | memoryview):
             return colored.to_bytes(opened.suffix, mark)
         return colored.array() if isinstance(photo, np.ndarray) else colored.pillow(mark)
 
@@ -100,14 +103,20 @@ class Colorizer:
 
     def mark(self, seed: int = 0) -> Mark:
         """What is written into a photograph coloured by this model."""
-        return Mark(model=self.card.name, version=__version__, seed=seed)
+        return Mark(model=self.card.name, version=self.card.weights, seed=seed)
+
+
+def copy_of(path: Path) -> Path:
+    """Where the coloured copy of a photograph goes when nobody says: ``NAME-color.EXT`` beside it."""
+    return written_as(path.with_stem(f"{path.stem}-color"))
+
+
+def written_as(path: Path) -> Path:
+    """The path with a second ending where its own format can only be read: HEIC becomes .heic.jpg."""
+    second = WRITTEN_AS.get(path.suffix.lower())
+    return path.with_name(path.name + second) if second else path
 
 
 def colorize(photo: Any, model: str | Path = "default", **settings: Any) -> Any:
     """One photograph in colour: ``Colorizer(model)(photo, **settings)``."""
     return Colorizer(model)(photo, **settings)
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

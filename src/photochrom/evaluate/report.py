@@ -8,6 +8,7 @@ import numpy as np
 from ..core.color import colorfulness, lab_to_rgb, rgb_to_lab
 from .metrics import RGB, ab_error, psnr
 
+COLORLESS = 0.5  # Lab units of mean chroma, less than which is rounding
 Row = Mapping[str, float]
 
 
@@ -50,7 +51,7 @@ def compare(pairs: Iterable[tuple[RGB, RGB]]) -> dict[str, dict[str, float]]:
     Each has ``psnr`` (dB, RGB, mean over photos, at most 100), ``ab_error`` (Lab units) and ``colorfulness`` (Hasler &
     Suesstrunk, signed), ``ab_error_to_gray`` and ``colorfulness_to_truth`` (ratios of the means), and ``n``.
 
-    Raises ValueError when there is no photograph.
+    Raises ValueError when there is no photograph, or none in colour.
     """
     rows = {"gray": Scores(), "ours": Scores(), "truth": Scores()}
     for ours, truth in pairs:
@@ -60,11 +61,13 @@ def compare(pairs: Iterable[tuple[RGB, RGB]]) -> dict[str, dict[str, float]]:
         raise ValueError("no photographs to measure on")
     means = {name: scores.means() for name, scores in rows.items()}
     worst, best = means["gray"]["ab_error"], means["truth"]["colorfulness"]
+    if worst < COLORLESS:
+        raise ValueError(f"mean chroma {worst:.2g}: these photographs have no colour to measure against")
     return {
         name: {
             **found,
-            "ab_error_to_gray": found["ab_error"] / max(worst, 1e-9),
-            "colorfulness_to_truth": found["colorfulness"] / max(best, 1e-9),
+            "ab_error_to_gray": found["ab_error"] / worst,
+            "colorfulness_to_truth": found["colorfulness"] / best,
             "n": rows[name].n,
         }
         for name, found in means.items()

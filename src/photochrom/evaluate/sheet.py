@@ -11,6 +11,13 @@ from .metrics import RGB
 TILE = 160  # pixels of the short side of the square each picture is cut to
 ACROSS = 4  # photographs in a row, three pictures each
 GAP = 4
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif")
+
+
+def check(path: Path) -> None:
+    """Raises ValueError for an ending that no picture has."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: a contact sheet ends in {', '.join(SUFFIXES)}")
 
 
 def tile(rgb: RGB) -> pyvips.Image:
