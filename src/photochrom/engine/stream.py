@@ -17,6 +17,11 @@ AHEAD = 4  # strips computed before they are asked for
 HELD = 1 << 26
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class _Feed:
     """Bytes made in one thread (libvips lets only one thread read a region) and read in another."""
 
@@ -72,7 +77,7 @@ def _strips(image: pyvips.Image, rows: int) -> Iterator[tuple[np.ndarray, int]]:
 
 def _ahead(strips: Iterator[tuple[np.ndarray, int]], work: Strip) -> Iterator[np.ndarray]:
     """`work` of each strip, in order, on all cores (numpy lets go of the interpreter's lock)."""
-    cores = os.cpu_count() or 1
+    cores = processors()
     pending: collections.deque[Future[np.ndarray]] = collections.deque()
     with ThreadPoolExecutor(cores) as pool:
         for strip in strips:
