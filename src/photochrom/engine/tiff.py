@@ -6,21 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    16: 8,
-}  # bytes of each type of value
+SIZES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8), start=1)) | {16: 8}  # bytes of each type of value
 ASCII, LONG, UNDEFINED, LONG8 = 2, 4, 7, 16
 SOFTWARE, EXIF, GPS, MAKER, INTEROP, IPTC = 305, 34665, 34853, 37500, 40965, 33723
 KEPT = {269, 270, 271, 272, 285, 306, 315, 316, 33432}  # document, description, make, model, page, date, artist, ...
