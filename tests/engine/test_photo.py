@@ -9,6 +9,7 @@ import pyvips
 from PIL import Image
 
 from photochrom.core import color
+from photochrom.engine import formats
 from photochrom.engine.photo import Mark, PhotoError, open_photo
 
 MARK = Mark("default", "1", 7)
@@ -76,6 +77,42 @@ def test_every_format_depth_and_mode_comes_back(suffix, channels, dtype):
     assert_same_light(stored, result, *((0.3, 2.0) if lossy else (0.1, 1.0)))
     if photo.alpha:
         assert np.abs(result[..., -1].astype(int) - stored[..., -1]).max() <= (2 if lossy else 0)
+
+
+def textured(size=192):
+    """A photograph hard to code: grain over light and dark fields with sharp edges."""
+    y, x = np.mgrid[:size, :size]
+    fields = np.where((x // 24 + y // 31) % 2, 190.0, 60.0) + 20 * np.sin(x * y / 900)
+    grain = np.random.default_rng(5).normal(0, 12, fields.shape)
+    return np.rint(np.clip(fields + grain, 0, 255)).astype(np.uint8)[..., None]
+
+
+@pytest.mark.parametrize("suffix", LOSSY)
+@pytest.mark.parametrize("quality", [75, 90, 95, 98, 100])
+def test_what_coding_adds_to_a_textured_jpeg(suffix, quality):
+    blob = encoded(textured(), ".jpg", Q=quality)
+    result = decoded(open_photo(blob).colored(chroma()).to_bytes(suffix, MARK))
+    assert_same_light(decoded(blob).numpy(), result.numpy(), 0.3, 2.5)
+
+
+def steps(blob):
+    return Image.open(io.BytesIO(blob)).quantization[0]
+
+
+@pytest.mark.parametrize(("quality", "written"), [(60, 98), (95, 98), (98, 98), (99, 99), (100, 100)])
+def test_a_jpeg_is_written_no_coarser_than_it_was(quality, written):
+    blob = open_photo(encoded(picture(), ".jpg", Q=quality)).colored(chroma()).to_bytes(".jpg", MARK)
+    assert steps(blob) == steps(encoded(picture(), ".jpg", Q=written))
+
+
+def test_quality_of_what_is_no_jpeg_and_of_a_jpeg_without_steps():
+    for source in (encoded(picture(), ".png"), b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff", picture()):
+        reader = (
+            formats.File(source, "a", formats.kind(source, "a"))
+            if isinstance(source, bytes)
+            else open_photo(source).reader
+        )
+        assert reader.quality() == formats.FINE
 
 
 @pytest.mark.parametrize(

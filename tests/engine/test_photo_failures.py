@@ -2,8 +2,10 @@
 
 import io
 import os
+import re
 import struct
 import sys
+import time
 import zlib
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageFile
 
+from photochrom.engine import formats
 from photochrom.engine import photo as module
 from photochrom.engine.photo import Mark, PhotoError, open_photo
 
@@ -188,3 +191,92 @@ def test_the_photo_itself_may_be_replaced_when_asked(tmp_path):
     open_photo(path).colored(AB).save(path, MARK, overwrite=True)
     assert pyvips.Image.new_from_file(str(path)).bands == 3
     assert [p.name for p in tmp_path.iterdir()] == ["scan.jpg"]
+
+
+def interrupted(folder, age, name=".scan.photochrom-0123abcd.png"):
+    """A file left by a run that was killed `age` seconds ago."""
+    left = folder / name
+    left.write_bytes(b"half")
+    os.utime(left, (time.time() - age,) * 2)
+    return left
+
+
+def test_what_killed_runs_left_is_removed(tmp_path):
+    old = interrupted(tmp_path, 3600)
+    young = interrupted(tmp_path, 5, ".other.photochrom-89abcdef.jpg")
+    theirs = interrupted(tmp_path, 3600, ".scan.png")
+    colored = open_photo(np.zeros((4, 4), np.uint8)).colored(AB)
+    written = colored.save(tmp_path / "scan.png", MARK)
+    assert set(tmp_path.iterdir()) == {written, young, theirs}
+    assert not old.exists()
+
+
+def test_an_unfinished_file_can_be_recognised(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "_publish", lambda beside, path, overwrite: seen.append(beside.name))
+    open_photo(np.zeros((4, 4), np.uint8)).colored(AB).save(tmp_path / f"{'昔' * 80}.png", MARK)
+    assert re.fullmatch(r"\.昔{40}\.photochrom-[0-9a-f]{8}\.png", seen[0])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif", ".jp2"])
+def test_names_that_are_not_utf_8(suffix, tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xe9t\xe9")
+    folder.mkdir()
+    path = folder / os.fsdecode(b"caf\xe9" + suffix.encode())
+    if suffix == ".jp2":
+        path.write_bytes(whole_files()["a JPEG 2000"])
+    else:
+        path.write_bytes(noise(suffix))
+    photo = open_photo(path)
+    assert photo.name.endswith(rf"\xe9t\xe9/caf\xe9{suffix}")
+    photo.gray(32)
+    target = path.with_stem(path.stem + "-color").with_suffix(photo.suffix)
+    assert photo.colored(AB).save(target, MARK) == target
+    assert open_photo(target).marked
+    with pytest.raises(PhotoError, match=r"caf\\xe9-color.* exists already") as caught:
+        photo.colored(AB).save(target, MARK)
+    assert str(caught.value).encode()
+    path.write_bytes(noise(".png")[:600])
+    with pytest.raises(PhotoError, match=r"caf\\xe9.* cannot be read") as caught:
+        open_photo(path).pixels()
+    assert str(caught.value).encode()
+
+
+def test_a_cut_png_is_said_to_be_cut():
+    refused(noise(".png")[:100], "cannot be read .damaged or cut short")  # libvips gives no reason
+
+
+def whole_files():
+    """Small files of the kinds that are held whole, by what messages call them."""
+    gray = Image.fromarray(np.zeros((40, 50), np.uint8))
+    vips = pyvips.Image.new_from_array(np.asarray(gray)[..., None]).copy(interpretation="b-w")
+    jp2 = io.BytesIO()
+    gray.save(jp2, "JPEG2000")
+    return {
+        "a progressive JPEG": vips.jpegsave_buffer(interlace=True),
+        "an interlaced PNG": vips.pngsave_buffer(interlace=True),
+        "a WebP": vips.webpsave_buffer(),
+        "an AVIF": vips.heifsave_buffer(compression="av1"),
+        "a JPEG 2000": jp2.getvalue(),
+    }
+
+
+@pytest.mark.parametrize("kind", whole_files())
+def test_files_that_are_held_whole_have_a_lower_limit(kind, monkeypatch):
+    blob = whole_files()[kind]
+    assert open_photo(blob).width == 50
+    monkeypatch.setattr(formats, "WHOLE_PIXELS", 1999)
+    refused(
+        blob, f"50 x 40 pixels are more than the limit of 1999; it is {kind}, held whole in memory: save it as TIFF"
+    )
+    assert open_photo(blob, max_pixels=formats.MAX_PIXELS + 1).width == 50
+    with pytest.raises(PhotoError, match="limit of 100;"):
+        open_photo(blob, max_pixels=100)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_files_read_by_rows_have_the_higher_limit(suffix, monkeypatch):
+    monkeypatch.setattr(formats, "WHOLE_PIXELS", 1)
+    assert open_photo(noise(suffix)).width == 96

@@ -1,10 +1,13 @@
 """File formats: which reader a photograph is given to, told by its first bytes, and how each is written."""
 
 import io
+import operator
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,18 @@ FORMATS_EXTRA = "pip install 'photochrom[formats]'"
 READABLE = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC and JPEG 2000"
 LOADERS = {"jpeg": "jpegload", "png": "pngload", "tiff": "tiffload", "webp": "webpload", "avif": "heifload"}
 NOT_IPTC = 1 | 2 | 8 | 16  # EXIF, XMP, profile, the rest: `metadata.tag` writes IPTC, which libvips cuts short
+MAX_PIXELS = 250_000_000
+WHOLE_PIXELS = 100_000_000  # of what cannot be decoded row by row
+WHOLE = {"webp": "a WebP", "avif": "an AVIF", "heic": "a HEIC", "jp2": "a JPEG 2000"}
+FINE = 98  # quality of what is lossy: half the largest error in lightness of 95, for two fifths more bytes
 SAVERS: dict[str, dict[str, Any]] = {
-    ".jpg": {"Q": 95, "subsample_mode": "off"},
-    ".jpeg": {"Q": 95, "subsample_mode": "off"},
+    ".jpg": {"Q": FINE, "subsample_mode": "off"},
+    ".jpeg": {"Q": FINE, "subsample_mode": "off"},
     ".png": {"compression": 6},
     ".tif": {"compression": "lzw", "predictor": "horizontal", "keep": NOT_IPTC},
     ".tiff": {"compression": "lzw", "predictor": "horizontal", "keep": NOT_IPTC},
     ".webp": {"lossless": True},
-    ".avif": {"Q": 90, "subsample_mode": "off"},
+    ".avif": {"Q": FINE, "subsample_mode": "off"},
 }
 SUFFIX = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif", "heic": ".jpg", "jp2": ".tif"}
 TIFF = (".tif", ".tiff")
@@ -38,13 +45,18 @@ class PhotoError(ValueError):
     """A photograph that cannot be read or written; the message is one sentence that names it."""
 
 
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as messages can print it, though its name may not be UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 @contextmanager
 def named(name: str, doing: str) -> Iterator[None]:
     """Errors of libvips and of the system become a `PhotoError` that names the photo and what was being done."""
     try:
         yield
     except pyvips.Error as error:
-        reason = next((line for line in str(error.detail).splitlines() if line.strip()), "unknown reason")
+        reason = next((line for line in str(error.detail).splitlines() if line.strip()), "damaged or cut short")
         raise PhotoError(f"{name}: cannot be {doing} ({reason.strip()})") from error
     except OSError as error:
         raise PhotoError(f"{name}: cannot be {doing} ({error.strerror or error})") from error
@@ -88,14 +100,42 @@ class File:
         with named(self.name, "read"):
             if isinstance(self.place, bytes):
                 return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(self.place, **options)
-            return getattr(pyvips.Image, LOADERS[self.kind])(str(self.place), **options)
+            with self.place.open("rb") as file:  # by descriptor: libvips wants names in UTF-8, and not all are
+                source = pyvips.Source.new_from_descriptor(file.fileno())
+            return getattr(pyvips.Image, f"{LOADERS[self.kind]}_source")(source, **options)
+
+    def _file(self) -> io.BufferedIOBase:
+        return io.BytesIO(self.place) if isinstance(self.place, bytes) else self.place.open("rb")
+
+    def quality(self) -> int:
+        """Of the JPEG made from it: `FINE`, or finer where the luma steps of this JPEG are."""
+        if self.kind != "jpeg":
+            return FINE
+        with named(self.name, "read"), self._file() as file:
+            given = _luma_steps(file)
+        return next((q for q in range(FINE, 100) if all(map(operator.le, _steps_at(q), given))), 100)
 
     def tags(self) -> tuple[tiff.Tags, tiff.Tags, tiff.Tags]:
         """The tags that libvips leaves out, a TIFF file's: see `tiff.read`."""
         if self.kind != "tiff":
             return {}, {}, {}
-        with io.BytesIO(self.place) if isinstance(self.place, bytes) else self.place.open("rb") as file:
+        with self._file() as file:
             return tiff.read(file)
+
+
+def _luma_steps(file: io.BufferedIOBase) -> bytes:
+    """The 64 steps by which a JPEG file rounds its luma (ITU-T T.81, B.2.4.1); b"" where there are none of 8 bits."""
+    file.seek(2)
+    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:  # up to the first scan
+        body = file.read(max(0, int.from_bytes(head[2:]) - 2))
+        if head[1] == 0xDB and body[:1] == b"\0":
+            return body[1:65]
+    return b""
+
+
+@lru_cache
+def _steps_at(quality: int) -> bytes:
+    return _luma_steps(io.BytesIO(pyvips.Image.black(8, 8).jpegsave_buffer(Q=quality)))
 
 
 @dataclass(frozen=True)
@@ -122,6 +162,10 @@ class Memory:
     def tags(self) -> tuple[tiff.Tags, tiff.Tags, tiff.Tags]:
         """None more than `open` gives."""
         return {}, {}, {}
+
+    def quality(self) -> int:
+        """Of the JPEG made from it."""
+        return FINE
 
 
 Reader = File | Memory
@@ -159,12 +203,27 @@ def reader_of_pillow(image: Any, name: str) -> Memory:
     return Memory(reader.pixels, name, "pillow", blobs, orientation if orientation in range(1, 9) else 1)
 
 
-def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
-    """`PhotoError` where a photograph has more than `max_pixels`."""
-    if width * height > max_pixels:
-        raise PhotoError(
-            f"{name}: {width} x {height} pixels are more than the limit of {max_pixels}; raise max_pixels to read it"
-        )
+def check_size(name: str, width: int, height: int, max_pixels: int, whole: str = "") -> None:
+    """`PhotoError` where a photograph has more than `max_pixels`.
+
+    One of a kind (`whole`) that is held whole in memory, more than `WHOLE_PIXELS`, unless `max_pixels` was raised above
+    `MAX_PIXELS`.
+    """
+    fix, limit = "raise max_pixels to read it", max_pixels
+    if whole and max_pixels <= MAX_PIXELS:
+        limit = min(max_pixels, WHOLE_PIXELS)
+        fix = f"it is {whole}, held whole in memory: save it as TIFF, or raise max_pixels above {MAX_PIXELS}"
+    if width * height > limit:
+        raise PhotoError(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {fix}")
+
+
+def whole(kind: str, header: pyvips.Image) -> str:
+    """What kind of file must be decoded whole, with its article; "" for one that is read row by row."""
+    if kind == "jpeg":
+        return "a progressive JPEG" if header.get("jpeg-multiscan") else ""
+    if kind == "png":
+        return "an interlaced PNG" if header.get_typeof("interlaced") else ""
+    return WHOLE.get(kind, "")
 
 
 def reader_of_bytes(blob: bytes, name: str, max_pixels: int) -> Reader:
@@ -199,7 +258,7 @@ def _with_pillow(place: Path | bytes, found: str, name: str, max_pixels: int) ->
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
             lazy: Any = pillow_heif.open_heif(stream) if found == "heic" else Image.open(stream)
         width, height = lazy.size
-        check_size(name, width, height, max_pixels)
+        check_size(name, width, height, max_pixels, WHOLE[found])
         image = lazy.to_pillow() if found == "heic" else lazy
         image.load()
     except PhotoError:
