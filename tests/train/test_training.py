@@ -300,7 +300,8 @@ def in_two_processes(tmp_path):
         here = str(Path(__file__).parent)
         script.write_text(TWO_PROCESSES.format(here=here, tables=json.dumps(tables), run=str(folder), stop=stop))
         done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr
+        assert bool(done.returncode) == bool(stop), done.stderr
+        assert done.stderr.count("Stopped: stopped at step") == bool(stop)
         return folder
 
     return run
