@@ -98,6 +98,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
 
 def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
     """Print the path of each copy, each failure, and how it ended; exit code 1 when a photograph failed."""
+    from ..engine.formats import shown
+
     failed, skipped = 0, Counter[str]()
     with progress() as bar:
         running = bar.add_task("colouring", total=len(tasks))
@@ -107,18 +109,13 @@ def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
                 skipped[outcome.reason] += 1
             elif outcome.state == "failed":
                 failed += 1
-                bar.console.print(printable(outcome.reason), style="red", highlight=False, markup=False, soft_wrap=True)
+                bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
             else:
-                typer.echo(printable(outcome.task.target))
+                typer.echo(shown(outcome.task.target))
     for reason, count in skipped.items():
         typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
     if failed:
         fail(f"{failed} of {len(tasks)} photographs failed", 1)
-
-
-def printable(text: object) -> str:
-    """Text that any terminal takes: bytes of a file name that are no UTF-8 are shown escaped."""
-    return str(text).encode(errors="backslashreplace").decode()
 
 
 def progress() -> "Progress":
@@ -265,7 +262,7 @@ def recolored(
         try:
             truth = open_photo(place, name=name).pixels()
         except PhotoError as error:
-            unread[name] = printable(error)
+            unread[name] = str(error)
             continue
         yield planes(colorizer(truth, **settings)), planes(truth)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .colorizer import AB, Colorizer, Gray, copy_of, written_as
-from .formats import SAVERS, WRITTEN_AS
+from .formats import SAVERS, WRITTEN_AS, shown
 from .photo import MAX_PIXELS, PhotoError, open_photo
 
 SUFFIXES = (*SAVERS, *WRITTEN_AS)
@@ -63,9 +63,12 @@ def plan(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
     for task in tasks.values():
         target = task.target.resolve()
         if target in tasks:
-            raise ValueError(f"{task.target}: is an original, which is never written over; name another folder with -o")
+            raise ValueError(
+                f"{shown(target)}: is an original, which is never written over; name another folder with -o"
+            )
         if targets.setdefault(target, task.source) != task.source:
-            raise ValueError(f"{task.source} and {targets[target]} would both become {task.target}: colour one apart")
+            both = f"{shown(task.source)} and {shown(targets[target])}"
+            raise ValueError(f"{both} would both become {shown(task.target)}: colour one apart")
     return list(tasks.values())
 
 
@@ -194,5 +197,5 @@ def _failed(task: Task, error: Exception) -> Outcome:
     if isinstance(error, PhotoError):
         return Outcome(task, "failed", str(error))
     if isinstance(error, OSError):
-        return Outcome(task, "failed", f"{task.target}: cannot be written ({error.strerror or error})")
-    return Outcome(task, "failed", f"{task.source}: {type(error).__name__}: {error} (please report this)")
+        return Outcome(task, "failed", f"{shown(task.target)}: cannot be written ({error.strerror or error})")
+    return Outcome(task, "failed", f"{shown(task.source)}: {type(error).__name__}: {error} (please report this)")
