@@ -55,6 +55,7 @@ def test_no_folder_of_the_machine_is_in_it(exported, tmp_path_factory):
     text = (exported[0] / "model.json").read_text()
     assert json.loads(text)["recipe"]["data"]["photos"] == ["photos"]
     assert str(tmp_path_factory.getbasetemp()) not in text
+    assert b".py" not in (exported[0] / "logits.onnx").read_bytes()
 
 
 def test_larger_weights_are_half_size(exported):

@@ -141,7 +141,15 @@ def folded(graph: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx_ir.from_proto(graph)
     optimizer.fold_constants(model, input_size_limit=LARGEST, output_size_limit=LARGEST)
     optimizer.remove_unused_nodes(model)
-    return onnx_ir.to_proto(model)
+    return _portable_graph(onnx_ir.to_proto(model))
+
+
+def _portable_graph(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph without the exporter's notes, which hold the folders of the machine it ran on."""
+    for part in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return graph
 
 
 def halve_weights(graph: onnx.ModelProto) -> bytes:
