@@ -32,6 +32,12 @@ def test_a_pretrained_net_gives_a_quarter():
     assert net.multiple == 32
 
 
+def test_dropout_is_of_training_alone():
+    net = ColorNet(ColorNet.Config(depth=2, filters=4, dropout=0.5), 2)
+    assert not torch.equal(net(GRAY), net(GRAY))
+    assert torch.equal(net.eval()(GRAY), net(GRAY))
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -42,6 +48,7 @@ def test_a_pretrained_net_gives_a_quarter():
         ({"frozen": 6}, "frozen 6: must be from 0 .* to 5"),
         ({"frozen": -1}, "frozen -1: must be from 0"),
         ({"encoder_rate": 0.0}, "encoder_rate 0.0: must be above 0"),
+        ({"dropout": 1.0}, "dropout 1.0: must be at least 0 and below 1"),
         ({"widths": (0,)}, r"widths \[0\]: each must be at least 1"),
     ],
 )

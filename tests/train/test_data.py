@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from torch.utils.data import DataLoader
 from toy import jpeg
 
-from photochrom.train.data import HeldOut, Pairs, Photo, crop, decode, gather, pair
+from photochrom.train.data import HeldOut, Pairs, Photo, crop, decode, gather, pair, worn
 from photochrom.train.recipe import Data
 
 
@@ -222,3 +222,27 @@ def test_other_modes_with_a_profile_of_colours(tmp_path, mode):
     with Image.open(io.BytesIO(jpeg(3))) as image:
         image.convert(mode).save(buffer, "TIFF", icc_profile=display_p3())
     assert decode(lone(tmp_path, buffer.getvalue()), 40).shape == (40, 50, 3)
+
+
+def test_wear_ages_the_gray_and_leaves_the_colours(library):
+    plain, aged = (Pairs(library.training, Data(size=24, wear=wear), "ab", seed=3) for wear in (0.0, 1.0))
+    assert torch.equal(plain[5][1], aged[5][1])
+    assert not torch.equal(plain[5][0], aged[5][0])
+    assert all(
+        torch.equal(a, b) for a, b in zip(aged[5], Pairs(library.training, aged.settings, "ab", 3)[5], strict=True)
+    )
+
+
+@pytest.mark.parametrize("wear", [0.3, 1.0])
+def test_wear_stays_within_what_it_says(wear):
+    rng = np.random.default_rng(0)
+    flat = torch.zeros(1, 32, 32)
+    tones, grains = zip(
+        *((float(w.mean()), float(w.std())) for w in (worn(flat, wear, rng) for _ in range(200))), strict=True
+    )
+    light = np.array(tones) / 2 + 0.5
+    assert 0.5**2**wear - 0.01 < light.min() < 0.5 < light.max() < 0.5**0.5**wear + 0.01
+    assert 0.08 * wear < max(grains) < 0.11 * wear
+    black = worn(torch.full((1, 8, 8), -1.0), wear, rng)
+    assert black.dtype == torch.float32
+    assert -1 <= black.min() <= black.max() <= 1

@@ -53,8 +53,8 @@ class ColorNet(nn.Module):
         """One `ENCODERS`; depth and filters of the plain one, or whether the other starts from ImageNet.
 
         ``frozen`` counts the stages of a pretrained encoder that are not trained further, ``encoder_rate`` slows the
-        others. ``widths`` are the decoder's, deepest first, each at twice the size of the one before; none: back up
-        to full size, as wide as the encoder.
+        others. ``dropout`` is the chance of each of the deepest features to be left out. ``widths`` are the decoder's,
+        deepest first, each at twice the size of the one before; none: back up to full size, as wide as the encoder.
         """
 
         encoder: str = "plain"
@@ -63,6 +63,7 @@ class ColorNet(nn.Module):
         pretrained: bool = True
         frozen: int = 0
         encoder_rate: float = 1.0
+        dropout: float = 0.0
         widths: tuple[int, ...] = ()
 
         def __post_init__(self) -> None:
@@ -75,6 +76,8 @@ class ColorNet(nn.Module):
                 raise ValueError(f"frozen {self.frozen}: must be from 0 (none) to {len(CHANNELS)} (all stages)")
             if not self.encoder_rate > 0:
                 raise ValueError(f"encoder_rate {self.encoder_rate}: must be above 0; frozen keeps stages as they are")
+            if not 0 <= self.dropout < 1:
+                raise ValueError(f"dropout {self.dropout}: must be at least 0 and below 1")
             if min(self.widths, default=1) < 1:
                 raise ValueError(f"widths {list(self.widths)}: each must be at least 1")
 
@@ -106,6 +109,7 @@ class ColorNet(nn.Module):
     def forward(self, gray: Tensor) -> Tensor:
         """Gray (b, 1, h, w) in [-1, 1] -> (b, channels, h / stride, w / stride)."""
         *skips, x = self.encoder(gray)
+        x = F.dropout2d(x, self.config.dropout, self.training)
         for block, skip in zip(self.decoder, reversed(skips), strict=False):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = block(torch.cat([x, skip], 1))

@@ -30,6 +30,7 @@ class Data(_Table):
     validation: float = Field(default=0.02, ge=0, lt=1)  # share held out, by the hash of the photo
     scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the photo, drawn evenly
     flip: bool = True
+    wear: float = Field(default=0.0, ge=0, le=1)  # how faded, soft and grainy the gray may be made: `data.worn`
     workers: int = Field(default=1, ge=0)
 
     @field_validator("scale")
