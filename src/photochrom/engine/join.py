@@ -27,7 +27,7 @@ WEIGHTS = np.array(color.TO_XYZ[1], f32)
 BLACK, WHITE = f32(-1e-3), f32(UNIT + 0.02)  # the gamut with so much room that no gray stands at its very edge
 STRIP = 1 << 17  # pixels enlarged at once, but no more than
 LINES = 32  # rows, so that no matrix product is large enough for BLAS to start threads of its own
-BLOCK = 1 << 14  # pixels coloured at once, so that the planes stay in a core's cache
+BLOCK = 1 << 15  # pixels coloured at once, so that the planes stay in a core's cache
 COLUMNS = 256  # columns enlarged by one small matrix product
 
 Plane = Float32[np.ndarray, "n"]

@@ -5,7 +5,6 @@ import os
 import queue
 import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,53 +13,11 @@ import numpy as np
 import pyvips
 
 AHEAD = 4  # strips computed before they are asked for
-HELD = 1 << 26
 
 
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Feed:
-    """Bytes made in one thread (libvips lets only one thread read a region) and read in another."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.chunks, self.rest = chunks, memoryview(b"")
-        self.stopped = self.ended = False
-        self.queue: queue.Queue[bytes] = queue.Queue(AHEAD)
-        self.thread = threading.Thread(target=self._fill, daemon=True)
-        self.error: BaseException | None = None
-        self.thread.start()
-
-    def _put(self, chunk: bytes) -> bool:
-        while not self.stopped:
-            try:
-                self.queue.put(chunk, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def _fill(self) -> None:
-        try:
-            for chunk in self.chunks:
-                if not self._put(chunk):
-                    return
-        except BaseException as error:  # given to whoever saves the picture
-            self.error = error
-        self._put(b"")
-
-    def read(self, size: int) -> bytes:
-        if not self.rest and not self.ended:
-            self.rest = memoryview(self.queue.get())
-            self.ended = not self.rest  # and stays so, however often libvips asks again
-        part, self.rest = self.rest[:size], self.rest[size:]
-        return bytes(part)
-
-    def stop(self) -> None:
-        self.stopped = True
-        self.thread.join()
 
 
 Strip = Callable[[np.ndarray, int], np.ndarray]  # rows (h, w, c) and the number of the first -> rows (h, w, 3)
@@ -88,43 +45,108 @@ def _ahead(strips: Iterator[tuple[np.ndarray, int]], work: Strip) -> Iterator[np
             yield pending.popleft().result()
 
 
-def _chunks(image: pyvips.Image, rows: int, work: Strip, depth: int) -> Iterator[bytes]:
-    """A PNG file without compression: of what libvips can read as it comes, the nearest to bare pixels."""
-    packer = zlib.compressobj(0)
-    yield b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">2I5B", image.width, image.height, depth, 2, 0, 0, 0))
-    for done in _ahead(_strips(image, rows), work):
-        lines = (done if depth == 8 else done.astype(">u2")).reshape(len(done), -1).view(np.uint8)
-        filtered = np.zeros((len(lines), lines.shape[1] + 1), np.uint8)
-        filtered[:, 1:] = lines
-        yield _chunk(b"IDAT", packer.compress(filtered.data))
-    yield _chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b"")
+def _header(width: int, height: int, rows: int, depth: int) -> bytes:
+    """What stands before the pixels of an uncompressed RGB BigTIFF (BigTIFF design, 2007) in strips of ``rows`` rows."""
+    line = width * 3 * depth // 8
+    counts = [min(rows, height - top) * line for top in range(0, height, rows)]
+    strips, tags = len(counts), 10
+    bits = struct.pack("<3Hxx", depth, depth, depth)
+    places = 16 + 8 + 20 * tags + 8  # of the arrays that are too long for their entries
+    pixels = places + 2 * 8 * strips
+    offsets = [pixels + top * rows * line for top in range(strips)]
+    arrays = struct.pack(f"<{2 * strips}Q", *offsets, *counts)
+    inside = strips == 1
+    entries = (
+        (256, 4, 1, struct.pack("<Q", width)),
+        (257, 4, 1, struct.pack("<Q", height)),
+        (258, 3, 3, bits),
+        (259, 3, 1, struct.pack("<Q", 1)),  # no compression
+        (262, 3, 1, struct.pack("<Q", 2)),  # RGB
+        (273, 16, strips, struct.pack("<Q", offsets[0] if inside else places)),
+        (277, 3, 1, struct.pack("<Q", 3)),
+        (278, 4, 1, struct.pack("<Q", rows)),
+        (279, 16, strips, struct.pack("<Q", counts[0] if inside else places + 8 * strips)),
+        (284, 3, 1, struct.pack("<Q", 1)),  # channels of a pixel together
+    )
+    table = b"".join(struct.pack("<HHQ", *entry[:3]) + entry[3] for entry in entries)
+    return struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, tags) + table + struct.pack("<Q", 0) + arrays
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+class _Strips:
+    """The file of `_header` and of strips made in one thread (libvips lets only one read a region), read in another.
+
+    Forward only, but for the header, which is kept.
+    """
+
+    def __init__(self, header: bytes, size: int, strips: Iterator[np.ndarray]) -> None:
+        self.header, self.size, self.strips = header, size, strips
+        self.place, self.start, self.strip = 0, len(header), memoryview(b"")  # where: the reader, the strip at hand
+        self.stopped = False
+        self.queue: queue.Queue[np.ndarray | None] = queue.Queue(AHEAD)
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._fill, daemon=True)
+        self.thread.start()
+
+    def _put(self, strip: np.ndarray | None) -> bool:
+        while not self.stopped:
+            try:
+                self.queue.put(strip, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _fill(self) -> None:
+        try:
+            for strip in self.strips:
+                if not self._put(strip):
+                    return
+        except BaseException as error:  # given to whoever saves the picture
+            self.error = error
+        self._put(None)
+
+    def read(self, count: int) -> bytes:
+        if self.place < len(self.header):
+            part = self.header[self.place : self.place + count]
+        else:
+            while self.place >= self.start + len(self.strip):
+                self.start += len(self.strip)
+                strip = self.queue.get()
+                if strip is None:  # and stays so, however often libvips asks again
+                    self.queue.put(None)
+                    return b""
+                self.strip = memoryview(strip).cast("B")
+            at = self.place - self.start
+            part = bytes(self.strip[at : at + count]) if at >= 0 else b""
+        self.place += len(part)
+        return part
+
+    def seek(self, offset: int, whence: int) -> int:
+        self.place = offset + (0, self.place, self.size)[whence]
+        return self.place
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.thread.join()
 
 
 @contextmanager
 def worked(image: pyvips.Image, rows: int, work: Strip, depth: int) -> Iterator[pyvips.Image]:
     """`image` (8 or 16 bits) after `work` on strips of `rows` rows: an RGB image of `depth` bits, to be read once.
 
-    What goes wrong while it is read, in `work` or in libvips, is raised on leaving. A result of up to `HELD` bytes is
-    held in memory, which saves a fifth of the time.
+    What goes wrong while it is read, in `work` or in libvips, is raised on leaving.
     """
-    if image.width * image.height * 3 * depth // 8 <= HELD:
-        whole = np.empty((image.height, image.width, 3), f"u{depth // 8}")
-        for top, done in zip(range(0, image.height, rows), _ahead(_strips(image, rows), work), strict=True):
-            whole[top : top + rows] = done
-        yield pyvips.Image.new_from_array(whole)
-        return
-    feed = _Feed(_chunks(image, rows, work, depth))
+    header = _header(image.width, image.height, rows, depth)
+    size = len(header) + image.width * image.height * 3 * depth // 8
+    file = _Strips(header, size, _ahead(_strips(image, rows), work))
     source = pyvips.SourceCustom()
-    source.on_read(feed.read)
+    source.on_read(file.read)
+    source.on_seek(file.seek)
     try:
-        yield pyvips.Image.pngload_source(source, access="sequential", fail_on="error")
+        yield pyvips.Image.tiffload_source(source, access="sequential", fail_on="error")
     except pyvips.Error:
-        if feed.error is not None:
-            raise feed.error from None
+        if file.error is not None:
+            raise file.error from None
         raise
     finally:
-        feed.stop()
+        file.stop()
