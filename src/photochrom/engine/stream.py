@@ -46,7 +46,7 @@ def _ahead(strips: Iterator[tuple[np.ndarray, int]], work: Strip) -> Iterator[np
 
 
 def _header(width: int, height: int, rows: int, depth: int) -> bytes:
-    """What stands before the pixels of an uncompressed RGB BigTIFF (BigTIFF design, 2007) in strips of ``rows`` rows."""
+    """What stands before the pixels of an uncompressed RGB BigTIFF (BigTIFF design, 2007), ``rows`` rows to a strip."""
     line = width * 3 * depth // 8
     counts = [min(rows, height - top) * line for top in range(0, height, rows)]
     strips, tags = len(counts), 10
@@ -115,7 +115,7 @@ class _Strips:
                 if strip is None:  # and stays so, however often libvips asks again
                     self.queue.put(None)
                     return b""
-                self.strip = memoryview(strip).cast("B")
+                self.strip = strip.data.cast("B")
             at = self.place - self.start
             part = bytes(self.strip[at : at + count]) if at >= 0 else b""
         self.place += len(part)
