@@ -185,6 +185,16 @@ def test_an_error_while_writing_leaves_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_disc_is_said_to_be_full():
+    image, target = pyvips.Image.black(999, 999), pyvips.Target.new_to_file("/dev/full")
+    with (
+        pytest.raises(PhotoError, match=r"^a\.jpg: cannot be written \(No space left on device\)$"),
+        formats.named("a.jpg", "written"),
+    ):
+        image.write_to_target(target, ".jpg")
+
+
 def test_the_photo_itself_may_be_replaced_when_asked(tmp_path):
     path = tmp_path / "scan.jpg"
     path.write_bytes(noise(".jpg"))

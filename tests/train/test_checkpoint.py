@@ -27,6 +27,11 @@ def test_damaged_files(tmp_path, content):
         checkpoint.read(path)
 
 
+def test_a_place_that_cannot_be_written_to(tmp_path):
+    with pytest.raises(OSError, match=r"last\.safetensors: cannot be written \(.*No such file"):
+        checkpoint.write(tmp_path / "gone" / "last.safetensors", {"w": torch.zeros(3)}, {})
+
+
 def test_names_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match="there is no such checkpoint"):
         checkpoint.load(tmp_path)

@@ -38,6 +38,7 @@ TIFF = (".tif", ".tiff")
 WRITTEN_AS = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".tif", ".j2k": ".tif"}  # endings that are only read
 DEEP = (".png", *TIFF)  # 16 bits a channel
 OPAQUE = (".jpg", ".jpeg")
+SYSTEM = "system error: "  # what libvips says before the system's own words
 BLOBS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # Pillow's names, libvips' names
 
 
@@ -56,8 +57,10 @@ def named(name: str, doing: str) -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        reason = next((line for line in str(error.detail).splitlines() if line.strip()), "damaged or cut short")
-        raise PhotoError(f"{name}: cannot be {doing} ({reason.strip()})") from error
+        lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
+        causes = [line.removeprefix(SYSTEM) for line in lines if line.startswith(SYSTEM)]  # such as a full disc
+        reason = (causes or lines or ["damaged or cut short"])[0]
+        raise PhotoError(f"{name}: cannot be {doing} ({reason})") from error
     except OSError as error:
         raise PhotoError(f"{name}: cannot be {doing} ({error.strerror or error})") from error
 

@@ -16,10 +16,15 @@ WHICH = ("best", "last")
 
 
 def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-    """Write tensors and a JSON-able record as one file, beside its place first, then renamed."""
+    """Write tensors and a JSON-able record as one file, beside its place first, then renamed. Raises OSError."""
     temporary = path.with_suffix(".writing")
-    save_file({name: _plain(t) for name, t in tensors.items()}, temporary, {"record": json.dumps(record)})
-    temporary.replace(path)
+    try:
+        save_file({name: _plain(t) for name, t in tensors.items()}, temporary, {"record": json.dumps(record)})
+        temporary.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _plain(tensor: Tensor) -> Tensor:
