@@ -188,14 +188,19 @@ def test_an_error_while_writing_leaves_no_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="a device of Linux")
-def test_a_full_disc_is_said_to_be_full():
-    image = pyvips.Image.black(999, 999)
-    with (
-        FULL.open("wb") as full,
-        pytest.raises(PhotoError, match=r"^a\.jpg: cannot be written \(No space left on device\)$"),
-        formats.named("a.jpg", "written"),
-    ):
-        image.write_to_target(pyvips.Target.new_to_descriptor(full.fileno()), ".jpg")
+@pytest.mark.parametrize("size", [9, 999])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+def test_a_full_disc_is_said_to_be_full(tmp_path, monkeypatch, suffix, size):
+    opened = Path.open
+
+    def full(path, mode):
+        path.touch()
+        return opened(FULL, "r+b")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(PhotoError, match=r"cannot be written \(No space left on device\)$"):
+        open_photo(np.zeros((size, size), np.uint8)).colored(AB).save(tmp_path / f"a{suffix}", MARK)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_photo_itself_may_be_replaced_when_asked(tmp_path):
