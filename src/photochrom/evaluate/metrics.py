@@ -1,21 +1,142 @@
-"""How far a coloured photograph is from the truth: pure functions on sRGB arrays (..., 3, h, w) in [0, 1]."""
+"""How far a coloured photograph is from the truth, and a set of them from another: pure functions.
+
+A photograph is sRGB (3, h, w) in [0, 1]; ``lab`` is its `core.color.rgb_to_lab`. What each figure tells, and when it
+misleads, is in ``docs/metrics.md``.
+"""
 
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.linalg import qr, svdvals
+from scipy.ndimage import gaussian_filter1d
 
-from ..core.color import rgb_to_lab
+from ..core.color import BIN_STEP, ab_bins
 
 RGB = Float[np.ndarray, "3 h w"]
+Lab = Float[np.ndarray, "3 h w"]
+Features = Float[np.ndarray, "n d"]
+
+PSNR_LIMIT = 100.0  # dB given to equal pictures, where it is infinite, so that means stay finite
+PEAK_AB = 255.0  # the range that 8-bit Lab gives to a and to b
+FARTHEST = 150  # Lab units at which the curve of `auc` ends
+SIGMA, RADIUS = 1.5, 5  # of the window of `ssim`
+TINY = 1.17e-6  # the least that `mape` divides by
+SPLITS = 10  # parts of a set whose Inception scores are averaged
+
+
+def mse(rgb: RGB, truth: RGB) -> float:
+    """Mean squared error over the three channels."""
+    return float(np.mean(np.square(rgb - truth, dtype=np.float64)))
+
+
+def _decibels(error: float) -> float:
+    return PSNR_LIMIT if error <= 0 else min(PSNR_LIMIT, -10 * math.log10(error))
 
 
 def psnr(rgb: RGB, truth: RGB) -> float:
-    """Peak signal-to-noise ratio over the three channels, in decibels; infinite for equal pictures."""
-    error = float(np.mean(np.square(rgb - truth)))
-    return math.inf if error == 0 else -10 * math.log10(error)
+    """Peak signal-to-noise ratio over the three channels, in decibels, at most `PSNR_LIMIT`."""
+    return _decibels(mse(rgb, truth))
 
 
-def ab_error(rgb: RGB, truth: RGB) -> float:
-    """Mean distance in the ab plane, in Lab units; of a gray picture it is the truth's mean chroma."""
-    return float(np.mean(np.hypot(*(rgb_to_lab(rgb) - rgb_to_lab(truth))[1:])))
+def psnr_ab(lab: Lab, truth: Lab) -> float:
+    """Peak signal-to-noise ratio over a and b, whose peak is `PEAK_AB`, in decibels, at most `PSNR_LIMIT`."""
+    return _decibels(mse(lab[1:], truth[1:]) / PEAK_AB**2)
+
+
+def mape(rgb: RGB, truth: RGB) -> float:
+    """Mean absolute error over the true value, as a ratio: dark pixels, divided by nearly nothing, decide it."""
+    return float(np.mean(np.abs(rgb - truth) / np.maximum(np.abs(truth), TINY), dtype=np.float64))
+
+
+def ssim(rgb: RGB, truth: RGB) -> float:
+    """Structural similarity (Wang et al. 2004), Gaussian window of 11 and 1.5, mean over channels and whole windows.
+
+    Raises ValueError for a side under 11 pixels, which holds no whole window.
+    """
+    if min(rgb.shape[1:]) < 2 * RADIUS + 1:
+        raise ValueError(f"{rgb.shape[2]} x {rgb.shape[1]} pixels: SSIM needs {2 * RADIUS + 1} a side")
+
+    def window(x: np.ndarray) -> np.ndarray:
+        for axis in (1, 2):
+            x = gaussian_filter1d(x, SIGMA, axis=axis, radius=RADIUS, mode="reflect")
+        return x[:, RADIUS:-RADIUS, RADIUS:-RADIUS]
+
+    mean, true_mean = window(rgb), window(truth)
+    spread, true_spread = window(rgb * rgb) - mean**2, window(truth * truth) - true_mean**2
+    shared = window(rgb * truth) - mean * true_mean
+    c1, c2 = 0.01**2, 0.03**2
+    top = (2 * mean * true_mean + c1) * (2 * shared + c2)
+    return float(np.mean(top / ((mean**2 + true_mean**2 + c1) * (spread + true_spread + c2)), dtype=np.float64))
+
+
+def ab_distance(lab: Lab, truth: Lab) -> Float[np.ndarray, "h w"]:
+    """Distance in the ab plane at each pixel, Lab units; of a gray picture it is the truth's chroma."""
+    return np.hypot(*(lab - truth)[1:])
+
+
+def auc(distance: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Each pixel's share in the area under the curve of errors (Zhang et al. 2016): 1 for none, 0 from `FARTHEST` on.
+
+    The curve is the share of pixels no farther than 0, 1, ... `FARTHEST` Lab units from the truth, the area its mean.
+    """
+    return np.clip(FARTHEST + 1 - np.ceil(distance), 0, None) / (FARTHEST + 1)
+
+
+def _nearest() -> np.ndarray:
+    """Bin of each place of the grid of step `BIN_STEP`; that of the nearest bin where no colour of sRGB is."""
+    bins = np.array(ab_bins())
+    grid = np.stack(np.meshgrid(*[np.arange(-120, 121, BIN_STEP)] * 2, indexing="ij"), -1)
+    return np.argmin(((grid[..., None, :] - bins) ** 2).sum(-1), -1)
+
+
+NEAREST = _nearest()
+
+
+def bins_of(lab: Lab) -> Int[np.ndarray, "h w"]:
+    """The colour bin (`core.color.ab_bins`) of each pixel."""
+    a, b = np.rint(lab[1:].clip(-120, 120) / BIN_STEP).astype(int) + 120 // BIN_STEP
+    found: np.ndarray = NEAREST[a, b]
+    return found
+
+
+def overlap(ours: Float[np.ndarray, "bins"], theirs: Float[np.ndarray, "bins"]) -> float:
+    """Intersection of two histograms that each sum to 1: 1 for equal ones."""
+    return float(np.minimum(ours, theirs).sum())
+
+
+def frechet(ours: Features, theirs: Features) -> float:
+    """Frechet distance between Gaussians fitted to two sets of features (Dowson & Landau 1982; Heusel et al. 2017).
+
+    The trace of the root of the product of covariances is the sum of the singular values of R S', where R and S are the
+    triangles of the centred sets: no root of a matrix is taken, and nothing turns complex. float64 throughout.
+    """
+    x, y = (np.asarray(f, np.float64) for f in (ours, theirs))
+    apart = np.square(x.mean(0) - y.mean(0)).sum()
+    r, s = (qr((f - f.mean(0)) / math.sqrt(len(f) - 1), mode="r")[0] for f in (x, y))
+    shared = svdvals(r @ s.T).sum()
+    return float(max(0.0, apart + np.square(r).sum() + np.square(s).sum() - 2 * shared))
+
+
+def kernel(ours: Features, theirs: Features) -> float:
+    """Kernel distance (Binkowski et al. 2018): squared MMD under (x.y / d + 1)^3, unbiased, over the whole sets."""
+    x, y = (np.asarray(f, np.float64) for f in (ours, theirs))
+
+    def similar(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def within(a: np.ndarray) -> float:
+        likeness = similar(a, a)
+        return float((likeness.sum() - np.trace(likeness)) / (len(a) * (len(a) - 1)))
+
+    return within(x) + within(y) - 2 * float(similar(x, y).mean())
+
+
+def inception_score(probabilities: Float[np.ndarray, "n classes"]) -> float:
+    """exp of the mean divergence of each photograph's classes from those of all (Salimans et al. 2016).
+
+    The mean over `SPLITS` parts of the set, in its order, or over as many as it has photographs.
+    """
+    parts = np.array_split(np.asarray(probabilities, np.float64).clip(1e-16, 1), min(SPLITS, len(probabilities)))
+    divergence = ((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean() for p in parts)
+    return float(np.mean([math.exp(d) for d in divergence]))

@@ -1,86 +1,206 @@
-"""Photographs in, a table out: what a colouring scores beside a gray picture and the truth itself."""
+"""Columns of figures in, a report out: values with intervals, comparisons, JSON, CSV and a Markdown table."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from ..core.color import colorfulness, lab_to_rgb, rgb_to_lab
-from .metrics import RGB, ab_error, psnr
+from . import metrics
+from .measure import COLORLESS, WEIGHT, Columns
+from .protocols import Protocol
+from .statistics import Difference, Figure, difference, of_set, ratio_of_means, verdict
 
-COLORLESS = 0.5  # Lab units of mean chroma, less than which is rounding
-Row = Mapping[str, float]
+BETTER = {  # of each figure; whatever begins with one of these names has its direction
+    "psnr": "higher",
+    "ssim": "higher",
+    "auc": "higher",
+    "class-agreement": "higher",
+    "is-": "higher",
+    "diversity": "higher",
+    "ab-overlap": "higher",
+    "colorfulness": "truth",
+    "chroma": "truth",
+}
+COMPARED = ("ab-error", "ciede2000", "psnr", "lpips-alex", "lpips-vgg")  # over which models are set side by side
+BASELINES = ("gray", "mean colour", "truth")
+SHORT = ("psnr", "ab-error", "ab-error-to-gray", "colorfulness", "colorfulness-to-truth", "lpips-vgg", "fd-vgg16")
 
-
-@dataclass
-class Scores:
-    """Sums over photographs of one way of colouring them."""
-
-    sums: dict[str, float] = field(default_factory=dict)
-    n: int = 0
-
-    def add(self, rgb: RGB, truth: RGB) -> None:
-        """Take one photograph and its truth into account."""
-        found = {
-            "psnr": min(psnr(rgb, truth), 100.0),  # of equal pictures it is infinite
-            "ab_error": ab_error(rgb, truth),
-            "colorfulness": float(colorfulness(rgb)),
-        }
-        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in found.items()}
-        self.n += 1
-
-    def means(self) -> dict[str, float]:
-        """The mean of each figure over the photographs."""
-        return {name: total / self.n for name, total in self.sums.items()}
+Figures = dict[str, Figure]
 
 
-def planes(pixels: np.ndarray) -> RGB:
-    """(h, w, 3) codes of 8 or 16 bits -> (3, h, w) in [0, 1]."""
-    return np.moveaxis(pixels, -1, 0).astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+@dataclass(frozen=True)
+class Report:
+    """All that was found: figures by row, the comparisons of models, and what the reader must know beside them.
 
-
-def gray(truth: RGB) -> RGB:
-    """The photograph without its colour: the same L, a = b = 0."""
-    lab = rgb_to_lab(truth)
-    return lab_to_rgb(np.stack([lab[0], lab[0] * 0, lab[0] * 0]))
-
-
-def compare(pairs: Iterable[tuple[RGB, RGB]]) -> dict[str, dict[str, float]]:
-    """(ours, truth) of each photograph -> rows ``gray``, ``ours`` and ``truth``.
-
-    Each has ``psnr`` (dB, RGB, mean over photos, at most 100), ``ab_error`` (Lab units) and ``colorfulness`` (Hasler &
-    Suesstrunk, signed), ``ab_error_to_gray`` and ``colorfulness_to_truth`` (ratios of the means), and ``n``.
-
-    Raises ValueError when there is no photograph, or none in colour.
+    ``data``: the sources, their digest; ``command``: what makes it again; ``cost``: by row, what it takes to run.
     """
-    rows = {"gray": Scores(), "ours": Scores(), "truth": Scores()}
-    for ours, truth in pairs:
-        for name, rgb in (("gray", gray(truth)), ("ours", ours), ("truth", truth)):
-            rows[name].add(rgb, truth)
-    if not rows["truth"].n:
-        raise ValueError("no photographs to measure on")
-    means = {name: scores.means() for name, scores in rows.items()}
-    worst, best = means["gray"]["ab_error"], means["truth"]["colorfulness"]
-    if worst < COLORLESS:
-        raise ValueError(f"mean chroma {worst:.2g}: these photographs have no colour to measure against")
-    return {
-        name: {
-            **found,
-            "ab_error_to_gray": found["ab_error"] / worst,
-            "colorfulness_to_truth": found["colorfulness"] / best,
-            "n": rows[name].n,
-        }
-        for name, found in means.items()
+
+    protocol: Protocol
+    n: int
+    data: Mapping[str, Any]
+    rows: Mapping[str, Figures]
+    comparisons: Sequence[tuple[str, str, str, Difference]] = ()
+    warnings: Sequence[str] = ()
+    command: str = ""
+    version: str = ""
+    cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def direction(metric: str) -> str:
+    """Which way is better: ``higher``, ``lower``, or ``truth``, which is near the truth's."""
+    found = [way for start, way in BETTER.items() if metric.startswith(start)]
+    return found[0] if found else "lower"
+
+
+def figures(
+    tables: Mapping[str, Columns], reference: Mapping[str, np.ndarray] | None, force: bool, warnings: list[str]
+) -> dict[str, Figures]:
+    """Every figure of every row.
+
+    Args:
+        tables: columns by row, ``gray`` and ``truth`` among them.
+        reference: features by network that distances of sets are taken to; the truth's own, when None.
+        force: give a Frechet distance of too few photographs as well, with a note.
+        warnings: what is left out is said here.
+
+    Raises ValueError where the truth has no colour.
+    """
+    gray, truth = tables["gray"], tables["truth"]
+    if (chroma := float(gray["ab-error"].mean())) < COLORLESS:
+        raise ValueError(f"mean chroma {chroma:.2g}: these photographs have no colour to measure against")
+    return {name: _row(columns, gray, truth, reference, force, warnings) for name, columns in tables.items()}
+
+
+def _row(
+    columns: Columns,
+    gray: Columns,
+    truth: Columns,
+    reference: Mapping[str, np.ndarray] | None,
+    force: bool,
+    warnings: list[str],
+) -> Figures:
+    n = len(columns["ab-error"])
+    ones = np.ones(n)
+    found: Figures = {
+        name: ratio_of_means(column, columns.get(name + WEIGHT, ones))
+        for name, column in columns.items()
+        if column.ndim == 1 and not name.endswith(WEIGHT)
     }
+    found["ab-error-to-gray"] = ratio_of_means(columns["ab-error"], gray["ab-error"])
+    for name in ("colorfulness", "colorfulness-absolute"):
+        found[f"{name}-to-truth"] = ratio_of_means(columns[name], truth[name])
+        apart = columns[name] - truth[name]
+        found[f"delta-{name}"] = of_set(lambda take: abs(float(apart[take].mean())), n)  # noqa: B023
+    true_bins, our_bins = truth["bins"], columns["bins"]
+    found["ab-overlap"] = of_set(lambda take: metrics.overlap(our_bins[take].mean(0), true_bins[take].mean(0)), n)
+    for name, column in columns.items():
+        kind, _, network = name.partition("/")
+        if kind == "features":
+            theirs = truth[name] if reference is None else reference[name]
+            found |= _distances(network, column, theirs, reference is None, force, warnings)
+        elif kind == "classes":
+            said = "is" if network == "inception" else f"is-{network}"
+            found[said] = of_set(lambda take: metrics.inception_score(column[take]), n)  # noqa: B023
+    return found
 
 
-def table(rows: Mapping[str, Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| | PSNR dB | ab error | of gray's | colourfulness | of the truth's |", "|---|---|---|---|---|---|"]
-    for name, row in rows.items():
-        psnr_text = "-" if row["psnr"] >= 100 else f"{row['psnr']:.2f}"
-        lines.append(
-            f"| {name} | {psnr_text} | {row['ab_error']:.2f} | {row['ab_error_to_gray']:.3f} "
-            f"| {row['colorfulness']:.1f} | {row['colorfulness_to_truth']:.3f} |"
-        )
+def _distances(
+    network: str, ours: np.ndarray, theirs: np.ndarray, paired: bool, force: bool, warnings: list[str]
+) -> Figures:
+    """Distances of two sets of features; only the Inception of the FID papers gives what is called FID."""
+    fd, kd = ("fid", "kid") if network == "inception" else (f"fd-{network}", f"kd-{network}")
+    n, wide = ours.shape
+
+    def between(distance: Callable[..., float]) -> Callable[[np.ndarray], float]:
+        return lambda take: distance(ours[take], theirs[take] if paired else theirs)
+
+    found: Figures = {}
+    if n > 1:
+        found[kd] = of_set(between(metrics.kernel), n)
+    few = f"{n} photographs for {wide} features"
+    if n > wide or (force and n > 1):
+        found[fd] = of_set(between(metrics.frechet), n, "" if n > wide else f"too few: {few}")
+    elif (
+        said := f"{fd} left out: {few}, it wants more photographs than features (--force gives it, marked)"
+    ) not in warnings:
+        warnings.append(said)
+    return found
+
+
+def compared(tables: Mapping[str, Columns]) -> list[tuple[str, str, str, Difference]]:
+    """(metric, one model, another, difference) of every two models on the same photographs."""
+    models = [name for name in tables if name not in BASELINES]
+    pairs = combinations(models, 2)
+    return [
+        (metric, one, other, difference(tables[one][metric], tables[other][metric]))
+        for one, other in pairs
+        for metric in COMPARED
+        if metric in tables[one] and len(tables[one][metric]) > 1
+    ]
+
+
+def sentences(report: Report) -> list[str]:
+    """The comparisons in words."""
+    return [verdict(metric, direction(metric), (one, other), found) for metric, one, other, found in report.comparisons]
+
+
+def as_json(report: Report) -> str:
+    """The report as documented in ``docs/metrics.md``."""
+    rows = {
+        name: {metric: {k: v for k, v in asdict(found).items() if k != "note" or v} for metric, found in row.items()}
+        for name, row in report.rows.items()
+    }
+    said = {
+        "protocol": report.protocol.name,
+        "n": report.n,
+        "data": dict(report.data),
+        "rows": rows,
+        "comparisons": [
+            {"metric": metric, "models": [one, other], **asdict(found), "clear": found.clear}
+            for metric, one, other, found in report.comparisons
+        ],
+        "cost": {name: dict(cost) for name, cost in report.cost.items()},
+        "warnings": list(report.warnings),
+        "command": report.command,
+        "version": report.version,
+    }
+    return json.dumps(said, indent=2) + "\n"
+
+
+def as_csv(report: Report) -> str:
+    """One line for each figure: row, metric, value, low, high, note, n, protocol."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("row", "metric", "value", "low", "high", "note", "n", "protocol"))
+    for name, row in report.rows.items():
+        for metric, f in row.items():
+            writer.writerow((name, metric, f.value, f.low, f.high, f.note, report.n, report.protocol.name))
+    return text.getvalue()
+
+
+def shown(metric: str, figure: Figure | None) -> str:
+    """A figure as a reader sees it."""
+    if figure is None:
+        return "-"
+    if metric.startswith("psnr") and figure.value >= metrics.PSNR_LIMIT:
+        return "equal"
+    return f"{figure.value:.4g}{' *' if figure.note else ''}"
+
+
+def as_markdown(report: Report) -> str:
+    """The figures most looked at, as a table."""
+    chosen = [m for m in SHORT if any(m in row for row in report.rows.values())]
+    arrows = {"higher": "↑", "lower": "↓", "truth": "→ truth"}
+    lines = [
+        "| | " + " | ".join(f"{m} {arrows[direction(m)]}" for m in chosen) + " |",
+        "|---" * (len(chosen) + 1) + "|",
+    ]
+    lines += [
+        f"| {name} | " + " | ".join(shown(m, row.get(m)) for m in chosen) + " |" for name, row in report.rows.items()
+    ]
     return "\n".join(lines)

@@ -1,0 +1,291 @@
+"""`photochrom evaluate`: photographs, models and folders of pictures brought together with what measures them."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__
+from ..backbones.weights import cache
+from ..engine import bundle
+from ..engine.album import Member, members
+from ..engine.colorizer import Colorizer
+from ..engine.photo import open_photo
+from ..evaluate import protocols
+from ..evaluate.cost import operations, parameters
+from ..evaluate.measure import RGB8, Columns, Photograph, Row, Survey, baselines, measure, survey
+from ..evaluate.networks import Networks
+from ..evaluate.page import Sheets
+from ..evaluate.report import BASELINES, Report, compared, figures
+from ..evaluate.sheet import sheet
+
+NAMED = 5  # names in a message before it only counts
+RANDOM, EXTREME = 24, 8  # photographs on a contact sheet
+COLORLESS = 0.5  # mean chroma in Lab units below which a picture is gray
+TRIAL = 3  # times a photograph is coloured to learn how long it takes
+# A process of its own, so that neither torch nor other models are in its memory.
+RUN = """
+import json, sys, time
+from pathlib import Path
+from photochrom.engine.colorizer import Colorizer
+from photochrom.engine.photo import open_photo
+model, times, size = json.loads(sys.argv[1])
+photo = open_photo(sys.stdin.buffer.read()).pixels()
+colorizer, taken = Colorizer(model), []
+for _ in range(times):
+    start = time.perf_counter()
+    colorizer(photo, size=size)
+    taken.append(time.perf_counter() - start)
+status = Path("/proc/self/status")
+peak = int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024 if status.exists() else None
+print(json.dumps({"ms a photo": min(taken) * 1000, **({"peak MB": peak} if peak else {})}))
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; see the command's help."""
+
+    data: Sequence[Path]
+    models: Sequence[str] = ()
+    images: Sequence[Path] = ()
+    protocol: str = "native"
+    lists: Path | None = None
+    size: int | None = None
+    strength: float = 1.0
+    seed: int = 0
+    samples: int = 1
+    force: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A report, the shares of colour bins by row, contact sheets, and the photographs that could not be read."""
+
+    report: Report
+    histograms: Mapping[str, np.ndarray]
+    sheets: Sheets
+    unread: Mapping[str, str]
+
+
+class Evaluation:
+    """One evaluation: prepared (which refuses what cannot be done), then run.
+
+    Raises ValueError, ModuleNotFoundError or FileNotFoundError with a sentence.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request, self.protocol = request, protocols.named(request.protocol)
+        self.warnings: list[str] = []
+        self.unread: dict[str, str] = {}
+        self.store = cache() / "evaluate"
+        everything = _photographs(request.data)
+        self.photographs = self._chosen(everything, self.protocol.names)
+        self.reference = self._chosen(everything, self.protocol.reference) if self.protocol.reference else []
+        if not self.photographs:
+            raise ValueError(f"{', '.join(map(str, request.data))}: no photographs to measure on")
+        self._counted()
+        self.networks = Networks(self.protocol.perceptual, self.protocol.inception)
+        self.warnings += self.networks.missing
+        self.colorizers = {name: Colorizer(name, threads=1) for name in request.models}
+        self.rows = _distinct([*self._models(), *(self._images(folder) for folder in request.images)])
+
+    def _chosen(self, photographs: Sequence[Photograph], listing: protocols.Listing | None) -> list[Photograph]:
+        if listing is None:
+            return list(photographs)
+        names = protocols.read(listing, self.request.lists)
+        known = {Path(p.name).name: p for p in photographs}
+        if missing := [name for name in names if name not in known]:
+            raise ValueError(f"{listing.file}: {_some(missing)} not among the photographs given")
+        return [known[name] for name in names]
+
+    def _counted(self) -> None:
+        n, wanted = len(self.photographs), self.protocol.n
+        if wanted is None or n == wanted:
+            return
+        said = f"protocol {self.protocol.name} is defined on {wanted:,} photographs, not on {n:,}"
+        if not self.request.force:
+            raise ValueError(f"{said}: give those, or --force to measure these all the same")
+        self.warnings.append(f"{said}: not to be compared with published scores")
+
+    def _models(self) -> Iterator[Row]:
+        asked = self.request
+        seeds = range(asked.seed, asked.seed + asked.samples)
+        for colorizer in self.colorizers.values():
+            card = colorizer.card
+            decides = (
+                card.weights,
+                dict(card.procedure),
+                card.gray,
+                card.size,
+                asked.size,
+                asked.strength,
+                list(seeds),
+            )
+
+            def paint(photograph: Photograph, truth: RGB8, colorizer: Colorizer = colorizer) -> list[RGB8]:
+                return [colorizer(truth, seed=s, strength=asked.strength, size=asked.size) for s in seeds]
+
+            yield Row(card.name, f"model {json.dumps(decides, sort_keys=True)}", paint)
+
+    def _images(self, folder: Path) -> Row:
+        """A folder of pictures made elsewhere, one for each photograph, matched by name without ending."""
+        found = members(folder)
+        pictures = {str(Path(m.name).with_suffix("")): m for m in found}
+        if not set(pictures) & {p.name for p in self.photographs}:  # laid out otherwise: then by the last name alone
+            pictures = {Path(name).name: m for name, m in pictures.items()}
+            names = [Path(p.name).name for p in self.photographs]
+        else:
+            names = [p.name for p in self.photographs]
+        if len(set(names)) < len(names) or len(pictures) < len(found):
+            raise ValueError(f"{folder}: several photographs or pictures have one name: keep them in the same folders")
+        if missing := [name for name in names if name not in pictures]:
+            raise ValueError(f"{folder}: {_some(missing)} missing")
+        if extra := sorted(set(pictures) - set(names)):
+            raise ValueError(f"{folder}: {_some(extra)} not among the photographs")
+        own = {p.name: pictures[name] for p, name in zip(self.photographs, names, strict=True)}
+        key = hashlib.sha256(repr(sorted((name, m.crc) for name, m in own.items())).encode()).hexdigest()
+        return Row(folder.name, f"images {key}", lambda photograph, truth: [_pixels(own[photograph.name])])
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Run: gives how many of how many photographs are done; `found` then holds what was found."""
+        seen = survey(self.photographs, self.protocol, self.store, self.unread)
+        read = [p for p in self.photographs if p.name not in self.unread]
+        rows = [*baselines(seen), *self.rows]
+        total = len(read) + len(self.reference)
+        tables: Mapping[str, Columns] = {}
+        for done, tables in measure(read, rows, self.protocol, self.networks, seen, self.store):  # noqa: B007
+            yield done, total
+        reference = None
+        for done, columns in self._referred():
+            yield len(read) + done, total
+            reference = columns
+        self.found = self._found(read, rows, tables, reference, seen)
+
+    def _referred(self) -> Iterator[tuple[int, Mapping[str, np.ndarray]]]:
+        if not self.reference:
+            return
+        seen = survey(self.reference, self.protocol, self.store, self.unread)
+        truth = [row for row in baselines(seen) if row.name == "truth"]
+        for done, tables in measure(self.reference, truth, self.protocol, self.networks, seen, self.store):
+            yield done, tables.get("truth", {})
+
+    def _found(
+        self,
+        photographs: Sequence[Photograph],
+        rows: Sequence[Row],
+        tables: Mapping[str, Columns],
+        reference: Mapping[str, np.ndarray] | None,
+        seen: Survey,
+    ) -> Found:
+        for row in self.rows:
+            chroma = tables[row.name]["chroma"]
+            if gray := [p.name for p, c in zip(photographs, chroma, strict=True) if c < COLORLESS]:
+                self.warnings.append(f"{row.name}: {_some(gray)} gray")
+        measured = figures(tables, reference, self.request.force, self.warnings)
+        if len(photographs) == 1:
+            self.warnings.append("one photograph only: no intervals, no comparison, no distance between sets")
+        report = Report(
+            self.protocol,
+            len(photographs),
+            {"sources": [p.name for p in self.request.data], "digest": seen.digest},
+            measured,
+            compared(tables),
+            self.warnings,
+            self.request.command,
+            __version__,
+            {row: self._cost(row, name, photographs[0]) for row, name in self._named().items()},
+        )
+        histograms = {name: columns["bins"].mean(0) for name, columns in tables.items()}
+        return Found(report, histograms, self._sheets(photographs, rows, tables), self.unread)
+
+    def _named(self) -> dict[str, str]:
+        return dict(zip((row.name for row in self.rows), self.colorizers, strict=False))
+
+    def _cost(self, row: str, name: str, photograph: Photograph) -> dict[str, float]:
+        import pyvips
+
+        truth = self.protocol.prepare(photograph.read())
+        written = pyvips.Image.new_from_array(truth).write_to_buffer(".png")
+        asked = json.dumps([name, TRIAL, self.request.size])
+        done = subprocess.run([sys.executable, "-c", RUN, asked], input=written, capture_output=True, check=True)
+        networks = bundle.load(name).networks
+        side = self.request.size or self.colorizers[name].card.size
+        return {
+            "parameters M": parameters(networks.values()) / 1e6,
+            f"GFLOPs a pass at {side} px": sum(operations(network, side) for network in networks.values()) / 1e9,
+            **json.loads(done.stdout),
+        }
+
+    def _sheets(
+        self, photographs: Sequence[Photograph], rows: Sequence[Row], tables: Mapping[str, Columns]
+    ) -> list[tuple[str, bytes]]:
+        """Random photographs, and those each model does best and worst on, by ab error over that of gray."""
+        if not self.rows:
+            return []
+        shown = [rows[0], *self.rows, rows[2]]
+        order = ", ".join(row.name for row in shown)
+
+        def pictures(places: Sequence[int]) -> bytes:
+            truths = ((photographs[i], self.protocol.prepare(photographs[i].read())) for i in places)
+            return sheet([self.protocol.prepare(row.paint(p, truth)[0]) for row in shown] for p, truth in truths)
+
+        chosen = np.random.default_rng(0).permutation(len(photographs))[:RANDOM].tolist()
+        made = [(f"{len(chosen)} at random: {order}", pictures(chosen))]
+        for row in self.rows:
+            worth = np.argsort(tables[row.name]["ab-error"] / np.maximum(tables["gray"]["ab-error"], 1)).tolist()
+            made += [
+                (f"{row.name}, best: {order}", pictures(worth[:EXTREME])),
+                (f"{row.name}, worst: {order}", pictures(worth[::-1][:EXTREME])),
+            ]
+        return made
+
+
+def _photographs(sources: Sequence[Path]) -> list[Photograph]:
+    """The photographs of folders and zips, named by their place there; of several sources, under each one's name."""
+    found = [(source, member) for source in sources for member in members(source)]
+    many = len(sources) > 1
+    made = [
+        Photograph(
+            f"{source.stem}/{Path(m.name).with_suffix('')}" if many else str(Path(m.name).with_suffix("")),
+            m.crc,
+            _reader(m),
+        )
+        for source, m in found
+    ]
+    names = [p.name for p in made]
+    if twice := sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
+        raise ValueError(f"{_some(twice)} there more than once: give each photograph once")
+    return made
+
+
+def _reader(member: Member) -> Callable[[], RGB8]:
+    return lambda: _pixels(member)
+
+
+def _pixels(member: Member) -> RGB8:
+    """A photograph in 8-bit sRGB. Raises PhotoError."""
+    pixels = open_photo(member.open(), name=member.name).pixels()
+    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _distinct(rows: Sequence[Row]) -> list[Row]:
+    """The rows under names of their own: a second of a name is numbered."""
+    made: list[Row] = []
+    for row in rows:
+        taken = [*BASELINES, *(r.name for r in made)]
+        name = next(n for n in (row.name, *(f"{row.name} ({i})" for i in range(2, 99))) if n not in taken)
+        made.append(Row(name, row.key, row.paint))
+    return made
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names and how many more; ends in is or are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more} {'is' if len(names) == 1 else 'are'}"

@@ -1,0 +1,79 @@
+"""The pretrained networks that look at coloured photographs: features, classes, and LPIPS to the truth."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..backbones.efficientnet import Classifier
+from ..backbones.perceptual import Perceptual
+
+RGB8 = UInt8[np.ndarray, "h w 3"]
+LPIPS = {"lpips-alex": "alexnet", "lpips-vgg": "vgg16"}
+
+
+class Networks:
+    """What is seen in the truth and in pictures of it.
+
+    Args:
+        side: short side in pixels at which LPIPS looks, smaller pictures as they are; sides under 32 are brought to it.
+        inception: the variant of `backbones.inception` to look through as well.
+
+    ``missing``: a sentence for each network that is not installed and left out. Raises ModuleNotFoundError for the
+    classifier, and what `backbones.inception.load` raises.
+    """
+
+    def __init__(self, side: int, inception: str | None = None) -> None:
+        self.side = side
+        self.missing: list[str] = []
+        self.classifiers: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {Classifier.name: Classifier()}
+        if inception:
+            from ..backbones.inception import load
+
+            self.classifiers["inception"] = load(inception)
+        self.perceptual: dict[str, Perceptual] = {}
+        for metric, name in LPIPS.items():
+            try:
+                self.perceptual[metric] = Perceptual(name)
+            except ModuleNotFoundError as error:
+                self.missing.append(f"{metric} left out: {error}")
+
+    @property
+    def key(self) -> str:
+        """What tells these networks from others."""
+        return f"{self.side} {sorted(self.classifiers)} {sorted(self.perceptual)}"
+
+    @torch.no_grad()
+    def __call__(self, pictures: Sequence[RGB8]) -> list[dict[str, np.ndarray]]:
+        """What is seen in each picture of one size, the truth first.
+
+        ``features/NETWORK`` (d,), ``classes/NETWORK`` (classes,) probabilities, and LPIPS to the truth by name.
+        """
+        rgb = torch.stack([torch.from_numpy(np.ascontiguousarray(p)) for p in pictures]).permute(0, 3, 1, 2) / 255
+        seen: list[dict[str, np.ndarray]] = [{} for _ in pictures]
+
+        def note(name: str, found: Tensor) -> None:
+            for at, one in zip(seen, found.numpy(), strict=True):
+                at[name] = one
+
+        for name, look in self.classifiers.items():
+            features, logits = look(rgb)
+            note(f"features/{name}", features)
+            note(f"classes/{name}", logits.softmax(1))
+        small = _short_side(rgb, self.side)
+        for metric, net in self.perceptual.items():
+            maps = net(small)
+            note(metric, net.distance(maps, [m[:1] for m in maps]))
+            if net.name == "vgg16":
+                note("features/vgg16", maps[-1].mean((2, 3)))
+        return seen
+
+
+def _short_side(rgb: Tensor, side: int) -> Tensor:
+    height, width = rgb.shape[-2:]
+    scale = min(1.0, side / min(height, width))
+    size = [max(32, round(n * scale)) for n in (height, width)]
+    return rgb if size == [height, width] else F.interpolate(rgb, size, mode="bilinear", antialias=True)
