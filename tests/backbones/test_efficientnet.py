@@ -48,4 +48,22 @@ def test_other_weights_than_the_published_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not those")
     with pytest.raises(ValueError, match=r"weights\.pth: sha256 .*reinstall"):
-        efficientnet._weights(path)
+        efficientnet.checked(path, efficientnet.SHA256, "reinstall it")
+
+
+def test_the_classifier_is_the_librarys_on_pixels_from_minus_one_to_one():
+    rgb = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    ours = efficientnet.Classifier()
+    features, logits = ours(rgb)
+    theirs = ours.net((rgb * 255 - 127) / 128)
+    assert features.shape == (2, efficientnet.Classifier.dim)
+    torch.testing.assert_close(logits, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_the_classifier_knows_a_cat_when_it_sees_one():
+    from skimage import data
+
+    cat = torch.from_numpy(data.chelsea()[:, 60:360].copy()).permute(2, 0, 1)[None] / 255
+    best = efficientnet.Classifier()(cat)[1].softmax(1).topk(3)
+    assert set(best.indices[0].tolist()) <= {281, 282, 283, 285, 287}  # tabby, tiger, Persian, Egyptian, lynx
+    assert best.values.sum() > 0.5

@@ -130,7 +130,7 @@ def measure(
 
     Columns are by photograph in their order: the figures of `metrics`, shares of the colour ``bins`` (n, 262),
     ``features/...`` and ``classes/...`` of `Networks`, and, for rows that paint several pictures, ``diversity-...`` and
-    the ``best-...`` of them.
+    the ``oracle-...`` best of them.
     """
     parts: dict[str, list[Columns]] = {row.name: [] for row in rows}
     threads = torch.get_num_threads()
@@ -239,7 +239,7 @@ def _several(
 ) -> dict[str, float]:
     """How far several pictures of one photograph are from one another, and the best of them, which needs an oracle."""
     errors = [metrics.ab_distance(rgb_to_lab(planes(p)), true_lab).mean(dtype=np.float64) for p in pictures]
-    best = {f"best-{metric}": float(min(seen[metric] for seen in looks)) for metric in networks.perceptual}
+    best = {f"oracle-{metric}": float(min(seen[metric] for seen in looks)) for metric in networks.perceptual}
     apart = [networks([one, other])[1] for one, other in combinations(pictures, 2)]
     spread = {f"diversity-{m}": float(np.mean([seen[m] for seen in apart])) for m in networks.perceptual}
-    return {"best-ab-error": float(min(errors)), **best, **spread}
+    return {"oracle-ab-error": float(min(errors)), **best, **spread}

@@ -15,12 +15,12 @@ from .measure import COLORLESS, WEIGHT, Columns
 from .protocols import Protocol
 from .statistics import Difference, Figure, difference, of_set, ratio_of_means, verdict
 
-BETTER = {  # of each figure; whatever begins with one of these names has its direction
+BETTER = {  # by the first part of a name, up to a hyphen or all of it; of every other, lower
     "psnr": "higher",
     "ssim": "higher",
     "auc": "higher",
     "class-agreement": "higher",
-    "is-": "higher",
+    "is": "higher",
     "diversity": "higher",
     "ab-overlap": "higher",
     "colorfulness": "truth",
@@ -53,8 +53,7 @@ class Report:
 
 def direction(metric: str) -> str:
     """Which way is better: ``higher``, ``lower``, or ``truth``, which is near the truth's."""
-    found = [way for start, way in BETTER.items() if metric.startswith(start)]
-    return found[0] if found else "lower"
+    return next((way for start, way in BETTER.items() if f"{metric}-".startswith(f"{start}-")), "lower")
 
 
 def figures(
