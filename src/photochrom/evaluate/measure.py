@@ -190,14 +190,15 @@ def _figures(
             if picture.shape != truth.shape:
                 sizes = (f"{p.shape[1]} x {p.shape[0]}" for p in (picture, truth))
                 raise ValueError("{}: {} is {} pixels, its truth {}".format(name, photograph.name, *sizes))
-    all_seen = iter(networks([truth, *(picture for pictures in painted.values() for picture in pictures)]))
-    true_seen = next(all_seen)
+    others = [p for pictures in painted.values() for p in pictures if p is not truth]
+    true_seen, *all_seen = networks([truth, *others])
+    seen = iter(all_seen)
     true_rgb = planes(truth)
     true_lab = rgb_to_lab(true_rgb)
     rarity = 1 / np.asarray(found.prior)[metrics.bins_of(true_lab)]
     result: dict[str, dict[str, Any]] = {}
     for name, pictures in painted.items():
-        looks = [next(all_seen) for _ in pictures]
+        looks = [true_seen if p is truth else next(seen) for p in pictures]
         figures = _pixels(planes(pictures[0]), true_rgb, true_lab, rarity) | looks[0]
         for network in networks.classifiers:
             ours, theirs = (seen[f"classes/{network}"].argmax() for seen in (looks[0], true_seen))
