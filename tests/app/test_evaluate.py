@@ -244,3 +244,16 @@ def test_the_networks_see_what_they_should(truth):
     if networks.perceptual:
         assert seen[0]["features/vgg16"].shape == (512,)
         assert not networks.missing
+
+
+def test_figures_are_recorded_in_the_card(few, truth, bundle, tmp_path):
+    from photochrom.engine.bundle import load
+
+    mine = tmp_path / "mine"
+    shutil.copytree(bundle, mine)
+    done = evaluate("--data", truth, "--model", mine, "--record", "--json", tmp_path / "x.json")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "x.json").read_text())["rows"]["two-colors"]
+    recorded = load(mine).card.scores["native"]
+    assert recorded["n"] == 4
+    assert recorded["ab-error"] == pytest.approx(found["ab-error"]["value"], rel=1e-4)

@@ -229,6 +229,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Also write the report, with pictures.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Write the figures into each model's own card.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Measure too few photographs all the same, marked.")] = False,
 ) -> None:
     """Measure models, or folders of pictures, on colour photographs: gray is coloured again and set beside the truth.
@@ -267,6 +268,8 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     for file, made in written.items():
         if file:
             file.write_text(made(found), encoding="utf-8")
+    if record:
+        evaluation.record()
     if found.unread:
         fail("\n".join([*found.unread.values(), f"{len(found.unread)} photographs could not be read"]), 1)
 

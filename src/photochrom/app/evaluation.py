@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
+from ..backbones.inception import VARIABLE
 from ..backbones.weights import cache
 from ..engine import bundle
 from ..engine.album import Member, members
@@ -21,7 +23,7 @@ from ..evaluate.cost import operations, parameters
 from ..evaluate.measure import RGB8, Columns, Photograph, Row, Survey, baselines, measure, survey
 from ..evaluate.networks import Networks
 from ..evaluate.page import Sheets
-from ..evaluate.report import BASELINES, Report, compared, figures
+from ..evaluate.report import BASELINES, SHORT, Report, compared, figures
 from ..evaluate.sheet import sheet
 
 NAMED = 5  # names in a message before it only counts
@@ -91,7 +93,8 @@ class Evaluation:
         if not self.photographs:
             raise ValueError(f"{', '.join(map(str, request.data))}: no photographs to measure on")
         self._counted()
-        self.networks = Networks(self.protocol.perceptual, self.protocol.inception)
+        inception = self.protocol.inception or ("fid" if os.environ.get(VARIABLE) else None)
+        self.networks = Networks(self.protocol.perceptual, inception)
         self.warnings += self.networks.missing
         self.colorizers = {name: Colorizer(name, threads=1) for name in request.models}
         self.rows = _distinct([*self._models(), *(self._images(folder) for folder in request.images)])
@@ -154,7 +157,7 @@ class Evaluation:
         return Row(folder.name, f"images {key}", lambda photograph, truth: [_pixels(own[photograph.name])])
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Run: gives how many of how many photographs are done; `found` then holds what was found."""
+        """Runs: gives how many of how many photographs are done; `found` then holds what was found."""
         seen = survey(self.photographs, self.protocol, self.store, self.unread)
         read = [p for p in self.photographs if p.name not in self.unread]
         rows = [*baselines(seen), *self.rows]
@@ -204,6 +207,13 @@ class Evaluation:
         )
         histograms = {name: columns["bins"].mean(0) for name, columns in tables.items()}
         return Found(report, histograms, self._sheets(photographs, rows, tables), self.unread)
+
+    def record(self) -> None:
+        """Write the figures of each model into its own card, under the name of the protocol."""
+        for row, name in self._named().items():
+            found = self.found.report.rows[row]
+            scores = {metric: float(f"{found[metric].value:.5g}") for metric in SHORT if metric in found}
+            bundle.record(bundle.find(name), self.protocol.name, {"n": self.found.report.n, **scores})
 
     def _named(self) -> dict[str, str]:
         return dict(zip((row.name for row in self.rows), self.colorizers, strict=False))

@@ -5,7 +5,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,20 @@ def save(path: Path, card: Card, networks: Mapping[str, bytes]) -> Card:
         (part / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n")
         part.rename(path)
     return card
+
+
+def record(path: Path, protocol: str, scores: Mapping[str, float]) -> None:
+    """Write the scores that a protocol gave into the card of a bundle's folder, over any that it gave before.
+
+    Raises BundleError for a zip.
+    """
+    if not path.is_dir():
+        raise BundleError(f"{path}: a zip is not written to: unpack it first")
+    card = read_card(path)
+    changed = replace(card, scores={**card.scores, protocol: dict(scores)})
+    beside = path / f".{CARD}"
+    beside.write_text(json.dumps(asdict(changed), indent=2) + "\n")
+    beside.replace(path / CARD)
 
 
 def cards() -> Iterator[tuple[str, Card]]:

@@ -20,7 +20,7 @@ class Networks:
 
     Args:
         side: short side in pixels at which LPIPS looks, smaller pictures as they are; sides under 32 are brought to it.
-        inception: the variant of `backbones.inception` to look through as well.
+        inception: the variant of `backbones.inception` to look through as well; ``fid`` alone is called ``inception``.
 
     ``missing``: a sentence for each network that is not installed and left out. Raises ModuleNotFoundError for the
     classifier, and what `backbones.inception.load` raises.
@@ -33,7 +33,8 @@ class Networks:
         if inception:
             from ..backbones.inception import load
 
-            self.classifiers["inception"] = load(inception)
+            name = "inception" if inception == "fid" else f"inception-{inception}"
+            self.classifiers[name] = load(inception)
         self.perceptual: dict[str, Perceptual] = {}
         for metric, name in LPIPS.items():
             try:

@@ -117,7 +117,7 @@ DDCOLOR5K = Protocol(
     256,
     "linear",
     n=5000,
-    inception="torchvision",
+    inception="ddcolor",
 )
 CTEST10K = Protocol(
     "ctest10k",
