@@ -3,14 +3,16 @@
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from few import FewNetworks, picture
 
+from few import FewNetworks, picture
 from photochrom.evaluate import cost, metrics, page, report
 from photochrom.evaluate.measure import Photograph, Row, baselines, measure, survey
-from photochrom.evaluate.protocols import NATIVE
+from photochrom.evaluate.protocols import NATIVE, PROTOCOLS
 from photochrom.evaluate.sheet import GAP, TILE, sheet
 
 
@@ -146,6 +148,15 @@ def test_the_page_holds_everything_and_escapes_names(made, tables):
     assert "parameters M" in text
     assert "class=best" in text
     assert "half is better than" in text
+
+
+def test_every_figure_and_protocol_is_explained(made):
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    explained = re.findall(r"`([^`]+)`", text)
+    for metric in made.rows["half"]:
+        derived = metric.replace("lpips-few", "lpips-alex").removesuffix("-to-truth").removesuffix("-few")
+        assert any(name.removesuffix("-*") == derived for name in explained), metric
+    assert set(PROTOCOLS) <= set(explained)
 
 
 def test_each_picture_of_a_sheet_is_in_its_place():
