@@ -156,7 +156,7 @@ def bound(source: Path | None, count: int) -> None:
         for name, net in networks.classifiers.items():
             step(name, lambda: net(rgb))  # noqa: B023
         for name, net in networks.perceptual.items():
-            step(name, lambda: net(torch.nn.functional.interpolate(rgb, scale_factor=0.5, mode="area")))  # noqa: B023
+            step(name, lambda: net(torch.nn.functional.interpolate(rgb, scale_factor=0.25, mode="area")))  # noqa: B023
         planes = measure.planes(truth)
         lab = rgb_to_lab(planes)
         rarity = 1 / prior[metrics.bins_of(lab)]

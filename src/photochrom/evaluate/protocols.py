@@ -85,9 +85,9 @@ def _neighbours(size: int, to: int) -> Float[np.ndarray, "to size"]:
 
 NATIVE = Protocol(
     "native",
-    "The photographs as they are, against themselves. The model sees them at its own size; features and LPIPS look at "
-    "128 pixels of the short side.",
-    perceptual=128,
+    "The photographs as they are, against themselves. The model sees them at its own size; LPIPS looks at a short side "
+    "of 64 pixels, the size it was learnt on.",
+    perceptual=64,
 )
 SEED5K = Protocol(
     "seed5k",
