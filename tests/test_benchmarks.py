@@ -24,6 +24,18 @@ def test_speed_prints_a_table(pytestconfig, bundle):
         assert any(name.startswith(start) for name in names), start
 
 
+def test_figures_are_those_of_other_libraries(pytestconfig):
+    root = pytestconfig.rootpath
+    command = [sys.executable, root / "benchmarks" / "metrics.py", "--photos", "2", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
+    checks = [row for row in rows if len(row) == 7 and row[1][:1].isdigit()]
+    assert len(checks) >= 12
+    assert all(float(row[3]) <= 1e-3 * max(1.0, float(row[2])) for row in checks)
+    assert rows[-1][0] == "all, on one thread"
+
+
 def test_speed_says_why_a_command_failed(pytestconfig, tmp_path):
     done = speed(pytestconfig, "--quick", "--model", tmp_path / "none")
     assert done.returncode != 0
