@@ -125,7 +125,7 @@ def test_a_damaged_photograph_is_named_and_the_rest_measured(few, truth, bundle)
     done = evaluate("--data", truth, "--model", bundle)
     assert done.exit_code == 1
     assert "bad.png: cannot be read" in done.stderr
-    assert "1 photographs could not be read" in done.stderr
+    assert "1 photographs could not be measured" in done.stderr
     assert done.stdout.startswith("4 photographs")
 
 

@@ -114,6 +114,12 @@ def test_what_cannot_be_read_is_named(photographs, tmp_path):
         survey([Photograph("p1", 1, damaged)], NATIVE, tmp_path / "other", {})
 
 
+def test_what_is_too_small_is_named(photographs, tmp_path):
+    unread = {}
+    survey([photographs[0], Photograph("tiny", 1, lambda: picture(1, (10, 40)))], NATIVE, tmp_path, unread)
+    assert unread == {"tiny": "tiny: 40 x 10 pixels, too small to measure: 11 a side are needed"}
+
+
 def test_codes_and_planes_are_inverse():
     assert np.array_equal(codes(planes(picture(0))), picture(0))
     assert module.CHUNK < 70  # or the tests above would hold only one file

@@ -271,7 +271,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     if record:
         evaluation.record()
     if found.unread:
-        fail("\n".join([*found.unread.values(), f"{len(found.unread)} photographs could not be read"]), 1)
+        fail("\n".join([*found.unread.values(), f"{len(found.unread)} photographs could not be measured"]), 1)
 
 
 def _command() -> str:

@@ -86,9 +86,13 @@ def survey(photographs: Sequence[Photograph], protocol: Protocol, store: Path, u
 
     def look(photograph: Photograph) -> tuple[np.ndarray, np.ndarray] | str:
         try:
-            lab = rgb_to_lab(planes(protocol.prepare(photograph.read())))
+            pixels = protocol.prepare(photograph.read())
         except ValueError as error:
             return str(error)
+        if min(pixels.shape[:2]) < metrics.SMALLEST:
+            size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+            return f"{photograph.name}: {size} pixels, too small to measure: {metrics.SMALLEST} a side are needed"
+        lab = rgb_to_lab(planes(pixels))
         counts = np.bincount(metrics.bins_of(lab).ravel(), minlength=len(ab_bins()))
         return lab[1:].mean((1, 2), dtype=np.float64), counts / counts.sum()
 

@@ -20,6 +20,7 @@ PSNR_LIMIT = 100.0  # dB given to equal pictures, where it is infinite, so that 
 PEAK_AB = 255.0  # the range that 8-bit Lab gives to a and to b
 FARTHEST = 150  # Lab units at which the curve of `auc` ends
 SIGMA, RADIUS = 1.5, 5  # of the window of `ssim`
+SMALLEST = 2 * RADIUS + 1  # pixels a side that hold one
 BLOCK = 64  # columns whose windows are taken at once
 BELL = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
 SHIFTS = [np.eye(BLOCK + 2 * RADIUS, BLOCK, -k) for k in range(2 * RADIUS + 1)]
@@ -57,8 +58,8 @@ def ssim(rgb: RGB, truth: RGB) -> float:
 
     Raises ValueError for a side under 11 pixels, which holds no whole window.
     """
-    if min(rgb.shape[1:]) < 2 * RADIUS + 1:
-        raise ValueError(f"{rgb.shape[2]} x {rgb.shape[1]} pixels: SSIM needs {2 * RADIUS + 1} a side")
+    if min(rgb.shape[1:]) < SMALLEST:
+        raise ValueError(f"{rgb.shape[2]} x {rgb.shape[1]} pixels: SSIM needs {SMALLEST} a side")
 
     mean, true_mean, square, true_square, product = _windows(
         np.stack([rgb, truth, rgb * rgb, truth * truth, rgb * truth])
