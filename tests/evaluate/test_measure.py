@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from few import FewNetworks, picture
 
+from few import FewNetworks, picture
 from photochrom.core.color import rgb_to_lab
 from photochrom.evaluate import measure as module
 from photochrom.evaluate import metrics

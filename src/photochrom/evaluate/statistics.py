@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -56,8 +57,15 @@ def ratio_of_means(values: Column, weights: Column) -> Figure:
 
 def _resampled(column: Column) -> Column:
     """Mean of each bootstrap resample; the same resamples for every column of a length."""
+    means: Column = _draws(len(column)) @ column.astype(np.float32) / len(column)
+    return means
+
+
+@lru_cache(maxsize=1)
+def _draws(n: int) -> Float[np.ndarray, "draws n"]:
+    """How often each of n photographs is in each resample."""
     rng = np.random.default_rng(0)
-    return np.array([column[rng.integers(0, len(column), len(column))].mean() for _ in range(DRAWS)])
+    return np.array([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(DRAWS)], np.float32)
 
 
 def of_set(figure: Callable[[np.ndarray], float], n: int, note: str = "") -> Figure:
