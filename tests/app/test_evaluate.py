@@ -77,14 +77,16 @@ def test_models_and_pictures_side_by_side(few, truth, outputs, bundle, tmp_path)
     assert list(said["cost"]) == ["two-colors"]
 
 
-def test_a_zip_gives_what_its_folder_gives(few, truth, bundle, tmp_path):
+def test_a_zip_gives_what_its_folder_gives(few, truth, bundle, tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "truth.zip", "w") as archive:
         for path in truth.rglob("*.*"):
             archive.write(path, path.relative_to(truth))
     rows = []
     for source in (truth, tmp_path / "truth.zip"):
-        assert evaluate("--data", source, "--model", bundle, "--json", tmp_path / "x.json").exit_code == 0
-        rows.append(json.loads((tmp_path / "x.json").read_text())["rows"])
+        monkeypatch.setenv("PHOTOCHROM_CACHE", str(tmp_path / source.suffix))  # or the second would only be looked up
+        report = tmp_path / f"{source.suffix}.json"
+        assert evaluate("--data", source, "--model", bundle, "--json", report).exit_code == 0
+        rows.append(json.loads(report.read_text())["rows"])
     assert rows[0] == rows[1]
 
 
@@ -193,9 +195,46 @@ def test_pictures_laid_out_flat_are_matched_by_name(few, truth, outputs, tmp_pat
     assert evaluate("--data", truth, "--images", flat).exit_code == 0
 
 
+@pytest.mark.parametrize("option", [("--strength", 0.5), ("--size", 64), ("--seed", 3), ("--samples", 2)])
+def test_other_settings_are_measured_anew(few, truth, bundle, tmp_path, option):
+    evaluate("--data", truth, "--model", bundle)
+    calls = FewNetworks.calls
+    assert evaluate("--data", truth, "--model", bundle, *option).exit_code == 0
+    assert FewNetworks.calls > calls
+    again = FewNetworks.calls
+    assert evaluate("--data", truth, "--model", bundle, *option).exit_code == 0
+    assert FewNetworks.calls == again
+
+
+def test_reports_are_not_written_over_unasked(few, truth, bundle, tmp_path):
+    (tmp_path / "x.json").write_text("mine")
+    done = evaluate("--data", truth, "--model", bundle, "--json", tmp_path / "x.json")
+    assert done.exit_code == 2
+    assert "x.json: is there already; name another file or give --overwrite" in done.stderr
+    assert (tmp_path / "x.json").read_text() == "mine"
+    assert evaluate("--data", truth, "--model", bundle, "--json", tmp_path / "x.json", "--overwrite").exit_code == 0
+
+
+def test_a_damaged_member_of_a_zip_is_named(few, truth, bundle, tmp_path):
+    with zipfile.ZipFile(tmp_path / "truth.zip", "w") as archive:
+        for name in ("a.png", "b.jpg"):
+            archive.write(truth / name, name)
+    content = bytearray((tmp_path / "truth.zip").read_bytes())
+    content[200] ^= 255
+    (tmp_path / "truth.zip").write_bytes(content)
+    done = evaluate("--data", tmp_path / "truth.zip", "--model", bundle)
+    assert done.exit_code == 1
+    assert "a.png: cannot be read (Bad CRC-32" in done.stderr
+    assert "a is left out" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (
+            ["--data", "truth", "--model", "default", "--record", "--strength", "0.5"],
+            "--record keeps a model's figures as it",
+        ),
         (["--data", "missing"], "give a folder or a zip"),
         (["--data", "empty"], "no photographs to measure on"),
         (["--data", "truth", "--json", "missing/x.json"], "no such folder"),

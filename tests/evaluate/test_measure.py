@@ -84,12 +84,25 @@ def test_a_run_that_was_stopped_goes_on(photographs, faded, networks, tmp_path):
 
 def test_other_photographs_protocols_and_networks_are_kept_apart(photographs, networks, tmp_path):
     digests = {
-        survey(photographs, NATIVE, tmp_path, {}).digest,
-        survey(photographs, SQUARE, tmp_path, {}).digest,
-        survey(photographs[1:], NATIVE, tmp_path, {}).digest,
-        survey([Photograph("p0", 99, photographs[0].read)], NATIVE, tmp_path, {}).digest,
+        survey(photographs, NATIVE, tmp_path, {}).key,
+        survey(photographs, SQUARE, tmp_path, {}).key,
+        survey(photographs[1:], NATIVE, tmp_path, {}).key,
+        survey([Photograph("p0", 99, photographs[0].read)], NATIVE, tmp_path, {}).key,
     }
     assert len(digests) == 4
+    seen = survey(photographs, NATIVE, tmp_path, {})
+    rows = baselines(seen)
+    assert len({module._place(tmp_path, seen, networks, row) for row in rows}) == 3
+    networks.key = "others"
+    assert module._place(tmp_path, seen, networks, rows[0]) != module._place(tmp_path, seen, FewNetworks(), rows[0])
+
+
+def test_a_damaged_file_of_the_cache_is_made_anew(photographs, faded, networks, tmp_path):
+    whole = tables(photographs, [faded], networks, tmp_path)
+    for path in (*tmp_path.rglob("*.npz"), *tmp_path.rglob("survey.json")):
+        path.write_bytes(path.read_bytes()[: 100 if path.stem == "0000032" else 0])
+    again = tables(photographs, [faded], networks, tmp_path)
+    assert all(np.array_equal(again["faded"][name], whole["faded"][name]) for name in whole["faded"])
 
 
 def test_protocols_prepare_truth_and_pictures(photographs, networks, tmp_path):
@@ -108,8 +121,8 @@ def test_what_cannot_be_read_is_named(photographs, tmp_path):
     survey([photographs[0], Photograph("p1", 1, damaged)], NATIVE, tmp_path, unread)
     assert unread == {"p1": "p1: cannot be read"}
     again = {}
-    survey([photographs[0], Photograph("p1", 1, damaged)], NATIVE, tmp_path, again)
-    assert again == unread
+    survey([photographs[0], Photograph("p1", 1, photographs[1].read)], NATIVE, tmp_path, again)
+    assert again == {}  # it was mended
     with pytest.raises(ValueError, match="no photographs to measure on"):
         survey([Photograph("p1", 1, damaged)], NATIVE, tmp_path / "other", {})
 

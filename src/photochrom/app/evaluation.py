@@ -17,13 +17,14 @@ from ..backbones.weights import cache
 from ..engine import bundle
 from ..engine.album import Member, members
 from ..engine.colorizer import Colorizer
+from ..engine.formats import shown
 from ..engine.photo import open_photo
 from ..evaluate import protocols
 from ..evaluate.cost import operations, parameters
 from ..evaluate.measure import RGB8, Columns, Photograph, Row, Survey, baselines, measure, survey
 from ..evaluate.networks import Networks
 from ..evaluate.page import Sheets
-from ..evaluate.report import BASELINES, SHORT, Report, compared, figures
+from ..evaluate.report import BASELINES, Report, compared, figures, headline
 from ..evaluate.sheet import sheet
 
 NAMED = 5  # names in a message before it only counts
@@ -63,6 +64,8 @@ class Request:
     seed: int = 0
     samples: int = 1
     force: bool = False
+    pictures: bool = False
+    record: bool = False
     command: str = ""
 
 
@@ -84,6 +87,7 @@ class Evaluation:
 
     def __init__(self, request: Request) -> None:
         self.request, self.protocol = request, protocols.named(request.protocol)
+        self._recordable()
         self.warnings: list[str] = []
         self.unread: dict[str, str] = {}
         self.store = cache() / "evaluate"
@@ -92,7 +96,7 @@ class Evaluation:
         self.reference = self._chosen(everything, self.protocol.reference) if self.protocol.reference else []
         if not self.photographs:
             raise ValueError(f"{', '.join(map(str, request.data))}: no photographs to measure on")
-        self._counted()
+        self._counted(len(self.photographs))
         inception = self.protocol.inception or ("fid" if os.environ.get(VARIABLE) else None)
         self.networks = Networks(self.protocol.perceptual, inception)
         self.warnings += self.networks.missing
@@ -108,8 +112,16 @@ class Evaluation:
             raise ValueError(f"{listing.file}: {_some(missing)} not among the photographs given")
         return [known[name] for name in names]
 
-    def _counted(self) -> None:
-        n, wanted = len(self.photographs), self.protocol.n
+    def _recordable(self) -> None:
+        asked = self.request
+        if asked.record and (asked.strength != 1 or asked.size or asked.force):
+            raise ValueError("--record keeps a model's figures as it comes: leave out --strength, --size and --force")
+        for name in asked.models if asked.record else ():
+            if not os.access(path := bundle.find(name), os.W_OK) or not path.is_dir():
+                raise ValueError(f"{path}: no folder that can be written to, so nothing can be recorded there")
+
+    def _counted(self, n: int) -> None:
+        wanted = self.protocol.n
         if wanted is None or n == wanted:
             return
         said = f"protocol {self.protocol.name} is defined on {wanted:,} photographs, not on {n:,}"
@@ -126,6 +138,7 @@ class Evaluation:
                 card.weights,
                 dict(card.procedure),
                 card.gray,
+                card.multiple,
                 card.size,
                 asked.size,
                 asked.strength,
@@ -160,6 +173,9 @@ class Evaluation:
         """Runs: gives how many of how many photographs are done; `found` then holds what was found."""
         seen = survey(self.photographs, self.protocol, self.store, self.unread)
         read = [p for p in self.photographs if p.name not in self.unread]
+        if self.unread:
+            self.warnings.append(f"{_some(sorted(self.unread))} left out: cannot be measured")
+            self._counted(len(read))
         rows = [*baselines(seen), *self.rows]
         total = len(read) + len(self.reference)
         tables: Mapping[str, Columns] = {}
@@ -174,7 +190,10 @@ class Evaluation:
     def _referred(self) -> Iterator[tuple[int, Mapping[str, np.ndarray]]]:
         if not self.reference:
             return
-        seen = survey(self.reference, self.protocol, self.store, self.unread)
+        failed: dict[str, str] = {}
+        seen = survey(self.reference, self.protocol, self.store, failed)
+        if failed:
+            raise ValueError(f"{_some(sorted(failed))} in the reference and cannot be measured")
         truth = [row for row in baselines(seen) if row.name == "truth"]
         for done, tables in measure(self.reference, truth, self.protocol, self.networks, seen, self.store):
             yield done, tables.get("truth", {})
@@ -187,9 +206,12 @@ class Evaluation:
         reference: Mapping[str, np.ndarray] | None,
         seen: Survey,
     ) -> Found:
+        colored = tables["truth"]["chroma"] >= COLORLESS
+        if plain := [p.name for p, c in zip(photographs, colored, strict=True) if not c]:
+            self.warnings.append(f"{_some(plain)} gray in truth")
         for row in self.rows:
-            chroma = tables[row.name]["chroma"]
-            if gray := [p.name for p, c in zip(photographs, chroma, strict=True) if c < COLORLESS]:
+            lost = colored & (tables[row.name]["chroma"] < COLORLESS)
+            if gray := [p.name for p, c in zip(photographs, lost, strict=True) if c]:
                 self.warnings.append(f"{row.name}: {_some(gray)} gray")
         measured = figures(tables, reference, self.request.force, self.warnings)
         if len(photographs) == 1:
@@ -197,7 +219,7 @@ class Evaluation:
         report = Report(
             self.protocol,
             len(photographs),
-            {"sources": [p.name for p in self.request.data], "digest": seen.digest},
+            {"sources": [shown(p.resolve().name) for p in self.request.data], "digest": seen.digest},
             measured,
             compared(tables),
             self.warnings,
@@ -206,19 +228,30 @@ class Evaluation:
             {row: self._cost(row, name, photographs[0]) for row, name in self._named().items()},
         )
         histograms = {name: columns["bins"].mean(0) for name, columns in tables.items()}
-        return Found(report, histograms, self._sheets(photographs, rows, tables), self.unread)
+        sheets = self._sheets(photographs, rows, tables) if self.request.pictures else []
+        return Found(report, histograms, sheets, self.unread)
 
     def record(self) -> None:
         """Write the figures of each model into its own card, under the name of the protocol."""
         for row, name in self._named().items():
-            found = self.found.report.rows[row]
-            scores = {metric: float(f"{found[metric].value:.5g}") for metric in SHORT if metric in found}
-            bundle.record(bundle.find(name), self.protocol.name, {"n": self.found.report.n, **scores})
+            report = self.found.report
+            scores = {
+                m: float(f"{report.rows[row][m].value:.5g}") for m in headline(report.rows) if m in report.rows[row]
+            }
+            where = {"n": report.n, "photographs": report.data["digest"][:16], "command": report.command}
+            bundle.record(bundle.find(name), self.protocol.name, {**where, **scores})
 
     def _named(self) -> dict[str, str]:
         return dict(zip((row.name for row in self.rows), self.colorizers, strict=False))
 
     def _cost(self, row: str, name: str, photograph: Photograph) -> dict[str, float]:
+        try:
+            return self._counted_cost(name, photograph)
+        except Exception as error:  # nothing of it is worth losing the figures for
+            self.warnings.append(f"{row}: what it takes to run is not known ({error})")
+            return {}
+
+    def _counted_cost(self, name: str, photograph: Photograph) -> dict[str, float]:
         import pyvips
 
         truth = self.protocol.prepare(photograph.read())
@@ -239,12 +272,12 @@ class Evaluation:
         """Random photographs, and those each model does best and worst on, by ab error over that of gray."""
         if not self.rows:
             return []
-        shown = [rows[0], *self.rows, rows[2]]
-        order = ", ".join(row.name for row in shown)
+        beside = [rows[0], *self.rows, rows[2]]
+        order = ", ".join(row.name for row in beside)
 
         def pictures(places: Sequence[int]) -> bytes:
             truths = ((photographs[i], self.protocol.prepare(photographs[i].read())) for i in places)
-            return sheet([self.protocol.prepare(row.paint(p, truth)[0]) for row in shown] for p, truth in truths)
+            return sheet([self.protocol.prepare(row.paint(p, truth)[0]) for row in beside] for p, truth in truths)
 
         chosen = np.random.default_rng(0).permutation(len(photographs))[:RANDOM].tolist()
         made = [(f"{len(chosen)} at random: {order}", pictures(chosen))]
@@ -263,7 +296,7 @@ def _photographs(sources: Sequence[Path]) -> list[Photograph]:
     many = len(sources) > 1
     made = [
         Photograph(
-            f"{source.stem}/{Path(m.name).with_suffix('')}" if many else str(Path(m.name).with_suffix("")),
+            f"{source.resolve().name}/{Path(m.name).with_suffix('')}" if many else str(Path(m.name).with_suffix("")),
             m.crc,
             _reader(m),
         )

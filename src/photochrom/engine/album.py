@@ -119,9 +119,16 @@ def members(source: Path) -> list[Member]:
             ]
         archive = zipfile.ZipFile(source)  # stays open for as long as its members are kept
         entries = sorted((e for e in archive.infolist() if _is_photo(e.filename)), key=lambda e: e.filename)
-        return [Member(e.filename, e.CRC, partial(archive.read, e)) for e in entries]
+        return [Member(e.filename, e.CRC, partial(_content, archive, e)) for e in entries]
     except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{source}: give a folder or a zip of photographs ({error})") from None
+
+
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    try:
+        return archive.read(entry)
+    except Exception as error:  # damaged, encrypted, packed in a way that is not known: each has its own
+        raise PhotoError(f"{entry.filename}: cannot be read ({error})") from None
 
 
 def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, jobs: int = 1) -> Iterator[Outcome]:

@@ -151,7 +151,7 @@ def save(path: Path, card: Card, networks: Mapping[str, bytes]) -> Card:
     return card
 
 
-def record(path: Path, protocol: str, scores: Mapping[str, float]) -> None:
+def record(path: Path, protocol: str, scores: Mapping[str, Any]) -> None:
     """Write the scores that a protocol gave into the card of a bundle's folder, over any that it gave before.
 
     Raises BundleError for a zip.

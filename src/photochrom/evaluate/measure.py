@@ -8,9 +8,12 @@ model) cost nothing the next time.
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ from .protocols import Protocol
 RGB8 = UInt8[np.ndarray, "h w 3"]
 Columns = dict[str, np.ndarray]
 CHUNK = 32  # photographs to a file
-MEASURE = 1  # raised whenever the same photographs would give other columns
+DECIDES = ("core", "engine", "backbones", "evaluate")  # parts of the package whose code decides a figure
 COLORLESS = 0.5  # Lab units of mean chroma, less than which is rounding
 WEIGHT = "/weight"  # after the name of a column that is not weighted evenly
 
@@ -55,11 +58,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Survey:
-    """What all photographs have in common: mean ab, how frequent each colour bin is, and their digest."""
+    """What all photographs have in common: mean ab, how frequent each colour bin is, and what names them.
+
+    ``digest`` is of the photographs, ``key`` of these and of how they are measured.
+    """
 
     mean_ab: tuple[float, float]
     prior: tuple[float, ...]
     digest: str
+    key: str
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def planes(pixels: RGB8) -> metrics.RGB:
@@ -77,12 +88,11 @@ def survey(photographs: Sequence[Photograph], protocol: Protocol, store: Path, u
 
     Raises ValueError when there is no photograph, or none in colour.
     """
-    digest = hashlib.sha256(repr([(p.name, p.crc) for p in photographs] + [protocol, MEASURE]).encode()).hexdigest()
-    kept = store / digest / "survey.json"
-    if kept.exists():
+    digest, key = _names_of(photographs, protocol)
+    kept = store / key / "survey.json"
+    with suppress(OSError, ValueError, KeyError):  # not there, or damaged: then made anew
         said = json.loads(kept.read_text())
-        unread |= said["unread"]
-        return Survey(tuple(said["mean_ab"]), tuple(said["prior"]), digest)
+        return Survey(tuple(said["mean_ab"]), tuple(said["prior"]), digest, key)
 
     def look(photograph: Photograph) -> tuple[np.ndarray, np.ndarray] | str:
         try:
@@ -96,16 +106,34 @@ def survey(photographs: Sequence[Photograph], protocol: Protocol, store: Path, u
         counts = np.bincount(metrics.bins_of(lab).ravel(), minlength=len(ab_bins()))
         return lab[1:].mean((1, 2), dtype=np.float64), counts / counts.sum()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(_processors()) as pool:
         found = list(pool.map(look, photographs))
-    unread |= {p.name: said for p, said in zip(photographs, found, strict=True) if isinstance(said, str)}
+    failed = {p.name: said for p, said in zip(photographs, found, strict=True) if isinstance(said, str)}
+    unread |= failed
     seen = [item for item in found if not isinstance(item, str)]
     if not seen:
         raise ValueError("no photographs to measure on")
     mean, prior = (np.mean(column, 0) for column in zip(*seen, strict=True))
-    rewritten = {"mean_ab": mean.tolist(), "prior": prior.tolist(), "unread": unread}
-    _write(kept, lambda beside: beside.write_text(json.dumps(rewritten)))
-    return Survey(tuple(mean.tolist()), tuple(prior.tolist()), digest)
+    if not failed:  # what could not be read today may be tomorrow
+        made = {"mean_ab": mean.tolist(), "prior": prior.tolist()}
+        _write(kept, lambda beside: beside.write_text(json.dumps(made)))
+    digest, key = _names_of([p for p in photographs if p.name not in failed], protocol)
+    return Survey(tuple(mean.tolist()), tuple(prior.tolist()), digest, key)
+
+
+def _names_of(photographs: Sequence[Photograph], protocol: Protocol) -> tuple[str, str]:
+    """Digests of photographs, and of these as a protocol has them measured."""
+    digest = hashlib.sha256(repr([(p.name, p.crc) for p in photographs]).encode()).hexdigest()
+    measured = f"{digest} {replace(protocol, text='')} {_code()}"
+    return digest, hashlib.sha256(measured.encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Digest of the code that measures and colours: another version keeps its figures apart."""
+    root = Path(__file__).parents[1]
+    files = (path for part in DECIDES for path in sorted((root / part).glob("*.py")))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def baselines(found: Survey) -> list[Row]:
@@ -140,19 +168,18 @@ def measure(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # photographs are what goes on in parallel
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(_processors()) as pool:
             for start in range(0, len(photographs), CHUNK):
                 chunk = photographs[start : start + CHUNK]
                 files = {row.name: _place(store, found, networks, row) / f"{start:07d}.npz" for row in rows}
-                new = [row for row in rows if not files[row.name].exists()]
-                if new:
-                    made = list(pool.map(lambda p: _figures(p, new, protocol, networks, found), chunk))  # noqa: B023
+                kept = {name: columns for name, file in files.items() if (columns := _load(file))}
+                if new := [row for row in rows if row.name not in kept]:
+                    made = list(pool.map(lambda p: _figures(p, new, protocol, networks, found), chunk))
                     for row in new:
-                        columns = _stacked([figures[row.name] for figures in made])
-                        _write(files[row.name], lambda beside: _save(beside, columns))  # noqa: B023
+                        kept[row.name] = _stacked([figures[row.name] for figures in made])
+                        _write(files[row.name], lambda beside: _save(beside, kept[row.name]))  # noqa: B023
                 for name, part in parts.items():
-                    with np.load(files[name]) as kept:
-                        part.append(dict(kept))
+                    part.append(kept[name])
                 yield start + len(chunk), {}
     finally:
         torch.set_num_threads(threads)
@@ -160,7 +187,7 @@ def measure(
 
 
 def _place(store: Path, found: Survey, networks: Networks, row: Row) -> Path:
-    return store / found.digest / hashlib.sha256(f"{networks.key} {row.key}".encode()).hexdigest()[:16]
+    return store / found.key / hashlib.sha256(f"{networks.key} {row.key}".encode()).hexdigest()[:16]
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
@@ -168,6 +195,15 @@ def _write(path: Path, write: Callable[[Path], Any]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     write(beside)
     beside.replace(path)
+
+
+def _load(path: Path) -> Columns | None:
+    """The columns of a file, None where it is missing or damaged."""
+    try:
+        with path.open("rb") as opened, np.load(opened) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def _save(path: Path, columns: Columns) -> None:

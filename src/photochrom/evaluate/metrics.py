@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import qr, svdvals
+from scipy.linalg import svdvals
 
 from ..core.color import BIN_STEP, ab_bins
 
@@ -123,30 +123,43 @@ def frechet(ours: Features, theirs: Features) -> float:
     """
     x, y = (np.asarray(f, np.float64) for f in (ours, theirs))
     apart = np.square(x.mean(0) - y.mean(0)).sum()
-    r, s = (qr((f - f.mean(0)) / math.sqrt(len(f) - 1), mode="r")[0] for f in (x, y))
+    r, s = (_triangle((f - f.mean(0)) / math.sqrt(len(f) - 1)) for f in (x, y))
     shared = svdvals(r @ s.T).sum()
     return float(max(0.0, apart + np.square(r).sum() + np.square(s).sum() - 2 * shared))
 
 
-def kernel(ours: Features, theirs: Features) -> float:
-    """Kernel distance (Binkowski et al. 2018): squared MMD under (x.y / d + 1)^3, unbiased, over the whole sets."""
+def _triangle(x: np.ndarray) -> np.ndarray:
+    """R of x = Q R, as small as it can be."""
+    r: np.ndarray = np.linalg.qr(x, mode="r")  # type: ignore[assignment]
+    return r
+
+
+def kernel(ours: Features, theirs: Features, paired: bool = False) -> float:
+    """Kernel distance (Binkowski et al. 2018): squared MMD under (x.y / d + 1)^3, unbiased, over the whole sets.
+
+    Of ``paired`` sets, where row k of one is made from row k of the other, those pairs are left out of what lies
+    between the sets, as each row with itself is left out within them (Gretton et al. 2012, lemma 6).
+    """
     x, y = (np.asarray(f, np.float64) for f in (ours, theirs))
 
     def similar(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a @ b.T / a.shape[1] + 1) ** 3
 
-    def within(a: np.ndarray) -> float:
-        likeness = similar(a, a)
+    def within(a: np.ndarray, b: np.ndarray) -> float:
+        likeness = similar(a, b)
         return float((likeness.sum() - np.trace(likeness)) / (len(a) * (len(a) - 1)))
 
-    return within(x) + within(y) - 2 * float(similar(x, y).mean())
+    between = within(x, y) if paired else float(similar(x, y).mean())
+    return within(x, x) + within(y, y) - 2 * between
 
 
 def inception_score(probabilities: Float[np.ndarray, "n classes"]) -> float:
     """exp of the mean divergence of each photograph's classes from those of all (Salimans et al. 2016).
 
-    The mean over `SPLITS` parts of the set, in its order, or over as many as it has photographs.
+    The mean over `SPLITS` parts of the set, shuffled by a fixed seed since neighbours in a folder are often of a kind,
+    or over as many as it has photographs.
     """
-    parts = np.array_split(np.asarray(probabilities, np.float64).clip(1e-16, 1), min(SPLITS, len(probabilities)))
+    shuffled = np.random.default_rng(0).permutation(np.asarray(probabilities, np.float64).clip(1e-16, 1))
+    parts = np.array_split(shuffled, min(SPLITS, len(probabilities)))
     divergence = ((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean() for p in parts)
     return float(np.mean([math.exp(d) for d in divergence]))

@@ -8,8 +8,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..backbones.efficientnet import Classifier
+from ..backbones.efficientnet import SHA256, Classifier
 from ..backbones.perceptual import Perceptual
+from ..backbones.weights import DIGESTS
 
 RGB8 = UInt8[np.ndarray, "h w 3"]
 LPIPS = {"lpips-alex": "alexnet", "lpips-vgg": "vgg16"}
@@ -45,7 +46,7 @@ class Networks:
     @property
     def key(self) -> str:
         """What tells these networks from others."""
-        return f"{self.side} {sorted(self.classifiers)} {sorted(self.perceptual)}"
+        return f"{self.side} {sorted(self.classifiers)} {SHA256} {sorted(self.perceptual)} {sorted(DIGESTS.items())}"
 
     @torch.no_grad()
     def __call__(self, pictures: Sequence[RGB8]) -> list[dict[str, np.ndarray]]:

@@ -96,10 +96,10 @@ def _best(report: Report, metric: str) -> str | None:
     if len(models) < 2:
         return None
     way = direction(metric)
-    goal = report.rows["truth"][metric].value if way == "truth" else math.inf if way == "higher" else -math.inf
-    return min(
-        models, key=lambda name: abs(models[name] - goal) if way == "truth" else math.copysign(models[name], -goal)
-    )
+    if way == "truth":
+        goal = report.rows["truth"][metric].value
+        return min(models, key=lambda name: abs(models[name] - goal))
+    return (max if way == "higher" else min)(models, key=lambda name: models[name])
 
 
 def _cost(report: Report) -> str:

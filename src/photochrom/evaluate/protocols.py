@@ -4,8 +4,9 @@ Sources are in each protocol's ``text``; `PROTOCOLS` holds them all. A score of 
 another.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,11 @@ class Listing:
 class Protocol:
     """How photographs are prepared, and what is asked of them.
 
-    ``square``: left as they are, cropped to the largest square in the middle, or stretched; ``size``: pixels a side,
-    None as they are; ``way``: how they are scaled; ``n``: photographs it is defined on, None for any. ``names`` lists
-    them and ``reference`` the others that a Frechet distance is taken to, where those are not the photographs
-    themselves. ``inception``: the variant of `backbones.inception` without which it cannot be followed.
+    ``square``: left as they are, cropped to the largest square in the middle, or stretched. ``size``: pixels a side,
+    None as they are, but for those whose short side is over ``largest``, which are brought down to it; ``way``: how.
+    ``n``: photographs it is defined on, None for any. ``names`` lists them, and ``reference`` the others that a Frechet
+    distance is taken to, where those are not the photographs themselves. ``inception``: the variant of
+    `backbones.inception` without which it cannot be followed. ``perceptual``: the short side at which LPIPS looks.
     """
 
     name: str
@@ -40,11 +42,12 @@ class Protocol:
     square: str = "none"
     size: int | None = None
     way: str = "area"
+    largest: int | None = None
     n: int | None = None
     names: Listing | None = None
     reference: Listing | None = None
     inception: str | None = None
-    perceptual: int = field(default=256)  # short side at which LPIPS looks
+    perceptual: int = 256
 
     def __post_init__(self) -> None:
         if self.square not in SQUARE or self.way not in WAYS:
@@ -57,9 +60,13 @@ class Protocol:
             side = min(height, width)
             top, left = (height - side) // 2, (width - side) // 2
             pixels = pixels[top : top + side, left : left + side]
-        if self.size is None or pixels.shape[:2] == (self.size, self.size):
-            return pixels
-        return scaled(pixels, self.size, self.size, self.way)
+            height = width = side
+        if self.size is not None:
+            aims = (self.size, self.size)
+        else:
+            scale = min(1.0, (self.largest or math.inf) / min(height, width))
+            aims = (round(height * scale), round(width * scale))
+        return pixels if aims == (height, width) else scaled(pixels, *aims, self.way)
 
 
 def scaled(pixels: RGB8, height: int, width: int, way: str) -> RGB8:
@@ -85,8 +92,9 @@ def _neighbours(size: int, to: int) -> Float[np.ndarray, "to size"]:
 
 NATIVE = Protocol(
     "native",
-    "The photographs as they are, against themselves. The model sees them at its own size; LPIPS looks at a short side "
-    "of 64 pixels, the size it was learnt on.",
+    "The photographs as they are, a short side over 512 pixels brought down to it by area, against themselves. The "
+    "model sees them at its own size; LPIPS looks at a short side of 64 pixels, the size it was learnt on.",
+    largest=512,
     perceptual=64,
 )
 SEED5K = Protocol(
@@ -101,7 +109,8 @@ SEED5K = Protocol(
 COLTRAN5K = Protocol(
     "coltran5k",
     "The first 5,000 of ImageNet's validation photographs in the order of TFDS, largest square in the middle, 256 "
-    "pixels by area; FID to the 5,000 from 10,000 on, so that the truth itself has one (Kumar et al. 2021).",
+    "pixels by area; FID to the 5,000 from 10,000 on, so that the truth itself has one (Kumar et al. 2021). Fed as "
+    "pytorch-fid feeds its Inception, which differs a little from TensorFlow's own.",
     "crop",
     256,
     n=5000,

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from . import metrics
 from .measure import COLORLESS, WEIGHT, Columns
 from .protocols import Protocol
-from .statistics import Difference, Figure, difference, of_set, ratio_of_means, verdict
+from .statistics import Difference, Figure, difference, of_set, ratio_of_means, size_of_mean, verdict
 
 BETTER = {  # by the first part of a name, up to a hyphen or all of it; of every other, lower
     "psnr": "higher",
@@ -28,7 +29,8 @@ BETTER = {  # by the first part of a name, up to a hyphen or all of it; of every
 }
 COMPARED = ("ab-error", "ciede2000", "psnr", "lpips-alex", "lpips-vgg")  # over which models are set side by side
 BASELINES = ("gray", "mean colour", "truth")
-SHORT = ("psnr", "ab-error", "ab-error-to-gray", "colorfulness", "colorfulness-to-truth", "lpips-vgg", "fd-vgg16")
+SHORT = ("psnr", "ab-error", "ab-error-to-gray", "colorfulness", "colorfulness-to-truth", "lpips-vgg")
+SETS = ("fid", "fd-inception-ddcolor", "fd-vgg16")  # the first of these that there is
 
 Figures = dict[str, Figure]
 
@@ -93,8 +95,7 @@ def _row(
     found["ab-error-to-gray"] = ratio_of_means(columns["ab-error"], gray["ab-error"])
     for name in ("colorfulness", "colorfulness-absolute"):
         found[f"{name}-to-truth"] = ratio_of_means(columns[name], truth[name])
-        apart = columns[name] - truth[name]
-        found[f"delta-{name}"] = of_set(lambda take: abs(float(apart[take].mean())), n)  # noqa: B023
+        found[f"delta-{name}"] = size_of_mean(columns[name] - truth[name])
     true_bins, our_bins = truth["bins"], columns["bins"]
     found["ab-overlap"] = of_set(lambda take: metrics.overlap(our_bins[take].mean(0), true_bins[take].mean(0)), n)
     for name, column in columns.items():
@@ -120,7 +121,7 @@ def _distances(
 
     found: Figures = {}
     if n > 1:
-        found[kd] = of_set(between(metrics.kernel), n)
+        found[kd] = of_set(between(partial(metrics.kernel, paired=paired)), n)
     few = f"{n} photographs for {wide} features"
     if n > wide or (force and n > 1):
         found[fd] = of_set(between(metrics.frechet), n, "" if n > wide else f"too few: {few}")
@@ -168,7 +169,7 @@ def as_json(report: Report) -> str:
         "command": report.command,
         "version": report.version,
     }
-    return json.dumps(said, indent=2) + "\n"
+    return json.dumps(said, indent=2, allow_nan=False) + "\n"
 
 
 def as_csv(report: Report) -> str:
@@ -191,9 +192,15 @@ def shown(metric: str, figure: Figure | None) -> str:
     return f"{figure.value:.4g}{' *' if figure.note else ''}"
 
 
+def headline(rows: Mapping[str, Figures]) -> list[str]:
+    """The figures most looked at, of those there are."""
+    known = {metric for row in rows.values() for metric in row}
+    return [*(m for m in SHORT if m in known), *[m for m in SETS if m in known][:1]]
+
+
 def as_markdown(report: Report) -> str:
     """The figures most looked at, as a table."""
-    chosen = [m for m in SHORT if any(m in row for row in report.rows.values())]
+    chosen = headline(report.rows)
     arrows = {"higher": "↑", "lower": "↓", "truth": "→ truth"}
     lines = [
         "| | " + " | ".join(f"{m} {arrows[direction(m)]}" for m in chosen) + " |",
