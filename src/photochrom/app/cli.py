@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -246,6 +247,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     photograph could not be read, each named.
     """
     _needs_extra("evaluate")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # photographs go on in parallel: inside one, threads only wait
     from dataclasses import replace
 
     from ..evaluate import page, report

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
 from ..core.color import ab_bins, ciede2000, colorfulness, lab_to_rgb, rgb_to_lab
@@ -165,24 +164,19 @@ def measure(
     the ``oracle-...`` best of them.
     """
     parts: dict[str, list[Columns]] = {row.name: [] for row in rows}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # photographs are what goes on in parallel
-    try:
-        with ThreadPoolExecutor(_processors()) as pool:
-            for start in range(0, len(photographs), CHUNK):
-                chunk = photographs[start : start + CHUNK]
-                files = {row.name: _place(store, found, networks, row) / f"{start:07d}.npz" for row in rows}
-                kept = {name: columns for name, file in files.items() if (columns := _load(file))}
-                if new := [row for row in rows if row.name not in kept]:
-                    made = list(pool.map(lambda p: _figures(p, new, protocol, networks, found), chunk))
-                    for row in new:
-                        kept[row.name] = _stacked([figures[row.name] for figures in made])
-                        _write(files[row.name], lambda beside: _save(beside, kept[row.name]))  # noqa: B023
-                for name, part in parts.items():
-                    part.append(kept[name])
-                yield start + len(chunk), {}
-    finally:
-        torch.set_num_threads(threads)
+    with ThreadPoolExecutor(_processors()) as pool:
+        for start in range(0, len(photographs), CHUNK):
+            chunk = photographs[start : start + CHUNK]
+            files = {row.name: _place(store, found, networks, row) / f"{start:07d}.npz" for row in rows}
+            kept = {name: columns for name, file in files.items() if (columns := _load(file))}
+            if new := [row for row in rows if row.name not in kept]:
+                made = list(pool.map(lambda p: _figures(p, new, protocol, networks, found), chunk))
+                for row in new:
+                    kept[row.name] = _stacked([figures[row.name] for figures in made])
+                    _write(files[row.name], lambda beside: _save(beside, kept[row.name]))  # noqa: B023
+            for name, part in parts.items():
+                part.append(kept[name])
+            yield start + len(chunk), {}
     yield len(photographs), {name: _joined(part) for name, part in parts.items()}
 
 
