@@ -117,7 +117,9 @@ def test_frechet_distance_of_a_shifted_set_is_the_shift(n, d, shift):
     assert metrics.frechet(x, 2 * x - x.mean(0)) == pytest.approx(x.var(0, ddof=1).sum(), rel=1e-6)
 
 
-def test_kernel_distance_agrees_with_torchmetrics():
+@pytest.mark.parametrize("rows", [7, 1000])
+def test_kernel_distance_agrees_with_torchmetrics(monkeypatch, rows):
+    monkeypatch.setattr(metrics, "ROWS", rows)
     x, y = (torch.from_numpy(f) for f in FEATURES)
     kernels = [(a @ b.T / x.shape[1] + 1) ** 3 for a, b in ((x, x), (x, y), (y, y))]
     from torchmetrics.image.kid import maximum_mean_discrepancy
