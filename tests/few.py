@@ -1,5 +1,7 @@
 """Small stand-ins: a network that loads nothing, and pictures."""
 
+from itertools import combinations
+
 import numpy as np
 
 
@@ -22,6 +24,10 @@ class FewNetworks:
             }
             for p in pictures
         ]
+
+    def spread(self, pictures):
+        apart = [np.abs(a.astype(float) - b).mean() / 255 for a, b in combinations(pictures, 2)]
+        return {"lpips-few": np.mean(apart)}
 
 
 def picture(seed, shape=(24, 32)):

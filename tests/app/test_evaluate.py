@@ -280,6 +280,9 @@ def test_the_networks_see_what_they_should(truth):
     for metric in networks.perceptual:
         assert seen[0][metric] == seen[2][metric] == 0
         assert seen[1][metric] > 0.05
+    pairs = [networks([pixels[i], pixels[j]])[1] for i, j in ((0, 1), (0, 2), (1, 2))]
+    for metric, apart in networks.spread(pixels).items():
+        assert apart == pytest.approx(np.mean([seen[metric] for seen in pairs]), rel=1e-4)
     if networks.perceptual:
         assert seen[0]["features/vgg16"].shape == (512,)
         assert not networks.missing

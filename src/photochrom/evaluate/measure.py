@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +274,5 @@ def _several(
     """How far several pictures of one photograph are from one another, and the best of them, which needs an oracle."""
     errors = [metrics.ab_distance(rgb_to_lab(planes(p)), true_lab).mean(dtype=np.float64) for p in pictures]
     best = {f"oracle-{metric}": float(min(seen[metric] for seen in looks)) for metric in networks.perceptual}
-    apart = [networks([one, other])[1] for one, other in combinations(pictures, 2)]
-    spread = {f"diversity-{m}": float(np.mean([seen[m] for seen in apart])) for m in networks.perceptual}
+    spread = {f"diversity-{metric}": apart for metric, apart in networks.spread(pictures).items()}
     return {"oracle-ab-error": float(min(errors)), **best, **spread}

@@ -1,6 +1,7 @@
 """The pretrained networks that look at coloured photographs: features, classes, and LPIPS to the truth."""
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class Networks:
 
         ``features/NETWORK`` (d,), ``classes/NETWORK`` (classes,) probabilities, and LPIPS to the truth by name.
         """
-        rgb = torch.stack([torch.from_numpy(np.ascontiguousarray(p)) for p in pictures]).permute(0, 3, 1, 2) / 255
+        rgb = _batch(pictures)
         seen: list[dict[str, np.ndarray]] = [{} for _ in pictures]
 
         def note(name: str, found: Tensor) -> None:
@@ -72,6 +73,23 @@ class Networks:
             if net.name == "vgg16":
                 note("features/vgg16", maps[-1].mean((2, 3)))
         return seen
+
+    @torch.no_grad()
+    def spread(self, pictures: Sequence[RGB8]) -> dict[str, float]:
+        """Mean LPIPS between every two of two or more pictures, by name."""
+        small = _short_side(_batch(pictures), self.side)
+        pairs = list(combinations(range(len(pictures)), 2))
+        found = {}
+        for metric, net in self.perceptual.items():
+            maps = net(small)
+            apart = [net.distance([m[i : i + 1] for m in maps], [m[j : j + 1] for m in maps]) for i, j in pairs]
+            found[metric] = float(torch.cat(apart).mean())
+        return found
+
+
+def _batch(pictures: Sequence[RGB8]) -> Tensor:
+    """Pictures of one size as (b, 3, h, w) in [0, 1]."""
+    return torch.stack([torch.from_numpy(np.ascontiguousarray(p)) for p in pictures]).permute(0, 3, 1, 2) / 255
 
 
 def _short_side(rgb: Tensor, side: int) -> Tensor:
