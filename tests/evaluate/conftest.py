@@ -1,6 +1,6 @@
 import pytest
-from few import FewNetworks, picture
 
+from few import FewNetworks, picture
 from photochrom.evaluate.measure import Photograph, Row
 
 
