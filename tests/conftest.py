@@ -1,8 +1,12 @@
 """Shapes are checked in tests alone: annotated functions of the light path go through beartype."""
 
+import signal
+
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell runs the tests in the background it is ignored
 
 hook = install_import_hook(
     ["photochrom.core", "photochrom.engine"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
