@@ -9,18 +9,21 @@ The same object samples while training (torch) and afterwards (numpy and ONNX Ru
 A *net* is called as ``net(t, **arrays)`` with ``t`` a Python float; its adapter broadcasts t over the batch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
+from . import diffusion
 from .color import AB_SCALE, ab_bins, namespace, rgb_to_lab
 
 Gray = Float[Any, "b 1 h w"]
 AB = Float[Any, "b 2 h2 w2"]
 Net = Callable[..., Any]
 Noise = Callable[..., Any]
+Pin = Callable[[Any], Any]  # ab (b, 2, h, w) in [-1, 1] -> the same with a person's colours in it
 
 
 @runtime_checkable
@@ -31,7 +34,10 @@ class Procedure(Protocol):
     ``networks`` are the names it calls them by.
     """
 
-    networks: ClassVar[tuple[str, ...]]
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names of those it calls."""
+        ...
 
     @property
     def target(self) -> str:
@@ -86,7 +92,111 @@ class AnnealedMean:
         return xp.stack(ab, 1).clip(-1, 1)
 
 
-KINDS: dict[str, Callable[..., Procedure]] = {"direct": Direct, "annealed-mean": AnnealedMean}
+SOLVERS = ("ancestral", "ddim", "dpm-solver")
+SCHEDULES = ("linear", "cosine")
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Colour out of noise in ``steps`` steps back, by the network ``denoiser`` (Ho et al. 2020; Palette, Algorithm 2).
+
+    ``schedule`` is linear in beta from ``betas[0]`` to ``betas[1]``, or cosine, over ``levels`` levels of noise;
+    ``steps`` go over it evenly. ``prediction`` and the solvers are `core.diffusion`'s: ancestral with the posterior's
+    variance or, ``wide``, the forward step's; ddim with ``eta``. ``gain`` multiplies the colours before noise is added
+    to them, so that they spread about as far. ``guided``: the network ``guide`` turns the gray into what the denoiser
+    is conditioned on, once, at the size of the colours; otherwise that is the gray itself.
+    """
+
+    target: str = "ab"
+    schedule: str = "cosine"
+    levels: int = 1000
+    betas: tuple[float, float] = (1e-4, 0.02)
+    prediction: str = "velocity"
+    solver: str = "ddim"
+    steps: int = 20
+    eta: float = 0.0
+    wide: bool = False
+    gain: float = 1.0
+    guided: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name, choices in (
+            ("schedule", SCHEDULES),
+            ("prediction", diffusion.PREDICTIONS),
+            ("solver", SOLVERS),
+            ("target", ("ab", "rgb")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta {self.eta}: must be from 0 (no new noise) to 1 (ancestral)")
+        if not self.gain > 0:
+            raise ValueError(f"gain {self.gain}: must be above 0")
+        self.walk()
+
+    @property
+    def networks(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What it calls."""
+        return ("guide", "denoiser") if self.guided else ("denoiser",)
+
+    def gammas(self) -> diffusion.Schedule:
+        """Every level of the schedule, clean first."""
+        if self.schedule == "cosine":
+            return diffusion.cosine(self.levels)
+        return diffusion.linear(self.levels, *self.betas)
+
+    def walk(self) -> diffusion.Schedule:
+        """The levels that sampling stops at. Raises ValueError for more steps than the schedule has."""
+        return diffusion.respaced(self.gammas(), self.steps)
+
+    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
+        """Gray (b, 1, h, w) in [-1, 1] -> one possible ab (b, 2, h', w') in [-1, 1]."""
+        *_, last = self.path(nets, gray, noise)
+        return last
+
+    def path(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin | None = None) -> Iterator[AB]:
+        """The colours it believes in after each step, the last of which are the answer.
+
+        ``pin`` changes what the network believes the clean colours to be, before each step is taken from it.
+        """
+        condition = nets["guide"](0.0, gray=gray) if self.guided else gray
+        channels = 2 if self.target == "ab" else 3
+        noisy = noise(condition[:, [0] * channels])
+        last = None
+        walk = self.walk()
+        for before, gamma in reversed(list(pairwise(walk))):
+            predicted = nets["denoiser"](gamma**0.5, noisy=noisy, condition=condition)
+            clean = diffusion.clean_of(self.prediction, noisy, predicted, gamma).clip(-self.gain, self.gain)
+            if pin is not None:
+                clean = self._pinned(clean, pin)
+            noisy, last = self._step(noisy, clean, last, gamma, before, noise), (clean, gamma)
+            yield self._ab(clean)
+
+    def _pinned(self, clean: Any, pin: Pin) -> Any:
+        if self.target == "rgb":
+            raise ValueError("hints: this model paints RGB, which hints cannot change; choose one that paints ab")
+        return pin(clean * (1 / self.gain)) * self.gain
+
+    def _step(self, noisy: Any, clean: Any, last: Any, gamma: float, before: float, noise: Noise) -> Any:
+        if self.solver == "ddim":
+            return diffusion.ddim(noisy, clean, gamma, before, noise, self.eta)
+        if self.solver == "dpm-solver":
+            return diffusion.dpm_solver(noisy, clean, last, gamma, before)
+        return diffusion.ancestral(noisy, clean, gamma, before, noise, small=not self.wide)
+
+    def _ab(self, clean: Any) -> AB:
+        """Of what the network paints, whichever its target."""
+        if self.target == "rgb":
+            return rgb_to_lab((clean * (0.5 / self.gain) + 0.5).clip(0, 1))[:, 1:] / AB_SCALE
+        return clean * (1 / self.gain)
+
+
+KINDS: dict[str, Callable[..., Procedure]] = {
+    "direct": Direct,
+    "annealed-mean": AnnealedMean,
+    "diffusion": Diffusion,
+}
 
 
 def describe(procedure: Procedure) -> dict[str, Any]:

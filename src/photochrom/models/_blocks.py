@@ -96,6 +96,7 @@ class ColorNet(nn.Module):
         pairs = zip((deepest, *widths), skips, widths, strict=False)
         self.decoder = nn.ModuleList(conv_block(below + skip, width) for below, skip, width in pairs)
         self.head = nn.Sequential(conv_block(widths[-1], widths[-1]), nn.Conv2d(widths[-1], channels, 1))
+        self.channels, self.stride = widths[-1], self.multiple // 2 ** len(widths)  # of what the last layer sees
 
     @property
     def multiple(self) -> int:

@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
+from onnx import numpy_helper
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import models
+from ..engine import bundle as bundles
 from .recipe import Recipe, parse
 
 WHICH = ("best", "last")
@@ -86,19 +89,36 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]
         optimizer.state[p][quantity] = like.copy_(tensor)
 
 
-def start_from(model: nn.Module, path: Path) -> list[str]:
-    """Copy the averaged weights of another run where names and shapes agree; returns the names left as they were.
+def start_from(model: Any, path: Path) -> list[str]:
+    """Copy weights where names and shapes agree; returns the names left as they were.
 
     Args:
         model: changed in place.
-        path: a run folder (its best checkpoint) or a ``.safetensors`` file.
+        path: a run folder (its best checkpoint, averaged), a ``.safetensors`` file, or a bundle, installed or not: a
+            network takes the weights of the bundle's of the same name, or of its only one.
 
     Raises ValueError when nothing agrees.
     """
-    path = path / "best.safetensors" if path.is_dir() else path
     own = model.state_dict()
-    found = {k: t for k, t in part(read(path)[0], "ema").items() if k in own and own[k].shape == t.shape}
+    if (path / "best.safetensors").exists() or path.suffix == ".safetensors":
+        weights = part(read(path / "best.safetensors" if path.is_dir() else path)[0], "ema")
+    else:
+        weights = _bundled(model, path)
+    found = {k: t for k, t in weights.items() if k in own and own[k].shape == t.shape}
     if not found:
         raise ValueError(f"{path}: no weight fits this model: start from a run of the same family and settings")
     model.load_state_dict(found, strict=False)
     return [name for name in own if name not in found]
+
+
+def _bundled(model: Any, path: Path) -> dict[str, Tensor]:
+    """The weights in a bundle's graphs by the names that they have in the model."""
+    graphs = {name: onnx.load_from_string(content) for name, content in bundles.load(path).networks.items()}
+    weights = {}
+    for name, net in model.networks().items():
+        graph = graphs.get(name) or (next(iter(graphs.values())) if len(graphs) == 1 else None)
+        prefix = next(prefix for prefix, module in model.named_modules() if module is net)
+        for weight in graph.graph.initializer if graph else ():
+            tensor = torch.from_numpy(numpy_helper.to_array(weight).copy()).float()
+            weights[f"{prefix}.{weight.name.removesuffix('.half')}"] = tensor
+    return weights

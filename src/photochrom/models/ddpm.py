@@ -1,0 +1,117 @@
+"""A conditional DDPM: colour (ab) diffused under the gray photograph (COLORIZED; Ho et al. 2020).
+
+Only colour is ever noised, by fixed scales, and the noise that is added is what is learnt: no lightness to drift, and
+nothing about a photograph that must be known in advance. Colour being low in detail, it may be diffused at the size and
+on the features of a `ColorNet` (``guided``), which runs once a photograph however many steps are taken.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core import diffusion
+from ..core.sampling import Diffusion
+from ._blocks import ColorNet, at_size
+from ._denoiser import Denoiser
+
+
+class Guide(ColorNet):
+    """The features from which a `ColorNet` would tell colours; with a rate of 0, as it was when training began."""
+
+    def __init__(self, config: ColorNet.Config, rate: float) -> None:
+        super().__init__(config, channels=1)
+        self.head = self.head[:1]
+        self.rate = rate
+        if not rate:
+            self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Guide":
+        """Training mode, unless it is to stay as it is."""
+        return super().train(mode and self.rate > 0)
+
+
+class Model(nn.Module):
+    """Gray and noisy colour in, what is noise in it out; with a guide, two networks."""
+
+    players = ("net",)
+    gammas: Tensor  # (T + 1,), clean first
+
+    @dataclass(frozen=True)
+    class Config:
+        """The denoiser, its guide if it is to be ``guided``, and how colour is noised, learnt and sampled.
+
+        ``guide_rate`` slows the guide's learning; 0 keeps it as ``--init`` gave it. ``power`` of the loss is 1 or 2.
+        The rest is `core.sampling.Diffusion`'s.
+        """
+
+        net: Denoiser.Config = field(default_factory=lambda: Denoiser.Config())
+        guided: bool = False
+        guide: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
+        guide_rate: float = 0.0
+        power: int = 2
+        schedule: str = "cosine"
+        levels: int = 1000
+        betas: tuple[float, float] = (1e-4, 0.02)
+        prediction: str = "velocity"
+        solver: str = "ddim"
+        steps: int = 20
+        eta: float = 0.0
+        wide: bool = False
+        gain: float = 6.0
+
+        def __post_init__(self) -> None:
+            if self.power not in (1, 2):
+                raise ValueError(f"power {self.power}: must be 1 or 2")
+            if not self.guide_rate >= 0:
+                raise ValueError(f"guide_rate {self.guide_rate}: must be at least 0")
+            self.procedure()
+
+        def procedure(self) -> Diffusion:
+            """How the networks of these settings become colours. Raises ValueError."""
+            return Diffusion(
+                "ab", self.schedule, self.levels, self.betas, self.prediction, self.solver, self.steps, self.eta,
+                self.wide, self.gain, self.guided,
+            )  # fmt: skip
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.procedure = config.procedure()
+        self.register_buffer("gammas", torch.tensor(self.procedure.gammas()), persistent=False)
+        guide = Guide(config.guide, config.guide_rate) if config.guided else None
+        denoiser = Denoiser(config.net, 2, guide.channels if guide else 1)
+        self.net = nn.ModuleDict({"denoiser": denoiser})
+        if guide:
+            denoiser.multiple *= guide.stride
+            self.net["guide"] = guide
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Those that `Diffusion` calls."""
+        return dict(self.net.items())
+
+    def rates(self, player: str) -> dict[str, float]:
+        """Learning rates relative to the recipe's, by prefix of the parameter."""
+        return {"guide.": self.config.guide_rate}
+
+    def condition(self, gray: Tensor) -> Tensor:
+        """What the denoiser is given of the gray (b, 1, h, w)."""
+        return self.net["guide"](gray) if "guide" in self.net else gray
+
+    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """Gray (b, 1, h, w), ab (b, 2, h, w) -> the simple loss (Ho et al. 2020, equation 14), levels drawn evenly."""
+        condition = self.condition(gray)
+        clean = at_size(color, condition) * self.config.gain
+        step = torch.randint(1, len(self.gammas), (len(gray),), device=gray.device)
+        return {"total": loss(self, clean, condition, self.gammas[step])}
+
+
+def loss(model: Any, clean: Tensor, condition: Tensor, gammas: Tensor) -> Tensor:
+    """|prediction - target|^power of clean pictures (b, c, h, w) noised to gammas (b,)."""
+    noise, gamma = torch.randn_like(clean), gammas[:, None, None, None]
+    noisy = diffusion.noised(clean, noise, gamma)
+    predicted = model.net["denoiser"](noisy, condition, gammas.sqrt())
+    wanted = diffusion.target(model.config.prediction, clean, noise, gamma)
+    return F.l1_loss(predicted, wanted) if model.config.power == 1 else F.mse_loss(predicted, wanted)
