@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from photochrom.core import color, sampling
+from photochrom.core import color, diffusion, sampling
 
 GRAY = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 12)).astype(np.float32)
 LOGITS = np.random.default_rng(1).normal(0, 4, (2, len(color.ab_bins()), 4, 6)).astype(np.float32)
@@ -18,11 +18,15 @@ CASES = [
     (sampling.Direct("rgb"), {"colors": RGB}),
     (sampling.AnnealedMean(), {"logits": LOGITS}),
     (sampling.AnnealedMean(0.1, 1.5), {"logits": LOGITS}),
+    (sampling.Diffusion(steps=5, gain=4.0), {"denoiser": AB}),
+    (sampling.Diffusion(steps=5, solver="dpm-solver", prediction="noise"), {"denoiser": AB}),
+    (sampling.Diffusion("rgb", "linear", 100, (1e-4, 0.09), "clean", "ancestral", 5, wide=True), {"denoiser": RGB}),
+    (sampling.Diffusion(guided=True, solver="ancestral", steps=3), {"guide": LOGITS, "denoiser": AB[:, :, :4, :6]}),
 ]
 
 
 def run(procedure, outputs, made):
-    nets = {name: lambda t, gray, out=out: made(out) for name, out in outputs.items()}
+    nets = {name: lambda t, out=out, **arrays: made(out) for name, out in outputs.items()}
     return np.asarray(procedure(nets, made(GRAY), lambda like: like))
 
 
@@ -74,3 +78,49 @@ def test_unknown_descriptions_are_refused(description, said):
 def test_temperature_must_be_positive():
     with pytest.raises(ValueError, match=r"temperature 0.0: must be above 0"):
         sampling.AnnealedMean(0.0)
+
+
+@pytest.mark.parametrize("solver", sampling.SOLVERS)
+@pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
+def test_a_network_that_is_right_is_followed_to_the_truth(solver, prediction):
+    """With the one right prediction at every level, every solver ends at the picture, in however few steps."""
+    clean = AB * np.float32(0.9)
+
+    def right(t, noisy, condition):
+        noise = diffusion.noise_of(noisy, clean, t**2)
+        return diffusion.target(prediction, clean, noise, t**2)
+
+    procedure = sampling.Diffusion(solver=solver, prediction=prediction, steps=4)
+    draw = np.random.default_rng(5)
+    found = procedure({"denoiser": right}, GRAY, lambda like: draw.standard_normal(like.shape).astype(np.float32))
+    np.testing.assert_allclose(found, clean, atol=2e-3)
+
+
+def test_a_guide_looks_once_however_many_steps():
+    seen = []
+    nets = {"guide": lambda t, gray: seen.append(t) or gray, "denoiser": lambda t, noisy, condition: noisy}
+    sampling.Diffusion(guided=True, steps=7)(nets, GRAY, lambda like: like)
+    assert len(seen) == 1
+
+
+def test_few_steps_keep_both_ends_of_the_schedule():
+    procedure = sampling.Diffusion(steps=5)
+    assert procedure.walk()[0] == 1
+    assert procedure.walk()[-1] == procedure.gammas()[-1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"schedule": "quadratic"}, "choose one of linear, cosine"),
+        ({"prediction": "score"}, "choose one of noise, clean, velocity"),
+        ({"solver": "euler"}, "choose one of ancestral, ddim, dpm-solver"),
+        ({"steps": 1001}, "choose from 1 to 1000"),
+        ({"eta": 2.0}, "from 0"),
+        ({"gain": 0.0}, "above 0"),
+        ({"target": "hsv"}, "choose one of ab, rgb"),
+    ],
+)
+def test_settings_of_diffusion_that_will_not_do(settings, said):
+    with pytest.raises(ValueError, match=said):
+        sampling.Diffusion(**settings)

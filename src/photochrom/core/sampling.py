@@ -120,7 +120,6 @@ class Diffusion:
     guided: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
         for name, choices in (
             ("schedule", SCHEDULES),
             ("prediction", diffusion.PREDICTIONS),
@@ -210,7 +209,7 @@ def restore(description: Mapping[str, Any]) -> Procedure:
 
     Raises ValueError for a kind or a setting that this version does not know.
     """
-    settings = dict(description)
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}
     kind = settings.pop("kind", None)
     if kind not in KINDS:
         raise ValueError(f"procedure {kind!r}: this version knows {', '.join(KINDS)}")

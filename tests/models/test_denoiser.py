@@ -1,0 +1,116 @@
+"""The network of diffusion, and what its two families learn."""
+
+import numpy as np
+import pytest
+import torch
+
+from photochrom import models
+from photochrom.core import diffusion
+from photochrom.core.sampling import Diffusion
+from photochrom.models import ddpm, palette
+from photochrom.models._denoiser import Attention, Denoiser, simple_loss
+
+SMALL = Denoiser.Config(channels=8, multipliers=(1, 2), blocks=1, resolution=32, attention=(16,), head=8)
+
+
+def test_attention_is_there_at_the_resolutions_named_and_nowhere_else():
+    net, sides = Denoiser(SMALL, 2, 1), []
+    for module in net.modules():
+        if isinstance(module, Attention):
+            module.register_forward_hook(lambda _, inputs, __: sides.append(inputs[0].shape[-1]))
+    net(torch.zeros(1, 2, 32, 32), torch.zeros(1, 1, 32, 32), torch.ones(1))
+    assert set(sides) == {16}
+    assert len(sides) == 1 + 1 + 2  # on the way down, in the middle, on the way up
+
+
+def test_attention_carries_across_the_picture():
+    torch.manual_seed(0)
+    attention = Attention(8, 8)
+    torch.nn.init.normal_(attention.answer.weight)
+    x = torch.randn(1, 8, 6, 6)
+    other = x.clone()
+    other[..., 0, 0] += 1
+    assert (attention(x) - attention(other))[..., 5, 5].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"attention": (10,)}, "the feature maps are"),
+        ({"head": 5}, "must divide"),
+        ({"blocks": 0}, "at least 1"),
+        ({"dropout": 1.0}, "below 1"),
+    ],
+)
+def test_settings_that_will_not_do(settings, said):
+    with pytest.raises(ValueError, match=said):
+        Denoiser.Config(**settings)
+
+
+class Recorder(torch.nn.Module):
+    """Answers nothing, and keeps what it was asked."""
+
+    def forward(self, noisy, condition, t):
+        self.noisy, self.t = noisy, t
+        return torch.zeros_like(noisy)
+
+
+@pytest.mark.parametrize(("power", "level"), [(1, (2 / np.pi) ** 0.5), (2, 1.0)])
+def test_noise_is_gaussian_and_is_the_target(power, level):
+    """A network that answers nothing sits at the mean of |N(0, 1)|^power, which uniform noise would not give."""
+    torch.manual_seed(0)
+    net, clean = Recorder(), torch.full((64, 2, 16, 16), 0.3)
+    gammas = torch.linspace(0.1, 0.9, 64)
+    found = simple_loss(net, Diffusion(prediction="noise"), power, clean, clean[:, :1], gammas)
+    assert found.item() == pytest.approx(level, rel=0.01)
+    gammas = gammas[:, None, None, None]
+    noise = (net.noisy - clean * gammas.sqrt()) / (1 - gammas).sqrt()
+    assert noise.abs().pow(power).mean().item() == pytest.approx(found.item(), rel=1e-4)
+    torch.testing.assert_close(net.t.square(), gammas.ravel())
+
+
+def test_palette_learns_levels_between_the_steps():
+    torch.manual_seed(0)
+    model = palette.Model(palette.Model.Config(net=SMALL, levels=4, betas=(0.1, 0.5)))
+    model.net = Recorder()
+    model.loss("net", torch.zeros(512, 1, 4, 4), torch.zeros(512, 3, 4, 4))
+    gammas, ends = model.net.t.square(), model.gammas
+    assert len(gammas.unique()) > 500
+    assert ends[-1] <= gammas.min() < ends[-2]
+    assert ends[1] < gammas.max() <= 1
+    shares = torch.histogram(gammas, ends.flip(0).contiguous()).hist / 512
+    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.06, rtol=0)
+
+
+def test_palettes_schedules_are_the_papers():
+    config = palette.Model.Config()
+    learnt = diffusion.linear(config.levels, *config.betas)
+    assert learnt[-1] == pytest.approx(4.39e-5, rel=0.01)
+    assert config.sampling.gammas()[-1] == pytest.approx(6.6e-21, rel=0.02)
+
+
+def test_a_guide_that_stays_as_it_is_learns_nothing():
+    settings = ddpm.Model.Config(net=SMALL, sampling=Diffusion(guided=True))
+    model = ddpm.Model(settings).train()
+    before = {name: value.clone() for name, value in model.net["guide"].state_dict().items()}
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 0.1)
+    model.loss("net", torch.rand(2, 1, 32, 32), torch.rand(2, 2, 32, 32))["total"].backward()
+    optimizer.step()
+    for name, value in model.net["guide"].state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "said"),
+    [
+        ("ddpm", {"power": 3}, "must be 1 or 2"),
+        ("ddpm", {"guide_rate": -1.0}, "at least 0"),
+        ("ddpm", {"sampling": Diffusion("rgb")}, "paints ab"),
+        ("palette", {"power": 0}, "must be 1 or 2"),
+        ("palette", {"betas": (0.5, 0.1)}, "from above 0 up"),
+        ("palette", {"sampling": Diffusion("ab")}, "paints rgb"),
+    ],
+)
+def test_settings_of_families_that_will_not_do(family, settings, said):
+    with pytest.raises(ValueError, match=said):
+        models.family(family).Config(**settings)
