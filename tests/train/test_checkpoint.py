@@ -1,8 +1,16 @@
+from pathlib import Path
+
 import pytest
 import torch
 import toy
 
+from photochrom import models
+from photochrom.core.sampling import Diffusion, describe
+from photochrom.engine import bundle as bundles
+from photochrom.models import ddpm
+from photochrom.models._blocks import ColorNet
 from photochrom.train import checkpoint
+from photochrom.train.export import network_bytes
 
 
 def test_round_trip(tmp_path):
@@ -71,3 +79,19 @@ def test_start_from(tmp_path):
     assert {"colors.head.1.weight", "critic.0.weight"} <= set(left)
     with pytest.raises(ValueError, match="no weight fits this model"):
         checkpoint.start_from(torch.nn.Linear(2, 2), tmp_path)
+
+
+def test_start_from_a_bundle(tmp_path):
+    """The networks of a bundle that are named alike, or its only one: a guide takes what a classifier has learnt."""
+    net = ColorNet.Config(depth=2, filters=4, widths=(8,))
+    trained = models.family("classify")(models.family("classify").Config(net=net))
+    card = bundles.Card("taught", "classify", describe(trained.procedure), {}, size=32)
+    bundles.save(tmp_path / "taught", card, {"logits": network_bytes(trained.net)})
+    made = ddpm.Model(ddpm.Model.Config(guide=net, sampling=Diffusion(guided=True)))
+    left = checkpoint.start_from(made, tmp_path / "taught")
+    weights, taught = made.net["guide"].state_dict(), trained.net.state_dict()
+    for name in weights:
+        assert torch.equal(weights[name], taught[name])
+    assert all(name.startswith("net.denoiser.") or name.endswith("num_batches_tracked") for name in left if name)
+    with pytest.raises(ValueError, match="no model 'nobody'"):
+        checkpoint.start_from(made, Path("nobody"))

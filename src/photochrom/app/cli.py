@@ -162,7 +162,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
     out: Out = None,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, as if it had never stopped.")] = False,
-    init: Annotated[Path | None, typer.Option(help="A run whose weights to start from.")] = None,
+    init: Annotated[Path | None, typer.Option(help="A run, or a bundle, whose weights to start from.")] = None,
     bundle: Annotated[Path | None, typer.Option("--export", help="At the end, write the best as this bundle.")] = None,
 ) -> None:
     """Train a model on your own colour photographs; the run goes to runs/NAME-OF-THE-RECIPE unless -o names it.

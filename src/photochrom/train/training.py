@@ -42,7 +42,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
         run: folder for ``recipe.json``, ``photos.json``, ``log.jsonl``, ``samples/``, ``last.safetensors`` and
             ``best.safetensors``; must not hold a run yet, unless ``resume``.
         resume: go on from ``last.safetensors``, as if never stopped.
-        init: a run, or a checkpoint, whose averaged weights to start from.
+        init: a run, a checkpoint or a bundle whose weights to start from.
 
     Ctrl-C and SIGTERM write a checkpoint and raise `Stopped`. Raises ValueError for a recipe, photographs or a folder
     that will not do, which leaves the folder's run as it was, and FloatingPointError when a loss is not a number.
