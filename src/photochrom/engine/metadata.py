@@ -4,6 +4,7 @@ import io
 import re
 import struct
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
 
 import pyvips
@@ -100,12 +101,24 @@ KEPT = ("exif-", "xmp-data", "iptc-data", "png-comment-", "resolution-unit")
 blob, text, number = pyvips.GValue.blob_type, pyvips.GValue.gstr_type, pyvips.GValue.gint_type
 
 
-def marked(image: pyvips.Image, header: pyvips.Image, tags: AllTags, mark: Mark | None) -> pyvips.Image:
-    """`image` with the metadata and resolution of `header` and `tags`, upright and sRGB, and with `mark`."""
-    image = image.copy(xres=header.xres, yres=header.yres)
-    for field in header.get_fields():
-        if field.startswith(KEPT):
-            image.set_type(header.get_typeof(field), field, header.get(field))
+Fields = dict[str, tuple[int, Any]]
+
+
+def fields(header: pyvips.Image) -> Fields:
+    """Type and value of what is kept of a photograph's metadata.
+
+    To be called before its pixels are read: libvips changes an image's metadata while another thread reads its pixels.
+    """
+    return {name: (header.get_typeof(name), header.get(name)) for name in header.get_fields() if name.startswith(KEPT)}
+
+
+def marked(
+    image: pyvips.Image, resolution: tuple[float, float], kept: Fields, tags: AllTags, mark: Mark | None
+) -> pyvips.Image:
+    """`image` with a resolution and the metadata of `fields` and `tags`, upright and sRGB, and with `mark`."""
+    image = image.copy(xres=resolution[0], yres=resolution[1])
+    for name, (kind, value) in kept.items():
+        image.set_type(kind, name, value)
     first, exif, gps = tags
     if first.get(tiff.IPTC):
         image.set_type(blob, "iptc-data", _resource(first[tiff.IPTC][1]))
@@ -117,7 +130,7 @@ def marked(image: pyvips.Image, header: pyvips.Image, tags: AllTags, mark: Mark 
     if image.get_typeof("exif-ifd2-ColorSpace"):
         image.set_type(text, "exif-ifd2-ColorSpace", "1")
     if mark is not None:
-        packet = header.get("xmp-data") if header.get_typeof("xmp-data") else None
+        _, packet = kept.get("xmp-data", (0, None))
         image.set_type(blob, "xmp-data", xmp(mark, packet))
         image.set_type(text, "exif-ifd0-Software", mark.software + " ()")  # libvips drops the last bracket
     return image

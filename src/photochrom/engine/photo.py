@@ -194,6 +194,7 @@ class ColoredPhoto:
         deep = photo.depth == 16 and (suffix is None or suffix.lower() in formats.DEEP)
         depth = 16 if deep else 8
         header = photo.reader.open()
+        kept, resolution = metadata.fields(header), (header.xres, header.yres)  # before anything reads its pixels
         gray = profiles.standard(header, photo.name)
         chroma = Chroma(shifts(_within(_stored(self.ab, photo.orientation), gray)), gray.width, gray.height)
         rows = min(LINES, max(1, STRIP // gray.width))
@@ -208,7 +209,7 @@ class ColoredPhoto:
                 image = image.bandjoin(profiles.alpha(photo.reader.open(), depth))
             if photo.orientation != 1:
                 image = stack.enter_context(_turned(image, photo.orientation))
-            yield metadata.marked(image, header, photo.reader.tags(), mark)
+            yield metadata.marked(image, resolution, kept, photo.reader.tags(), mark)
 
 
 @cache
