@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from few import FewNetworks, picture
+from photochrom.engine.sheet import GAP, TILE, sheet
 from photochrom.evaluate import cost, metrics, page, report
 from photochrom.evaluate.measure import Photograph, Row, baselines, measure, survey
 from photochrom.evaluate.protocols import NATIVE, PROTOCOLS
-from photochrom.evaluate.sheet import GAP, TILE, sheet
 
 
 @pytest.fixture(scope="module")

@@ -98,9 +98,9 @@ def test_engine_agrees_with_torch(exported):
 def test_no_photograph_depends_on_its_batch(exported):
     grays = list(np.random.default_rng(3).uniform(-1, 1, (3, 1, 32, 32)).astype(np.float32))
     colorizer = Colorizer(exported[1])
-    together = colorizer.predict([*grays, grays[0][:, :, :32].repeat(2, 2)], seed=5)
+    together = colorizer.predict([*grays, grays[0][:, :, :32].repeat(2, 2)], seeds=5)
     for gray, ab in zip(grays, together, strict=False):
-        np.testing.assert_allclose(colorizer.predict([gray], seed=5)[0], ab, atol=1e-5)
+        np.testing.assert_allclose(colorizer.predict([gray], seeds=5)[0], ab, atol=1e-5)
 
 
 def test_it_colours_a_photograph_of_any_size(exported):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..engine.album import Outcome, Task
+    from ..engine.colorizer import Colorizer
+    from ..engine.hints import Hint
     from .evaluation import Found
 
 app = typer.Typer(
@@ -82,6 +84,13 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     seed: Annotated[int, typer.Option(min=0, help="Which of the possible pictures, for models that draw.")] = 0,
     strength: Annotated[float, typer.Option(min=0, max=3, help="Of the colours: 0 gray, 1 as the model says.")] = 1.0,
     size: Size = None,
+    variants: Annotated[int, typer.Option(min=1, max=1000, help="Copies, and a sheet of them; seeds count up.")] = 1,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of sampling; the model's own if not given.")] = None,
+    solver: Annotated[str | None, typer.Option(help="Of sampling: ddim, ancestral or dpm-solver.")] = None,
+    hint: Annotated[list[str] | None, typer.Option(help="x,y,#rrggbb pins a colour to a pixel; repeatable.")] = None,
+    hints: Annotated[Path | None, typer.Option(help="A text file with one such hint to a line.")] = None,
+    uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Map where variants disagree.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Show the way from noise to colour as a strip.")] = False,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photographs worked on at once.")] = 1,
     max_pixels: Annotated[int, typer.Option(min=1, help="Larger photographs are refused.")] = 250_000_000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make copies again that are there already.")] = False,
@@ -90,19 +99,36 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
 
     A file's copy is NAME-color.EXT beside it; a folder's copies are in FOLDER-color. Stop at any moment and run again:
     copies that are there are skipped. Exit code 1 when a photograph failed, each named with its reason.
+    Variants are NAME-color-SEED.EXT, what shows them NAME-color-sheet.jpg, -uncertainty.jpg and -trace.jpg.
     """
-    from ..engine.album import Settings, colorize_all, plan
+    from ..engine.album import ABOUT, Settings, colorize_all, plan
     from ..engine.colorizer import Colorizer, processors
+    from ..engine.hints import Hint, read_hints
 
+    sampling = {name: value for name, value in (("steps", steps), ("solver", solver)) if value is not None}
+    about = [kind for kind, asked in zip(ABOUT, (variants > 1, uncertainty, trace), strict=True) if asked]
     try:
-        tasks = plan(photos, out)
-        colorizer = Colorizer(model, threads=max(1, processors() // jobs))
+        pins = [Hint.read(text) for text in hint or ()] + (read_hints(hints) if hints else [])
+        tasks = plan(photos, out, range(seed, seed + variants), about)
+        colorizer = Colorizer(model, threads=max(1, processors() // jobs), **sampling)
+        _check(colorizer, len(tasks), variants, about, pins)
     except ValueError as error:
         fail(str(error), 2)
     if not tasks:
         fail(f"no photographs in {', '.join(map(str, photos))}", 1)
-    settings = Settings(seed, strength, size, overwrite, max_pixels)
+    settings = Settings(strength, size, tuple(pins), overwrite, max_pixels)
     report(tasks, colorize_all(colorizer, tasks, settings, jobs))
+
+
+def _check(colorizer: "Colorizer", photos: int, variants: int, about: "Sequence[str]", hints: "Sequence[Hint]") -> None:
+    """Raises ValueError for what this model cannot do, or what makes no sense for so many."""
+    if (variants > 1 or "trace" in about) and not colorizer.procedure.draws:
+        asked = f"{variants} variants" if variants > 1 else "a trace"
+        raise ValueError(f"{asked}: {colorizer.card.name} paints one picture in one pass; choose a model that draws")
+    if "uncertainty" in about and variants < 2:
+        raise ValueError("uncertainty: is where variants disagree; ask for some with --variants 8")
+    if hints and photos != 1:
+        raise ValueError(f"hints: are places in one photograph, and {photos} are named; colour it alone")
 
 
 def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
@@ -120,7 +146,8 @@ def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
                 failed += 1
                 bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
             else:
-                typer.echo(shown(outcome.task.target))
+                for file in outcome.task.files:
+                    typer.echo(shown(file))
     for reason, count in skipped.items():
         typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
     if failed:

@@ -19,13 +19,13 @@ from ..engine.album import Member, members
 from ..engine.colorizer import Colorizer
 from ..engine.formats import shown
 from ..engine.photo import open_photo
+from ..engine.sheet import sheet
 from ..evaluate import protocols
 from ..evaluate.cost import operations, parameters
 from ..evaluate.measure import RGB8, Columns, Photograph, Row, Survey, baselines, measure, survey
 from ..evaluate.networks import Networks
 from ..evaluate.page import Sheets
 from ..evaluate.report import BASELINES, Report, compared, figures, headline
-from ..evaluate.sheet import sheet
 
 NAMED = 5  # names in a message before it only counts
 RANDOM, EXTREME = 24, 8  # photographs on a contact sheet

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from jaxtyping import Float
 
 from . import diffusion
-from .color import AB_SCALE, ab_bins, namespace, rgb_to_lab
+from .color import AB_SCALE, ab_bins, lab_to_rgb, namespace, rgb_to_lab
 
 Gray = Float[Any, "b 1 h w"]
 AB = Float[Any, "b 2 h2 w2"]
@@ -26,13 +26,23 @@ Noise = Callable[..., Any]
 Pin = Callable[[Any], Any]  # ab (b, 2, h, w) in [-1, 1] -> the same with a person's colours in it
 
 
+def unpinned(ab: AB) -> AB:
+    """The colours as they are: nobody asks for others."""
+    return ab
+
+
 @runtime_checkable
 class Procedure(Protocol):
     """How a family's networks become colours; a frozen dataclass, stored by `describe` beside the weights.
 
     ``target`` is what its networks learn from: ``"ab"`` (2 channels, ab / 110) or ``"rgb"`` (3 channels in [-1, 1]);
-    ``networks`` are the names it calls them by.
+    ``networks`` are the names it calls them by; ``draws``: whether another seed gives another picture.
     """
+
+    @property
+    def draws(self) -> bool:
+        """Whether it uses its noise."""
+        ...
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -44,8 +54,11 @@ class Procedure(Protocol):
         """What the networks learn from."""
         ...
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
-        """Gray (b, 1, h, w) in [-1, 1] -> ab (b, 2, h', w') in [-1, 1], of the gray's size or smaller."""
+    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
+        """Gray (b, 1, h, w) in [-1, 1] -> ab (b, 2, h', w') in [-1, 1], of the gray's size or smaller.
+
+        ``pin`` puts a person's colours into what the networks believe in.
+        """
         ...
 
 
@@ -55,13 +68,14 @@ class Direct:
 
     target: str = "ab"
     networks: ClassVar[tuple[str, ...]] = ("colors",)
+    draws: ClassVar[bool] = False
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
+    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
         """Gray (b, 1, h, w) in [-1, 1] -> the network's ab (b, 2, h', w') in [-1, 1]."""
         color = nets["colors"](0.0, gray=gray)
         if self.target == "rgb":
             color = rgb_to_lab((color / 2 + 0.5).clip(0, 1))[:, 1:] / AB_SCALE
-        return color.clip(-1, 1)
+        return pin(color.clip(-1, 1))
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,13 @@ class AnnealedMean:
     chroma: float = 1.0
     target: ClassVar[str] = "ab"
     networks: ClassVar[tuple[str, ...]] = ("logits",)
+    draws: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"temperature {self.temperature}: must be above 0 (0.38 is the paper's)")
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
+    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
         """Gray (b, 1, h, w) in [-1, 1] -> the mean colour (b, 2, h', w') in [-1, 1]."""
         logits = nets["logits"](0.0, gray=gray) * (1 / self.temperature)  # (b, q, h', w')
         xp = namespace(logits)
@@ -89,7 +104,7 @@ class AnnealedMean:
         bins = [[c * self.chroma / AB_SCALE for c in pair] for pair in ab_bins()]
         total = weights.sum(1)
         ab = [sum(pair[i] * weights[:, q] for q, pair in enumerate(bins)) / total for i in (0, 1)]
-        return xp.stack(ab, 1).clip(-1, 1)
+        return pin(xp.stack(ab, 1).clip(-1, 1))
 
 
 SOLVERS = ("ancestral", "ddim", "dpm-solver")
@@ -118,6 +133,7 @@ class Diffusion:
     wide: bool = False
     gain: float = 1.0
     guided: bool = False
+    draws: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -149,33 +165,28 @@ class Diffusion:
         """The levels that sampling stops at. Raises ValueError for more steps than the schedule has."""
         return diffusion.respaced(self.gammas(), self.steps)
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise) -> AB:
+    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
         """Gray (b, 1, h, w) in [-1, 1] -> one possible ab (b, 2, h', w') in [-1, 1]."""
-        *_, last = self.path(nets, gray, noise)
+        *_, last = self.path(nets, gray, noise, pin)
         return last
 
-    def path(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin | None = None) -> Iterator[AB]:
-        """The colours it believes in after each step, the last of which are the answer.
+    def path(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> Iterator[AB]:
+        """The colours from pure noise to the answer: ``steps`` + 1 of them, still noisy but for the last.
 
         ``pin`` changes what the network believes the clean colours to be, before each step is taken from it.
         """
         condition = nets["guide"](0.0, gray=gray) if self.guided else gray
         channels = 2 if self.target == "ab" else 3
         noisy = noise(condition[:, [0] * channels])
-        last = None
-        walk = self.walk()
-        for before, gamma in reversed(list(pairwise(walk))):
+        last, clean = None, noisy
+        for before, gamma in reversed(list(pairwise(self.walk()))):
+            yield self._ab(noisy)
             predicted = nets["denoiser"](gamma**0.5, noisy=noisy, condition=condition)
             clean = diffusion.clean_of(self.prediction, noisy, predicted, gamma).clip(-self.gain, self.gain)
-            if pin is not None:
-                clean = self._pinned(clean, pin)
+            if pin is not unpinned:
+                clean = self._of_ab(pin(self._ab(clean)), clean)
             noisy, last = self._step(noisy, clean, last, gamma, before, noise), (clean, gamma)
-            yield self._ab(clean)
-
-    def _pinned(self, clean: Any, pin: Pin) -> Any:
-        if self.target == "rgb":
-            raise ValueError("hints: this model paints RGB, which hints cannot change; choose one that paints ab")
-        return pin(clean * (1 / self.gain)) * self.gain
+        yield pin(self._ab(clean))
 
     def _step(self, noisy: Any, clean: Any, last: Any, gamma: float, before: float, noise: Noise) -> Any:
         if self.solver == "ddim":
@@ -184,11 +195,21 @@ class Diffusion:
             return diffusion.dpm_solver(noisy, clean, last, gamma, before)
         return diffusion.ancestral(noisy, clean, gamma, before, noise, small=not self.wide)
 
-    def _ab(self, clean: Any) -> AB:
+    def _ab(self, painted: Any) -> AB:
         """Of what the network paints, whichever its target."""
-        if self.target == "rgb":
-            return rgb_to_lab((clean * (0.5 / self.gain) + 0.5).clip(0, 1))[:, 1:] / AB_SCALE
-        return clean * (1 / self.gain)
+        if self.target == "ab":
+            return painted * (1 / self.gain)
+        return self._lab(painted)[:, 1:] / AB_SCALE
+
+    def _lab(self, painted: Any) -> Any:
+        return rgb_to_lab((painted * (0.5 / self.gain) + 0.5).clip(0, 1))
+
+    def _of_ab(self, ab: AB, painted: Any) -> Any:
+        """What the network would have painted, had it meant this ab."""
+        if self.target == "ab":
+            return ab * self.gain
+        lab = namespace(ab).concatenate([self._lab(painted)[:, :1], ab * AB_SCALE], 1)
+        return (lab_to_rgb(lab) - 0.5) * (2 * self.gain)
 
 
 KINDS: dict[str, Callable[..., Procedure]] = {

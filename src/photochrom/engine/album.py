@@ -6,25 +6,55 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from .colorizer import AB, Colorizer, Gray, copy_of, written_as
+import numpy as np
+
+from ..core.sampling import Pin, unpinned
+from . import sheet
+from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
 from .formats import SAVERS, WRITTEN_AS, shown
+from .hints import Hint, pinned
 from .photo import MAX_PIXELS, PhotoError, open_photo
+from .saving import whole
 
 SUFFIXES = (*SAVERS, *WRITTEN_AS)
-BATCH = 8  # photographs that go through the model together, at most
+ABOUT = ("sheet", "uncertainty", "trace")  # pictures about the copies of a photograph; see `engine.sheet`
 
 
 @dataclass(frozen=True)
 class Task:
-    """One photograph and the file its coloured copy becomes; ``searched``: found in a folder, not named."""
+    """One photograph, and what is made of it: a coloured copy for each seed, and pictures `about` them.
+
+    ``target``: the copy, from whose name those of several copies and other pictures are made; ``searched``: found in a
+    folder, not named.
+    """
 
     source: Path
     target: Path
+    seeds: tuple[int, ...] = (0,)
+    about: tuple[str, ...] = ()
     searched: bool = False
+
+    @property
+    def copies(self) -> dict[int, Path]:
+        """The coloured copy of each seed: ``target``, or ``target-SEED`` where there are several."""
+        if len(self.seeds) == 1:
+            return {self.seeds[0]: self.target}
+        return {seed: self.target.with_stem(f"{self.target.stem}-{seed}") for seed in self.seeds}
+
+    @property
+    def pictures(self) -> dict[str, Path]:
+        """Those about the copies, JPEG: ``target-sheet.jpg``."""
+        return {kind: self.target.with_name(f"{self.target.stem}-{kind}.jpg") for kind in self.about}
+
+    @property
+    def files(self) -> list[Path]:
+        """All that is written."""
+        return [*self.copies.values(), *self.pictures.values()]
 
 
 @dataclass(frozen=True)
@@ -40,37 +70,42 @@ class Outcome:
 class Settings:
     """How photographs are coloured; see `Colorizer`."""
 
-    seed: int = 0
     strength: float = 1.0
     size: int | None = None
+    hints: tuple[Hint, ...] = ()
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
 
 
-def plan(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
+def plan(
+    sources: Sequence[Path], out: Path | None = None, seeds: Sequence[int] = (0,), about: Sequence[str] = ()
+) -> list[Task]:
     """The photographs among files and folders (searched through), each with its target.
 
     A file's copy is ``NAME-color.EXT`` beside it, a folder's copies keep their names in ``FOLDER-color``; with
-    ``out``, copies keep their names in that folder, or one file becomes the file ``out``. What is named twice is
-    coloured once; a copy named beside its original is left out.
+    ``out``, copies keep their names in that folder, or one file becomes the file ``out``. Several ``seeds`` make
+    several copies, and what each of ``about`` (`ABOUT`) names is made too. What is named twice is coloured once; a copy
+    named beside its original is left out.
 
     Raises ValueError when two copies would be one file, or a copy an original.
     """
     found = [task for source in sources for task in _tasks(source, out, alone=len(sources) == 1)]
-    tasks = {task.source.resolve(): task for task in found}
-    copies = {task.target.resolve() for source, task in tasks.items() if task.target.resolve() != source}
+    tasks = {task.source.resolve(): replace(task, seeds=tuple(seeds), about=tuple(about)) for task in found}
+    copies = {file.resolve() for source, task in tasks.items() for file in task.files} - {
+        source for source, task in tasks.items() if source in [file.resolve() for file in task.files]
+    }
     if out is None:
         tasks = {source: task for source, task in tasks.items() if source not in copies}
     targets: dict[Path, Path] = {}
-    for task in tasks.values():
-        target = task.target.resolve()
+    for file, source in [(file, task.source) for task in tasks.values() for file in task.files]:
+        target = file.resolve()
         if target in tasks:
             raise ValueError(
                 f"{shown(target)}: is an original, which is never written over; name another folder with -o"
             )
-        if targets.setdefault(target, task.source) != task.source:
-            both = f"{shown(task.source)} and {shown(targets[target])}"
-            raise ValueError(f"{both} would both become {shown(task.target)}: colour one apart")
+        if targets.setdefault(target, source) != source:
+            both = f"{shown(source)} and {shown(targets[target])}"
+            raise ValueError(f"{both} would both become {shown(file)}: colour one apart")
     return list(tasks.values())
 
 
@@ -138,7 +173,8 @@ def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings
     """
     stop, lock = threading.Event(), threading.Lock()
     outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-    share = max(1, min(BATCH, len(tasks) // jobs))
+    most = 1 if settings.hints else BATCH // max((len(task.seeds) for task in tasks), default=1)
+    share = max(1, min(most, len(tasks) // jobs))
     batches = iter([tasks[i : i + share] for i in range(0, len(tasks), share)])
 
     def work() -> None:
@@ -167,7 +203,7 @@ def _next(batches: Iterator[Sequence[Task]], lock: threading.Lock) -> Sequence[T
 
 def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop: threading.Event) -> Iterator[Outcome]:
     """Look at each photograph, ask the model once, then write each: none is held in memory in between."""
-    seen: list[tuple[Task, Gray]] = []
+    seen: list[tuple[Task, Gray, Pin]] = []
     for task in tasks:
         if stop.is_set():
             return
@@ -175,39 +211,63 @@ def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop
         if isinstance(found, Outcome):
             yield found
         else:
-            seen.append((task, found))
-    colors = _predict(colorizer, [gray for _, gray in seen], settings.seed)
-    for (task, _), ab in zip(seen, colors, strict=True):
+            seen.append((task, *found))
+    asked = [(gray, seed) for task, gray, _ in seen for seed in task.seeds]
+    pin = seen[0][2] if seen else unpinned  # with hints, a batch is one photograph
+    colors = iter(_predict(colorizer, [gray for gray, _ in asked], [seed for _, seed in asked], pin))
+    for task, gray, _ in seen:
+        mine = [next(colors) for _ in task.seeds]
         if stop.is_set():
             return
-        yield _failed(task, ab) if isinstance(ab, Exception) else _write(colorizer, task, ab, settings)
+        failed = next((ab for ab in mine if isinstance(ab, Exception)), None)
+        yield _failed(task, failed) if failed else _write(colorizer, task, gray, pin, mine, settings)
 
 
-def _look(colorizer: Colorizer, task: Task, settings: Settings) -> Gray | Outcome:
-    if task.target.exists() and not settings.overwrite:
+def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, Pin] | Outcome:
+    if all(file.exists() for file in task.files) and not settings.overwrite:
         return Outcome(task, "skipped", "there already")
     try:
         photo = open_photo(task.source, settings.max_pixels)
         if task.searched and photo.marked:
             return Outcome(task, "skipped", "coloured by Photochrom itself")
-        return colorizer.look(photo, settings.size)
+        gray = colorizer.look(photo, settings.size)
+        return gray, pinned(photo, gray, settings.hints)
     except Exception as error:
         return _failed(task, error)
 
 
-def _predict(colorizer: Colorizer, grays: Sequence[Gray], seed: int) -> Sequence[AB | Exception]:
+def _predict(colorizer: Colorizer, grays: Sequence[Gray], seeds: Sequence[int], pin: Pin) -> Sequence[AB | Exception]:
     """Colours of each; where a batch fails (memory), one by one, with the error in place of those that still do."""
     try:
-        return colorizer.predict(grays, seed)
+        return colorizer.predict(grays, seeds, pin)
     except Exception as error:
-        return [error] if len(grays) == 1 else [_predict(colorizer, [gray], seed)[0] for gray in grays]
+        if len(grays) == 1:
+            return [error]
+        return [_predict(colorizer, [gray], [seed], pin)[0] for gray, seed in zip(grays, seeds, strict=True)]
 
 
-def _write(colorizer: Colorizer, task: Task, ab: AB, settings: Settings) -> Outcome:
+def _write(
+    colorizer: Colorizer, task: Task, gray: Gray, pin: Pin, colors: Sequence[Any], settings: Settings
+) -> Outcome:
+    """The files of one photograph that are not there yet, or all."""
+    painted = [ab * np.float32(settings.strength) for ab in colors]
+
+    def picture(kind: str) -> bytes:
+        mark = colorizer.mark(task.seeds[0])
+        if kind == "trace":
+            return sheet.strip(gray, colorizer.trace(gray, task.seeds[0], pin), mark)
+        return (sheet.variants if kind == "sheet" else sheet.uncertainty)(gray, painted, mark)
+
     try:
         task.target.parent.mkdir(parents=True, exist_ok=True)
-        colored = open_photo(task.source, settings.max_pixels).colored(ab, settings.strength)
-        colored.save(task.target, colorizer.mark(settings.seed), settings.overwrite)
+        for (seed, copy), ab in zip(task.copies.items(), painted, strict=True):
+            if settings.overwrite or not copy.exists():
+                photo = open_photo(task.source, settings.max_pixels)
+                photo.colored(ab).save(copy, colorizer.mark(seed), settings.overwrite)
+        for kind, path in task.pictures.items():
+            if settings.overwrite or not path.exists():
+                with whole(path, settings.overwrite) as file:
+                    file.write(picture(kind))
     except Exception as error:
         return _failed(task, error)
     return Outcome(task, "written")

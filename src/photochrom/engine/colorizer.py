@@ -1,7 +1,8 @@
 """Colour photographs with a bundle: one ONNX session per network, opened once and used for every photograph."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import numpy as np
 import onnxruntime
 from jaxtyping import Float
 
+from ..core.sampling import Diffusion, Pin, Procedure, unpinned
 from . import bundle as bundles
 from .formats import WRITTEN_AS
+from .hints import Hint, pinned
 from .photo import Mark, Photo, open_photo
 from .stream import processors as processors
 
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
+BATCH = 8  # photographs that go through the model together, at most
 
 
 class OnnxNet:
@@ -53,20 +57,43 @@ class Colorizer:
     Args:
         model: an installed name (``photochrom models`` lists them), or the path of a bundle.
         threads: for the networks; the processors this process may use, when None.
+        sampling: settings of a model that draws, over its own: ``steps``, ``solver``, ``eta``; see
+            `core.sampling.Diffusion`.
 
-    Raises BundleError for a bundle that is missing, damaged or of a newer format.
+    Raises BundleError for a bundle that is missing, damaged or of a newer format, ValueError for a setting that its
+    procedure does not have or allow.
     """
 
-    def __init__(self, model: str | Path = "default", threads: int | None = None) -> None:
+    def __init__(self, model: str | Path = "default", threads: int | None = None, **sampling: Any) -> None:
         opened = bundles.load(model)
         self.card, self.procedure = opened.card, opened.procedure
+        if sampling:
+            self.procedure = self._resampled(sampling)
         threads = threads or processors()
         try:
             self.nets = {name: OnnxNet(content, threads) for name, content in opened.networks.items()}
         except Exception as error:  # the runtime has a dozen of its own
             raise bundles.BundleError(f"{model}: a network cannot be run ({error}): export the bundle again") from None
 
-    def __call__(self, photo: Any, seed: int = 0, strength: float = 1.0, size: int | None = None) -> Any:
+    def _resampled(self, sampling: Mapping[str, Any]) -> Procedure:
+        if not self.procedure.draws:
+            raise ValueError(
+                f"{', '.join(sampling)}: {self.card.name} paints in one pass; only a model that draws can be told how"
+            )
+        try:
+            return replace(self.procedure, **sampling)  # type: ignore[type-var]
+        except TypeError:
+            known = ", ".join(f.name for f in fields(self.procedure))  # type: ignore[arg-type]
+            raise ValueError(f"{', '.join(sampling)}: sampling can be told {known}") from None
+
+    def __call__(
+        self,
+        photo: Any,
+        seed: int = 0,
+        strength: float = 1.0,
+        size: int | None = None,
+        hints: Sequence[Hint | str] = (),
+    ) -> Any:
         """A photograph in colour, as the same kind of thing as came in.
 
         Args:
@@ -75,11 +102,15 @@ class Colorizer:
             seed: which of the possible pictures; for models that draw.
             strength: of the colours; 0 is gray, 1 as the model has them.
             size: short side in pixels at which the model sees the photograph; the bundle's own when None.
+            hints: colours at places of the photograph, each a `Hint` or ``"x,y,#rrggbb"``.
 
-        Raises PhotoError for a photograph that cannot be read, and rather than overwrite a file.
+        Raises PhotoError for a photograph that cannot be read, a hint outside it, and rather than overwrite a file;
+        ValueError for a hint that is none.
         """
         opened = open_photo(photo)
-        ab = self.predict([self.look(opened, size)], seed)[0]
+        gray = self.look(opened, size)
+        pin = pinned(opened, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints])
+        ab = self.predict([gray], seed, pin)[0]
         colored, mark = opened.colored(ab, strength), self.mark(seed)
         if isinstance(photo, str | os.PathLike):
             return colored.save(copy_of(Path(photo)), mark)
@@ -91,15 +122,26 @@ class Colorizer:
         """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1]."""
         return photo.gray(size or self.card.size, self.card.multiple, self.card.gray)
 
-    def predict(self, grays: Sequence[Gray], seed: int = 0) -> list[AB]:
-        """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape."""
+    def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, pin: Pin = unpinned) -> list[AB]:
+        """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape, at most `BATCH` at once.
+
+        ``seeds``: one for all, or one for each. ``pin``: see `engine.hints`.
+        """
+        seeds = [seeds] * len(grays) if isinstance(seeds, int) else seeds
         found: list[Any] = [None] * len(grays)
         for shape in {gray.shape for gray in grays}:
             places = [i for i, gray in enumerate(grays) if gray.shape == shape]
-            batch = np.stack([grays[i] for i in places])
-            for i, ab in zip(places, self.procedure(self.nets, batch, SeededNoise([seed] * len(places))), strict=True):
-                found[i] = ab
+            for batch in (places[i : i + BATCH] for i in range(0, len(places), BATCH)):
+                noise, together = SeededNoise([seeds[i] for i in batch]), np.stack([grays[i] for i in batch])
+                for i, ab in zip(batch, self.procedure(self.nets, together, noise, pin), strict=True):
+                    found[i] = ab
         return found
+
+    def trace(self, gray: Gray, seed: int = 0, pin: Pin = unpinned) -> list[AB]:
+        """The ab of one small gray from noise to the answer. Raises ValueError where the model paints in one pass."""
+        if not isinstance(self.procedure, Diffusion):
+            raise ValueError(f"{self.card.name}: paints in one pass, which leaves no trace; choose a diffusion model")
+        return [ab[0] for ab in self.procedure.path(self.nets, gray[None], SeededNoise([seed]), pin)]
 
     def mark(self, seed: int = 0) -> Mark:
         """What is written into a photograph coloured by this model."""

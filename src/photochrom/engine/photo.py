@@ -3,12 +3,9 @@
 import io
 import os
 import tempfile
-import time
-import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +18,11 @@ from . import formats, metadata, profiles
 from .formats import MAX_PIXELS, PhotoError, named
 from .join import LINES, STRIP, Chroma, join, shifts
 from .metadata import Mark
+from .saving import whole
 from .stream import worked
 
 __all__ = ["MAX_PIXELS", "ColoredPhoto", "Mark", "Photo", "PhotoError", "open_photo"]
 
-STALE = 600  # seconds after which an unfinished file belongs to a run that was killed
 LONGEST = 2  # the long side of the gray given to a model, in short sides
 TILE = 256
 
@@ -136,20 +133,10 @@ class ColoredPhoto:
         """
         path = Path(path)
         options = self._options(path.name)
-        name = formats.shown(path)
-        if path.exists() and not overwrite:
-            raise PhotoError(f"{name}: exists already; give another name or overwrite")
-        _sweep(path.parent)
-        beside = path.with_name(f".{path.stem[:40]}.photochrom-{uuid.uuid4().hex[:8]}{path.suffix}")
-        try:
-            with named(name, "written"), self._image(path.suffix, mark) as image, beside.open("x+b") as file:
-                image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), path.suffix, **options)
-                if path.suffix.lower() in formats.TIFF:
-                    metadata.tag(file, image, mark)
-            with named(name, "written"):
-                _publish(beside, path, overwrite)
-        finally:
-            beside.unlink(missing_ok=True)
+        with whole(path, overwrite) as file, self._image(path.suffix, mark) as image:
+            image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), path.suffix, **options)
+            if path.suffix.lower() in formats.TIFF:
+                metadata.tag(file, image, mark)
         return path
 
     def to_bytes(self, suffix: str, mark: Mark) -> bytes:
@@ -210,29 +197,6 @@ class ColoredPhoto:
             if photo.orientation != 1:
                 image = stack.enter_context(_turned(image, photo.orientation))
             yield metadata.marked(image, resolution, kept, photo.reader.tags(), mark)
-
-
-@cache
-def _sweep(folder: Path) -> None:
-    """Removes what killed runs left in `folder`; looks once a run, since a folder may be long."""
-    for left in folder.glob(".*.photochrom-????????.*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE:
-                left.unlink()
-
-
-def _publish(beside: Path, path: Path, overwrite: bool) -> None:
-    if overwrite:
-        beside.replace(path)
-        return
-    try:
-        path.hardlink_to(beside)  # unlike a rename, fails where the file exists
-    except FileExistsError:
-        raise PhotoError(f"{formats.shown(path)}: exists already; give another name or overwrite") from None
-    except OSError:  # a file system without links
-        if path.exists():
-            raise PhotoError(f"{formats.shown(path)}: exists already; give another name or overwrite") from None
-        beside.rename(path)
 
 
 def _within(planes: np.ndarray, photo: pyvips.Image) -> np.ndarray:
