@@ -42,8 +42,9 @@ def test_ways_are_the_shortest_there_are(gray, at):
 def test_a_hint_stays_in_its_region():
     gray = np.repeat(np.where(np.arange(32) < 16, -0.5, 0.5).astype(np.float32)[None], 32, 0)
     (field,) = spread(gray, np.array([16]), np.array([8]))
-    assert field[:, :16].mean() > 0.3
-    assert field[:, 16:].max() < 0.05
+    assert field[:, :16].mean() > 0.7
+    assert field[:, 16:].max() < 0.2
+    assert field[:, 15].min() - field[:, 16].max() > 0.3
 
 
 @pytest.fixture

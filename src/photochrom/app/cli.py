@@ -260,6 +260,8 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     size: Size = None,
     strength: Annotated[float, typer.Option(min=0, max=3, help="Of the colours.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the first picture, for models that draw.")] = 0,
+    steps: Annotated[list[int] | None, typer.Option(min=1, help="Of sampling; repeatable, a row for each.")] = None,
+    solver: Annotated[list[str] | None, typer.Option(help="Of sampling; repeatable, a row for each.")] = None,
     samples: Annotated[int, typer.Option(min=1, max=64, help="Pictures of each photograph, by seeds one apart.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this file.")] = None,
@@ -287,7 +289,12 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     ]
     _writable([path for path, _ in written if path], overwrite)
     models = tuple(model or (() if images else ("default",)))
-    request = Request(data, models, images or (), protocol, lists, size, strength, seed, samples, force)
+    sampling = [
+        {name: value for name, value in (("solver", one), ("steps", n)) if value is not None}
+        for one in solver or [None]
+        for n in steps or [None]
+    ]
+    request = Request(data, models, sampling, images or (), protocol, lists, size, strength, seed, samples, force)
     request = replace(request, pictures=html_file is not None, record=record, command=_command())
     try:
         evaluation = Evaluation(request)

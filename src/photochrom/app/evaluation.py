@@ -14,6 +14,7 @@ import numpy as np
 from .. import __version__
 from ..backbones.inception import VARIABLE
 from ..backbones.weights import cache
+from ..core.sampling import describe
 from ..engine import bundle
 from ..engine.album import Member, members
 from ..engine.colorizer import Colorizer
@@ -37,9 +38,9 @@ import json, sys, time
 from pathlib import Path
 from photochrom.engine.colorizer import Colorizer
 from photochrom.engine.photo import open_photo
-model, times, size = json.loads(sys.argv[1])
+model, sampling, times, size = json.loads(sys.argv[1])
 photo = open_photo(sys.stdin.buffer.read()).pixels()
-colorizer, taken = Colorizer(model), []
+colorizer, taken = Colorizer(model, **sampling), []
 for _ in range(times):
     start = time.perf_counter()
     colorizer(photo, size=size)
@@ -56,6 +57,7 @@ class Request:
 
     data: Sequence[Path]
     models: Sequence[str] = ()
+    sampling: Sequence[Mapping[str, int | str]] = ({},)
     images: Sequence[Path] = ()
     protocol: str = "native"
     lists: Path | None = None
@@ -79,6 +81,24 @@ class Found:
     unread: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A model that is measured, sampled in one way; ``model`` as it was asked for, ``name`` as its row is called."""
+
+    name: str
+    model: str
+    sampling: Mapping[str, int | str]
+    colorizer: Colorizer
+
+
+def _entries(model: str, sampling: Sequence[Mapping[str, int | str]]) -> Iterator[Entry]:
+    """A model in each way of sampling; once as it is, where it paints in one pass."""
+    plain = Colorizer(model, threads=1)
+    for way in sampling if plain.procedure.draws else [{}]:
+        colorizer = Colorizer(model, threads=1, **way) if way else plain
+        yield Entry(" ".join([plain.card.name, *map(str, way.values())]), model, way, colorizer)
+
+
 class Evaluation:
     """One evaluation: prepared (which refuses what cannot be done), then run.
 
@@ -100,7 +120,7 @@ class Evaluation:
         inception = self.protocol.inception or ("fid" if os.environ.get(VARIABLE) else None)
         self.networks = Networks(self.protocol.perceptual, inception)
         self.warnings += self.networks.missing
-        self.colorizers = {name: Colorizer(name, threads=1) for name in request.models}
+        self.entries = [entry for name in request.models for entry in _entries(name, request.sampling)]
         self.rows = _distinct([*self._models(), *(self._images(folder) for folder in request.images)])
 
     def _chosen(self, photographs: Sequence[Photograph], listing: protocols.Listing | None) -> list[Photograph]:
@@ -114,8 +134,10 @@ class Evaluation:
 
     def _recordable(self) -> None:
         asked = self.request
-        if asked.record and (asked.strength != 1 or asked.size or asked.force):
-            raise ValueError("--record keeps a model's figures as it comes: leave out --strength, --size and --force")
+        if asked.record and (asked.strength != 1 or asked.size or asked.force or any(asked.sampling)):
+            raise ValueError(
+                "--record keeps a model's figures as it comes: leave out --strength, --size, --steps, --solver, --force"
+            )
         for name in asked.models if asked.record else ():
             if not os.access(path := bundle.find(name), os.W_OK) or not path.is_dir():
                 raise ValueError(f"{path}: no folder that can be written to, so nothing can be recorded there")
@@ -132,11 +154,11 @@ class Evaluation:
     def _models(self) -> Iterator[Row]:
         asked = self.request
         seeds = range(asked.seed, asked.seed + asked.samples)
-        for colorizer in self.colorizers.values():
-            card = colorizer.card
+        for entry in self.entries:
+            card, colorizer = entry.colorizer.card, entry.colorizer
             decides = (
                 card.weights,
-                dict(card.procedure),
+                describe(colorizer.procedure),
                 card.gray,
                 card.multiple,
                 card.size,
@@ -148,7 +170,7 @@ class Evaluation:
             def paint(photograph: Photograph, truth: RGB8, colorizer: Colorizer = colorizer) -> list[RGB8]:
                 return [colorizer(truth, seed=s, strength=asked.strength, size=asked.size) for s in seeds]
 
-            yield Row(card.name, f"model {json.dumps(decides, sort_keys=True)}", paint)
+            yield Row(entry.name, f"model {json.dumps(decides, sort_keys=True)}", paint)
 
     def _images(self, folder: Path) -> Row:
         """A folder of pictures made elsewhere, one for each photograph, matched by name without ending."""
@@ -233,33 +255,33 @@ class Evaluation:
 
     def record(self) -> None:
         """Write the figures of each model into its own card, under the name of the protocol."""
-        for row, name in self._named().items():
-            report = self.found.report
+        for row, entry in self._named().items():
+            report, name = self.found.report, entry.model
             scores = {
                 m: float(f"{report.rows[row][m].value:.5g}") for m in headline(report.rows) if m in report.rows[row]
             }
             where = {"n": report.n, "photographs": report.data["digest"][:16], "command": report.command}
             bundle.record(bundle.find(name), self.protocol.name, {**where, **scores})
 
-    def _named(self) -> dict[str, str]:
-        return dict(zip((row.name for row in self.rows), self.colorizers, strict=False))
+    def _named(self) -> dict[str, "Entry"]:
+        return dict(zip((row.name for row in self.rows), self.entries, strict=False))
 
-    def _cost(self, row: str, name: str, photograph: Photograph) -> dict[str, float]:
+    def _cost(self, row: str, entry: "Entry", photograph: Photograph) -> dict[str, float]:
         try:
-            return self._counted_cost(name, photograph)
+            return self._counted_cost(entry, photograph)
         except Exception as error:  # nothing of it is worth losing the figures for
             self.warnings.append(f"{row}: what it takes to run is not known ({error})")
             return {}
 
-    def _counted_cost(self, name: str, photograph: Photograph) -> dict[str, float]:
+    def _counted_cost(self, entry: "Entry", photograph: Photograph) -> dict[str, float]:
         import pyvips
 
         truth = self.protocol.prepare(photograph.read())
         written = pyvips.Image.new_from_array(truth).write_to_buffer(".png")
-        asked = json.dumps([name, TRIAL, self.request.size])
+        asked = json.dumps([entry.model, entry.sampling, TRIAL, self.request.size])
         done = subprocess.run([sys.executable, "-c", RUN, asked], input=written, capture_output=True, check=True)
-        networks = bundle.load(name).networks
-        side = self.request.size or self.colorizers[name].card.size
+        networks = bundle.load(entry.model).networks
+        side = self.request.size or entry.colorizer.card.size
         return {
             "parameters M": parameters(networks.values()) / 1e6,
             f"GFLOPs a pass at {side} px": sum(operations(network, side) for network in networks.values()) / 1e9,

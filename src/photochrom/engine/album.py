@@ -253,10 +253,12 @@ def _write(
     painted = [ab * np.float32(settings.strength) for ab in colors]
 
     def picture(kind: str) -> bytes:
-        mark = colorizer.mark(task.seeds[0])
+        seed = task.seeds[0]
+        mark = colorizer.mark(seed)
+        large = colorizer.look(open_photo(task.source, settings.max_pixels), sheet.SIDE)
         if kind == "trace":
-            return sheet.strip(gray, colorizer.trace(gray, task.seeds[0], pin), mark)
-        return (sheet.variants if kind == "sheet" else sheet.uncertainty)(gray, painted, mark)
+            return sheet.strip(large, colorizer.trace(gray, seed, pin), mark)
+        return (sheet.variants if kind == "sheet" else sheet.uncertainty)(large, painted, mark)
 
     try:
         task.target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,9 @@ from ..core import color
 from ..core.sampling import Pin, unpinned
 from .photo import Photo, PhotoError
 
-EDGE = 0.3  # difference of gray, in [-1, 1], that is as long a way as `REACH`
-REACH = 0.5  # of the short side: at this distance, where nothing is in its way, a hint's effect has fallen to 1 / e
-POWER = 2.0  # of the way, by which nearer hints count for more
+EDGE = 0.8  # difference of gray, in [-1, 1], that is as long a way as `REACH`
+REACH = 1.2  # of the short side: at this distance, where nothing is in its way, a hint's effect has fallen to 1 / e
+POWER = 4.0  # of the way, by which nearer hints count for more
 
 Field = Float[np.ndarray, "k h w"]
 

@@ -11,6 +11,7 @@ from . import metadata
 from .metadata import Mark
 
 TILE = 160  # pixels of the short side of the square each picture is cut to
+SIDE = 256  # pixels of the short side of the photograph that others are about
 GAP = 4
 WIDE = 12  # tiles in a row, at most
 FAR = 40.0  # Lab units between variants that a map shows in white
