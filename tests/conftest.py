@@ -36,6 +36,38 @@ def bundle(tmp_path_factory):
     return path
 
 
+def noisy_colors():
+    """An ONNX network that believes in warm light places and some of the noise: another picture for each seed."""
+    from onnx import TensorProto, helper
+
+    planes = ("noisy", 2), ("condition", 1), ("out", 2)
+    noisy, gray, out = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", channels, "h", "w"]) for name, channels in planes
+    )
+    weights = helper.make_tensor("weights", TensorProto.FLOAT, (1, 2, 1, 1), [0.3, 0.2])
+    share = helper.make_tensor("share", TensorProto.FLOAT, (), [0.2])
+    nodes = [
+        helper.make_node("Mul", ["condition", "weights"], ["warm"]),
+        helper.make_node("Tanh", ["noisy"], ["bent"]),
+        helper.make_node("Mul", ["bent", "share"], ["left"]),
+        helper.make_node("Add", ["warm", "left"], ["out"]),
+    ]
+    graph = helper.make_graph(nodes, "noisy_colors", [noisy, gray], [out], [weights, share])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+@pytest.fixture(scope="session")
+def drawing(tmp_path_factory):
+    """A bundle that draws: a diffusion in three steps whose one network is `noisy_colors`."""
+    from photochrom.core.sampling import Diffusion, describe
+    from photochrom.engine import bundle as bundles
+
+    path = tmp_path_factory.mktemp("bundle") / "drawing"
+    card = bundles.Card("drawing", "ddpm", describe(Diffusion(prediction="clean", steps=3)), {}, size=32)
+    bundles.save(path, card, {"denoiser": noisy_colors()})
+    return path
+
+
 @pytest.fixture
 def photos(tmp_path):
     """A folder: three photographs (one deeper), one damaged, a text file and a hidden file."""

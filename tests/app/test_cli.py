@@ -60,6 +60,17 @@ def test_a_folder_with_a_damaged_photograph(photos, bundle, tmp_path):
     assert files(tmp_path / "out") == ["deeper/three.tif", "one.png", "two.jpg"]
 
 
+def test_variants_and_what_shows_them(photos, drawing):
+    done = photochrom(
+        *("colorize", photos / "one.png", "--model", drawing, "--variants", 2, "--seed", 7, "--uncertainty", "--trace"),
+        *("--steps", 4, "--solver", "dpm-solver", "--hint", "5,5,#c03020"),
+    )
+    assert done.returncode == 0
+    names = [f"one-color-{end}" for end in ("7.png", "8.png", "sheet.jpg", "uncertainty.jpg", "trace.jpg")]
+    assert [line.rpartition("/")[2] for line in done.stdout.split()] == names
+    assert all((photos / name).stat().st_size for name in names)
+
+
 def test_a_second_run_skips_and_says_so(photos, bundle):
     arguments = ("colorize", photos / "one.png", "--model", bundle)
     photochrom(*arguments)
@@ -77,6 +88,13 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
         (["colorize", "x.jpg", "--strength", "-1"], 2, "strength"),
         (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
         (["colorize", "x.jpg", "--colour"], 2, "No such option"),
+        (["colorize", "x.jpg", "--variants", "3"], 2, "3 variants: classify paints one picture in one pass"),
+        (["colorize", "x.jpg", "--trace"], 2, "a trace: classify paints one picture in one pass"),
+        (["colorize", "x.jpg", "--uncertainty"], 2, "ask for some with --variants"),
+        (["colorize", "x.jpg", "--steps", "10"], 2, "steps: classify paints in one pass"),
+        (["colorize", "x.jpg", "--hint", "1,2,red"], 2, "write it as x,y,#rrggbb"),
+        (["colorize", "x.jpg", "--hints", "missing.txt"], 2, "missing.txt: cannot be read as a list of hints"),
+        (["colorize", "x.jpg", "y.jpg", "--hint", "1,2,#ff0000"], 2, "hints: are places in one photograph"),
         (["train", "missing.toml"], 2, "missing.toml: cannot be read"),
         (["export", "missing"], 2, "there is no such checkpoint"),
         (["paint"], 2, "No such command"),

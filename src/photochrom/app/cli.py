@@ -289,11 +289,9 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     ]
     _writable([path for path, _ in written if path], overwrite)
     models = tuple(model or (() if images else ("default",)))
-    sampling = [
-        {name: value for name, value in (("solver", one), ("steps", n)) if value is not None}
-        for one in solver or [None]
-        for n in steps or [None]
-    ]
+    solvers: list[dict[str, int | str]] = [{"solver": name} for name in solver or ()] or [{}]
+    walks: list[dict[str, int | str]] = [{"steps": n} for n in steps or ()] or [{}]
+    sampling = [one | walk for one in solvers for walk in walks]
     request = Request(data, models, sampling, images or (), protocol, lists, size, strength, seed, samples, force)
     request = replace(request, pictures=html_file is not None, record=record, command=_command())
     try:
