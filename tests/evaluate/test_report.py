@@ -181,7 +181,20 @@ def test_the_cost_of_a_network_is_counted():
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in (("x", ["b", 1, "h", "w"]), ("y", ["b", 4, "p", "q"]))
     ]
-    network = helper.make_model(helper.make_graph([node], "g", values[:1], values[1:], [weight])).SerializeToString()
+    graph = helper.make_graph([node], "g", values[:1], values[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    network = model.SerializeToString()
     assert onnx.load_from_string(network).graph.node[0].op_type == "Conv"
     assert cost.parameters([network, network]) == 72
-    assert cost.operations(network, 16) == 2 * 8 * 8 * 4 * 9
+    assert cost.operations(network, {"x": (1, 1, 16, 16)}) == 2 * 8 * 8 * 4 * 9
+
+
+def test_the_cost_of_attention_is_counted_at_the_shapes_it_meets():
+    from onnx import TensorProto, helper
+
+    names = [("x", ["b", "n", 8]), ("y", ["b", "n", "n"])]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names]
+    nodes = [helper.make_node("Transpose", ["x"], ["z"], perm=[0, 2, 1]), helper.make_node("MatMul", ["x", "z"], ["y"])]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    assert cost.operations(model.SerializeToString(), {"x": (1, 5, 8)}) == 2 * 5 * 5 * 8

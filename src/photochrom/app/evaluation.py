@@ -5,19 +5,21 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import __version__
 from ..backbones.inception import VARIABLE
 from ..backbones.weights import cache
-from ..core.sampling import describe
+from ..core.sampling import Net, describe
 from ..engine import bundle
 from ..engine.album import Member, members
-from ..engine.colorizer import Colorizer
+from ..engine.colorizer import Colorizer, SeededNoise
 from ..engine.formats import shown
 from ..engine.photo import open_photo
 from ..engine.sheet import sheet
@@ -89,6 +91,24 @@ class Entry:
     model: str
     sampling: Mapping[str, int | str]
     colorizer: Colorizer
+
+
+def _operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) -> int:
+    """Of all the passes that make the colours of a square photograph."""
+    passes = Counter[tuple[Any, ...]]()
+
+    def counting(name: str) -> Net:
+        def net(t: float, **arrays: np.ndarray) -> np.ndarray:
+            shapes = {"t": (1,), **{key: array.shape for key, array in arrays.items()}}
+            passes[name, *sorted(shapes.items())] += 1
+            made: np.ndarray = colorizer.nets[name](t, **arrays)
+            return made
+
+        return net
+
+    gray = np.zeros((1, 1, side, side), np.float32)
+    colorizer.procedure({name: counting(name) for name in networks}, gray, SeededNoise([0]))
+    return sum(times * operations(networks[name], dict(shapes)) for (name, *shapes), times in passes.items())
 
 
 def _entries(model: str, sampling: Sequence[Mapping[str, int | str]]) -> Iterator[Entry]:
@@ -284,7 +304,7 @@ class Evaluation:
         side = self.request.size or entry.colorizer.card.size
         return {
             "parameters M": parameters(networks.values()) / 1e6,
-            f"GFLOPs a pass at {side} px": sum(operations(network, side) for network in networks.values()) / 1e9,
+            f"GFLOPs a photo at {side} px": _operations(networks, entry.colorizer, side) / 1e9,
             **json.loads(done.stdout),
         }
 

@@ -1,10 +1,11 @@
-"""What a network costs to run: its weights, and its operations on a photograph of a size."""
+"""What a network costs to run: its weights, and its operations in a pass."""
 
 import math
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import onnx
-from onnx import shape_inference
+import onnxruntime
 
 
 def parameters(networks: Iterable[bytes]) -> int:
@@ -13,27 +14,26 @@ def parameters(networks: Iterable[bytes]) -> int:
     return sum(math.prod(weight.dims) for graph in graphs for weight in graph.initializer if len(weight.dims) > 0)
 
 
-def operations(network: bytes, side: int) -> int:
-    """Multiplications and additions of convolutions and matrix products in one pass over a square of ``side`` pixels.
+def operations(network: bytes, inputs: Mapping[str, tuple[int, ...]]) -> int:
+    """Multiplications and additions of convolutions and matrix products in one pass over inputs of these shapes.
 
-    A multiplication with its addition is two. Nothing is computed: shapes are inferred. Raises ValueError where a shape
-    cannot be told.
+    A multiplication with its addition is two. The pass is run, since attention takes its shapes from what it is given.
     """
     model = onnx.load_from_string(network)
-    for given in model.graph.input:
-        for place, dim in enumerate(given.type.tensor_type.shape.dim):
-            if not dim.dim_value:
-                dim.dim_value = 1 if place == 0 else side
-    graph = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        shapes[value.name] = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-    return sum(_of(node, shapes) for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul"))
+    counted = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    weights = {weight.name: tuple(weight.dims) for weight in model.graph.initializer}
+    asked = {name for node in counted for name in (node.output[0], *node.input[:2])} - weights.keys() - inputs.keys()
+    shown = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(asked - shown))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    zeros = {given.name: np.zeros(inputs[given.name], np.float32) for given in session.get_inputs()}
+    made = session.run(sorted(asked), zeros)
+    shapes = {**weights, **inputs, **{name: array.shape for name, array in zip(sorted(asked), made, strict=True)}}
+    return sum(_of(node, shapes) for node in counted)
 
 
 def _of(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    made, weight = shapes[node.output[0]], shapes[node.input[1]]
-    if not made or not all(made):
-        raise ValueError(f"{node.name or node.op_type}: the shape {made} of what it makes cannot be told")
-    shared = math.prod(weight[1:]) if node.op_type == "Conv" else shapes[node.input[0]][-1]
-    return 2 * math.prod(made) * shared
+    shared = math.prod(shapes[node.input[1]][1:]) if node.op_type == "Conv" else shapes[node.input[0]][-1]
+    return 2 * math.prod(shapes[node.output[0]]) * shared
