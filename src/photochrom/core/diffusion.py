@@ -59,7 +59,7 @@ def target(prediction: str, clean: Picture, noise: Picture, gamma: Any) -> Pictu
     return noise if prediction == "noise" else clean
 
 
-def clean_of(prediction: str, noisy: Picture, predicted: Picture, gamma: float) -> Picture:
+def clean_of(prediction: str, noisy: Picture, predicted: Picture, gamma: Any) -> Picture:
     """The clean picture that a prediction means. For noise at a gamma near 0 it is huge: clip it."""
     _check(prediction)
     if prediction == "noise":
@@ -77,7 +77,7 @@ def _check(prediction: str) -> None:
         raise ValueError(f"prediction {prediction!r}: choose one of {', '.join(PREDICTIONS)}")
 
 
-def posterior(noisy: Picture, clean: Picture, gamma: float, before: float) -> Picture:
+def posterior(noisy: Picture, clean: Picture, gamma: Any, before: Any) -> Picture:
     """Mean of the step back, given the clean picture (Ho et al. 2020, equation 7)."""
     alpha = gamma / before
     return clean * (before**0.5 * (1 - alpha) / (1 - gamma)) + noisy * (alpha**0.5 * (1 - before) / (1 - gamma))

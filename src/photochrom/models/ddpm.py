@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from ..core.color import AB_SCALE
 from ..core.sampling import Diffusion
 from ._blocks import ColorNet, at_size
+from ._bound import bits, bound
 from ._denoiser import Denoiser, simple_loss
 
 
@@ -88,3 +90,16 @@ class Model(nn.Module):
         step = torch.randint(1, len(self.gammas), (len(gray),), device=gray.device)
         net, power = self.net["denoiser"], self.config.power
         return {"total": simple_loss(net, self.procedure, power, clean, condition, self.gammas[step])}
+
+    def measures(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """The variational bound of each photograph (b,), in bits per dimension: its three parts, and their sum.
+
+        It is on the colours at the size they are painted at, in whole Lab units.
+        """
+        condition = self.condition(gray)
+        clean = (at_size(color, condition) * AB_SCALE).round() * (self.procedure.gain / AB_SCALE)
+        unit = self.procedure.gain / AB_SCALE
+        found = bound(self.net["denoiser"], self.procedure, self.gammas, clean, condition, unit)
+        parts = {"bits_L_T": found.prior, "bits_L_t": found.steps, "bits_L_0": found.decoder}
+        told = {name: bits(nats, clean[0].numel()) for name, nats in parts.items()}
+        return {"bits_per_dim": sum(told.values(), torch.zeros(len(gray), device=gray.device)), **told}

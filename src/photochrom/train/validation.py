@@ -1,5 +1,6 @@
 """What a model in training does to photographs it never learns from, by the procedure that users run."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,27 +61,31 @@ def figures(model: Any, batches: Iterable[Batch], seed: int) -> dict[str, float]
     """Validation figures of a model in eval mode, means over the photographs.
 
     ``loss``: the players' totals, summed. ``ab_error``: mean distance in the ab plane, Lab units; ``gray_error``: the
-    same for a gray picture. ``chroma_ratio``: mean chroma over the true one, 1 is as colourful as the truth.
+    same for a gray picture. ``chroma_ratio``: mean chroma over the true one, 1 is as colourful as the truth. And what
+    the model itself ``measures`` of gray and true colours, where it does.
     """
     torch.manual_seed(seed)
     device = next(model.parameters()).device
-    rows = [_row(model, (gray.to(device), color.to(device), rgb.to(device)), seed) for gray, color, rgb in batches]
-    loss, error, chroma, truth, count = (sum(column) for column in zip(*rows, strict=True))
-    return {
-        "loss": loss / count,
-        "ab_error": error / count,
-        "gray_error": truth / count,
-        "chroma_ratio": chroma / max(truth, 1e-9),
-    }
+    sums, count = Counter[str](), 0
+    for gray, color, rgb in batches:
+        sums.update(_sums(model, (gray.to(device), color.to(device), rgb.to(device)), seed))
+        count += len(gray)
+    chroma = sums.pop("chroma") / max(sums["gray_error"], 1e-9)
+    return {**{name: total / count for name, total in sums.items()}, "chroma_ratio": chroma}
 
 
-def _row(model: Any, batch: Batch, seed: int) -> tuple[float, ...]:
+def _sums(model: Any, batch: Batch, seed: int) -> dict[str, float]:
     gray, color, rgb = batch
     count = len(gray)
     loss = sum(model.loss(player, gray, color)["total"].item() for player in model.players)
     ours, truth = colors(model, gray, seed) * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
-    distances = ((ours - truth), ours, truth)
-    return (loss * count, *(d.norm(dim=1).mean().item() * count for d in distances), count)
+    distances = {"ab_error": ours - truth, "chroma": ours, "gray_error": truth}
+    own = model.measures(gray, color) if hasattr(model, "measures") else {}
+    return {
+        "loss": loss * count,
+        **{name: d.norm(dim=1).mean().item() * count for name, d in distances.items()},
+        **{name: each.sum().item() for name, each in own.items()},
+    }
 
 
 def strip(model: Any, batch: Batch, path: Path, seed: int) -> None:
