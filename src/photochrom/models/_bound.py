@@ -36,7 +36,7 @@ def bound(
 ) -> Bound:
     """The bound on -log p of clean pictures that are whole multiples of ``unit``.
 
-    The steps, one of each photograph's L_1 ... L_T-1 for each of `DRAWS`, are drawn evenly over the levels: the sum is
+    The steps, one of each photograph's L_1 ... L_T-1 for each of `DRAWS`, are drawn evenly over log SNR: the sum is
     right on the mean. The colours from level 1 are told by a Gaussian, cut into units, with that level's variance.
     """
     count, levels = len(clean), len(gammas) - 1
@@ -50,15 +50,23 @@ def bound(
         return noisy, found.clip(-sampling.gain, sampling.gain)
 
     steps = torch.zeros(count, device=clean.device)
+    shares = (
+        torch.logit(gammas[1:].double()).diff().neg()
+    )  # of the fall of log SNR, as steps cost where colours are told
+    shares /= shares.sum()
+    edges = shares.cumsum(0)
     for draw in range(DRAWS if levels > 1 else 0):
-        place = (torch.arange(count, device=clean.device) * DRAWS + draw + torch.rand((), device=clean.device)) / DRAWS
-        step = 2 + (place / count * (levels - 1)).long().clamp(max=levels - 2)
+        place = (torch.arange(count, device=clean.device) + torch.rand(count, device=clean.device)) / count
+        place = (place + draw / DRAWS) % 1
+        drawn = torch.searchsorted(edges, place.double()).clamp(max=levels - 2)
+        step = drawn + 2
         noisy, found = believed(step)
         now, before = _wide(gammas[step]), _wide(gammas[step - 1])
         apart = diffusion.posterior(noisy, clean, now, before) - diffusion.posterior(noisy, found, now, before)
         forward = 1 - now / before
         true = forward * (1 - before) / (1 - now)
-        steps += _sum(divergence(apart, true, forward if sampling.wide else true)) * ((levels - 1) / DRAWS)
+        cost = _sum(divergence(apart, true, forward if sampling.wide else true))
+        steps += cost / (shares[drawn].float() * DRAWS)
 
     first = torch.ones(count, dtype=torch.long, device=clean.device)
     _, found = believed(first)
