@@ -68,3 +68,14 @@ def test_backward_operations_are_those_of_torch_but_for_groups(pytestconfig, mon
         assert count(net, **ours) == count(net)
     depthwise = torch.nn.Conv2d(4, 4, 3, padding=1, groups=4)
     assert count(depthwise, **ours) == 3 * 2 * 9 * 4 * 2 * 8 * 8
+
+
+def test_diffusion_is_timed_beside_diffusers(pytestconfig):
+    root = pytestconfig.rootpath
+    tiny = root / "recipes" / "tiny" / "palette.toml"
+    command = [sys.executable, root / "benchmarks" / "diffusion.py", "--recipe", tiny, "--steps", "2", "--repeats", "1"]
+    done = subprocess.run([*command, "--batch", "1", "--threads", "1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("|").split("|") for line in done.stdout.splitlines() if line.startswith("|")]
+    assert [cells[0].strip() for cells in rows[2:]] == ["sampling, 2 steps of DDIM"] * 4 + ["training"] * 2
+    assert all(float(cells[2]) > 0 for cells in rows[2:])
