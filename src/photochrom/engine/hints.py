@@ -1,8 +1,8 @@
 """Colours that a person pins to places of a photograph, carried into the regions that those belong to.
 
-What a hint changes is blended over the photograph by the way there (Yatziv and Sapiro 2006): ways over an edge of
-lightness are long, so a hint fills its own region. At its place a hint is met exactly, and no colour leaves the range
-that the model and the hints span.
+Hints are blended into the photograph by the way there (Yatziv and Sapiro 2006): ways over an edge of lightness are
+long, so a hint fills its own region. At its place a hint is met exactly, and no colour leaves the range that the model
+and the hints span.
 """
 
 import re
@@ -79,7 +79,7 @@ def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint]
             raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photograph, which is {size}")
     if not hints:
         return unpinned
-    fields: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, Field, np.ndarray]] = {}
+    fields: dict[tuple[int, int], tuple[Field, np.ndarray]] = {}
 
     def pin(ab: Float[np.ndarray, "b 2 h w"]) -> Float[np.ndarray, "b 2 h w"]:
         height, width = ab.shape[2:]
@@ -89,9 +89,10 @@ def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint]
             }
             rows, columns = np.array(list(places)).T
             field = spread(_shrunk(gray[0], height, width), rows, columns)
-            fields[height, width] = rows, columns, field, np.array(list(places.values()), np.float32).T
-        rows, columns, field, wanted = fields[height, width]
-        return ab + np.einsum("bck,khw->bchw", wanted - ab[:, :, rows, columns], field)
+            fields[height, width] = field, np.array(list(places.values()), np.float32).T
+        field, wanted = fields[height, width]
+        told: np.ndarray = np.einsum("ck,khw->chw", wanted, field) + ab * (1 - field.sum(0))
+        return told
 
     return pin
 
