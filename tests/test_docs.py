@@ -34,6 +34,7 @@ def desk(tmp_path, monkeypatch):
     torn = tmp_path / "shoebox/1934/torn.jpg"
     torn.write_bytes(torn.read_bytes()[:-100])
     shutil.copytree(ROOT / "docs" / "pictures", tmp_path / "docs" / "pictures")
+    shutil.copytree(ROOT / "bundles", tmp_path / "bundles")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
