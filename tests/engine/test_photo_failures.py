@@ -14,7 +14,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageFile
 
-from photochrom.engine import formats
+from photochrom.engine import formats, saving
 from photochrom.engine import photo as module
 from photochrom.engine.photo import Mark, PhotoError, open_photo
 
@@ -162,13 +162,13 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
     path = tmp_path / "out.png"
     colored = open_photo(np.zeros((4, 4), np.uint8)).colored(AB)
-    whole = module._publish
+    whole = saving._publish
 
     def late(beside, target, overwrite):
         target.write_text("theirs")
         whole(beside, target, overwrite)
 
-    monkeypatch.setattr(module, "_publish", late)
+    monkeypatch.setattr(saving, "_publish", late)
     with pytest.raises(PhotoError, match="exists already"):
         colored.save(path, MARK)
     assert path.read_text() == "theirs"
@@ -231,7 +231,7 @@ def test_what_killed_runs_left_is_removed(tmp_path):
 
 def test_an_unfinished_file_can_be_recognised(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(module, "_publish", lambda beside, path, overwrite: seen.append(beside.name))
+    monkeypatch.setattr(saving, "_publish", lambda beside, path, overwrite: seen.append(beside.name))
     open_photo(np.zeros((4, 4), np.uint8)).colored(AB).save(tmp_path / f"{'昔' * 80}.png", MARK)
     assert re.fullmatch(r"\.昔{40}\.photochrom-[0-9a-f]{8}\.png", seen[0])
     assert list(tmp_path.iterdir()) == []

@@ -198,3 +198,8 @@ def test_the_cost_of_attention_is_counted_at_the_shapes_it_meets():
     graph = helper.make_graph(nodes, "g", values[:1], values[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     assert cost.operations(model.SerializeToString(), {"x": (1, 5, 8)}) == 2 * 5 * 5 * 8
+
+
+def test_a_network_without_convolutions_costs_nothing(bundle):
+    network = (bundle / "colors.onnx").read_bytes()
+    assert cost.operations(network, {"gray": (1, 1, 8, 8)}) == 0

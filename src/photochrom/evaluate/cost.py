@@ -29,7 +29,7 @@ def operations(network: bytes, inputs: Mapping[str, tuple[int, ...]]) -> int:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     zeros = {given.name: np.zeros(inputs[given.name], np.float32) for given in session.get_inputs()}
-    made = session.run(sorted(asked), zeros)
+    made = session.run(sorted(asked), zeros) if asked else []  # asked for nothing, the runtime gives every output
     shapes = {**weights, **inputs, **{name: array.shape for name, array in zip(sorted(asked), made, strict=True)}}
     return sum(_of(node, shapes) for node in counted)
 
