@@ -77,6 +77,24 @@ def test_models_and_pictures_side_by_side(few, truth, outputs, bundle, tmp_path)
     assert list(said["cost"]) == ["two-colors"]
 
 
+def test_a_model_named_twice_has_two_rows(few, truth, bundle, tmp_path):
+    done = evaluate("--data", truth, "--model", bundle, "--model", bundle, "--json", tmp_path / "x.json")
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "x.json").read_text())["rows"]
+    assert rows["two-colors"] == rows["two-colors (2)"]
+    assert "no difference to speak of" in done.stderr
+
+
+def test_photographs_of_another_set_are_refused_or_marked(few, truth, bundle):
+    asked = ("--data", truth, "--model", bundle, "--protocol", "ddcolor-val5k")
+    done = evaluate(*asked)
+    assert done.exit_code == 2
+    assert "defined on 5,000 photographs, not on 4" in done.stderr
+    done = evaluate(*asked, "--force")
+    assert done.exit_code == 0, done.output
+    assert "a, b, sea/c, sea/d are not of protocol ddcolor-val5k, which goes by the numbers of names" in done.stderr
+
+
 def test_a_zip_gives_what_its_folder_gives(few, truth, bundle, tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "truth.zip", "w") as archive:
         for path in truth.rglob("*.*"):

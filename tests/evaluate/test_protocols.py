@@ -55,6 +55,14 @@ def test_an_unknown_protocol_names_the_known():
         Protocol("x", "", "round")
 
 
+def test_photographs_told_by_number_are_checked():
+    names = ["val/ILSVRC2012_val_00000001", "ILSVRC2012_val_00005000"]
+    assert named("ddcolor-val5k").strangers(names) == []
+    others = ["ILSVRC2012_val_00005001", "ILSVRC2012_val_00000000", "cat"]
+    assert named("ddcolor-val5k").strangers([*names, *others]) == others
+    assert named("native").strangers(others) == []
+
+
 def test_lists_are_checked(tmp_path):
     listing = Listing("names.txt", 3, ("07", "03"))
     with pytest.raises(

@@ -295,8 +295,9 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     request = Request(data, models, sampling, images or (), protocol, lists, size, strength, seed, samples, force)
     request = replace(request, pictures=html_file is not None, record=record, command=_command())
     try:
-        evaluation = Evaluation(request)
         with progress() as bar:
+            looking = bar.add_task("looking at photographs", total=None)
+            evaluation = Evaluation(request, lambda done: bar.update(looking, completed=done))
             running = bar.add_task("measuring", total=None)
             for done, total in evaluation:
                 bar.update(running, completed=done, total=total)

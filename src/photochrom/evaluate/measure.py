@@ -81,8 +81,16 @@ def codes(rgb: metrics.RGB) -> RGB8:
     return np.ascontiguousarray(np.moveaxis(np.rint(rgb * 255).astype(np.uint8), 0, -1))
 
 
-def survey(photographs: Sequence[Photograph], protocol: Protocol, store: Path, unread: dict[str, str]) -> Survey:
+def survey(
+    photographs: Sequence[Photograph],
+    protocol: Protocol,
+    store: Path,
+    unread: dict[str, str],
+    watch: Callable[[int], None] = lambda done: None,
+) -> Survey:
     """Look at every photograph once; those that cannot be read go to ``unread`` with their reason.
+
+    ``watch`` is told how many have been looked at.
 
     Raises ValueError when there is no photograph, or none in colour.
     """
@@ -105,7 +113,10 @@ def survey(photographs: Sequence[Photograph], protocol: Protocol, store: Path, u
         return lab[1:].mean((1, 2), dtype=np.float64), counts / counts.sum()
 
     with ThreadPoolExecutor(_processors()) as pool:
-        found = list(pool.map(look, photographs))
+        found = []
+        for one in pool.map(look, photographs):
+            found.append(one)
+            watch(len(found))
     failed = {p.name: said for p, said in zip(photographs, found, strict=True) if isinstance(said, str)}
     unread |= failed
     seen = [item for item in found if not isinstance(item, str)]

@@ -5,7 +5,8 @@ another.
 """
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class Protocol:
     ``square``: left as they are, cropped to the largest square in the middle, or stretched. ``size``: pixels a side,
     None as they are, but for those whose short side is over ``largest``, which are brought down to it; ``way``: how.
     ``n``: photographs it is defined on, None for any. ``names`` lists them, and ``reference`` the others that a Frechet
-    distance is taken to, where those are not the photographs themselves. ``inception``: the variant of
+    distance is taken to, where those are not the photographs themselves; ``numbers`` are those that their names end in,
+    where they are told by number. ``inception``: the variant of
     `backbones.inception` without which it cannot be followed. ``perceptual``: the short side at which LPIPS looks.
     """
 
@@ -46,12 +48,20 @@ class Protocol:
     n: int | None = None
     names: Listing | None = None
     reference: Listing | None = None
+    numbers: range | None = None
     inception: str | None = None
     perceptual: int = 256
 
     def __post_init__(self) -> None:
         if self.square not in SQUARE or self.way not in WAYS:
             raise ValueError(f"square {self.square!r}, way {self.way!r}: choose of {SQUARE} and {WAYS}")
+
+    def strangers(self, names: Iterable[str]) -> list[str]:
+        """The names, without ending, that do not end in one of ``numbers``, where the protocol has them."""
+        if self.numbers is None:
+            return []
+        ends = ((name, re.search(r"\d+$", name)) for name in names)
+        return [name for name, end in ends if end is None or int(end[0]) not in self.numbers]
 
     def prepare(self, pixels: RGB8) -> RGB8:
         """A photograph as the protocol measures it, rounded to 8 bits."""
@@ -126,6 +136,7 @@ DDCOLOR5K = Protocol(
     256,
     "linear",
     n=5000,
+    numbers=range(1, 5001),
     inception="ddcolor",
 )
 CTEST10K = Protocol(
