@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from photochrom.core.sampling import Diffusion
 from photochrom.engine.colorizer import OnnxNet, SeededNoise
-from photochrom.models._denoiser import Denoiser, simple_loss
+from photochrom.models._denoiser import Denoiser, guess, simple_loss
 from photochrom.train.export import network_bytes
 from photochrom.train.recipe import read
 from photochrom.train.validation import torch_noise
@@ -120,7 +120,7 @@ def trainers(ours: Denoiser, other: UNet2DModel, batch: int, side: int) -> dict[
 
         def step() -> None:
             levels = gammas[torch.randint(1, len(gammas), (batch,))]
-            loss = simple_loss(net, sampling, 2, clean, condition, levels)
+            loss = simple_loss(guess(net, sampling, clean, condition, levels), 2)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

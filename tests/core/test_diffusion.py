@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from photochrom.core import diffusion
 from photochrom.core.diffusion import clean_of, cosine, ddim, linear, noise_of, noised, posterior, respaced, target
+from photochrom.core.sampling import Diffusion
 
 RNG = np.random.default_rng(0)
 CLEAN, NOISE, NOISY, PREDICTED = (torch.from_numpy(RNG.normal(size=(2, 2, 6, 5))) for _ in range(4))
@@ -83,12 +84,23 @@ def test_the_posteriors_mean_is_that_of_palettes_second_algorithm(before, alpha)
 
 
 @pytest.mark.parametrize("at", [999, 400, 1, 0])
-@pytest.mark.parametrize(("small", "name"), [(True, "fixed_small"), (False, "fixed_large")])
-def test_ancestral_steps_are_those_of_diffusers(at, small, name):
+@pytest.mark.parametrize(("share", "name"), [(0.0, "fixed_small"), (1.0, "fixed_large")])
+def test_ancestral_steps_are_those_of_diffusers(at, share, name):
     scheduler = theirs(DDPMScheduler, variance_type=name, clip_sample=False)
     found = scheduler.step(PREDICTED, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
     gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at]
-    ours = diffusion.ancestral(NOISY, clean_of("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, small)
+    ours = diffusion.ancestral(NOISY, clean_of("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, share)
+    torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("at", [999, 400, 1, 0])
+def test_steps_of_learned_variance_are_those_of_diffusers(at):
+    scheduler = theirs(DDPMScheduler, variance_type="learned_range", clip_sample=False)
+    told = torch.cat([PREDICTED, NOISE.tanh()], 1)
+    found = scheduler.step(told, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
+    gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at]
+    predicted, share = Diffusion(variance="learned").read(told)
+    ours = diffusion.ancestral(NOISY, clean_of("noise", NOISY, predicted, gamma), gamma, before, seeded, share)
     torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
 
 

@@ -20,7 +20,14 @@ CASES = [
     (sampling.AnnealedMean(0.1, 1.5), {"logits": LOGITS}),
     (sampling.Diffusion(steps=5, gain=4.0), {"denoiser": AB}),
     (sampling.Diffusion(steps=5, solver="dpm-solver", prediction="noise"), {"denoiser": AB}),
-    (sampling.Diffusion("rgb", "linear", 100, (1e-4, 0.09), "clean", "ancestral", 5, wide=True), {"denoiser": RGB}),
+    (
+        sampling.Diffusion("rgb", "linear", 100, (1e-4, 0.09), "clean", "ancestral", 5, variance="forward"),
+        {"denoiser": RGB},
+    ),
+    (
+        sampling.Diffusion(solver="ancestral", variance="learned", steps=5),
+        {"denoiser": np.concatenate([AB, RGB[:, 1:]], 1)},
+    ),
     (sampling.Diffusion(guided=True, solver="ancestral", steps=3), {"guide": LOGITS, "denoiser": AB[:, :, :4, :6]}),
 ]
 
@@ -115,6 +122,7 @@ def test_few_steps_keep_both_ends_of_the_schedule():
         ({"schedule": "quadratic"}, "choose one of linear, cosine"),
         ({"prediction": "score"}, "choose one of noise, clean, velocity"),
         ({"solver": "euler"}, "choose one of ancestral, ddim, dpm-solver"),
+        ({"variance": "own"}, "choose one of posterior, forward, learned"),
         ({"steps": 1001}, "choose from 1 to 1000"),
         ({"eta": 2.0}, "from 0"),
         ({"gain": 0.0}, "above 0"),

@@ -84,6 +84,7 @@ def test_surprise_is_that_of_a_distribution():
     assert math.isfinite(surprise(torch.tensor(3.0), torch.tensor(0.0), torch.tensor(0.01), UNIT).item())
 
 
-def test_wide_steps_cost_no_less_than_right_ones(clean):
-    (_, small), (_, wide) = (of(Right(clean), clean.clip(-3, 3), levels=50, wide=w) for w in (False, True))
-    assert wide.steps.mean() > small.steps.mean()
+def test_steps_of_another_variance_cost_no_less_than_right_ones(clean):
+    kinds = ("posterior", "forward")
+    own, forward = (of(Right(clean), clean.clip(-3, 3), levels=50, variance=kind)[1] for kind in kinds)
+    assert forward.steps.mean() > own.steps.mean()

@@ -8,7 +8,7 @@ from photochrom import models
 from photochrom.core import diffusion
 from photochrom.core.sampling import Diffusion
 from photochrom.models import ddpm, palette
-from photochrom.models._denoiser import Attention, Denoiser, simple_loss
+from photochrom.models._denoiser import Attention, Denoiser, guess, simple_loss
 
 SMALL = Denoiser.Config(channels=8, multipliers=(1, 2), blocks=1, resolution=32, attention=(16,), head=8)
 
@@ -61,7 +61,7 @@ def test_noise_is_gaussian_and_is_the_target(power, level):
     torch.manual_seed(0)
     net, clean = Recorder(), torch.full((64, 2, 16, 16), 0.3)
     gammas = torch.linspace(0.1, 0.9, 64)
-    found = simple_loss(net, Diffusion(prediction="noise"), power, clean, clean[:, :1], gammas)
+    found = simple_loss(guess(net, Diffusion(prediction="noise"), clean, clean[:, :1], gammas), power)
     assert found.item() == pytest.approx(level, rel=0.01)
     gammas = gammas[:, None, None, None]
     noise = (net.noisy - clean * gammas.sqrt()) / (1 - gammas).sqrt()
@@ -100,6 +100,37 @@ def test_a_guide_that_stays_as_it_is_learns_nothing():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
+def test_the_bound_teaches_the_variance_alone():
+    model = ddpm.Model(ddpm.Model.Config(net=SMALL, sampling=Diffusion(gain=6.0, variance="learned")))
+    torch.manual_seed(0)
+    losses = model.loss("net", torch.rand(8, 1, 32, 32), torch.rand(8, 2, 32, 32) * 0.2)
+    assert losses["bound"] > 0
+    torch.testing.assert_close(losses["total"], losses["simple"] + 0.001 * losses["bound"])
+    losses["bound"].backward()
+    weight = model.net["denoiser"].exit[-1].weight
+    assert weight.shape[0] == 4
+    assert weight.grad[:2].abs().max() == 0
+    assert weight.grad[2:].abs().min() > 0
+
+
+def test_a_variance_is_learned():
+    """Of colours that the gray tells exactly, it is the posterior's, and every other costs more."""
+    torch.manual_seed(0)
+    sampling = Diffusion(levels=20, variance="learned", prediction="clean")
+    model = ddpm.Model(ddpm.Model.Config(net=SMALL, sampling=sampling, bound_weight=0.1))
+    gray = torch.rand(16, 1, 16, 16) * 2 - 1
+    color = torch.cat([gray, -gray], 1) / 2
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    first = last = 0.0
+    for step in range(150):
+        losses = model.loss("net", gray, color)
+        optimizer.zero_grad()
+        losses["total"].backward()
+        optimizer.step()
+        first, last = losses["bound"].item() if step == 0 else first, losses["bound"].item()
+    assert last < first / 3
+
+
 @pytest.mark.parametrize(
     ("family", "settings", "said"),
     [
@@ -109,6 +140,7 @@ def test_a_guide_that_stays_as_it_is_learns_nothing():
         ("palette", {"power": 0}, "must be 1 or 2"),
         ("palette", {"betas": (0.5, 0.1)}, "from above 0 up"),
         ("palette", {"sampling": Diffusion("ab")}, "paints rgb"),
+        ("palette", {"sampling": Diffusion("rgb", variance="learned")}, "learned variance"),
     ],
 )
 def test_settings_of_families_that_will_not_do(family, settings, said):

@@ -83,17 +83,21 @@ def posterior(noisy: Picture, clean: Picture, gamma: Any, before: Any) -> Pictur
     return clean * (before**0.5 * (1 - alpha) / (1 - gamma)) + noisy * (alpha**0.5 * (1 - before) / (1 - gamma))
 
 
-def ancestral(
-    noisy: Picture, clean: Picture, gamma: float, before: float, fresh: Callable[[Any], Any], small: bool = True
-) -> Picture:
-    """A random step back: the posterior's mean, and its own variance (``small``, Ho et al. 2020) or that of the step
-    forward, 1 - alpha, as Palette's Algorithm 2 has it. The last adds nothing.
+def variance(gamma: Any, before: Any, share: Any = 0.0) -> Any:
+    """Of a step back: the posterior's own (``share`` 0, Ho et al. 2020) or that of the step forward, 1 - alpha (1, as
+    Palette's Algorithm 2 has it), or between them by their logarithms (Nichol & Dhariwal 2021, equation 15).
     """
+    forward = 1 - gamma / before
+    own = forward * ((1 - before) / (1 - gamma))
+    return forward**share * own ** (1 - share)
+
+
+def ancestral(
+    noisy: Picture, clean: Picture, gamma: float, before: float, fresh: Callable[[Any], Any], share: Any = 0.0
+) -> Picture:
+    """A random step back: the posterior's mean, and the `variance` of this ``share``. The last adds nothing."""
     mean = posterior(noisy, clean, gamma, before)
-    if before == 1:
-        return mean
-    variance = (1 - gamma / before) * ((1 - before) / (1 - gamma) if small else 1)
-    return mean + fresh(noisy) * variance**0.5
+    return mean if before == 1 else mean + fresh(noisy) * variance(gamma, before, share) ** 0.5
 
 
 def ddim(

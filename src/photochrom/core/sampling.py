@@ -109,6 +109,7 @@ class AnnealedMean:
 
 SOLVERS = ("ancestral", "ddim", "dpm-solver")
 SCHEDULES = ("linear", "cosine")
+VARIANCES = ("posterior", "forward", "learned")
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,11 @@ class Diffusion:
     """Colour out of noise in ``steps`` steps back, by the network ``denoiser`` (Ho et al. 2020; Palette, Algorithm 2).
 
     ``schedule`` is linear in beta from ``betas[0]`` to ``betas[1]``, or cosine, over ``levels`` levels of noise;
-    ``steps`` go over it evenly. ``prediction`` and the solvers are `core.diffusion`'s: ancestral with the posterior's
-    variance or, ``wide``, the forward step's; ddim with ``eta``. ``gain`` multiplies the colours before noise is added
-    to them, so that they spread about as far. ``guided``: the network ``guide`` turns the gray into what the denoiser
-    is conditioned on, once, at the size of the colours; otherwise that is the gray itself.
+    ``steps`` go over it evenly. ``prediction`` and the solvers are `core.diffusion`'s: ddim with ``eta``, and ancestral
+    with the ``variance`` of the posterior, of the step forward, or a learned one between them, of which the network
+    then gives as many planes again. ``gain`` multiplies the colours before noise is added to them, so that they spread
+    about as far. ``guided``: the network ``guide`` turns the gray into what the denoiser is conditioned on, once, at
+    the size of the colours; otherwise that is the gray itself.
     """
 
     target: str = "ab"
@@ -130,7 +132,7 @@ class Diffusion:
     solver: str = "ddim"
     steps: int = 20
     eta: float = 0.0
-    wide: bool = False
+    variance: str = "posterior"
     gain: float = 1.0
     guided: bool = False
     draws: ClassVar[bool] = True
@@ -140,6 +142,7 @@ class Diffusion:
             ("schedule", SCHEDULES),
             ("prediction", diffusion.PREDICTIONS),
             ("solver", SOLVERS),
+            ("variance", VARIANCES),
             ("target", ("ab", "rgb")),
         ):
             if getattr(self, name) not in choices:
@@ -149,6 +152,11 @@ class Diffusion:
         if not self.gain > 0:
             raise ValueError(f"gain {self.gain}: must be above 0")
         self.walk()
+
+    @property
+    def channels(self) -> int:
+        """Of what the network paints."""
+        return 2 if self.target == "ab" else 3
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -176,24 +184,28 @@ class Diffusion:
         ``pin`` changes what the network believes the clean colours to be, before each step is taken from it.
         """
         condition = nets["guide"](0.0, gray=gray) if self.guided else gray
-        channels = 2 if self.target == "ab" else 3
-        noisy = noise(condition[:, [0] * channels])
+        noisy = noise(condition[:, [0] * self.channels])
         last, clean = None, noisy
         for before, gamma in reversed(list(pairwise(self.walk()))):
             yield self._ab(noisy)
-            predicted = nets["denoiser"](gamma**0.5, noisy=noisy, condition=condition)
+            predicted, share = self.read(nets["denoiser"](gamma**0.5, noisy=noisy, condition=condition))
             clean = diffusion.clean_of(self.prediction, noisy, predicted, gamma).clip(-self.gain, self.gain)
             if pin is not unpinned:
                 clean = self._of_ab(pin(self._ab(clean)), clean)
-            noisy, last = self._step(noisy, clean, last, gamma, before, noise), (clean, gamma)
+            if self.solver == "ddim":
+                noisy = diffusion.ddim(noisy, clean, gamma, before, noise, self.eta)
+            elif self.solver == "dpm-solver":
+                noisy = diffusion.dpm_solver(noisy, clean, last, gamma, before)
+            else:
+                noisy = diffusion.ancestral(noisy, clean, gamma, before, noise, share)
+            last = (clean, gamma)
         yield pin(self._ab(clean))
 
-    def _step(self, noisy: Any, clean: Any, last: Any, gamma: float, before: float, noise: Noise) -> Any:
-        if self.solver == "ddim":
-            return diffusion.ddim(noisy, clean, gamma, before, noise, self.eta)
-        if self.solver == "dpm-solver":
-            return diffusion.dpm_solver(noisy, clean, last, gamma, before)
-        return diffusion.ancestral(noisy, clean, gamma, before, noise, small=not self.wide)
+    def read(self, said: Any) -> tuple[Any, Any]:
+        """What a network gives -> its prediction, and the ``share`` that `core.diffusion.variance` takes."""
+        if self.variance != "learned":
+            return said, float(self.variance == "forward")
+        return said[:, : self.channels], (said[:, self.channels :] * 0.5 + 0.5).clip(0, 1)
 
     def _ab(self, painted: Any) -> AB:
         """Of what the network paints, whichever its target."""

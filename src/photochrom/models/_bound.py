@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..core import diffusion
 from ..core.sampling import Diffusion
+from ._denoiser import Guess, guess
 
 DRAWS = 8  # of the level, for each photograph
 
@@ -43,12 +44,6 @@ def bound(
     gamma = gammas[-1]
     prior = 0.5 * (gamma * clean**2 - gamma - torch.log1p(-gamma))
 
-    def believed(step: Tensor) -> tuple[Tensor, Tensor]:
-        noisy = diffusion.noised(clean, torch.randn_like(clean), _wide(gammas[step]))
-        predicted = net(noisy, condition, gammas[step].sqrt())
-        found = diffusion.clean_of(sampling.prediction, noisy, predicted, _wide(gammas[step]))
-        return noisy, found.clip(-sampling.gain, sampling.gain)
-
     steps = torch.zeros(count, device=clean.device)
     shares = (
         torch.logit(gammas[1:].double()).diff().neg()
@@ -60,17 +55,23 @@ def bound(
         place = (place + draw / DRAWS) % 1
         drawn = torch.searchsorted(edges, place.double()).clamp(max=levels - 2)
         step = drawn + 2
-        noisy, found = believed(step)
-        now, before = _wide(gammas[step]), _wide(gammas[step - 1])
-        apart = diffusion.posterior(noisy, clean, now, before) - diffusion.posterior(noisy, found, now, before)
-        forward = 1 - now / before
-        true = forward * (1 - before) / (1 - now)
-        cost = _sum(divergence(apart, true, forward if sampling.wide else true))
+        guessed = guess(net, sampling, clean, condition, gammas[step])
+        cost = _sum(step_back(guessed, clean, guessed.found, gammas[step], gammas[step - 1]))
         steps += cost / (shares[drawn].float() * DRAWS)
 
     first = torch.ones(count, dtype=torch.long, device=clean.device)
-    _, found = believed(first)
+    found = guess(net, sampling, clean, condition, gammas[first]).found
     return Bound(_sum(prior), steps, _sum(surprise(clean, found, _wide((1 - gammas[first]).sqrt()), unit)))
+
+
+def step_back(
+    guessed: Guess, clean: Float[Tensor, "b c h w"], found: Tensor, gammas: Float[Tensor, "b"], before: Tensor
+) -> Float[Tensor, "b c h w"]:
+    """What the step from gammas to those before costs, in nats, if ``found`` are believed to be clean."""
+    now, before = _wide(gammas), _wide(before)
+    apart = diffusion.posterior(guessed.noisy, clean, now, before)
+    apart = apart - diffusion.posterior(guessed.noisy, found, now, before)
+    return divergence(apart, diffusion.variance(now, before), diffusion.variance(now, before, guessed.share))
 
 
 def divergence(apart: Tensor, true: Tensor, told: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ class Denoiser(nn.Module):
     """Residual blocks with scale and shift by noise level, and attention at named resolutions (Dhariwal & Nichol 2021).
 
     ``t`` is the square root of gamma: 1 is clean, 0 is noise. It is the level that is embedded, not the number of a
-    step, so that a network sees any schedule it was not trained on as noise it knows (Palette, section 3).
+    step, so that a network sees any schedule it was not trained on as noise it knows (Palette, section 3). Sides of
+    pictures divide by ``multiple``.
     """
 
     @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Denoiser(nn.Module):
                 if side in self.attention and self.channels * multiplier % self.head:
                     raise ValueError(f"head {self.head}: must divide the {self.channels * multiplier} channels")
 
-    def __init__(self, config: Config, channels: int, condition: int) -> None:
+    def __init__(self, config: Config, channels: int, condition: int, learned: bool = False) -> None:
+        """``learned``: gives as many planes again, of the variance (see `Diffusion`)."""
         super().__init__()
         self.inputs = {"noisy": (channels, "h", "w"), "condition": (condition, "h", "w"), "t": ()}
         self.multiple = 2 ** (len(config.multipliers) - 1)
@@ -78,10 +81,12 @@ class Denoiser(nn.Module):
             wide = width
             if scale:
                 self.grow.append(nn.Conv2d(wide, wide, 3, padding=1))
-        self.exit = nn.Sequential(_norm(wide), nn.SiLU(), _zero(nn.Conv2d(wide, channels, 3, padding=1)))
+        self.exit = nn.Sequential(
+            _norm(wide), nn.SiLU(), _zero(nn.Conv2d(wide, channels * (1 + learned), 3, padding=1))
+        )
 
     def forward(self, noisy: Tensor, condition: Tensor, t: Tensor) -> Tensor:
-        """Noisy (b, c, h, w), condition (b, k, h, w), sqrt gamma (b,) -> (b, c, h, w); sides divide by ``multiple``."""
+        """Noisy (b, c, h, w), condition (b, k, h, w), sqrt gamma (b,) -> (b, c or 2 c, h, w)."""
         level = self.level(_waves(t))
         x = self.entry(torch.cat([noisy, condition], 1))
         skips = [x]
@@ -138,17 +143,34 @@ class Attention(nn.Module):
         return x + self.answer(found.transpose(2, 3).reshape(-1, c, h, w))
 
 
-def simple_loss(
-    net: nn.Module, sampling: Diffusion, power: int, clean: Tensor, condition: Tensor, gammas: Tensor
-) -> Tensor:
-    """|prediction - target|^power of clean pictures (b, c, h, w) noised to gammas (b,) (Ho et al. 2020, equation 14).
+class Guess(NamedTuple):
+    """What a network makes of clean pictures (b, c, h, w) that were noised: its prediction, and what it ought to be.
+
+    ``found`` are the clean pictures that the prediction means, ``share`` as `Diffusion.read` gives it.
+    """
+
+    noisy: Tensor
+    predicted: Tensor
+    wanted: Tensor
+    found: Tensor
+    share: Tensor | float
+
+
+def guess(net: nn.Module, sampling: Diffusion, clean: Tensor, condition: Tensor, gammas: Tensor) -> Guess:
+    """Clean pictures (b, c, h, w) noised to gammas (b,), as the network sees them."""
+    noise, gamma = torch.randn_like(clean), gammas[:, None, None, None]
+    noisy = diffusion.noised(clean, noise, gamma)
+    predicted, share = sampling.read(net(noisy, condition, gammas.sqrt()))
+    found = diffusion.clean_of(sampling.prediction, noisy, predicted, gamma).clip(-sampling.gain, sampling.gain)
+    return Guess(noisy, predicted, diffusion.target(sampling.prediction, clean, noise, gamma), found, share)
+
+
+def simple_loss(guessed: Guess, power: int) -> Tensor:
+    """The mean of |prediction - target|^power (Ho et al. 2020, equation 14).
 
     An untrained network that predicts noise sits at 0.798 for a power of 1, and at 1 for 2.
     """
-    noise, gamma = torch.randn_like(clean), gammas[:, None, None, None]
-    predicted = net(diffusion.noised(clean, noise, gamma), condition, gammas.sqrt())
-    wanted = diffusion.target(sampling.prediction, clean, noise, gamma)
-    return F.l1_loss(predicted, wanted) if power == 1 else F.mse_loss(predicted, wanted)
+    return (F.l1_loss if power == 1 else F.mse_loss)(guessed.predicted, guessed.wanted)
 
 
 def _waves(t: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ nothing about a photograph that must be known in advance. Colour being low in de
 on the features of a `ColorNet` (``guided``), which runs once a photograph however many steps are taken.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 from ..core.color import AB_SCALE
 from ..core.sampling import Diffusion
 from ._blocks import ColorNet, at_size
-from ._bound import bits, bound
-from ._denoiser import Denoiser, simple_loss
+from ._bound import bits, bound, step_back
+from ._denoiser import Denoiser, guess, simple_loss
 
 
 class Guide(ColorNet):
@@ -43,12 +44,15 @@ class Model(nn.Module):
         """The denoiser, its guide where ``sampling.guided``, the loss, and how colour is noised and sampled.
 
         ``guide_rate`` slows the guide's learning; 0 keeps it as ``--init`` gave it. ``power`` of the loss is 1 or 2.
+        Where ``sampling.variance`` is learned, ``bound_weight`` of the variational bound is added to the loss, which
+        teaches the variance alone (Nichol & Dhariwal 2021, section 3.1).
         """
 
         net: Denoiser.Config = field(default_factory=lambda: Denoiser.Config())
         guide: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
         guide_rate: float = 0.0
         power: int = 2
+        bound_weight: float = 0.001
         sampling: Diffusion = field(default_factory=lambda: Diffusion(gain=6.0))
 
         def __post_init__(self) -> None:
@@ -65,7 +69,8 @@ class Model(nn.Module):
         self.procedure = config.sampling
         self.register_buffer("gammas", torch.tensor(self.procedure.gammas()), persistent=False)
         guide = Guide(config.guide, config.guide_rate) if config.sampling.guided else None
-        denoiser = Denoiser(config.net, 2, guide.channels if guide else 1)
+        learned = config.sampling.variance == "learned"
+        denoiser = Denoiser(config.net, 2, guide.channels if guide else 1, learned)
         self.net = nn.ModuleDict({"denoiser": denoiser})
         if guide:
             denoiser.multiple *= guide.stride
@@ -88,8 +93,14 @@ class Model(nn.Module):
         condition = self.condition(gray)
         clean = at_size(color, condition) * self.procedure.gain
         step = torch.randint(1, len(self.gammas), (len(gray),), device=gray.device)
-        net, power = self.net["denoiser"], self.config.power
-        return {"total": simple_loss(net, self.procedure, power, clean, condition, self.gammas[step])}
+        guessed = guess(self.net["denoiser"], self.procedure, clean, condition, self.gammas[step])
+        simple = simple_loss(guessed, self.config.power)
+        if self.procedure.variance != "learned":
+            return {"total": simple}
+        later = step.clamp(min=2)  # the first step back adds no noise, so there is no variance to learn
+        costs = step_back(guessed, clean, guessed.found.detach(), self.gammas[later], self.gammas[later - 1])
+        bound = (costs * (step > 1)[:, None, None, None]).mean() / math.log(2) * (len(self.gammas) - 1)
+        return {"total": simple + self.config.bound_weight * bound, "simple": simple, "bound": bound}
 
     def measures(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """The variational bound of each photograph (b,), in bits per dimension: its three parts, and their sum.

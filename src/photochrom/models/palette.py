@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..core import diffusion
 from ..core.sampling import Diffusion
-from ._denoiser import Denoiser, simple_loss
+from ._denoiser import Denoiser, guess, simple_loss
 
 
 class Model(nn.Module):
@@ -34,7 +34,7 @@ class Model(nn.Module):
         betas: tuple[float, float] = (1e-6, 0.01)
         sampling: Diffusion = field(
             default_factory=lambda: Diffusion(
-                "rgb", "linear", 1000, (1e-4, 0.09), "noise", "ancestral", 1000, wide=True
+                "rgb", "linear", 1000, (1e-4, 0.09), "noise", "ancestral", 1000, variance="forward"
             )
         )
 
@@ -43,8 +43,8 @@ class Model(nn.Module):
                 raise ValueError(f"power {self.power}: must be 1 or 2")
             if not (self.levels >= 1 and 0 < self.betas[0] <= self.betas[1] < 1):
                 raise ValueError(f"levels {self.levels}, betas {list(self.betas)}: give one or more, from above 0 up")
-            if self.sampling.target != "rgb" or self.sampling.guided:
-                raise ValueError("sampling: this family paints rgb, without a guide")
+            if self.sampling.target != "rgb" or self.sampling.guided or self.sampling.variance == "learned":
+                raise ValueError("sampling: this family paints rgb, without a guide or a learned variance")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -62,4 +62,4 @@ class Model(nn.Module):
         share = torch.rand(len(gray), device=gray.device)
         gammas = torch.lerp(self.gammas[step - 1], self.gammas[step], share)
         clean = color * self.procedure.gain
-        return {"total": simple_loss(self.net, self.procedure, self.config.power, clean, gray, gammas)}
+        return {"total": simple_loss(guess(self.net, self.procedure, clean, gray, gammas), self.config.power)}
