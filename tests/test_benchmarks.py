@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import pyvips
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +35,23 @@ def test_figures_are_those_of_other_libraries(pytestconfig):
     assert len(checks) >= 12
     assert all(float(row[3]) <= 1e-3 * max(1.0, float(row[2])) for row in checks)
     assert rows[-1][0] == "all, on one thread"
+
+
+def test_a_curve_grows_more_colourful_with_strength(pytestconfig, bundle, tmp_path):
+    from few import picture
+
+    for seed in range(3):
+        pyvips.Image.new_from_array(picture(seed, (48, 64))).write_to_file(str(tmp_path / f"{seed}.png"))
+    script = pytestconfig.rootpath / "benchmarks" / "curve.py"
+    command = [sys.executable, script, tmp_path, "--model", bundle, "--at", "0.01"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("3 photographs")
+    *points, at = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("|").split("|")][1:]
+    colors = [float(point.split(" at ")[1]) for point in points]
+    assert colors == sorted(colors)
+    assert colors[0] > 0
+    assert at == "nan"  # paler than at any strength
 
 
 def test_speed_says_why_a_command_failed(pytestconfig, tmp_path):

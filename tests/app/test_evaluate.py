@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 from few import FewNetworks, picture
 from photochrom.app import cli, evaluation
 from photochrom.evaluate.networks import Networks
+from photochrom.train.data import gather
+from photochrom.train.recipe import Data
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +86,23 @@ def test_a_model_named_twice_has_two_rows(few, truth, bundle, tmp_path):
     rows = json.loads((tmp_path / "x.json").read_text())["rows"]
     assert rows["two-colors"] == rows["two-colors (2)"]
     assert "no difference to speak of" in done.stderr
+
+
+def test_photographs_held_out_are_those_that_training_holds_out(few, truth, bundle, tmp_path):
+    crcs = sorted(zlib.crc32(path.read_bytes()) for path in truth.rglob("*.*"))
+    share = (crcs[1] + crcs[2]) / 2 / 2**32
+    library = gather(Data(photos=(truth,), validation=share, min_colorfulness=0), tmp_path / "photos.json")
+    assert len(library.validation) == 2
+    digests = set()
+    for p in library.validation:
+        only = tmp_path / "only" / p.name
+        only.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(truth / p.name, only)
+    for asked in (("--data", truth, "--held-out", share), ("--data", tmp_path / "only")):
+        report = tmp_path / f"{len(asked)}.json"
+        assert evaluate(*asked, "--model", bundle, "--json", report).exit_code == 0
+        digests.add(json.loads(report.read_text())["data"]["digest"])
+    assert len(digests) == 1
 
 
 def test_photographs_of_another_set_are_refused_or_marked(few, truth, bundle):

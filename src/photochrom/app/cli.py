@@ -263,6 +263,9 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     steps: Annotated[list[int] | None, typer.Option(min=1, help="Of sampling; repeatable, a row for each.")] = None,
     solver: Annotated[list[str] | None, typer.Option(help="Of sampling; repeatable, a row for each.")] = None,
     samples: Annotated[int, typer.Option(min=1, max=64, help="Pictures of each photograph, by seeds one apart.")] = 1,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=1, help="Only those that a training with this data.validation holds out.")
+    ] = 1.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Also write the report, with pictures.")] = None,
@@ -293,7 +296,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     walks: list[dict[str, int | str]] = [{"steps": n} for n in steps or ()] or [{}]
     sampling = [one | walk for one in solvers for walk in walks]
     request = Request(data, models, sampling, images or (), protocol, lists, size, strength, seed, samples, force)
-    request = replace(request, pictures=html_file is not None, record=record, command=_command())
+    request = replace(request, held_out=held_out, pictures=html_file is not None, record=record, command=_command())
     try:
         with progress() as bar:
             looking = bar.add_task("looking at photographs", total=None)

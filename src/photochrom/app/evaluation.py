@@ -67,6 +67,7 @@ class Request:
     strength: float = 1.0
     seed: int = 0
     samples: int = 1
+    held_out: float = 1.0
     force: bool = False
     pictures: bool = False
     record: bool = False
@@ -133,7 +134,7 @@ class Evaluation:
         self.warnings: list[str] = []
         self.unread: dict[str, str] = {}
         self.store = cache() / "evaluate"
-        everything = _photographs(request.data)
+        everything = _photographs(request.data, request.held_out)
         self.photographs = self._chosen(everything, self.protocol.names)
         self.reference = self._chosen(everything, self.protocol.reference) if self.protocol.reference else []
         if not self.photographs:
@@ -338,9 +339,12 @@ class Evaluation:
         return made
 
 
-def _photographs(sources: Sequence[Path]) -> list[Photograph]:
-    """The photographs of folders and zips, named by their place there; of several sources, under each one's name."""
-    found = [(source, member) for source in sources for member in members(source)]
+def _photographs(sources: Sequence[Path], share: float) -> list[Photograph]:
+    """The photographs of folders and zips, named by their place there; of several sources, under each one's name.
+
+    ``share``: those alone that a training holds out whose ``data.validation`` is this (see `train.data.gather`).
+    """
+    found = [(source, m) for source in sources for m in members(source) if m.crc < share * 2**32]
     many = len(sources) > 1
     made = [
         Photograph(

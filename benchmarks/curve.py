@@ -1,0 +1,62 @@
+"""The error of models over their colourfulness: a model with a dial for strength is a curve, not a point.
+
+    python benchmarks/curve.py PHOTOS ... --model NAME|PATH ... [--held-out 0.02] [--at 0.6 0.7] [--limit N]
+
+Photographs are prepared as protocol ``native`` has it. Each model colours each once; its chroma is then multiplied.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from photochrom.core.color import AB_SCALE, colorfulness, fit_gamut, lab_to_rgb, rgb_to_lab
+from photochrom.engine.album import members
+from photochrom.engine.colorizer import Colorizer
+from photochrom.engine.join import Chroma
+from photochrom.engine.photo import open_photo
+from photochrom.evaluate.measure import planes
+from photochrom.evaluate.metrics import ab_distance
+from photochrom.evaluate.protocols import NATIVE
+
+STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0)
+
+
+def curve(model: str, truths: list[np.ndarray]) -> np.ndarray:
+    """At each of `STRENGTHS`: colourfulness over the truth's and ab error over gray's, ratios of means (s, 2)."""
+    colorizer = Colorizer(model)
+    sums = np.zeros((len(STRENGTHS) + 1, 2))  # the truth's last
+    for pixels in truths:
+        lab = rgb_to_lab(planes(pixels))
+        sums[-1] += float(colorfulness(planes(pixels))), np.hypot(*lab[1:]).mean()
+        (ab,) = colorizer.predict([colorizer.look(open_photo(pixels))])
+        large = Chroma(ab * np.float32(AB_SCALE), *lab.shape[:0:-1]).rows(0, lab.shape[1])
+        for at, strength in enumerate(STRENGTHS):
+            ours = fit_gamut(np.concatenate([lab[:1], large * np.float32(strength)]))
+            sums[at] += float(colorfulness(lab_to_rgb(ours))), ab_distance(ours, lab).mean()
+    found: np.ndarray = sums[:-1] / sums[-1]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--model", action="append", required=True)
+    parser.add_argument("--held-out", type=float, default=1.0)
+    parser.add_argument("--at", type=float, nargs="*", default=[0.5, 0.6, 0.7, 0.8])
+    parser.add_argument("--limit", type=int)
+    asked = parser.parse_args()
+    found = [m for source in asked.photos for m in members(source) if m.crc < asked.held_out * 2**32]
+    truths = [NATIVE.prepare(open_photo(m.open(), name=m.name).pixels()) for m in found[: asked.limit]]
+    print(f"{len(truths)} photographs; ab error over gray's at colourfulness over the truth's")
+    columns = [f"strength {s:g}" for s in STRENGTHS] + [f"error at {at:g}" for at in asked.at]
+    print(f"| | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
+    for model in asked.model:
+        points = curve(model, truths)
+        between = np.interp(asked.at, points[:, 0], points[:, 1], left=np.nan, right=np.nan)
+        cells = [f"{error:.3f} at {color:.3f}" for color, error in points] + [f"{error:.3f}" for error in between]
+        print(f"| {model} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
