@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-RECIPE = Path(__file__).parent.parent / "recipes" / "classify.toml"
+RECIPE = Path(__file__).parent.parent / "recipes" / "unet.toml"
 T = TypeVar("T")
 HEAD = ("measured", "Photochrom", "beside it", "ratio", "aim")
 

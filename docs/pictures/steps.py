@@ -1,6 +1,6 @@
 """Draw quality and diversity against the number of sampling steps, from a report of `photochrom evaluate`.
 
-    photochrom evaluate --data PHOTOS --model ddpm.zip --model classify --samples 2 --json steps.json \
+    photochrom evaluate --data PHOTOS --model ddpm.zip --model unet --samples 2 --json steps.json \
         --solver ddim --solver dpm-solver --solver ancestral --steps 5 --steps 10 --steps 20 --steps 50 ...
     python docs/pictures/steps.py steps.json
 """
@@ -38,7 +38,7 @@ def main(source: Path, target: Path) -> None:
             points = {steps: row[metric] for steps, row in walk.items() if metric in row}
             panel.plot(list(points), [p["value"] for p in points.values()], "o-", ms=3.5, label=solver)
             panel.fill_between(list(points), *[[p[end] for p in points.values()] for end in ("low", "high")], alpha=0.1)
-        for name, style in (("gray", ":"), ("classify", "--")):
+        for name, style in (("gray", ":"), ("unet", "--")):
             if metric in report["rows"].get(name, {}) and not metric.startswith("diversity"):
                 panel.axhline(report["rows"][name][metric]["value"], color="gray", ls=style, lw=1, label=name)
         panel.set(xscale="log", xlabel="steps", title=title)

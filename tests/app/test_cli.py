@@ -2,10 +2,13 @@
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -71,6 +74,31 @@ def test_variants_and_what_shows_them(photos, drawing):
     assert all((photos / name).stat().st_size for name in names)
 
 
+def test_uncertainty_wants_variants(photos, drawing):
+    done = photochrom("colorize", photos / "one.png", "--model", drawing, "--uncertainty")
+    assert done.returncode == 2
+    assert "ask for some with --variants" in done.stderr
+
+
+def test_on_one_screen_paths_and_the_bar_keep_apart(photos, bundle):
+    """With a terminal for both, each path has a line of its own, and none is lost."""
+    main, other = pty.openpty()
+    command = [sys.executable, "-m", "photochrom", "colorize", str(photos), "--model", str(bundle)]
+    with subprocess.Popen(command, stdout=other, stderr=other, env={**os.environ, "TERM": "xterm"}) as running:
+        os.close(other)
+        shown = b""
+        with suppress(OSError):  # a terminal that is closed at the other end
+            while part := os.read(main, 4096):
+                shown += part
+    os.close(main)
+    assert running.returncode == 1
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", shown.decode())
+    lines = [line.strip() for line in re.split(r"[\r\n]+", plain)]
+    assert {line.rpartition("/")[2] for line in lines if line.endswith((".png", ".tif", "two.jpg"))} == {
+        *("one.png", "two.jpg", "three.tif")
+    }
+
+
 def test_a_second_run_skips_and_says_so(photos, bundle):
     arguments = ("colorize", photos / "one.png", "--model", bundle)
     photochrom(*arguments)
@@ -88,10 +116,13 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
         (["colorize", "x.jpg", "--strength", "-1"], 2, "strength"),
         (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
         (["colorize", "x.jpg", "--colour"], 2, "No such option"),
-        (["colorize", "x.jpg", "--variants", "3"], 2, "3 variants: classify paints one picture in one pass"),
-        (["colorize", "x.jpg", "--trace"], 2, "a trace: classify paints one picture in one pass"),
-        (["colorize", "x.jpg", "--uncertainty"], 2, "ask for some with --variants"),
-        (["colorize", "x.jpg", "--steps", "10"], 2, "steps: classify paints in one pass"),
+        (["colorize", "x.jpg", "--variants", "3"], 2, "3 variants: unet paints one picture in one pass"),
+        (["colorize", "x.jpg", "--trace"], 2, "trace: unet paints one picture in one pass"),
+        (["colorize", "x.jpg", "--uncertainty"], 2, "uncertainty: unet paints one picture in one pass"),
+        (["colorize", "x.jpg", "-o", "y.heic"], 2, "y.heic: cannot be written; choose one of .jpg"),
+        (["colorize", "x.jpg", "y.jpg", "-o", "both.jpg"], 2, "both.jpg: one file cannot take several photographs"),
+        (["colorize", ".", "-o", "all.jpg"], 2, "all.jpg: one file cannot take several photographs"),
+        (["colorize", "x.jpg", "--steps", "10"], 2, "steps: unet paints in one pass"),
         (["colorize", "x.jpg", "--hint", "1,2,red"], 2, "write it as x,y,#rrggbb"),
         (["colorize", "x.jpg", "--hints", "missing.txt"], 2, "missing.txt: cannot be read as a list of hints"),
         (["colorize", "x.jpg", "y.jpg", "--hint", "1,2,#ff0000"], 2, "hints: are places in one photograph"),
@@ -130,6 +161,7 @@ def test_interruption_keeps_what_is_done(photos, bundle):
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
     assert running.returncode == 130
+    assert "stopped; the same command goes on with what is missing" in said
     assert "Traceback" not in said
     written = files(out)
     assert 0 < len(written) < 400

@@ -281,6 +281,7 @@ def test_a_damaged_member_of_a_zip_is_named(few, truth, bundle, tmp_path):
         (["--data", "truth", "--protocol", "coltran5k"], "eval_file_names.txt is missing"),
         (["--data", "truth", "--data", "truth"], "there more than once"),
         (["--data", "truth", "--model", "none"], "no model 'none'"),
+        (["--data", "truth", "--model", "default", "--solver", "ddim"], "none of these models draws"),
         (["--data", "truth", "--images", "missing"], "give a folder or a zip"),
     ],
 )
@@ -334,6 +335,10 @@ def test_figures_are_recorded_in_the_card(few, truth, bundle, tmp_path):
     done = evaluate("--data", truth, "--model", mine, "--record", "--json", tmp_path / "x.json")
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "x.json").read_text())["rows"]["two-colors"]
+    again = evaluate("--data", truth, "--model", mine, "--record")
+    assert again.exit_code == 2
+    assert "has figures of protocol native; --overwrite replaces them" in again.stderr
+    assert evaluate("--data", truth, "--model", mine, "--record", "--overwrite").exit_code == 0
     recorded = load(mine).card.scores["native"]
     assert recorded["n"] == 4
     assert recorded["ab-error"] == pytest.approx(found["ab-error"]["value"], rel=1e-4)

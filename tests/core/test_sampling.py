@@ -63,8 +63,11 @@ def test_annealed_mean_near_zero_is_the_mode():
     np.testing.assert_allclose(found, mode, atol=1e-4)
 
 
-def test_chroma_multiplies():
-    once, twice = (run(sampling.AnnealedMean(1.0, c), {"logits": LOGITS}, np.asarray) for c in (0.5, 1.0))
+@pytest.mark.parametrize(
+    ("kind", "outputs"), [(sampling.AnnealedMean, {"logits": LOGITS}), (sampling.Direct, {"colors": AB / 2})]
+)
+def test_chroma_multiplies(kind, outputs):
+    once, twice = (run(kind(chroma=c), outputs, np.asarray) for c in (0.5, 1.0))
     np.testing.assert_allclose(once * 2, twice, atol=1e-5)
 
 

@@ -157,11 +157,12 @@ def test_bilevel_and_palette_files(suffix, mode):
     assert_same_light(np.asarray(image.convert("RGB")), result)
 
 
+@pytest.mark.parametrize("profile", [None, pyvips.Image.profile_load("cmyk")], ids=["bare", "profile"])
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_cmyk_files(suffix):
+def test_cmyk_files(suffix, profile):
     rgb = Image.fromarray(picture(channels=3))
     buffer = io.BytesIO()
-    rgb.convert("CMYK").save(buffer, {".jpg": "JPEG", ".tif": "TIFF"}[suffix])
+    rgb.convert("CMYK").save(buffer, {".jpg": "JPEG", ".tif": "TIFF"}[suffix], icc_profile=profile)
     photo = open_photo(buffer.getvalue())
     result = decoded(photo.colored(chroma()).to_bytes(suffix, MARK))
     assert result.bands == 3

@@ -236,11 +236,13 @@ def test_a_refused_call_is_no_run(wrong, said, recipe, tmp_path):
     train(recipe(trainer__steps=2), tmp_path / "run")
 
 
-def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path):
+def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path, caplog):
     run = train(recipe(trainer__steps=2), tmp_path / "run")
-    before = (run / "log.jsonl").read_text(), (run / "last.safetensors").read_bytes()
-    train(recipe(trainer__steps=2), run, resume=True)
-    assert before == ((run / "log.jsonl").read_text(), (run / "last.safetensors").read_bytes())
+    names = ("log.jsonl", "last.safetensors", "recipe.json")
+    before = [(run / name).read_bytes() for name in names]
+    train(recipe(trainer__steps=1), run, resume=True)
+    assert before == [(run / name).read_bytes() for name in names]
+    assert "at step 2 of 1: nothing to go on with" in caplog.text
 
 
 def test_other_photographs_are_noticed(recipe, archive, tmp_path, caplog):

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -117,13 +118,16 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     if not tasks:
         fail(f"no photographs in {', '.join(map(str, photos))}", 1)
     settings = Settings(strength, size, tuple(pins), overwrite, max_pixels)
-    report(tasks, colorize_all(colorizer, tasks, settings, jobs))
+    try:
+        report(tasks, colorize_all(colorizer, tasks, settings, jobs))
+    except KeyboardInterrupt:
+        fail("stopped; the same command goes on with what is missing", 130)
 
 
 def _check(colorizer: "Colorizer", photos: int, variants: int, about: "Sequence[str]", hints: "Sequence[Hint]") -> None:
     """Raises ValueError for what this model cannot do, or what makes no sense for so many."""
-    if (variants > 1 or "trace" in about) and not colorizer.procedure.draws:
-        asked = f"{variants} variants" if variants > 1 else "a trace"
+    if (variants > 1 or about) and not colorizer.procedure.draws:
+        asked = f"{variants} variants" if variants > 1 else f"{about[0]}"
         raise ValueError(f"{asked}: {colorizer.card.name} paints one picture in one pass; choose a model that draws")
     if "uncertainty" in about and variants < 2:
         raise ValueError("uncertainty: is where variants disagree; ask for some with --variants 8")
@@ -137,6 +141,8 @@ def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
 
     failed, skipped = 0, Counter[str]()
     with progress() as bar:
+        one_screen = sys.stdout.isatty() and sys.stderr.isatty()  # then only the bar may write to it
+        say = partial(bar.console.out, highlight=False) if one_screen else typer.echo
         running = bar.add_task("colouring", total=len(tasks))
         for outcome in outcomes:
             bar.advance(running)
@@ -147,7 +153,7 @@ def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
                 bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
             else:
                 for file in outcome.task.files:
-                    typer.echo(shown(file))
+                    say(shown(file))
     for reason, count in skipped.items():
         typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
     if failed:
@@ -188,7 +194,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
     data: Annotated[list[Path] | None, typer.Option(help="Folder or zip of colour photographs; repeatable.")] = None,
     out: Out = None,
     sets: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, as if it had never stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, by its own recipe and --set.")] = False,
     init: Annotated[Path | None, typer.Option(help="A run, or a bundle, whose weights to start from.")] = None,
     bundle: Annotated[Path | None, typer.Option("--export", help="At the end, write the best as this bundle.")] = None,
 ) -> None:
@@ -209,7 +215,9 @@ def train(  # noqa: PLR0913 - each is an option of the command
     if bundle and bundle.exists():
         fail(f"{bundle} exists: name another folder or remove it", 2)
     try:
-        run_training(read(recipe, sets or (), data or ()), run, resume, init)
+        own = run / "recipe.json"
+        followed = own if resume and own.exists() else recipe
+        run_training(read(followed, sets or (), data or ()), run, resume, init)
     except Stopped as stop:
         fail(str(stop), 130)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
@@ -270,7 +278,9 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Also write the report, with pictures.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Write the figures into each model's own card.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write reports over those that are there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over reports and figures that are there.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Measure too few photographs all the same, marked.")] = False,
 ) -> None:
     """Measure models, or folders of pictures, on colour photographs: gray is coloured again and set beside the truth.
@@ -296,7 +306,14 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     walks: list[dict[str, int | str]] = [{"steps": n} for n in steps or ()] or [{}]
     sampling = [one | walk for one in solvers for walk in walks]
     request = Request(data, models, sampling, images or (), protocol, lists, size, strength, seed, samples, force)
-    request = replace(request, held_out=held_out, pictures=html_file is not None, record=record, command=_command())
+    request = replace(
+        request,
+        held_out=held_out,
+        pictures=html_file is not None,
+        record=record,
+        overwrite=overwrite,
+        command=_command(),
+    )
     try:
         with progress() as bar:
             looking = bar.add_task("looking at photographs", total=None)

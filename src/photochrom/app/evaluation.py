@@ -67,10 +67,11 @@ class Request:
     strength: float = 1.0
     seed: int = 0
     samples: int = 1
-    held_out: float = 1.0
     force: bool = False
+    held_out: float = 1.0
     pictures: bool = False
     record: bool = False
+    overwrite: bool = False
     command: str = ""
 
 
@@ -146,6 +147,8 @@ class Evaluation:
         self.networks = Networks(self.protocol.perceptual, inception)
         self.warnings += self.networks.missing
         self.entries = [entry for name in request.models for entry in _entries(name, request.sampling)]
+        if any(request.sampling) and not any(entry.sampling for entry in self.entries):
+            raise ValueError("--steps, --solver: none of these models draws, so none can be told how")
         self.rows = _distinct([*self._models(), *(self._images(folder) for folder in request.images)])
 
     def _chosen(self, photographs: Sequence[Photograph], listing: protocols.Listing | None) -> list[Photograph]:
@@ -166,6 +169,8 @@ class Evaluation:
         for name in asked.models if asked.record else ():
             if not os.access(path := bundle.find(name), os.W_OK) or not path.is_dir():
                 raise ValueError(f"{path}: no folder that can be written to, so nothing can be recorded there")
+            if self.protocol.name in bundle.read_card(path).scores and not asked.overwrite:
+                raise ValueError(f"{path}: has figures of protocol {self.protocol.name}; --overwrite replaces them")
 
     def _counted(self, n: int) -> None:
         wanted = self.protocol.n

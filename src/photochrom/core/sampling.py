@@ -64,9 +64,10 @@ class Procedure(Protocol):
 
 @dataclass(frozen=True)
 class Direct:
-    """One forward pass: the network called ``colors`` gives ab, or RGB in [-1, 1] whose ab is kept."""
+    """One forward pass: the network called ``colors`` gives ab (or RGB in [-1, 1], whose ab is kept)."""
 
     target: str = "ab"
+    chroma: float = 1.0
     networks: ClassVar[tuple[str, ...]] = ("colors",)
     draws: ClassVar[bool] = False
 
@@ -75,7 +76,7 @@ class Direct:
         color = nets["colors"](0.0, gray=gray)
         if self.target == "rgb":
             color = rgb_to_lab((color / 2 + 0.5).clip(0, 1))[:, 1:] / AB_SCALE
-        return pin(color.clip(-1, 1))
+        return pin((color * self.chroma).clip(-1, 1))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from .photo import MAX_PIXELS, PhotoError, open_photo
 from .saving import whole
 
 SUFFIXES = (*SAVERS, *WRITTEN_AS)
+PICTURES = (*SUFFIXES, ".gif", ".bmp", ".psd", ".dng", ".jxl", ".pdf")  # endings that nobody gives a folder
 ABOUT = ("sheet", "uncertainty", "trace")  # pictures about the copies of a photograph; see `engine.sheet`
 
 
@@ -87,7 +88,7 @@ def plan(
     several copies, and what each of ``about`` (`ABOUT`) names is made too. What is named twice is coloured once; a copy
     named beside its original is left out.
 
-    Raises ValueError when two copies would be one file, or a copy an original.
+    Raises ValueError when two copies would be one file, or a copy an original, or ``out`` names what is not written.
     """
     found = [task for source in sources for task in _tasks(source, out, alone=len(sources) == 1)]
     tasks = {task.source.resolve(): replace(task, seeds=tuple(seeds), about=tuple(about)) for task in found}
@@ -110,6 +111,8 @@ def plan(
 
 
 def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
+    if out is not None and out.suffix.lower() in PICTURES and not out.is_dir():
+        return [_to_file(source, out, alone)]
     if source.is_dir():
         named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
         root = out or named.with_name(f"{named.name}-color")
@@ -121,9 +124,15 @@ def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
         ]
     if out is None:
         return [Task(source, copy_of(source))]
-    if alone and out.suffix.lower() in SAVERS and not out.is_dir():
-        return [Task(source, out)]
     return [Task(source, out / written_as(Path(source.name)))]
+
+
+def _to_file(source: Path, out: Path, alone: bool) -> Task:
+    if not alone or source.is_dir():
+        raise ValueError(f"{shown(out)}: one file cannot take several photographs: name a folder with -o")
+    if out.suffix.lower() not in SAVERS:
+        raise ValueError(f"{shown(out)}: cannot be written; choose one of {', '.join(SAVERS)}, or a folder")
+    return Task(source, out)
 
 
 def _files(folder: Path) -> list[Path]:

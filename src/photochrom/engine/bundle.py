@@ -15,7 +15,7 @@ from ..core.sampling import Procedure, restore
 FORMAT = 1
 CARD = "model.json"
 INSTALLED = Path(__file__).parent / "bundles"
-DEFAULT = "classify"  # the bundle that the name "default" stands for
+DEFAULT = "unet"  # the bundle that the name "default" stands for
 LARGEST = 2**30  # bytes of one network: more is no bundle of ours
 LARGEST_SIDE = 4096  # pixels at which a model sees a photograph
 

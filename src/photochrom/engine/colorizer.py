@@ -98,7 +98,8 @@ class Colorizer:
 
         Args:
             photo: a path (gives the path of a new file ``NAME-color.EXT`` beside it), the bytes of a file (gives
-                bytes in the same format), a Pillow image, or an array (h, w) or (h, w, c) of uint8 or uint16.
+                bytes in the same format), a Pillow image, or an array (h, w) or (h, w, c) of uint8, uint16, or float in
+                [0, 1].
             seed: which of the possible pictures; for models that draw.
             strength: of the colours; 0 is gray, 1 as the model has them.
             size: short side in pixels at which the model sees the photograph; the bundle's own when None.
@@ -116,7 +117,10 @@ class Colorizer:
             return colored.save(copy_of(Path(photo)), mark)
         if isinstance(photo, bytes | bytearray | memoryview):
             return colored.to_bytes(opened.suffix, mark)
-        return colored.array() if isinstance(photo, np.ndarray) else colored.pillow(mark)
+        if not isinstance(photo, np.ndarray):
+            return colored.pillow(mark)
+        codes = colored.array()
+        return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype) if photo.dtype.kind == "f" else codes
 
     def look(self, photo: Photo, size: int | None = None) -> Gray:
         """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1]."""

@@ -12,8 +12,10 @@ CHANNELS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}  # by the colour space an ICC pr
 
 def is_srgb(image: pyvips.Image) -> bool:
     """Whether the codes of `image` are sRGB already: no profile, or one that moves no code by more than one."""
+    if image.interpretation == "cmyk":
+        return False
     if not image.get_typeof("icc-profile-data"):
-        return image.interpretation != "cmyk"
+        return True
     return _changes_nothing(image.get("icc-profile-data"), image.bands)
 
 

@@ -21,10 +21,14 @@ class Model(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        """The network (see `ColorNet`), the target (``ab`` or ``rgb``) and the weight of each loss."""
+        """The network (see `ColorNet`), the target (``ab`` or ``rgb``) and the weight of each loss.
+
+        ``chroma`` multiplies what is painted: a mean of several possible colours is paler than any of them.
+        """
 
         net: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
         target: str = "ab"
+        chroma: float = 1.0
         losses: Mapping[str, float] = field(default_factory=lambda: {"huber": 1.0})
 
         def __post_init__(self) -> None:
@@ -35,7 +39,7 @@ class Model(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.procedure = Direct(config.target)
+        self.procedure = Direct(config.target, config.chroma)
         self.net = ColorNet(config.net, channels={"ab": 2, "rgb": 3}[config.target])
 
     def networks(self) -> dict[str, nn.Module]:

@@ -29,6 +29,7 @@ from .recipe import Data
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+MARK = b"urn:photochrom:1.0:"  # in the XMP of every copy that `engine.metadata` marks
 RGB8 = UInt8[np.ndarray, "h w 3"]
 
 
@@ -137,6 +138,8 @@ def _verdicts(photos: Mapping[str, Photo], cache: Path) -> dict[str, float | Non
 
 def _verdict(photo: Photo) -> float | None:
     try:
+        if MARK in _bytes(photo):
+            raise ValueError("Photochrom's own colours are no truth")
         return round(float(colorfulness(_planes(decode(photo, 64)))), 2)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         log.warning("%s/%s left out: %s", photo.source, photo.name, error)

@@ -81,7 +81,7 @@ class Recipe(_Table):
 
 
 def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> Recipe:
-    """The recipe of a TOML file.
+    """The recipe of a TOML file, or of a run's ``recipe.json``.
 
     Args:
         path: of the file.
@@ -91,7 +91,8 @@ def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> R
     Raises RecipeError.
     """
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        tables = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}): give the path of a recipe (.toml)") from None
     except ValueError as error:

@@ -55,11 +55,14 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     _fits(recipe.data.size, models.multiple(model))
     if init is not None and not resume:
         left = checkpoint.start_from(model, Path(init))
-        log.info("started from %s; not in it: %s", init, ", ".join(left) or "nothing")
+        log.info("started from %s; %d of %d weights were not in it", init, len(left), len(model.state_dict()))
     loop = Loop(model, recipe, gather(recipe.data, run / "photos.json"), run)
     loop.record["fresh"] = init is None
     if resume:
         loop.take_up(*checkpoint.read(run / "last.safetensors"))
+        if loop.step >= recipe.trainer.steps:
+            log.warning("%s: at step %d of %d: nothing to go on with", run, loop.step, recipe.trainer.steps)
+            return run
     rank_zero_only(rewrite)(run / "recipe.json", json.dumps(resolved(recipe), indent=2))
     with _quiet(), _own_signals():
         try:
