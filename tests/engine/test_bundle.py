@@ -30,6 +30,13 @@ def test_an_unknown_name_lists_the_choices():
         bundles.load("rembrandt")
 
 
+def test_a_file_that_is_no_bundle_is_told_from_a_missing_one(tmp_path):
+    (tmp_path / "old.jpg").write_bytes(b"a photograph")
+    for path in (tmp_path, tmp_path / "old.jpg"):
+        with pytest.raises(BundleError, match=r"holds no model\.json: a bundle is a folder or a zip that does"):
+            bundles.load(path)
+
+
 def test_another_file_than_the_digest_names_is_refused(copy):
     network = copy / "colors.onnx"
     network.write_bytes(network.read_bytes()[:-1] + b"x")

@@ -39,6 +39,13 @@ def test_sixteen_bits_stay(colorizer):
     assert len(np.unique(colored)) > 256
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_floats_stay_floats(colorizer, kind):
+    colored = colorizer((RAMP / 255).astype(kind))
+    assert colored.dtype == kind
+    assert np.abs(colored * 255 - colorizer(RAMP)).max() < 1.5
+
+
 def test_bytes_give_bytes_of_the_same_format(colorizer):
     colored = colorizer(png(RAMP))
     assert isinstance(colored, bytes)

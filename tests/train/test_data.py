@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from torch.utils.data import DataLoader
 from toy import jpeg
 
+from photochrom.engine.photo import Mark, open_photo
 from photochrom.train.data import HeldOut, Pairs, Photo, crop, decode, gather, pair, worn
 from photochrom.train.recipe import Data
 
@@ -83,6 +84,16 @@ def test_a_file_that_may_not_be_read_is_counted_out(archive, tmp_path, monkeypat
     library = gather(Data(photos=(folder,), validation=0.0), tmp_path / "photos.json")
     assert (len(library.training), library.unreadable, library.repeated) == (36, 3, 0)
     assert "02.jpg left out: Permission denied" in caplog.text
+
+
+def test_our_own_colours_are_no_truth(archive, tmp_path, caplog):
+    folder = unpacked(archive, tmp_path / "folder")
+    colored = open_photo(jpeg(2)).colored(np.full((2, 2, 2), 0.3, np.float32))
+    for suffix in (".jpg", ".png", ".tif", ".webp"):
+        colored.save(folder / f"ours{suffix}", Mark("unet", "1", 0))
+    library = gather(Data(photos=(folder,), validation=0.0), tmp_path / "photos.json")
+    assert (len(library.training), library.unreadable) == (38, 5)
+    assert caplog.text.count("Photochrom's own colours are no truth") == 4
 
 
 def test_sources_that_are_not_there(archive, tmp_path):

@@ -247,6 +247,8 @@ def export(
     from ..train.export import export as write_bundle
 
     out = out or run / "bundle" / run.name
+    if out.exists():
+        fail(f"{out} exists: name another folder or remove it", 2)
     try:
         write_bundle(run, out, sets or (), size, sources, summary=summary)
     except (ValueError, OSError, ExportError) as error:

@@ -71,6 +71,8 @@ def find(name: str | Path) -> Path:
     for path in (known, Path(name)):
         if (path / CARD).is_file() or zipfile.is_zipfile(path):
             return path
+    if Path(name).exists():
+        raise BundleError(f"{name}: holds no {CARD}: a bundle is a folder or a zip that does")
     raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {', '.join(installed())}")
 
 

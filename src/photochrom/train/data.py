@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -89,7 +89,8 @@ def gather(settings: Data, cache: Path) -> Library:
         unreadable=len(photos) - len(readable) + found.count(None),
         repeated=len(found) - len(photos) - found.count(None),
     )
-    log.info("photographs: %s", library.record())
+    counts = [len(library.training), len(library.validation), library.near_gray, library.unreadable, library.repeated]
+    log.info("photographs: %d to learn from, %d held out; left out: %d near gray, %d unreadable, %d repeated", *counts)
     if not library.training:
         raise ValueError(
             f"no photograph to train on: {len(photos) + found.count(None)} found, {library.unreadable} unreadable, "
@@ -138,11 +139,14 @@ def _verdicts(photos: Mapping[str, Photo], cache: Path) -> dict[str, float | Non
 
 def _verdict(photo: Photo) -> float | None:
     try:
-        if MARK in _bytes(photo):
+        content = _bytes(photo)
+        zipped = Image.open(io.BytesIO(content)).info.get("XML:com.adobe.xmp", "")  # as PNG keeps it
+        if MARK in content or MARK.decode() in zipped:
             raise ValueError("Photochrom's own colours are no truth")
         return round(float(colorfulness(_planes(decode(photo, 64)))), 2)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        log.warning("%s/%s left out: %s", photo.source, photo.name, error)
+        reason = "no picture that can be read" if isinstance(error, UnidentifiedImageError) else error
+        log.warning("%s/%s left out: %s", photo.source, photo.name, reason)
         return None
 
 
