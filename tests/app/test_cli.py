@@ -69,7 +69,7 @@ def test_variants_and_what_shows_them(photos, drawing):
         *("--steps", 4, "--solver", "dpm-solver", "--hint", "5,5,#c03020"),
     )
     assert done.returncode == 0
-    names = [f"one-color-{end}" for end in ("7.png", "8.png", "sheet.jpg", "uncertainty.jpg", "trace.jpg")]
+    names = [f"one-color-{end}" for end in ("7.png", "8.png", "7-8-sheet.jpg", "7-8-uncertainty.jpg", "7-8-trace.jpg")]
     assert [line.rpartition("/")[2] for line in done.stdout.split()] == names
     assert all((photos / name).stat().st_size for name in names)
 

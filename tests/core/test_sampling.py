@@ -128,6 +128,8 @@ def test_few_steps_keep_both_ends_of_the_schedule():
         ({"variance": "own"}, "choose one of posterior, forward, learned"),
         ({"steps": 1001}, "choose from 1 to 1000"),
         ({"eta": 2.0}, "from 0"),
+        ({"betas": (0.02, 2.0)}, "must rise, from above 0 to below 1"),
+        ({"betas": (0.0, 0.02)}, "must rise, from above 0 to below 1"),
         ({"gain": 0.0}, "above 0"),
         ({"target": "hsv"}, "choose one of ab, rgb"),
     ],

@@ -88,13 +88,13 @@ def test_copies_found_in_a_folder_are_left_alone(photos, colorizer):
 
 def test_outcomes_come_one_by_one(photos, colorizer, monkeypatch):
     """The second of a batch is written only after the first has been heard of."""
-    heard, write = threading.Semaphore(1), album._write
+    heard, write = threading.Semaphore(1), album._copy
 
     def waiting(*arguments):
         assert heard.acquire(timeout=10)
         return write(*arguments)
 
-    monkeypatch.setattr(album, "_write", waiting)
+    monkeypatch.setattr(album, "_copy", waiting)
     outcomes = colorize_all(colorizer, [t for t in plan([photos]) if t.source.name != "bad.jpg"], Settings())
     for outcome in outcomes:
         assert outcome.state == "written"

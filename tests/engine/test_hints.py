@@ -79,6 +79,15 @@ def test_a_hint_outside_the_photograph_is_refused(photo, at):
         pinned(photo, photo.gray(32, 8), [Hint.read(f"{at},#ff0000")])
 
 
+def test_hints_that_cannot_be_told_apart_are_refused(photo):
+    gray = photo.gray(32, 8)
+    pin = pinned(photo, gray, [Hint.read("45,30,#c03020"), Hint.read("46,30,#2030c0")])
+    with pytest.raises(PhotoError, match=r"hints at 45,30 and 46,30 differ and are less than \d+ pixels apart"):
+        pin(np.zeros((1, 2, 8, 12), np.float32))
+    alike = pinned(photo, gray, [Hint.read("45,30,#c03020"), Hint.read("46,30,#c03020")])
+    alike(np.zeros((1, 2, 8, 12), np.float32))
+
+
 def test_a_file_of_hints(tmp_path):
     path = tmp_path / "hints.txt"
     path.write_text("# sky\n1,2,#0000ff\n\n3,4,#00ff00\n")

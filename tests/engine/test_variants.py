@@ -1,11 +1,13 @@
 """Several colourings of one photograph: which files, which colours, and the pictures about them."""
 
+import threading
+
 import numpy as np
 import pytest
 import pyvips
 
 from photochrom.core import color
-from photochrom.engine import sheet
+from photochrom.engine import album, sheet
 from photochrom.engine.album import ABOUT, Settings, colorize_all, plan
 from photochrom.engine.colorizer import Colorizer, Mark
 from photochrom.engine.hints import Hint, pinned
@@ -43,18 +45,65 @@ def test_pictures_about_variants_are_written_and_marked(photos, colorizer):
     assert {name: o.state for name, o in outcomes.items()} == dict.fromkeys(outcomes, "written") | {"bad.jpg": "failed"}
     folder = photos.parent / "album-color"
     for kind in ABOUT:
-        assert open_photo(folder / f"two-{kind}.jpg").marked
+        assert open_photo(folder / f"two-0-3-{kind}.jpg").marked
     assert {o.state for o in colorize_all(colorizer, tasks, Settings())} == {"skipped", "failed"}
 
 
-def test_what_is_missing_is_made_and_the_rest_is_left(photos, colorizer):
-    tasks = plan([photos / "one.png"], None, range(2), ("sheet",))
+def test_what_is_missing_is_made_and_the_rest_is_left(photos, colorizer, monkeypatch):
+    tasks = plan([photos / "one.png"], None, range(2))
     list(colorize_all(colorizer, tasks, Settings()))
     kept, lost = photos / "one-color-0.png", photos / "one-color-1.png"
     before, again = kept.stat().st_mtime_ns, lost.read_bytes()
     lost.unlink()
-    assert [o.state for o in colorize_all(colorizer, tasks, Settings())] == ["written"]
+    seen = []
+    monkeypatch.setattr(colorizer, "predict", watched(colorizer.predict, seen))
+    (outcome,) = colorize_all(colorizer, tasks, Settings())
+    assert (outcome.state, outcome.files, seen) == ("written", (lost,), [[1]])
     assert (kept.stat().st_mtime_ns, lost.read_bytes()) == (before, again)
+
+
+def watched(predict, seen):
+    """`Colorizer.predict` that notes the seeds it is asked for."""
+
+    def noting(grays, seeds, pin):
+        seen.append(list(seeds))
+        return predict(grays, seeds, pin)
+
+    return noting
+
+
+def test_pictures_of_other_seeds_are_others(photos, colorizer):
+    names = set()
+    for seeds in (range(2), range(5, 7), (5,)):
+        (outcome,) = colorize_all(colorizer, plan([photos / "one.png"], None, seeds, ("trace",)), Settings())
+        names |= {path.name for path in outcome.files if path.suffix == ".jpg"}
+    assert names == {"one-color-0-1-trace.jpg", "one-color-5-6-trace.jpg", "one-color-5-trace.jpg"}
+
+
+def test_stopped_among_variants_what_is_done_is_kept(photos, colorizer, monkeypatch):
+    stop, seen = threading.Event(), []
+
+    def predict(grays, seeds, pin, whole=colorizer.predict):
+        stop.set()
+        return watched(whole, seen)(grays, seeds, pin)
+
+    monkeypatch.setattr(colorizer, "predict", predict)
+    tasks = plan([photos / "one.png"], None, range(20), ("sheet",))
+    assert list(album._batch(colorizer, tasks, Settings(), stop)) == []
+    assert seen == [list(range(8))]
+    assert len(list(photos.glob("one-color-*.png"))) == 8
+
+
+def test_one_variant_that_fails_loses_no_other(photos, colorizer, monkeypatch):
+    def predict(grays, seeds, pin, whole=colorizer.predict):
+        if 1 in seeds:
+            raise MemoryError("no memory")
+        return whole(grays, seeds, pin)
+
+    monkeypatch.setattr(colorizer, "predict", predict)
+    (outcome,) = colorize_all(colorizer, plan([photos / "one.png"], None, range(3), ("sheet",)), Settings())
+    assert outcome.state == "failed"
+    assert [path.name for path in outcome.files] == ["one-color-0.png", "one-color-2.png"]
 
 
 def test_variants_never_become_an_original(photos):
@@ -92,8 +141,10 @@ def test_sampling_is_told_how(drawing, bundle):
         Colorizer(drawing, steps=1001)
     with pytest.raises(ValueError, match="paints in one pass"):
         Colorizer(bundle, steps=5)
-    with pytest.raises(ValueError, match="sampling can be told target, schedule"):
+    with pytest.raises(ValueError, match="pace: sampling can be told steps, solver, eta"):
         Colorizer(drawing, pace=5)
+    with pytest.raises(ValueError, match="prediction: sampling can be told"):
+        Colorizer(drawing, prediction="noise")  # which this network was not taught
 
 
 def test_a_trace_goes_from_noise_to_the_answer(photos, colorizer):

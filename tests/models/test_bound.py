@@ -61,6 +61,25 @@ def test_an_error_costs_half_the_fall_of_the_ratio_of_signal_to_noise(clean):
     assert total == pytest.approx(right, rel=1e-3)
 
 
+def test_every_photograph_is_seen_at_every_level():
+    """Photographs that differ, and a network that is wrong at some levels only: means over many bounds are right."""
+    clean = torch.zeros(8, 1, 1, 1)
+
+    class Wrong(nn.Module):
+        def forward(self, noisy, condition, t):
+            off = torch.where(t > 0.9, 0.3, 0.0) * (torch.arange(len(t)) == 2)
+            return off[:, None, None, None].expand_as(noisy)
+
+    sampling = Diffusion(prediction="clean", gain=3.0, steps=1, levels=40)
+    gammas = torch.tensor(sampling.gammas())
+    torch.manual_seed(0)
+    steps = torch.stack([bound(Wrong(), sampling, gammas, clean, clean, UNIT).steps for _ in range(300)]).mean(0)
+    ratios = gammas / (1 - gammas)
+    right = 0.5 * (ratios[1:-1] - ratios[2:])[gammas[2:].sqrt() > 0.9].sum() * 0.3**2
+    assert steps[2].item() == pytest.approx(right.item(), rel=0.1)
+    assert steps[[0, 1, 3, 4, 5, 6, 7]].abs().max() < 1e-3
+
+
 def test_the_prior_is_what_torch_says(clean):
     sampling, found = of(Right(clean), clean, schedule="linear", levels=100)
     gamma = sampling.gammas()[-1]

@@ -8,6 +8,7 @@ from photochrom import models
 from photochrom.core import diffusion
 from photochrom.core.sampling import Diffusion
 from photochrom.models import ddpm, palette
+from photochrom.models._bound import step_back
 from photochrom.models._denoiser import Attention, Denoiser, guess, simple_loss
 
 SMALL = Denoiser.Config(channels=8, multipliers=(1, 2), blocks=1, resolution=32, attention=(16,), head=8)
@@ -121,14 +122,18 @@ def test_a_variance_is_learned():
     gray = torch.rand(16, 1, 16, 16) * 2 - 1
     color = torch.cat([gray, -gray], 1) / 2
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    first = last = 0.0
-    for step in range(150):
-        losses = model.loss("net", gray, color)
+    for _ in range(150):
         optimizer.zero_grad()
-        losses["total"].backward()
+        model.loss("net", gray, color)["total"].backward()
         optimizer.step()
-        first, last = losses["bound"].item() if step == 0 else first, losses["bound"].item()
-    assert last < first / 3
+    step = torch.randint(2, 21, (16,))
+    now, before = model.gammas[step], model.gammas[step - 1]
+    guessed = guess(model.net["denoiser"], sampling, color, gray, now)
+    learnt, unlearnt = (
+        step_back(guessed._replace(share=share), color, color, now, before).mean()
+        for share in (guessed.share, torch.tensor(0.5))
+    )
+    assert learnt < unlearnt / 3
 
 
 @pytest.mark.parametrize(

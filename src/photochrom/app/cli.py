@@ -100,7 +100,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
 
     A file's copy is NAME-color.EXT beside it; a folder's copies are in FOLDER-color. Stop at any moment and run again:
     copies that are there are skipped. Exit code 1 when a photograph failed, each named with its reason.
-    Variants are NAME-color-SEED.EXT, what shows them NAME-color-sheet.jpg, -uncertainty.jpg and -trace.jpg.
+    Variants are NAME-color-SEED.EXT, what shows them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
     """
     from ..engine.album import ABOUT, Settings, colorize_all, plan
     from ..engine.colorizer import Colorizer, processors
@@ -151,9 +151,8 @@ def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
             elif outcome.state == "failed":
                 failed += 1
                 bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
-            else:
-                for file in outcome.task.files:
-                    say(shown(file))
+            for file in outcome.files:
+                say(shown(file))
     for reason, count in skipped.items():
         typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
     if failed:

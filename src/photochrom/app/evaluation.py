@@ -172,11 +172,11 @@ class Evaluation:
             if self.protocol.name in bundle.read_card(path).scores and not asked.overwrite:
                 raise ValueError(f"{path}: has figures of protocol {self.protocol.name}; --overwrite replaces them")
 
-    def _counted(self, n: int) -> None:
+    def _counted(self, n: int, why: str = "") -> None:
         wanted = self.protocol.n
         if wanted is None or n == wanted:
             return
-        self._unlike(f"protocol {self.protocol.name} is defined on {wanted:,} photographs, not on {n:,}")
+        self._unlike(f"protocol {self.protocol.name} is defined on {wanted:,} photographs, not on {n:,}{why}")
 
     def _unlike(self, said: str) -> None:
         if not self.request.force:
@@ -229,7 +229,7 @@ class Evaluation:
         read = [p for p in self.photographs if p.name not in self.unread]
         if self.unread:
             self.warnings.append(f"{_some(sorted(self.unread))} left out: cannot be measured")
-            self._counted(len(read))
+            self._counted(len(read), "".join(f"; {reason}" for reason in list(self.unread.values())[:NAMED]))
         rows = [*baselines(seen), *self.rows]
         total = len(read) + len(self.reference)
         tables: Mapping[str, Columns] = {}
@@ -313,7 +313,8 @@ class Evaluation:
         asked = json.dumps([entry.model, entry.sampling, TRIAL, self.request.size])
         done = subprocess.run([sys.executable, "-c", RUN, asked], input=written, capture_output=True, check=True)
         networks = bundle.load(entry.model).networks
-        side = self.request.size or entry.colorizer.card.size
+        multiple = entry.colorizer.card.multiple
+        side = max(1, round((self.request.size or entry.colorizer.card.size) / multiple)) * multiple
         return {
             "parameters M": parameters(networks.values()) / 1e6,
             f"GFLOPs a photo at {side} px": _operations(networks, entry.colorizer, side) / 1e9,

@@ -148,6 +148,9 @@ class Diffusion:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        first, final = self.betas
+        if not 0 < first <= final < 1:
+            raise ValueError(f"betas {list(self.betas)}: must rise, from above 0 to below 1")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta {self.eta}: must be from 0 (no new noise) to 1 (ancestral)")
         if not self.gain > 0:
@@ -186,13 +189,14 @@ class Diffusion:
         """
         condition = nets["guide"](0.0, gray=gray) if self.guided else gray
         noisy = noise(condition[:, [0] * self.channels])
-        last, clean = None, noisy
+        last, ab = None, noisy
         for before, gamma in reversed(list(pairwise(self.walk()))):
             yield self._ab(noisy)
             predicted, share = self.read(nets["denoiser"](gamma**0.5, noisy=noisy, condition=condition))
             clean = diffusion.clean_of(self.prediction, noisy, predicted, gamma).clip(-self.gain, self.gain)
+            ab = pin(self._ab(clean))
             if pin is not unpinned:
-                clean = self._of_ab(pin(self._ab(clean)), clean)
+                clean = self._of_ab(ab, clean)
             if self.solver == "ddim":
                 noisy = diffusion.ddim(noisy, clean, gamma, before, noise, self.eta)
             elif self.solver == "dpm-solver":
@@ -200,7 +204,7 @@ class Diffusion:
             else:
                 noisy = diffusion.ancestral(noisy, clean, gamma, before, noise, share)
             last = (clean, gamma)
-        yield pin(self._ab(clean))
+        yield ab
 
     def read(self, said: Any) -> tuple[Any, Any]:
         """What a network gives -> its prediction, and the ``share`` that `core.diffusion.variance` takes."""

@@ -6,14 +6,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..core.sampling import Pin, unpinned
+from ..core.sampling import Pin
 from . import sheet
 from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
 from .formats import SAVERS, WRITTEN_AS, shown
@@ -49,8 +48,9 @@ class Task:
 
     @property
     def pictures(self) -> dict[str, Path]:
-        """Those about the copies, JPEG: ``target-sheet.jpg``."""
-        return {kind: self.target.with_name(f"{self.target.stem}-{kind}.jpg") for kind in self.about}
+        """Those about the copies, JPEG, with the seeds they show: ``target-7-sheet.jpg``, ``target-7-9-sheet.jpg``."""
+        seeds = "-".join(str(seed) for seed in dict.fromkeys((self.seeds[0], self.seeds[-1])))
+        return {kind: self.target.with_name(f"{self.target.stem}-{seeds}-{kind}.jpg") for kind in self.about}
 
     @property
     def files(self) -> list[Path]:
@@ -60,11 +60,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: ``written``, or ``skipped`` or ``failed`` for a reason."""
+    """What became of a task: ``written``, or ``skipped`` or ``failed`` for a reason; and the files that were made."""
 
     task: Task
     state: str
     reason: str = ""
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,35 @@ def _next(batches: Iterator[Sequence[Task]], lock: threading.Lock) -> Sequence[T
         return next(batches, None)
 
 
+@dataclass(eq=False)
+class _Job:
+    """A photograph in the making: its small gray, and the colours of each seed that are there by now."""
+
+    task: Task
+    gray: Gray
+    pin: Pin
+    settings: Settings
+    colors: dict[int, AB] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    failure: Outcome | None = None
+
+    def missing(self, path: Path) -> bool:
+        """Whether a file is to be made."""
+        return self.settings.overwrite or not path.exists()
+
+    @property
+    def wanted(self) -> list[int]:
+        """Seeds whose colours are needed: of copies to be made, or all, where pictures about them are."""
+        every = any(self.missing(path) for path in self.task.pictures.values())
+        return [seed for seed, copy in self.task.copies.items() if every or self.missing(copy)]
+
+
 def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop: threading.Event) -> Iterator[Outcome]:
-    """Look at each photograph, ask the model once, then write each: none is held in memory in between."""
-    seen: list[tuple[Task, Gray, Pin]] = []
+    """Look at each photograph, then ask the model for `BATCH` pictures at a time, and write those that have come.
+
+    No photograph is held in memory meanwhile.
+    """
+    jobs: list[_Job] = []
     for task in tasks:
         if stop.is_set():
             return
@@ -220,16 +247,19 @@ def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop
         if isinstance(found, Outcome):
             yield found
         else:
-            seen.append((task, *found))
-    asked = [(gray, seed) for task, gray, _ in seen for seed in task.seeds]
-    pin = seen[0][2] if seen else unpinned  # with hints, a batch is one photograph
-    colors = iter(_predict(colorizer, [gray for gray, _ in asked], [seed for _, seed in asked], pin))
-    for task, gray, _ in seen:
-        mine = [next(colors) for _ in task.seeds]
+            jobs.append(_Job(task, *found, settings))
+    asked = [(job, seed) for job in jobs for seed in job.wanted]
+    last = dict(asked)
+    for start in range(0, len(asked), BATCH):
         if stop.is_set():
             return
-        failed = next((ab for ab in mine if isinstance(ab, Exception)), None)
-        yield _failed(task, failed) if failed else _write(colorizer, task, gray, pin, mine, settings)
+        part = asked[start : start + BATCH]
+        pin = jobs[0].pin  # with hints, a batch is one photograph
+        painted = _predict(colorizer, [job.gray for job, _ in part], [seed for _, seed in part], pin)
+        for (job, seed), ab in zip(part, painted, strict=True):
+            _copy(colorizer, job, seed, ab)
+            if seed == last[job]:
+                yield _finished(colorizer, job)
 
 
 def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, Pin] | Outcome:
@@ -240,7 +270,7 @@ def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, P
         if task.searched and photo.marked:
             return Outcome(task, "skipped", "coloured by Photochrom itself")
         gray = colorizer.look(photo, settings.size)
-        return gray, pinned(photo, gray, settings.hints)
+        return gray, pinned(photo, gray, settings.hints, settings.strength)
     except Exception as error:
         return _failed(task, error)
 
@@ -255,33 +285,44 @@ def _predict(colorizer: Colorizer, grays: Sequence[Gray], seeds: Sequence[int], 
         return [_predict(colorizer, [gray], [seed], pin)[0] for gray, seed in zip(grays, seeds, strict=True)]
 
 
-def _write(
-    colorizer: Colorizer, task: Task, gray: Gray, pin: Pin, colors: Sequence[Any], settings: Settings
-) -> Outcome:
-    """The files of one photograph that are not there yet, or all."""
-    painted = [ab * np.float32(settings.strength) for ab in colors]
-
-    def picture(kind: str) -> bytes:
-        seed = task.seeds[0]
-        mark = colorizer.mark(seed)
-        large = colorizer.look(open_photo(task.source, settings.max_pixels), sheet.SIDE)
-        if kind == "trace":
-            return sheet.strip(large, colorizer.trace(gray, seed, pin), mark)
-        return (sheet.variants if kind == "sheet" else sheet.uncertainty)(large, painted, mark)
-
+def _copy(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> None:
+    """Keeps the colours of a seed, and writes its copy where that is to be made."""
+    task, settings = job.task, job.settings
     try:
-        task.target.parent.mkdir(parents=True, exist_ok=True)
-        for (seed, copy), ab in zip(task.copies.items(), painted, strict=True):
-            if settings.overwrite or not copy.exists():
-                photo = open_photo(task.source, settings.max_pixels)
-                photo.colored(ab).save(copy, colorizer.mark(seed), settings.overwrite)
-        for kind, path in task.pictures.items():
-            if settings.overwrite or not path.exists():
-                with whole(path, settings.overwrite) as file:
-                    file.write(picture(kind))
+        if isinstance(ab, Exception):
+            raise ab
+        job.colors[seed] = ab * np.float32(settings.strength)
+        copy = task.copies[seed]
+        if job.missing(copy):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            photo = open_photo(task.source, settings.max_pixels)
+            job.files.append(photo.colored(job.colors[seed]).save(copy, colorizer.mark(seed), settings.overwrite))
     except Exception as error:
-        return _failed(task, error)
-    return Outcome(task, "written")
+        job.failure = job.failure or _failed(task, error)
+
+
+def _finished(colorizer: Colorizer, job: _Job) -> Outcome:
+    """Writes the pictures about the copies that are to be made."""
+    task, settings = job.task, job.settings
+    try:
+        for kind, path in task.pictures.items() if job.failure is None else ():
+            if job.missing(path):
+                with whole(path, settings.overwrite) as file:
+                    file.write(_picture(colorizer, job, kind))
+                job.files.append(path)
+    except Exception as error:
+        job.failure = _failed(task, error)
+    return replace(job.failure or Outcome(task, "written"), files=tuple(job.files))
+
+
+def _picture(colorizer: Colorizer, job: _Job, kind: str) -> bytes:
+    seed = job.task.seeds[0]
+    large = colorizer.look(open_photo(job.task.source, job.settings.max_pixels), sheet.SIDE)
+    if kind == "trace":
+        path = colorizer.trace(job.gray, seed, job.pin)
+        return sheet.strip(large, [ab * np.float32(job.settings.strength) for ab in path], colorizer.mark(seed))
+    colors = [job.colors[seed] for seed in job.task.seeds]
+    return (sheet.variants if kind == "sheet" else sheet.uncertainty)(large, colors, colorizer.mark(seed))
 
 
 def _failed(task: Task, error: Exception) -> Outcome:

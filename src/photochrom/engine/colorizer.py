@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .stream import processors as processors
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
 BATCH = 8  # photographs that go through the model together, at most
+TOLD = ("steps", "solver", "eta")  # of a `Diffusion`, what needs no other weights
 
 
 class OnnxNet:
@@ -80,11 +81,9 @@ class Colorizer:
             raise ValueError(
                 f"{', '.join(sampling)}: {self.card.name} paints in one pass; only a model that draws can be told how"
             )
-        try:
-            return replace(self.procedure, **sampling)  # type: ignore[type-var]
-        except TypeError:
-            known = ", ".join(f.name for f in fields(self.procedure))  # type: ignore[arg-type]
-            raise ValueError(f"{', '.join(sampling)}: sampling can be told {known}") from None
+        if unknown := sorted(set(sampling) - set(TOLD)):
+            raise ValueError(f"{', '.join(unknown)}: sampling can be told {', '.join(TOLD)}")
+        return replace(self.procedure, **sampling)  # type: ignore[type-var]
 
     def __call__(
         self,
@@ -110,7 +109,7 @@ class Colorizer:
         """
         opened = open_photo(photo)
         gray = self.look(opened, size)
-        pin = pinned(opened, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints])
+        pin = pinned(opened, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints], strength)
         ab = self.predict([gray], seed, pin)[0]
         colored, mark = opened.colored(ab, strength), self.mark(seed)
         if isinstance(photo, str | os.PathLike):

@@ -5,6 +5,7 @@ long, so a hint fills its own region. At its place a hint is met exactly, and no
 and the hints span.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,10 +69,11 @@ def read_hints(path: Path) -> list[Hint]:
     return hints
 
 
-def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint]) -> Pin:
+def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint], strength: float = 1.0) -> Pin:
     """What puts the hints of a photograph into ab (b, 2, h', w') in [-1, 1], `gray` being the small gray it is seen by.
 
-    Raises PhotoError for a hint outside the photograph.
+    ``strength``: of all colours afterwards, which are not to change those hinted at. Raises PhotoError for a hint
+    outside the photograph; so does what it gives, for two hints too near each other to be told apart.
     """
     for hint in hints:
         if not (hint.x < photo.width and hint.y < photo.height):
@@ -84,12 +86,20 @@ def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint]
     def pin(ab: Float[np.ndarray, "b 2 h w"]) -> Float[np.ndarray, "b 2 h w"]:
         height, width = ab.shape[2:]
         if (height, width) not in fields:
-            places = {  # of hints that share a small pixel, the last holds
-                (int(hint.y * height / photo.height), int(hint.x * width / photo.width)): hint.ab for hint in hints
-            }
+            places: dict[tuple[int, int], Hint] = {}
+            for hint in hints:
+                place = int(hint.y * height / photo.height), int(hint.x * width / photo.width)
+                other = places.setdefault(place, hint)
+                if other.rgb != hint.rgb:
+                    apart = math.ceil(max(photo.height / height, photo.width / width))
+                    both = f"hints at {other.x},{other.y} and {hint.x},{hint.y}"
+                    raise PhotoError(
+                        f"{photo.name}: {both} differ and are less than {apart} pixels apart: leave one out"
+                    )
             rows, columns = np.array(list(places)).T
+            wanted = np.array([hint.ab for hint in places.values()], np.float32).T / (strength or 1)
             field = spread(_shrunk(gray[0], height, width), rows, columns)
-            fields[height, width] = field, np.array(list(places.values()), np.float32).T
+            fields[height, width] = field, wanted
         field, wanted = fields[height, width]
         told: np.ndarray = np.einsum("ck,khw->chw", wanted, field) + ab * (1 - field.sum(0))
         return told

@@ -45,19 +45,16 @@ def bound(
     prior = 0.5 * (gamma * clean**2 - gamma - torch.log1p(-gamma))
 
     steps = torch.zeros(count, device=clean.device)
-    shares = (
-        torch.logit(gammas[1:].double()).diff().neg()
-    )  # of the fall of log SNR, as steps cost where colours are told
+    shares = torch.logit(gammas[1:].cpu().double()).diff().neg()  # of the fall of log SNR: there, colours are told
     shares /= shares.sum()
     edges = shares.cumsum(0)
-    for draw in range(DRAWS if levels > 1 else 0):
-        place = (torch.arange(count, device=clean.device) + torch.rand(count, device=clean.device)) / count
-        place = (place + draw / DRAWS) % 1
-        drawn = torch.searchsorted(edges, place.double()).clamp(max=levels - 2)
-        step = drawn + 2
+    for _ in range(DRAWS if levels > 1 else 0):
+        place = (torch.arange(count).double() / count + torch.rand(1)) % 1  # even over photographs, and for each
+        drawn = torch.searchsorted(edges, place).clamp(max=levels - 2)
+        step = (drawn + 2).to(clean.device)
         guessed = guess(net, sampling, clean, condition, gammas[step])
         cost = _sum(step_back(guessed, clean, guessed.found, gammas[step], gammas[step - 1]))
-        steps += cost / (shares[drawn].float() * DRAWS)
+        steps += cost / (shares[drawn].float() * DRAWS).to(clean.device)
 
     first = torch.ones(count, dtype=torch.long, device=clean.device)
     found = guess(net, sampling, clean, condition, gammas[first]).found
