@@ -48,7 +48,9 @@ def export(
     or settings that do not fit.
     """
     model, recipe, record = load(run)
+    sets = tuple(sets)
     model, recipe = tuned(model, recipe, sets)
+    seen = {} if sets or not record["validation"] else {"validation": record["validation"]}  # as it was, untuned
     said = bundles.Card(
         name=out.name,
         family=recipe.family,
@@ -60,7 +62,7 @@ def export(
         recipe=_portable(resolved(recipe)),
         data={**record["photographs"], "sources": sources},
         version=__version__,
-        **{"scores": {"validation": record["validation"]} if record["validation"] else {}, **card},
+        **{"scores": seen, **card},
     )
     return bundles.save(out, said, {name: network_bytes(net) for name, net in model.networks().items()})
 
