@@ -35,9 +35,8 @@ def main(source: Path, target: Path) -> None:
     figure, panels = plt.subplots(1, len(PANELS), figsize=(9, 3.6), layout="constrained")
     for panel, (metric, title) in zip(panels, PANELS.items(), strict=True):
         for solver, walk in walks(report["rows"]).items():
-            points = {steps: row[metric] for steps, row in walk.items() if metric in row}
-            panel.plot(list(points), [p["value"] for p in points.values()], "o-", ms=3.5, label=solver)
-            panel.fill_between(list(points), *[[p[end] for p in points.values()] for end in ("low", "high")], alpha=0.1)
+            points = {steps: row[metric]["value"] for steps, row in walk.items() if metric in row}
+            panel.plot(list(points), list(points.values()), "o-", ms=3.5, label=solver)
         for name, style in (("gray", ":"), ("unet", "--")):
             if metric in report["rows"].get(name, {}) and not metric.startswith("diversity"):
                 panel.axhline(report["rows"][name][metric]["value"], color="gray", ls=style, lw=1, label=name)
