@@ -116,7 +116,7 @@ def _operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) 
 def _entries(model: str, sampling: Sequence[Mapping[str, int | str]]) -> Iterator[Entry]:
     """A model in each way of sampling; once as it is, where it paints in one pass."""
     plain = Colorizer(model, threads=1)
-    for way in sampling if plain.procedure.draws else [{}]:
+    for way in sampling if plain.procedure.told else [{}]:
         colorizer = Colorizer(model, threads=1, **way) if way else plain
         yield Entry(" ".join([plain.card.name, *map(str, way.values())]), model, way, colorizer)
 
@@ -148,7 +148,7 @@ class Evaluation:
         self.warnings += self.networks.missing
         self.entries = [entry for name in request.models for entry in _entries(name, request.sampling)]
         if any(request.sampling) and not any(entry.sampling for entry in self.entries):
-            raise ValueError("--steps, --solver: none of these models draws, so none can be told how")
+            raise ValueError("--steps, --solver: each of these models paints in one pass, so none can be told how")
         self.rows = _distinct([*self._models(), *(self._images(folder) for folder in request.images)])
 
     def _chosen(self, photographs: Sequence[Photograph], listing: protocols.Listing | None) -> list[Photograph]:

@@ -29,7 +29,8 @@ class Card:
     """What ``model.json`` says.
 
     ``procedure`` as `core.sampling.describe` gives it; ``networks`` maps each network to the sha256 of its file;
-    ``size`` is the short side in pixels at which the model sees a photograph, ``multiple`` what its sides divide by.
+    ``size`` is the short side in pixels at which the model sees a photograph, ``multiple`` what its sides divide by;
+    ``square``: it sees nothing but squares of that size, into which photographs are pressed.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Card:
     size: int
     gray: str = "lab"
     multiple: int = 32
+    square: bool = False
     licence: str = "Apache-2.0"
     summary: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -110,6 +112,7 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {  # those that the engine acts on
     "gray": lambda value: value in GRAY_CONVENTIONS,
     "size": _is_side,
     "multiple": _is_side,
+    "square": lambda value: isinstance(value, bool),
     "procedure": lambda value: isinstance(value, dict),
     "networks": lambda value: isinstance(value, dict) and all(isinstance(d, str) for d in value.values()),
     "scores": lambda value: isinstance(value, dict),

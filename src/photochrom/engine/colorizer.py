@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from jaxtyping import Float
 
-from ..core.sampling import Diffusion, Pin, Procedure, unpinned
+from ..core.sampling import Cold, Diffusion, Pin, Procedure, unpinned
 from . import bundle as bundles
 from .formats import WRITTEN_AS
 from .hints import Hint, pinned
@@ -20,7 +20,6 @@ from .stream import processors as processors
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
 BATCH = 8  # photographs that go through the model together, at most
-TOLD = ("steps", "solver", "eta")  # of a `Diffusion`, what needs no other weights
 
 
 class OnnxNet:
@@ -58,16 +57,19 @@ class Colorizer:
     Args:
         model: an installed name (``photochrom models`` lists them), or the path of a bundle.
         threads: for the networks; the processors this process may use, when None.
-        sampling: settings of a model that draws, over its own: ``steps``, ``solver``, ``eta``; see
-            `core.sampling.Diffusion`.
+        sampling: settings of a model of several steps, over its own: ``steps``, ``solver``, ``eta``; see
+            `core.sampling.Diffusion` and `Cold`.
 
-    Raises BundleError for a bundle that is missing, damaged or of a newer format, ValueError for a setting that its
-    procedure does not have or allow.
+    Raises BundleError for a bundle that is missing, damaged, of a newer format or not for colour, ValueError for a
+    setting that its procedure does not have or allow.
     """
 
     def __init__(self, model: str | Path = "default", threads: int | None = None, **sampling: Any) -> None:
         opened = bundles.load(model)
         self.card, self.procedure = opened.card, opened.procedure
+        if not self.procedure.paints:
+            what = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
+            raise bundles.BundleError(f"{model}: gives no colour to a photograph ({what}): choose a model that does")
         if sampling:
             self.procedure = self._resampled(sampling)
         threads = threads or processors()
@@ -77,12 +79,13 @@ class Colorizer:
             raise bundles.BundleError(f"{model}: a network cannot be run ({error}): export the bundle again") from None
 
     def _resampled(self, sampling: Mapping[str, Any]) -> Procedure:
-        if not self.procedure.draws:
+        told = self.procedure.told
+        if not told:
             raise ValueError(
-                f"{', '.join(sampling)}: {self.card.name} paints in one pass; only a model that draws can be told how"
+                f"{', '.join(sampling)}: {self.card.name} paints in one pass; only a model of several can be told how"
             )
-        if unknown := sorted(set(sampling) - set(TOLD)):
-            raise ValueError(f"{', '.join(unknown)}: sampling can be told {', '.join(TOLD)}")
+        if unknown := sorted(set(sampling) - set(told)):
+            raise ValueError(f"{', '.join(unknown)}: {self.card.name} can be told {', '.join(told)}")
         return replace(self.procedure, **sampling)  # type: ignore[type-var]
 
     def __call__(
@@ -123,7 +126,13 @@ class Colorizer:
 
     def look(self, photo: Photo, size: int | None = None) -> Gray:
         """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1]."""
-        return photo.gray(size or self.card.size, self.card.multiple, self.card.gray)
+        return photo.gray(self._side(size), self.card.multiple, self.card.gray, self.card.square)
+
+    def _side(self, size: int | None) -> int:
+        own = self.card.size
+        if self.card.square and size not in (None, own):
+            raise ValueError(f"size {size}: {self.card.name} sees all photographs at {own} x {own} pixels")
+        return size or own
 
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, pin: Pin = unpinned) -> list[AB]:
         """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape, at most `BATCH` at once.
@@ -142,7 +151,7 @@ class Colorizer:
 
     def trace(self, gray: Gray, seed: int = 0, pin: Pin = unpinned) -> list[AB]:
         """The ab of one small gray from noise to the answer. Raises ValueError where the model paints in one pass."""
-        if not isinstance(self.procedure, Diffusion):
+        if not isinstance(self.procedure, Diffusion | Cold):
             raise ValueError(f"{self.card.name}: paints in one pass, which leaves no trace; choose a diffusion model")
         return [ab[0] for ab in self.procedure.path(self.nets, gray[None], SeededNoise([seed]), pin)]
 

@@ -85,15 +85,19 @@ class Photo:
         """The ending of a file that keeps this photograph's format, or of one that keeps as much."""
         return formats.SUFFIX.get(self.reader.kind, ".png")
 
-    def gray(self, side: int, multiple: int = 32, convention: str = "lab") -> Float32[np.ndarray, "1 h w"]:
+    def gray(
+        self, side: int, multiple: int = 32, convention: str = "lab", square: bool = False
+    ) -> Float32[np.ndarray, "1 h w"]:
         """The gray a model looks at, in [-1, 1]: short side `side`, both sides multiples of `multiple`.
 
-        The aspect is kept to a multiple; of a photo longer than 2 : 1, the long side is 2 * `side`. Means are taken in
-        the photo's own encoding, as in training. `convention`: see `core.color.gray_of`.
+        The aspect is kept to a multiple, unless it is to be `square`; of a photo longer than 2 : 1, the long side is
+        2 * `side`. Means are taken in the photo's own encoding, as in training. `convention`: see `core.color.gray_of`.
         """
         scale = min(side / min(self.width, self.height), LONGEST * side / max(self.width, self.height))
         width, height = (max(1, round(n * scale / multiple)) * multiple for n in (self.width, self.height))
-        if self.orientation >= 5:
+        if square:
+            width = height = side
+        elif self.orientation >= 5:
             width, height = height, width
         shrink = next((n for n in (8, 4, 2) if self.reader.kind == "jpeg" and 1 / scale >= 2 * n), 1)
         with named(self.name, "read"):

@@ -18,6 +18,11 @@ def family(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name}").Model
 
 
+def side(model: Any) -> int | None:
+    """The side of the only photographs that a model can see (``model.side``); None when it sees any."""
+    return getattr(model, "side", None)
+
+
 def multiple(model: Any) -> int:
     """What the sides of a photograph must divide by, for every network of a model that says so (``net.multiple``)."""
     return math.lcm(*(getattr(net, "multiple", 1) for net in model.networks().values()))

@@ -85,10 +85,10 @@ class Denoiser(nn.Module):
             _norm(wide), nn.SiLU(), _zero(nn.Conv2d(wide, channels * (1 + learned), 3, padding=1))
         )
 
-    def forward(self, noisy: Tensor, condition: Tensor, t: Tensor) -> Tensor:
-        """Noisy (b, c, h, w), condition (b, k, h, w), sqrt gamma (b,) -> (b, c or 2 c, h, w)."""
-        level = self.level(_waves(t))
-        x = self.entry(torch.cat([noisy, condition], 1))
+    def forward(self, noisy: Tensor, condition: Tensor | None, t: Tensor) -> Tensor:
+        """Noisy (b, c, h, w), condition (b, k, h, w) if any, sqrt gamma (b,) -> (b, c or 2 c, h, w)."""
+        level = self.level(waves(t, FREQUENCIES))
+        x = self.entry(noisy if condition is None else torch.cat([noisy, condition], 1))
         skips = [x]
         for scale, blocks in enumerate(self.down):
             if scale:
@@ -173,9 +173,9 @@ def simple_loss(guessed: Guess, power: int) -> Tensor:
     return (F.l1_loss if power == 1 else F.mse_loss)(guessed.predicted, guessed.wanted)
 
 
-def _waves(t: Tensor) -> Tensor:
+def waves(t: Tensor, frequencies: int) -> Tensor:
     """Levels (b,) in [0, 1] -> sines and cosines (b, 2 f), from one turn over the range to a thousand."""
-    rates = torch.exp(torch.linspace(0, math.log(1000), FREQUENCIES, device=t.device)) * math.tau
+    rates = torch.exp(torch.linspace(0, math.log(1000), frequencies, device=t.device)) * math.tau
     angles = t[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], 1)
 

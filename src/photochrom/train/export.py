@@ -57,6 +57,7 @@ def export(
         procedure=describe(model.procedure),
         networks={},
         size=size or recipe.data.size,
+        square=models.side(model) is not None,
         multiple=models.multiple(model),
         gray=recipe.data.gray,
         recipe=_portable(resolved(recipe)),
@@ -99,9 +100,9 @@ def network_bytes(net: nn.Module) -> bytes:
 
 def halve(net: nn.Module) -> None:
     """Round each larger weight to what half precision can hold."""
-    for parameter in net.parameters():
-        if parameter.numel() >= WORTH_HALVING:
-            parameter.data = parameter.data.half().float()
+    for weight in (*net.parameters(), *net.buffers()):
+        if weight.is_floating_point() and weight.numel() >= WORTH_HALVING:
+            weight.data = weight.data.half().float()
 
 
 def shapes_of(net: nn.Module) -> Mapping[str, tuple[Any, ...]]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.color import AB_SCALE, fit_gamut, lab_to_rgb, rgb_to_lab
+from ..core.sampling import ab_of
 
 Batch = tuple[Tensor, Tensor, Tensor]  # gray, color, rgb in [0, 1]
 
@@ -57,6 +58,13 @@ def colors(model: Any, gray: Float[Tensor, "b 1 h w"], seed: int = 0) -> Float[T
 
 
 @torch.no_grad()
+def restored(model: Any, color: Float[Tensor, "b 3 h w"], seed: int = 0) -> tuple[Tensor, Tensor]:
+    """What a model that paints nothing is given of sRGB in [-1, 1], and what it makes of that."""
+    begin, *_, end = model.procedure.restore(torch_nets(model), *model.start(color, torch_noise(seed)))
+    return begin, end
+
+
+@torch.no_grad()
 def figures(model: Any, batches: Iterable[Batch], seed: int) -> dict[str, float]:
     """Validation figures of a model in eval mode, means over the photographs.
 
@@ -78,7 +86,8 @@ def _sums(model: Any, batch: Batch, seed: int) -> dict[str, float]:
     gray, color, rgb = batch
     count = len(gray)
     loss = sum(model.loss(player, gray, color)["total"].item() for player in model.players)
-    ours, truth = colors(model, gray, seed) * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
+    ab = colors(model, gray, seed) if model.procedure.paints else ab_of(restored(model, color, seed)[1])
+    ours, truth = ab * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
     distances = {"ab_error": ours - truth, "chroma": ours, "gray_error": truth}
     own = model.measures(gray, color) if hasattr(model, "measures") else {}
     return {
@@ -89,12 +98,18 @@ def _sums(model: Any, batch: Batch, seed: int) -> dict[str, float]:
 
 
 def strip(model: Any, batch: Batch, path: Path, seed: int) -> None:
-    """Write a PNG of three rows: the gray photographs, ours, the truth."""
+    """Write a PNG of three rows: what the model is given (the gray photographs), ours, the truth."""
     device = next(model.parameters()).device
-    gray, _, rgb = (x.to(device) for x in batch)
-    lab = rgb_to_lab(rgb)
-    ours = lab_to_rgb(fit_gamut(torch.cat([lab[:, :1], colors(model, gray, seed) * AB_SCALE], 1)))
-    rows = [torch.cat(list(row), 2) for row in (gray.expand(-1, 3, -1, -1) / 2 + 0.5, ours, rgb)]
+    gray, color, rgb = (x.to(device) for x in batch)
+    if model.procedure.paints:
+        lightness, ab = rgb_to_lab(rgb)[:, :1], colors(model, gray, seed)
+        given, ours = (
+            gray.expand(-1, 3, -1, -1) / 2 + 0.5,
+            lab_to_rgb(fit_gamut(torch.cat([lightness, ab * AB_SCALE], 1))),
+        )
+    else:
+        given, ours = (picture / 2 + 0.5 for picture in restored(model, color, seed))
+    rows = [torch.cat(list(row), 2) for row in (given, ours, rgb)]
     pixels = (torch.cat(rows, 1).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     path.parent.mkdir(exist_ok=True)
     pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).write_to_file(str(path))

@@ -1,0 +1,157 @@
+"""Cold diffusion (Bansal et al. 2022), in pixels or in the latent of a VQ-VAE: restoring what was lost step by step.
+
+The restorer learns to guess the whole from any stage of its loss; `core.sampling.Cold` walks back with it, and
+`core.degradation` holds what can be lost.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.sampling import Cold
+from ._autoencoder import Autoencoder
+from ._denoiser import Denoiser, waves
+
+RESTORERS = ("unet", "mlp")
+
+
+class Mlp(nn.Module):
+    """The seed document's restorer: ``layers`` of all numbers of a picture at once, each multiplied by the step.
+
+    Layers are residual, with a rectifier. As the document has it, each is as wide as the picture has numbers: for a
+    latent of 32 x 16 x 16 that is 8 times 8192 x 8192, 537 M weights. A ``width`` puts one layer down to so many
+    numbers before them, and one up after them. Pictures have one size only.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """``layers``, and their ``width``: 0 for as many numbers as there are."""
+
+        layers: int = 8
+        width: int = 0
+
+        def __post_init__(self) -> None:
+            if self.layers < 1 or self.width < 0 or self.width % 2:
+                raise ValueError("layers: at least 1; width: 0, or an even number")
+
+    def __init__(self, config: Config, channels: int, side: int) -> None:
+        super().__init__()
+        numbers = channels * side**2
+        self.width = config.width or numbers
+        self.entry = nn.Linear(numbers, config.width) if config.width else nn.Identity()
+        self.layers = nn.ModuleList(nn.Linear(self.width, self.width) for _ in range(config.layers))
+        self.exit = nn.Linear(config.width, numbers) if config.width else nn.Identity()
+
+    def forward(self, state: Tensor, condition: None, t: Tensor) -> Tensor:
+        """(b, c, side, side), no condition, share of the steps (b,) -> (b, c, side, side)."""
+        x, step = self.entry(state.flatten(1)), waves(t, self.width // 2)
+        for layer in self.layers:
+            x = x + F.relu(layer(x)) * step
+        return self.exit(x).reshape(state.shape)
+
+
+class Restorer(nn.Module):
+    """What its network adds to the state of a step is its guess at the whole; it sees the state over its ``scale``."""
+
+    scale: Tensor
+
+    def __init__(self, net: nn.Module, channels: int, side: int | None) -> None:
+        super().__init__()
+        self.inputs = {"state": (channels, side or "h", side or "w"), "t": ()}
+        self.multiple = getattr(net, "multiple", 1)
+        self.net = net
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, state: Tensor, t: Tensor) -> Tensor:
+        """State (b, c, h, w), share of the steps (b,) from 0 to 1 -> the whole, (b, c, h, w)."""
+        return state + self.net(state / self.scale, None, t) * self.scale
+
+
+class Model(nn.Module):
+    """What is left in, the whole out."""
+
+    players = ("net",)
+    gray = "mean"  # what `core.degradation.ColorLoss` leaves
+
+    @dataclass(frozen=True)
+    class Config:
+        """The ``restorer``: the U-Net of ``net``, or the ``mlp`` for photographs of ``side`` pixels, and no others.
+
+        In a latent, ``autoencoder`` must be that of the model given by ``--init``, which stays as it is. ``power`` of
+        the loss is 1 or 2.
+        """
+
+        restorer: str = "unet"
+        net: Denoiser.Config = field(default_factory=lambda: Denoiser.Config())
+        mlp: Mlp.Config = field(default_factory=lambda: Mlp.Config())
+        side: int = 64
+        autoencoder: Autoencoder.Config = field(default_factory=lambda: Autoencoder.Config())
+        power: int = 1
+        sampling: Cold = field(default_factory=lambda: Cold(latent=True))
+
+        def __post_init__(self) -> None:
+            if self.restorer not in RESTORERS:
+                raise ValueError(f"restorer {self.restorer!r}: choose one of {', '.join(RESTORERS)}")
+            if self.power not in (1, 2):
+                raise ValueError(f"power {self.power}: must be 1 or 2")
+            if self.side % self.stride or self.side < 1:
+                raise ValueError(f"side {self.side}: must divide by the {self.stride} of the latent")
+
+        @property
+        def stride(self) -> int:
+            """Side of a photograph over that of the states."""
+            return self.autoencoder.stride if self.sampling.latent else 1
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config, self.procedure = config, config.sampling
+        self.side = config.side if config.restorer == "mlp" else None
+        channels = config.autoencoder.channels if self.procedure.latent else 3
+        net: nn.Module = (
+            Denoiser(config.net, channels, 0)
+            if config.restorer == "unet"
+            else Mlp(config.mlp, channels, config.side // config.stride)
+        )
+        restorer = Restorer(net, channels, config.side // config.stride if self.side else None)
+        self.net = nn.ModuleDict({"restorer": restorer})
+        self.borrowed: tuple[str, ...] = ()
+        if self.procedure.latent:
+            around = Autoencoder(config.autoencoder).requires_grad_(False)
+            self.net.update({"encoder": around.encoder, "decoder": around.decoder})
+            self.borrowed = ("net.encoder.", "net.decoder.")
+            around.encoder.multiple *= restorer.multiple
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Those that `Cold` calls."""
+        return {name: self.net[name] for name in self.procedure.networks}
+
+    def start(self, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
+        """What is left of colours (b, 3, h, w) in the end, and the dirt on them."""
+        loses = self.procedure.loses
+        dirt = loses.draw(color, noise)
+        return loses.degrade(color, loses.steps, dirt), dirt
+
+    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """RGB in [-1, 1] (b, 3, h, w) -> the mean |guess - whole|^power, from steps drawn evenly, over the scale."""
+        restorer: Any = self.net["restorer"]
+        whole, (end, dirt) = color, self.start(color, torch.randn_like)
+        if self.procedure.latent:
+            with torch.no_grad():
+                whole, end = self.net["encoder"](color), self.net["encoder"](end)
+            if self.training:
+                restorer.scale.copy_(self.spread())
+        levels = self.procedure.levels
+        step = torch.randint(1, levels + 1, (len(color), 1, 1, 1), device=color.device)
+        state = self.procedure.degraded(whole, step, end, dirt)
+        error = (restorer(state, step.flatten() / levels) - whole) / restorer.scale
+        return {"total": error.abs().pow(self.config.power).mean()}
+
+    def spread(self) -> Tensor:
+        """The root mean square of the latents, by how often each code is used."""
+        encoder: Any = self.net["encoder"]
+        means = [book.shares @ book.vectors.square().mean(1) for book in encoder.books]
+        return torch.stack(means).mean().sqrt()
