@@ -19,6 +19,7 @@ def book(learning="ema", codes=6, dim=3, decay=0.9, revive=0.0):
         made.vectors.normal_()
         if learning == "ema":
             made.sums.copy_(made.vectors)
+            made.counts.fill_(1)
     return made
 
 

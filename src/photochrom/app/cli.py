@@ -112,6 +112,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         pins = [Hint.read(text) for text in hint or ()] + (read_hints(hints) if hints else [])
         tasks = plan(photos, out, range(seed, seed + variants), about)
         colorizer = Colorizer(model, threads=max(1, processors() // jobs), **sampling)
+        colorizer.side(size)
         _check(colorizer, len(tasks), variants, about, pins)
     except ValueError as error:
         fail(str(error), 2)
@@ -126,9 +127,11 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
 
 def _check(colorizer: "Colorizer", photos: int, variants: int, about: "Sequence[str]", hints: "Sequence[Hint]") -> None:
     """Raises ValueError for what this model cannot do, or what makes no sense for so many."""
-    if (variants > 1 or about) and not colorizer.procedure.draws:
-        asked = f"{variants} variants" if variants > 1 else f"{about[0]}"
-        raise ValueError(f"{asked}: {colorizer.card.name} paints one picture in one pass; choose a model that draws")
+    if (variants > 1 or "uncertainty" in about) and not colorizer.procedure.draws:
+        asked = f"{variants} variants" if variants > 1 else "uncertainty"
+        raise ValueError(f"{asked}: {colorizer.card.name} paints one picture of each; choose a model that draws")
+    if "trace" in about and not colorizer.procedure.told:
+        raise ValueError(f"trace: {colorizer.card.name} paints in one pass, which leaves none; choose one of several")
     if "uncertainty" in about and variants < 2:
         raise ValueError("uncertainty: is where variants disagree; ask for some with --variants 8")
     if hints and photos != 1:

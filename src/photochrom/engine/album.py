@@ -317,7 +317,7 @@ def _finished(colorizer: Colorizer, job: _Job) -> Outcome:
 
 def _picture(colorizer: Colorizer, job: _Job, kind: str) -> bytes:
     seed = job.task.seeds[0]
-    large = colorizer.look(open_photo(job.task.source, job.settings.max_pixels), sheet.SIDE)
+    large = open_photo(job.task.source, job.settings.max_pixels).gray(sheet.SIDE)
     if kind == "trace":
         path = colorizer.trace(job.gray, seed, job.pin)
         return sheet.strip(large, [ab * np.float32(job.settings.strength) for ab in path], colorizer.mark(seed))

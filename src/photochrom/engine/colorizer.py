@@ -126,9 +126,10 @@ class Colorizer:
 
     def look(self, photo: Photo, size: int | None = None) -> Gray:
         """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1]."""
-        return photo.gray(self._side(size), self.card.multiple, self.card.gray, self.card.square)
+        return photo.gray(self.side(size), self.card.multiple, self.card.gray, self.card.square)
 
-    def _side(self, size: int | None) -> int:
+    def side(self, size: int | None = None) -> int:
+        """The short side at which the model sees photographs. Raises ValueError where it sees no other than its own."""
         own = self.card.size
         if self.card.square and size not in (None, own):
             raise ValueError(f"size {size}: {self.card.name} sees all photographs at {own} x {own} pixels")

@@ -28,8 +28,8 @@ class Quantised(NamedTuple):
 class Codebook(nn.Module):
     """So many vectors of ``dim``, learnt by a loss or as running means of the places nearest to each.
 
-    ``counts`` are the running shares of places per code, in places a batch; ``decay`` is theirs. A code with fewer than
-    ``revive`` of them is dead: where means are learnt, it takes the place of an encoded one, drawn from the batch.
+    ``counts`` are the running means of places per code and batch, from none; ``decay`` is theirs. A code of fewer than
+    ``revive`` of them is dead, as all are at first: where means are learnt, it becomes a place drawn from the batch.
     """
 
     counts: Tensor
@@ -44,8 +44,8 @@ class Codebook(nn.Module):
             self.vectors = nn.Parameter(vectors)
         else:
             self.register_buffer("vectors", vectors)
-            self.register_buffer("sums", vectors.clone())
-        self.register_buffer("counts", torch.ones(codes))
+            self.register_buffer("sums", torch.zeros_like(vectors))
+        self.register_buffer("counts", torch.zeros(codes))
 
     def forward(self, places: Tensor) -> Quantised:
         """Places (b, d, h, w) -> the code nearest to each."""
@@ -69,7 +69,7 @@ class Codebook(nn.Module):
         self.sums.lerp_(sums, 1 - self.decay)
         whole = self.counts.sum()
         smooth = (self.counts + CODE) / (whole + CODE * len(self.counts)) * whole
-        self.vectors.copy_(self.sums / smooth[:, None])
+        self.vectors.copy_(torch.where(self.counts[:, None] > 0, self.sums / smooth[:, None], self.vectors))
         self._revive(places, spread)
 
     def _revive(self, places: Tensor, spread: bool) -> None:
@@ -84,7 +84,7 @@ class Codebook(nn.Module):
     @property
     def shares(self) -> Tensor:
         """Of all places, by code, lately."""
-        return self.counts / self.counts.sum()
+        return self.counts / self.counts.sum().clamp(min=1e-9)
 
 
 def perplexity(shares: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class Autoencoder(nn.Module):
         levels: int = 1
         learning: str = "ema"
         decay: float = 0.99
-        revive: float = 0.1
+        revive: float = 0.5
 
         def __post_init__(self) -> None:
             if not self.hidden or min(*self.hidden, self.codes, self.dim) < 1 or self.residual < 0:

@@ -50,7 +50,7 @@ class Model(nn.Module):
     def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """RGB in [-1, 1] (b, 3, h, w) -> reconstruction, codes and commitment; and how many codes are in use lately.
 
-        ``usage`` is the share of codes that a hundredth of the mean code's places, or more, take; ``perplexity`` the
+        ``usage`` is the share of codes that stand for a tenth of the mean code's places or more; ``perplexity`` the
         number of codes, used evenly, that would tell as much.
         """
         pictures = torch.cat([color, color.mean(1, keepdim=True).expand_as(color)]) if self.config.gray_too else color
@@ -66,7 +66,7 @@ class Model(nn.Module):
             if self.training:
                 book.follow(found)
             level = "" if len(books) == 1 else f"_{found.numbers.shape[-1]}px"
-            parts[f"usage{level}"] = (book.shares * len(book.counts) >= 0.01).float().mean()
+            parts[f"usage{level}"] = (book.shares * len(book.counts) >= 0.1).float().mean()
             parts[f"perplexity{level}"] = perplexity(book.shares)
         return {"total": total, **parts}
 
