@@ -122,7 +122,12 @@ class Model(nn.Module):
         if self.procedure.latent:
             around = Autoencoder(config.autoencoder).requires_grad_(False)
             self.net.update({"encoder": around.encoder, "decoder": around.decoder})
-            self.borrowed = ("net.encoder.", "net.decoder.")
+            self.borrowed = tuple(
+                f"net.{half}.{name}"
+                for half in ("encoder", "decoder")
+                for name in self.net[half].state_dict()
+                if not name.endswith((".counts", ".sums"))  # what codes were learnt by, which no bundle has
+            )
             around.encoder.multiple *= restorer.multiple
 
     def networks(self) -> dict[str, nn.Module]:
@@ -151,7 +156,6 @@ class Model(nn.Module):
         return {"total": error.abs().pow(self.config.power).mean()}
 
     def spread(self) -> Tensor:
-        """The root mean square of the latents, by how often each code is used."""
+        """The root mean square of the codes."""
         encoder: Any = self.net["encoder"]
-        means = [book.shares @ book.vectors.square().mean(1) for book in encoder.books]
-        return torch.stack(means).mean().sqrt()
+        return torch.stack([book.vectors.square().mean() for book in encoder.books]).mean().sqrt()

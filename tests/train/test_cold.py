@@ -1,0 +1,122 @@
+"""Cold diffusion in the latent of an autoencoder: trained on one, joined with it, used like any other model."""
+
+import numpy as np
+import pytest
+import torch
+
+from photochrom import models
+from photochrom.core.degradation import KINDS
+from photochrom.core.sampling import RESTORERS
+from photochrom.engine.colorizer import Colorizer
+from photochrom.engine.photo import open_photo
+from photochrom.models.cold import Mlp
+from photochrom.train.checkpoint import load
+from photochrom.train.export import export
+from photochrom.train.recipe import parse
+from photochrom.train.training import train
+from photochrom.train.validation import restored
+
+NET = {"hidden": [8, 8], "residual": 1, "codes": 16, "dim": 4}
+UNET = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "resolution": 8, "attention": [4], "head": 8}
+
+
+@pytest.fixture(scope="module")
+def recipe(archive):
+    """A recipe of toy size, on 24 px."""
+
+    def make(model, steps=2, **data):
+        return parse(
+            {
+                "model": model,
+                "data": {"photos": [str(archive)], "size": 24, "gray": "mean", "workers": 0, "validation": 0.25} | data,
+                "optimizer": {"lr": 0.01, "warmup_steps": 2, "ema": 0.9},
+                "trainer": {"steps": steps, "batch": 4, "accelerator": "cpu", "validate_every": steps},
+            }
+        )
+
+    return make
+
+
+def latent(**settings):
+    return {"family": "cold", "net": UNET, "autoencoder": NET, "sampling": {"latent": True, "steps": 5}, **settings}
+
+
+@pytest.fixture(scope="module")
+def autoencoder(recipe, tmp_path_factory):
+    """A run of a VQ-VAE."""
+    return train(recipe({"family": "vqvae", "net": NET}, 12), tmp_path_factory.mktemp("vqvae") / "run")
+
+
+def test_the_autoencoder_stays_as_it_was_and_all_of_it_goes_into_the_bundle(autoencoder, recipe, tmp_path):
+    run = train(recipe(latent()), tmp_path / "run", init=autoencoder)
+    before, after = (load(which)[0].state_dict() for which in (autoencoder, run))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    export(run, tmp_path / "cold")
+    photo = np.random.default_rng(0).integers(60, 190, (37, 53), np.uint8)
+    pictures = [Colorizer(tmp_path / "cold", solver=solver)(photo) for solver in RESTORERS]
+    assert all((picture.max(-1) != picture.min(-1)).any() for picture in pictures)
+    gray = Colorizer(tmp_path / "cold").look(open_photo(photo))
+    assert len(Colorizer(tmp_path / "cold").trace(gray)) == 6
+
+
+def test_a_bundle_of_the_autoencoder_will_do_as_well(autoencoder, recipe, tmp_path):
+    export(autoencoder, tmp_path / "codes")
+    run = train(recipe(latent()), tmp_path / "run", init=tmp_path / "codes")
+    before, after = (load(which)[0].state_dict() for which in (autoencoder, run))
+    name = "net.encoder.books.0.vectors"
+    np.testing.assert_allclose(after[name], before[name], atol=1e-3)
+
+
+@pytest.mark.parametrize("other", [None, {**NET, "dim": 2}, {**NET, "residual": 2}])
+def test_without_the_right_autoencoder_nothing_is_trained(other, autoencoder, recipe, tmp_path):
+    wanted = latent(autoencoder=other or NET)
+    with pytest.raises(ValueError, match="must come from another's run or bundle: name with --init one of the same"):
+        train(recipe(wanted), tmp_path / "run", init=autoencoder if other else None)
+
+
+def test_it_is_the_mean_of_the_channels_that_it_restores_from(autoencoder, recipe, tmp_path):
+    with pytest.raises(ValueError, match=r"data.gray = 'lab': this family works on 'mean'"):
+        train(recipe(latent(), gray="lab"), tmp_path / "run", init=autoencoder)
+
+
+def test_layers_of_all_numbers_see_one_size_and_press_photographs_into_it(autoencoder, recipe, tmp_path):
+    settings = {"restorer": "mlp", "mlp": {"layers": 2, "width": 8}, "side": 24}
+    with pytest.raises(ValueError, match=r"data.size = 32: this model sees 24 pixels and nothing else"):
+        train(recipe(latent(**settings), size=32), tmp_path / "run", init=autoencoder)
+    with pytest.raises(ValueError, match="side 25: must divide by the 4 of the latent"):
+        recipe(latent(**settings | {"side": 25}))
+    export(train(recipe(latent(**settings)), tmp_path / "run", init=autoencoder), tmp_path / "square")
+    colorizer = Colorizer(tmp_path / "square")
+    assert colorizer.look(open_photo(np.full((30, 90), 99, np.uint8))).shape == (1, 24, 24)
+    assert colorizer(np.full((30, 90), 99, np.uint8)).shape == (30, 90, 3)
+    with pytest.raises(ValueError, match="size 48: square sees all photographs at 24 x 24 pixels"):
+        colorizer(np.full((30, 90), 99, np.uint8), size=48)
+
+
+def test_the_seed_documents_restorer_has_its_537_million_weights():
+    with torch.device("meta"):
+        net = Mlp(Mlp.Config(), 32, 16)
+    assert sum(p.numel() for p in net.parameters() if p.ndim > 1) == 536_870_912
+    assert sum(p.numel() for p in net.parameters()) == 536_936_448
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_loss_can_be_learnt_in_pixels(kind, recipe):
+    """A restorer that saw one photograph at every stage of its loss gives most of it back."""
+    config = recipe(
+        {
+            "family": "cold",
+            "net": UNET | {"resolution": 24, "attention": []},
+            "sampling": {"degradation": kind, "levels": 4, "steps": 4},
+        }
+    ).model
+    torch.manual_seed(0)
+    model = models.family("cold")(config)
+    color = torch.nn.functional.interpolate(torch.rand(1, 3, 3, 3) * 2 - 1, size=(24, 24), mode="bicubic").clip(-1, 1)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        model.loss("net", color[:, :1], color.expand(4, -1, -1, -1))["total"].backward()
+        optimizer.step()
+    start, end = restored(model.eval(), color, seed=1)
+    assert (end - color).abs().mean() < 0.6 * (start - color).abs().mean()
