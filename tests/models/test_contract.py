@@ -10,6 +10,7 @@ from photochrom.core.sampling import describe
 from photochrom.engine.bundle import BundleError, Card, load
 from photochrom.engine.bundle import save as save_bundle
 from photochrom.engine.colorizer import Colorizer, OnnxNet, SeededNoise
+from photochrom.train.checkpoint import start_from
 from photochrom.train.export import network_bytes
 from photochrom.train.recipe import read
 from photochrom.train.validation import torch_nets
@@ -97,6 +98,13 @@ def test_engine_agrees_with_torch(exported):
     )
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+def test_a_bundle_gives_every_weight_back(exported, model):
+    trained, path = exported
+    start_from(model, path)
+    for (name, found), expected in zip(model.named_parameters(), trained.parameters(), strict=True):
+        np.testing.assert_allclose(found.detach(), expected.detach(), rtol=1e-3, atol=1e-6, err_msg=name)
 
 
 @pytest.fixture

@@ -114,11 +114,13 @@ def start_from(model: Any, path: Path) -> list[str]:
 def _bundled(model: Any, path: Path) -> dict[str, Tensor]:
     """The weights in a bundle's graphs by the names that they have in the model."""
     graphs = {name: onnx.load_from_string(content) for name, content in bundles.load(path).networks.items()}
-    weights = {}
+    weights, own = {}, model.state_dict()
     for name, net in model.networks().items():
         graph = graphs.get(name) or (next(iter(graphs.values())) if len(graphs) == 1 else None)
         prefix = next(prefix for prefix, module in model.named_modules() if module is net)
         for weight in graph.graph.initializer if graph else ():
             tensor = torch.from_numpy(numpy_helper.to_array(weight).copy()).float()
-            weights[f"{prefix}.{weight.name.removesuffix('.half')}"] = tensor
+            name = f"{prefix}.{weight.name.removesuffix('.half')}"
+            same = name in own and own[name].squeeze().shape == tensor.squeeze().shape  # norms are (c, 1, 1) in graphs
+            weights[name] = tensor.reshape(own[name].shape) if same else tensor
     return weights

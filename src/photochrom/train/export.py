@@ -133,7 +133,7 @@ def trace(net: nn.Module) -> onnx.ModelProto:
             dynamic_shapes=shapes, opset_version=18, dynamo=True, optimize=False, verbose=False,
         )  # fmt: skip
     assert program is not None
-    return folded(program.model_proto)
+    return named(folded(program.model_proto), net)
 
 
 def folded(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -145,6 +145,22 @@ def folded(graph: onnx.ModelProto) -> onnx.ModelProto:
     optimizer.fold_constants(model, input_size_limit=LARGEST, output_size_limit=LARGEST)
     optimizer.remove_unused_nodes(model)
     return _portable_graph(onnx_ir.to_proto(model))
+
+
+def named(graph: onnx.ModelProto, net: nn.Module) -> onnx.ModelProto:
+    """The graph with the names of parameters that were lost when they were folded into another shape, as norms' are."""
+    there = {weight.name for weight in graph.graph.initializer}
+    lost = {name: p.detach().numpy().ravel() for name, p in net.named_parameters() if name not in there}
+    for weight in graph.graph.initializer:
+        values = numpy_helper.to_array(weight).ravel()
+        name = next((name for name, own in lost.items() if np.array_equal(own, values)), None)
+        if name is None or weight.name in dict(net.named_parameters()):
+            continue
+        del lost[name]
+        for node in graph.graph.node:
+            node.input[:] = [name if i == weight.name else i for i in node.input]
+        weight.name = name
+    return graph
 
 
 def _portable_graph(graph: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,0 +1,42 @@
+"""Draw training loss and held-out error over the photographs seen, from the logs of training runs.
+
+    python docs/pictures/losses.py runs/ddpm-64 runs/palette
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("svg")
+mpl.rcParams["svg.hashsalt"] = "photochrom"  # the same picture, the same bytes
+from matplotlib import pyplot as plt  # noqa: E402
+
+PANELS = {
+    "net/total": "training loss ↓",
+    "validation/ab_error": "ab error of a sample, held out ↓",
+    "validation/chroma_ratio": "chroma of a sample, of the truth's",
+}
+
+
+def main(runs: list[Path], target: Path) -> None:
+    """Write the picture of some runs."""
+    figure, panels = plt.subplots(1, len(PANELS), figsize=(10, 3.2), layout="constrained")
+    for run in runs:
+        rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        batch = json.loads((run / "recipe.json").read_text())["trainer"]["batch"]
+        for panel, metric in zip(panels, PANELS, strict=True):
+            points = [(row["step"] * batch / 1000, row[metric]) for row in rows if metric in row and row["step"]]
+            style = "-" if metric.startswith("net") else "o-"
+            panel.plot(*zip(*points, strict=True), style, ms=3, lw=1, label=run.name)
+    for panel, title in zip(panels, PANELS.values(), strict=True):
+        panel.set(xlabel="thousand photographs seen", title=title)
+        panel.grid(alpha=0.2)
+    panels[0].set_yscale("log")
+    panels[0].legend(fontsize=8)
+    figure.savefig(target, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main([Path(run) for run in sys.argv[1:]], Path(__file__).with_suffix(".svg"))
