@@ -1,6 +1,7 @@
 """Checkpoints: one safetensors file each, with a JSON record in its header; no pickle, never half written."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from .. import models
 from ..engine import bundle as bundles
 from .recipe import Recipe, parse
+
+log = logging.getLogger(__name__)
 
 WHICH = ("best", "last")
 
@@ -87,6 +90,24 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]
         p = parameters[name]
         like = torch.empty_like(p) if tensor.shape == p.shape else torch.empty_like(tensor, device=p.device)
         optimizer.state[p][quantity] = like.copy_(tensor)
+
+
+def start(model: Any, init: Path | None) -> None:
+    """Begin with the weights of ``init``, if given; it must have all that the model borrows and does not learn.
+
+    Raises ValueError.
+    """
+    names = set(model.state_dict())
+    left = names if init is None else set(start_from(model, Path(init)))
+    if init is not None:
+        log.info("started from %s; %d of %d weights were not in it", init, len(left), len(names))
+    borrowed = {name for name in names if name.startswith(getattr(model, "borrowed", ()))}
+    if missing := borrowed & left:
+        source = "no --init" if init is None else f"{init} has no {min(missing)} that fits"
+        raise ValueError(
+            f"{source}: {len(missing)} of {len(borrowed)} weights that this model keeps as they are must come from "
+            "another's run or bundle: name with --init one of the same settings"
+        )
 
 
 def start_from(model: Any, path: Path) -> list[str]:

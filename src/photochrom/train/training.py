@@ -54,7 +54,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     model = models.family(recipe.family)(recipe.model)
     _fits(recipe, model)
     if not resume:
-        _start(model, init)
+        checkpoint.start(model, init)
     loop = Loop(model, recipe, gather(recipe.data, run / "photos.json"), run)
     loop.record["fresh"] = init is None
     if resume:
@@ -98,21 +98,6 @@ def _fits(recipe: Recipe, model: Any) -> None:
     wanted = getattr(model, "gray", recipe.data.gray)
     if recipe.data.gray != wanted:
         raise ValueError(f"data.gray = {recipe.data.gray!r}: this family works on {wanted!r}: choose that")
-
-
-def _start(model: Any, init: Path | None) -> None:
-    """Begin with the weights of ``init``, which must have all that the model borrows and does not learn."""
-    names = set(model.state_dict())
-    left = names if init is None else set(checkpoint.start_from(model, Path(init)))
-    if init is not None:
-        log.info("started from %s; %d of %d weights were not in it", init, len(left), len(names))
-    borrowed = {name for name in names if name.startswith(getattr(model, "borrowed", ()))}
-    if missing := borrowed & left:
-        source = "no --init" if init is None else f"{init} has no {min(missing)} that fits"
-        raise ValueError(
-            f"{source}: {len(missing)} of {len(borrowed)} weights that this model keeps as they are must come from "
-            "another's run or bundle: name with --init one of the same settings"
-        )
 
 
 def _trainer(recipe: Recipe) -> lightning.Trainer:
