@@ -141,7 +141,7 @@ def test_sampling_is_told_how(drawing, bundle):
         Colorizer(drawing, steps=1001)
     with pytest.raises(ValueError, match="paints in one pass"):
         Colorizer(bundle, steps=5)
-    with pytest.raises(ValueError, match="pace: sampling can be told steps, solver, eta"):
+    with pytest.raises(ValueError, match="pace: drawing can be told steps, solver, eta"):
         Colorizer(drawing, pace=5)
     with pytest.raises(ValueError, match="prediction: sampling can be told"):
         Colorizer(drawing, prediction="noise")  # which this network was not taught
