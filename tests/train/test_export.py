@@ -94,6 +94,28 @@ def test_a_network_that_onnx_computes_otherwise_is_refused():
         exporting.check(net, content)
 
 
+@pytest.mark.parametrize(("places", "fits"), [(1, True), (6, False)])
+def test_a_network_that_chooses_may_choose_otherwise_at_a_few_places(places, fits):
+    class Chooser(nn.Module):
+        inputs = {"gray": (1, "h", "w")}  # noqa: RUF012
+        chooses = False
+
+        def forward(self, gray):
+            return gray * 2
+
+    net = Chooser()
+    content = exporting.halve_weights(exporting.trace(net))
+    net.forward = lambda gray: torch.cat([gray[..., :1] * 2 + 1] * places + [gray[..., places:] * 2], -1)
+    with pytest.raises(ExportError):
+        exporting.check(net, content)
+    net.chooses = True
+    if fits:
+        exporting.check(net, content)
+    else:
+        with pytest.raises(ExportError):
+            exporting.check(net, content)
+
+
 def test_weights_are_rounded_once():
     net = nn.Conv2d(1, 300, 1)
     exporting.halve(net)

@@ -18,6 +18,7 @@ class Told:
 
     ab: torch.Tensor
     target: ClassVar[str] = "ab"
+    paints: ClassVar[bool] = True
 
     def __call__(self, nets, gray, noise):
         return self.ab

@@ -177,6 +177,7 @@ class Encoder(nn.Module):
     """A picture as codes."""
 
     inputs = {"color": (3, "h", "w")}  # noqa: RUF012
+    chooses = True
 
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:
         super().__init__()
@@ -205,6 +206,8 @@ class Encoder(nn.Module):
 
 class Decoder(nn.Module):
     """A picture from codes."""
+
+    chooses = True
 
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:
         super().__init__()

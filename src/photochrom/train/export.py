@@ -23,6 +23,9 @@ from .checkpoint import load
 from .recipe import Recipe, override, parse, resolved
 
 TOLERANCE = 1e-3  # of the largest value: sums are added up in another order
+CHOSEN = (
+    0.05  # of the values of a network that ``chooses`` the nearest of several: where two are as near, it may differ
+)
 LARGEST = 10**9  # bytes of a constant that is still worked out
 WORTH_HALVING = 256  # numbers in a weight; a smaller one is kept as float32
 
@@ -190,13 +193,19 @@ def halve_weights(graph: onnx.ModelProto) -> bytes:
 
 
 def check(net: nn.Module, content: bytes) -> None:
-    """Raises ExportError unless ONNX equals torch on another size and batch than those traced."""
+    """Raises ExportError unless ONNX equals torch on another size and batch than those traced.
+
+    Of a network that ``chooses``, it does so but for a few values.
+    """
+    allowed = CHOSEN if getattr(net, "chooses", False) else 0.0
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for batch, side in ((1, 96), (3, 32)):
         inputs = example(net, batch, side)
         with torch.no_grad():
             expected = net.eval()(*inputs.values()).numpy()
         found = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
-        error = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
-        if not error < TOLERANCE:
-            raise ExportError(f"ONNX and torch differ by {error:.1e} at {batch} x {side} px, more than {TOLERANCE}")
+        error = np.abs(found - expected) / max(1.0, np.abs(expected).max())
+        if not np.mean(~(error < TOLERANCE)) <= allowed:
+            raise ExportError(
+                f"ONNX and torch differ by {error.max():.1e} at {batch} x {side} px, more than {TOLERANCE}"
+            )
