@@ -143,7 +143,7 @@ def test_sampling_is_told_how(drawing, bundle):
         Colorizer(bundle, steps=5)
     with pytest.raises(ValueError, match="pace: drawing can be told steps, solver, eta"):
         Colorizer(drawing, pace=5)
-    with pytest.raises(ValueError, match="prediction: sampling can be told"):
+    with pytest.raises(ValueError, match="prediction: drawing can be told"):
         Colorizer(drawing, prediction="noise")  # which this network was not taught
 
 
