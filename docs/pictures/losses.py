@@ -1,6 +1,6 @@
 """Draw training loss and held-out error over the photographs seen, from the logs of training runs.
 
-    python docs/pictures/losses.py runs/ddpm-64 runs/palette
+python docs/pictures/losses.py runs/ddpm-64 runs/palette
 """
 
 import json
