@@ -10,7 +10,6 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ def main() -> None:
     for run in given.runs:
         model, recipe, _ = checkpoint.load(run)
         photos = gather(recipe.data, run / "photos.json").validation[: given.photos]
-        color = torch.cat([x[1] for x in islice(DataLoader(HeldOut(photos, recipe.data, "rgb", 0), batch_size=32), 99)])
+        color = torch.cat([x[1] for x in DataLoader(HeldOut(photos, recipe.data, "rgb", 0), batch_size=32)])
         print(f"## {run.name}: {len(color)} photographs that it held out\n")
         if model.procedure.latent:
             print("\n".join(codes(model, color)) + "\n")

@@ -120,3 +120,14 @@ def test_a_latent_is_decoded_and_only_colour_is_painted():
     assert not Cold("blur").paints
     given, back = Reconstruction().restore(nets, PHOTO)
     np.testing.assert_allclose(given, back)
+
+
+def test_only_the_answer_is_decoded_where_nobody_asks_for_the_way_to_it():
+    decoded = []
+    nets = {"encoder": lambda t, color: color, "restorer": lambda t, state: state}
+    nets["decoder"] = lambda t, latent: decoded.append(t) or latent
+    gray = GRAY[:, :1].astype(np.float32)
+    ab = Cold(latent=True, steps=10)(nets, gray, lambda like: like)
+    assert len(decoded) == 1
+    *_, last_of_path = Cold(latent=True, steps=10).path(nets, gray, lambda like: like)
+    np.testing.assert_array_equal(ab, last_of_path)

@@ -314,7 +314,7 @@ class Evaluation:
         done = subprocess.run([sys.executable, "-c", RUN, asked], input=written, capture_output=True, check=True)
         networks = bundle.load(entry.model).networks
         multiple = entry.colorizer.card.multiple
-        side = max(1, round((self.request.size or entry.colorizer.card.size) / multiple)) * multiple
+        side = max(1, round(entry.colorizer.side(self.request.size) / multiple)) * multiple
         return {
             "parameters M": parameters(networks.values()) / 1e6,
             f"GFLOPs a photo at {side} px": _operations(networks, entry.colorizer, side) / 1e9,

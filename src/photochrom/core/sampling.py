@@ -19,13 +19,11 @@ from jaxtyping import Float
 from . import diffusion
 from .color import AB_SCALE, ab_bins, lab_to_rgb, namespace, rgb_to_lab
 from .degradation import KINDS as DEGRADATIONS
-from .degradation import Degradation, towards
+from .degradation import Degradation, Noise, Photo, towards
 
 Gray = Float[Any, "b 1 h w"]
 AB = Float[Any, "b 2 h2 w2"]
-Picture = Float[Any, "b 3 h w"]
 Net = Callable[..., Any]
-Noise = Callable[..., Any]
 Pin = Callable[[Any], Any]  # ab (b, 2, h, w) in [-1, 1] -> the same with a person's colours in it
 
 
@@ -34,7 +32,7 @@ def unpinned(ab: AB) -> AB:
     return ab
 
 
-def ab_of(rgb: Picture) -> AB:
+def ab_of(rgb: Photo) -> AB:
     """The ab / 110 of sRGB in [-1, 1]."""
     return rgb_to_lab((rgb / 2 + 0.5).clip(0, 1))[:, 1:] / AB_SCALE
 
@@ -238,9 +236,8 @@ class Diffusion:
 
     def _ab(self, painted: Any) -> AB:
         """Of what the network paints, whichever its target."""
-        if self.target == "ab":
-            return painted * (1 / self.gain)
-        return self._lab(painted)[:, 1:] / AB_SCALE
+        painted = painted * (1 / self.gain)
+        return painted if self.target == "ab" else ab_of(painted)
 
     def _lab(self, painted: Any) -> Any:
         return rgb_to_lab((painted * (0.5 / self.gain) + 0.5).clip(0, 1))
@@ -306,20 +303,25 @@ class Cold:
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
         """Gray, the mean of the channels, (b, 1, h, w) in [-1, 1] -> ab (b, 2, h, w) in [-1, 1]."""
-        *_, ab = self.path(nets, gray, noise, pin)
-        return ab
+        *_, state = self.states(nets["restorer"], self._coded(nets, gray[:, [0, 0, 0]]))
+        return pin(ab_of(self._shown(nets, state)))
 
     def path(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> Iterator[AB]:
         """The colours from gray to the answer, ``steps`` + 1 of them (2 for one shot)."""
         for picture in self.restore(nets, gray[:, [0, 0, 0]]):
             yield pin(ab_of(picture))
 
-    def restore(self, nets: Mapping[str, Net], picture: Picture, dirt: Any = None) -> Iterator[Picture]:
+    def restore(self, nets: Mapping[str, Net], picture: Photo, dirt: Any = None) -> Iterator[Photo]:
         """All that becomes of a degraded picture (b, 3, h, w) in [-1, 1], itself first; ``dirt``: see `Degradation`."""
         yield picture
-        end = nets["encoder"](0.0, color=picture) if self.latent else picture
-        for state in self.states(nets["restorer"], end, dirt):
-            yield (nets["decoder"](0.0, latent=state) if self.latent else state).clip(-1, 1)
+        for state in self.states(nets["restorer"], self._coded(nets, picture), dirt):
+            yield self._shown(nets, state)
+
+    def _coded(self, nets: Mapping[str, Net], picture: Photo) -> Any:
+        return nets["encoder"](0.0, color=picture) if self.latent else picture
+
+    def _shown(self, nets: Mapping[str, Net], state: Any) -> Photo:
+        return (nets["decoder"](0.0, latent=state) if self.latent else state).clip(-1, 1)
 
     def states(self, restorer: Net, end: Any, dirt: Any = None) -> Iterator[Any]:
         """From what is left at step T to what is believed to have been there at step 0, in latent or in pixels."""
@@ -355,7 +357,7 @@ class Reconstruction:
         *_, picture = self.restore(nets, gray[:, [0, 0, 0]])
         return pin(ab_of(picture))
 
-    def restore(self, nets: Mapping[str, Net], picture: Picture, dirt: Any = None) -> Iterator[Picture]:
+    def restore(self, nets: Mapping[str, Net], picture: Photo, dirt: Any = None) -> Iterator[Photo]:
         """A picture (b, 3, h, w) in [-1, 1], and how it is given back."""
         yield picture
         yield nets["decoder"](0.0, latent=nets["encoder"](0.0, color=picture))

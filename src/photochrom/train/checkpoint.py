@@ -141,7 +141,7 @@ def _bundled(model: Any, path: Path) -> dict[str, Tensor]:
         prefix = next(prefix for prefix, module in model.named_modules() if module is net)
         for weight in graph.graph.initializer if graph else ():
             tensor = torch.from_numpy(numpy_helper.to_array(weight).copy()).float()
-            name = f"{prefix}.{weight.name.removesuffix('.half')}"
-            same = name in own and own[name].squeeze().shape == tensor.squeeze().shape  # norms are (c, 1, 1) in graphs
-            weights[name] = tensor.reshape(own[name].shape) if same else tensor
+            key = f"{prefix}.{weight.name.removesuffix('.half')}"
+            same = key in own and own[key].squeeze().shape == tensor.squeeze().shape  # norms are (c, 1, 1) in graphs
+            weights[key] = tensor.reshape(own[key].shape) if same else tensor
     return weights

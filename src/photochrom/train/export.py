@@ -23,9 +23,7 @@ from .checkpoint import load
 from .recipe import Recipe, override, parse, resolved
 
 TOLERANCE = 1e-3  # of the largest value: sums are added up in another order
-CHOSEN = (
-    0.05  # of the values of a network that ``chooses`` the nearest of several: where two are as near, it may differ
-)
+CHOSEN = 0.05  # of the values of a network that ``chooses``: where two are as near, it may take the other
 LARGEST = 10**9  # bytes of a constant that is still worked out
 WORTH_HALVING = 256  # numbers in a weight; a smaller one is kept as float32
 
@@ -152,12 +150,13 @@ def folded(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 def named(graph: onnx.ModelProto, net: nn.Module) -> onnx.ModelProto:
     """The graph with the names of parameters that were lost when they were folded into another shape, as norms' are."""
-    there = {weight.name for weight in graph.graph.initializer}
-    lost = {name: p.detach().numpy().ravel() for name, p in net.named_parameters() if name not in there}
-    for weight in graph.graph.initializer:
+    weights = {weight.name: weight for weight in graph.graph.initializer}
+    own = {name: p.detach().numpy().ravel() for name, p in net.named_parameters()}
+    lost = {name: values for name, values in own.items() if name not in weights}
+    for weight in (weights[name] for name in weights if name not in own):
         values = numpy_helper.to_array(weight).ravel()
-        name = next((name for name, own in lost.items() if np.array_equal(own, values)), None)
-        if name is None or weight.name in dict(net.named_parameters()):
+        name = next((name for name, known in lost.items() if np.array_equal(known, values)), None)
+        if name is None:
             continue
         del lost[name]
         for node in graph.graph.node:

@@ -103,10 +103,8 @@ def strip(model: Any, batch: Batch, path: Path, seed: int) -> None:
     gray, color, rgb = (x.to(device) for x in batch)
     if model.procedure.paints:
         lightness, ab = rgb_to_lab(rgb)[:, :1], colors(model, gray, seed)
-        given, ours = (
-            gray.expand(-1, 3, -1, -1) / 2 + 0.5,
-            lab_to_rgb(fit_gamut(torch.cat([lightness, ab * AB_SCALE], 1))),
-        )
+        given = gray.expand(-1, 3, -1, -1) / 2 + 0.5
+        ours = lab_to_rgb(fit_gamut(torch.cat([lightness, ab * AB_SCALE], 1)))
     else:
         given, ours = (picture / 2 + 0.5 for picture in restored(model, color, seed))
     rows = [torch.cat(list(row), 2) for row in (given, ours, rgb)]
