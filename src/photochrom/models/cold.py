@@ -82,7 +82,8 @@ class Model(nn.Module):
         """The ``restorer``: the U-Net of ``net``, or the ``mlp`` for photographs of ``side`` pixels, and no others.
 
         In a latent, ``autoencoder`` must be that of the model given by ``--init``, which stays as it is. ``power`` of
-        the loss is 1 or 2.
+        the loss is 1 or 2. Steps are drawn evenly, but for a share of ``final`` that are the last, from which all
+        sampling starts.
         """
 
         restorer: str = "unet"
@@ -91,6 +92,7 @@ class Model(nn.Module):
         side: int = 64
         autoencoder: Autoencoder.Config = field(default_factory=lambda: Autoencoder.Config())
         power: int = 1
+        final: float = 0.0
         sampling: Cold = field(default_factory=lambda: Cold(latent=True))
 
         def __post_init__(self) -> None:
@@ -98,6 +100,8 @@ class Model(nn.Module):
                 raise ValueError(f"restorer {self.restorer!r}: choose one of {', '.join(RESTORERS)}")
             if self.power not in (1, 2):
                 raise ValueError(f"power {self.power}: must be 1 or 2")
+            if not 0 <= self.final <= 1:
+                raise ValueError(f"final {self.final}: must be from 0 (steps drawn evenly) to 1 (the last one alone)")
             if self.side % self.stride or self.side < 1:
                 raise ValueError(f"side {self.side}: must divide by the {self.stride} of the latent")
 
@@ -141,7 +145,7 @@ class Model(nn.Module):
         return loses.degrade(color, loses.steps, dirt), dirt
 
     def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """RGB in [-1, 1] (b, 3, h, w) -> the mean |guess - whole|^power, from steps drawn evenly, over the scale."""
+        """RGB in [-1, 1] (b, 3, h, w) -> the mean |guess - whole|^power over the scale."""
         restorer: Any = self.net["restorer"]
         whole, (end, dirt) = color, self.start(color, torch.randn_like)
         if self.procedure.latent:
@@ -151,6 +155,7 @@ class Model(nn.Module):
                 restorer.scale.copy_(self.spread())
         levels = self.procedure.levels
         step = torch.randint(1, levels + 1, (len(color), 1, 1, 1), device=color.device)
+        step[torch.rand(step.shape, device=step.device) < self.config.final] = levels
         state = self.procedure.degraded(whole, step, end, dirt)
         error = (restorer(state, step.flatten() / levels) - whole) / restorer.scale
         return {"total": error.abs().pow(self.config.power).mean()}
