@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from photochrom.core.color import AB_SCALE
-from photochrom.core.sampling import Cold, ab_of
+from photochrom.core.color import AB_SCALE, ab_of
+from photochrom.core.restoring import Cold
 from photochrom.models._autoencoder import perplexity
 from photochrom.train import checkpoint
 from photochrom.train.data import HeldOut, gather

@@ -20,7 +20,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from torch import Tensor, nn
 
 from photochrom.core.sampling import Diffusion
-from photochrom.engine.colorizer import OnnxNet, SeededNoise
+from photochrom.engine.networks import OnnxNet, SeededNoise
 from photochrom.models._denoiser import Denoiser, guess, simple_loss
 from photochrom.train.export import network_bytes
 from photochrom.train.recipe import read

@@ -203,7 +203,7 @@ def album_row(model: str, plan: Plan, folder: Path) -> None:
 
 
 def main() -> None:
-    from photochrom.engine.colorizer import processors
+    from photochrom.engine.stream import processors
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="default", help="an installed bundle, or the path of one")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photochrom.core.color import rgb_to_lab
-from photochrom.core.sampling import RESTORERS, Cold, Reconstruction
+from photochrom.core.restoring import RESTORERS, Cold, Reconstruction
 
 PHOTO = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12))  # float64: what is said to be exact is
 GRAY = PHOTO.mean(1, keepdims=True).repeat(3, 1)

@@ -9,7 +9,8 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 import photochrom
-from photochrom.engine.colorizer import Colorizer, SeededNoise
+from photochrom.engine.colorizer import Colorizer
+from photochrom.engine.networks import SeededNoise
 from photochrom.engine.photo import PhotoError
 
 RAMP = np.linspace(0, 255, 60 * 80).reshape(60, 80).astype(np.uint8)

@@ -6,15 +6,17 @@ import torch
 
 from photochrom import models
 from photochrom.core.degradation import KINDS
-from photochrom.core.sampling import RESTORERS
+from photochrom.core.restoring import RESTORERS
+from photochrom.engine.bundle import BundleError
 from photochrom.engine.colorizer import Colorizer
 from photochrom.engine.photo import open_photo
+from photochrom.engine.restorer import Restorer
 from photochrom.models.cold import Mlp
 from photochrom.train.checkpoint import load
 from photochrom.train.export import export
 from photochrom.train.recipe import parse
 from photochrom.train.training import train
-from photochrom.train.validation import restored
+from photochrom.train.validation import restored, torch_nets
 
 NET = {"hidden": [8, 8], "residual": 1, "codes": 16, "dim": 4}
 UNET = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "resolution": 8, "attention": [4], "head": 8}
@@ -98,6 +100,34 @@ def test_the_seed_documents_restorer_has_its_537_million_weights():
         net = Mlp(Mlp.Config(), 32, 16)
     assert sum(p.numel() for p in net.parameters() if p.ndim > 1) == 536_870_912
     assert sum(p.numel() for p in net.parameters()) == 536_936_448
+
+
+def test_a_bundle_restores_from_python_what_it_was_trained_to(recipe, tmp_path, autoencoder):
+    settings = {"net": UNET | {"resolution": 24, "attention": []}, "sampling": {"degradation": "mask", "steps": 5}}
+    run = train(recipe({"family": "cold", **settings}, 8), tmp_path / "run")
+    export(run, tmp_path / "mask")
+    photo = np.random.default_rng(0).integers(60, 190, (48, 72, 3), np.uint8)
+    restorer = Restorer(tmp_path / "mask")
+    left, dirt = restorer.degraded(photo, seed=1)
+    assert left.shape == (24, 36, 3)
+    assert (left == 128).all(-1).mean() > 0.05
+    restored = restorer(left, dirt)
+    assert restored.shape == left.shape
+    assert (restored != left).any()
+    model = load(run)[0].eval()
+    given = torch.from_numpy(left.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1)
+    *_, ours = model.procedure.restore(torch_nets(model), given, torch.from_numpy(dirt))
+    np.testing.assert_allclose(restored, (ours[0].permute(1, 2, 0).clamp(-1, 1).numpy() + 1) * 127.5, atol=0.6)
+    with pytest.raises(ValueError, match="mask: improved needs its dirt"):
+        restorer(left)
+    assert Restorer(tmp_path / "mask", solver="one-shot")(left, size=32).shape == (32, 48, 3)
+    with pytest.raises(BundleError, match=r"gives no colour to a photograph \(cold mask\)"):
+        Colorizer(tmp_path / "mask")
+    export(autoencoder, tmp_path / "codes")
+    through = Restorer(tmp_path / "codes")
+    assert through(through.degraded(photo)[0]).shape == (24, 36, 3)
+    with pytest.raises(BundleError, match=r"unet: restores nothing \(unet\)"):
+        Restorer("unet")
 
 
 @pytest.mark.parametrize("kind", KINDS)

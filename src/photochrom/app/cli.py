@@ -103,8 +103,9 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     Variants are NAME-color-SEED.EXT, what shows them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
     """
     from ..engine.album import ABOUT, Settings, colorize_all, plan
-    from ..engine.colorizer import Colorizer, processors
+    from ..engine.colorizer import Colorizer
     from ..engine.hints import Hint, read_hints
+    from ..engine.stream import processors
 
     sampling = {name: value for name, value in (("steps", steps), ("solver", solver)) if value is not None}
     about = [kind for kind, asked in zip(ABOUT, (variants > 1, uncertainty, trace), strict=True) if asked]

@@ -16,11 +16,13 @@ import numpy as np
 from .. import __version__
 from ..backbones.inception import VARIABLE
 from ..backbones.weights import cache
-from ..core.sampling import Net, describe
+from ..core.procedure import Net
+from ..core.sampling import describe
 from ..engine import bundle
 from ..engine.album import Member, members
-from ..engine.colorizer import Colorizer, SeededNoise
+from ..engine.colorizer import Colorizer
 from ..engine.formats import shown
+from ..engine.networks import SeededNoise
 from ..engine.photo import open_photo
 from ..engine.sheet import sheet
 from ..evaluate import protocols

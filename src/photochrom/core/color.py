@@ -98,6 +98,11 @@ def lab_to_rgb(lab: Lab) -> RGB:
     return linear_to_srgb(lab_to_linear(lab))
 
 
+def ab_of(rgb: RGB) -> Float[Any, "*b 2 h w"]:
+    """The ab / 110 of sRGB that is in [-1, 1]."""
+    return rgb_to_lab((rgb / 2 + 0.5).clip(0, 1))[..., 1:, :, :] / AB_SCALE
+
+
 def in_gamut(lab: Lab, tolerance: float = 1e-4) -> Bool[Any, "*b h w"]:
     """Whether each colour can be shown in sRGB, to a tolerance in linear light."""
     r, g, b = _channels((lab_to_linear(lab) - 0.5).__abs__() <= 0.5 + tolerance)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.sampling import Pin
+from ..core.procedure import Pin
 from . import sheet
 from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
 from .formats import SAVERS, WRITTEN_AS, shown

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.color import GRAY_CONVENTIONS
-from ..core.sampling import Procedure, restore
+from ..core.procedure import Procedure
+from ..core.sampling import restore
 
 FORMAT = 1
 CARD = "model.json"
@@ -53,6 +54,12 @@ class Card:
     def weights(self) -> str:
         """Eight hexadecimal digits that tell these weights from any others of the same name."""
         return hashlib.sha256("".join(sorted(self.networks.values())).encode()).hexdigest()[:8]
+
+    def side(self, asked: int | None) -> int:
+        """The short side at which the model sees photographs. Raises ValueError where it sees no other than its own."""
+        if self.square and asked not in (None, self.size):
+            raise ValueError(f"size {asked}: {self.name} sees all photographs at {self.size} x {self.size} pixels")
+        return asked or self.size
 
 
 @dataclass(frozen=True)

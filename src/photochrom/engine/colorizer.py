@@ -1,54 +1,25 @@
 """Colour photographs with a bundle: one ONNX session per network, opened once and used for every photograph."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from jaxtyping import Float
 
-from ..core.sampling import Cold, Diffusion, Pin, Procedure, unpinned
-from . import bundle as bundles
+from ..core.procedure import Pin, unpinned
+from ..core.restoring import Cold
+from ..core.sampling import Diffusion
+from .bundle import BundleError
 from .formats import WRITTEN_AS
 from .hints import Hint, pinned
+from .networks import SeededNoise, opened
 from .photo import Mark, Photo, open_photo
-from .stream import processors as processors
 
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
 BATCH = 8  # photographs that go through the model together, at most
-
-
-class OnnxNet:
-    """One exported network as ``net(t, **arrays)`` on float32 arrays."""
-
-    def __init__(self, content: bytes, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.enable_cpu_mem_arena = False  # photographs differ in size: an arena would only grow
-        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self.names = [i.name for i in self.session.get_inputs()]
-
-    def __call__(self, t: float, **arrays: Any) -> Any:
-        """Batch of arrays -> the network's first output; t is given to each of the batch."""
-        batch = len(next(iter(arrays.values())))
-        feeds = {"t": np.full(batch, t, np.float32), **arrays}
-        return self.session.run(None, {name: feeds[name].astype(np.float32, copy=False) for name in self.names})[0]
-
-
-class SeededNoise:
-    """``noise(like)`` with one generator for each photograph, so that no photograph depends on its batch."""
-
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self.generators = [np.random.default_rng(seed) for seed in seeds]
-
-    def __call__(self, like: Any, kind: str = "normal") -> Any:
-        """Array (b, ...) -> ``normal`` or ``gumbel`` noise of its shape."""
-        draw = {"normal": "standard_normal", "gumbel": "gumbel"}[kind]
-        return np.stack([getattr(g, draw)(size=like.shape[1:]) for g in self.generators]).astype(np.float32)
 
 
 class Colorizer:
@@ -58,35 +29,17 @@ class Colorizer:
         model: an installed name (``photochrom models`` lists them), or the path of a bundle.
         threads: for the networks; the processors this process may use, when None.
         sampling: settings of a model of several steps, over its own: ``steps``, ``solver``, ``eta``; see
-            `core.sampling.Diffusion` and `Cold`.
+            `core.sampling.Diffusion` and `core.restoring.Cold`.
 
     Raises BundleError for a bundle that is missing, damaged, of a newer format or not for colour, ValueError for a
     setting that its procedure does not have or allow.
     """
 
     def __init__(self, model: str | Path = "default", threads: int | None = None, **sampling: Any) -> None:
-        opened = bundles.load(model)
-        self.card, self.procedure = opened.card, opened.procedure
+        self.card, self.procedure, self.nets = opened(model, threads, sampling)
         if not self.procedure.paints:
             what = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
-            raise bundles.BundleError(f"{model}: gives no colour to a photograph ({what}): choose a model that does")
-        if sampling:
-            self.procedure = self._resampled(sampling)
-        threads = threads or processors()
-        try:
-            self.nets = {name: OnnxNet(content, threads) for name, content in opened.networks.items()}
-        except Exception as error:  # the runtime has a dozen of its own
-            raise bundles.BundleError(f"{model}: a network cannot be run ({error}): export the bundle again") from None
-
-    def _resampled(self, sampling: Mapping[str, Any]) -> Procedure:
-        told = self.procedure.told
-        if not told:
-            raise ValueError(
-                f"{', '.join(sampling)}: {self.card.name} paints in one pass; only a model of several can be told how"
-            )
-        if unknown := sorted(set(sampling) - set(told)):
-            raise ValueError(f"{', '.join(unknown)}: {self.card.name} can be told {', '.join(told)}")
-        return replace(self.procedure, **sampling)  # type: ignore[type-var]
+            raise BundleError(f"{model}: gives no colour to a photograph ({what}): choose a model that does")
 
     def __call__(
         self,
@@ -110,15 +63,15 @@ class Colorizer:
         Raises PhotoError for a photograph that cannot be read, a hint outside it, and rather than overwrite a file;
         ValueError for a hint that is none.
         """
-        opened = open_photo(photo)
-        gray = self.look(opened, size)
-        pin = pinned(opened, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints], strength)
+        taken = open_photo(photo)
+        gray = self.look(taken, size)
+        pin = pinned(taken, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints], strength)
         ab = self.predict([gray], seed, pin)[0]
-        colored, mark = opened.colored(ab, strength), self.mark(seed)
+        colored, mark = taken.colored(ab, strength), self.mark(seed)
         if isinstance(photo, str | os.PathLike):
             return colored.save(copy_of(Path(photo)), mark)
         if isinstance(photo, bytes | bytearray | memoryview):
-            return colored.to_bytes(opened.suffix, mark)
+            return colored.to_bytes(taken.suffix, mark)
         if not isinstance(photo, np.ndarray):
             return colored.pillow(mark)
         codes = colored.array()
@@ -130,10 +83,7 @@ class Colorizer:
 
     def side(self, size: int | None = None) -> int:
         """The short side at which the model sees photographs. Raises ValueError where it sees no other than its own."""
-        own = self.card.size
-        if self.card.square and size not in (None, own):
-            raise ValueError(f"size {size}: {self.card.name} sees all photographs at {own} x {own} pixels")
-        return size or own
+        return self.card.side(size)
 
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, pin: Pin = unpinned) -> list[AB]:
         """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape, at most `BATCH` at once.

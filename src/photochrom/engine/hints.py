@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..core import color
-from ..core.sampling import Pin, unpinned
+from ..core.procedure import Pin, unpinned
 from .photo import Photo, PhotoError
 
 EDGE = 0.8  # difference of gray, in [-1, 1], that is as long a way as `REACH`

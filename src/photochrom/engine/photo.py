@@ -88,10 +88,15 @@ class Photo:
     def gray(
         self, side: int, multiple: int = 32, convention: str = "lab", square: bool = False
     ) -> Float32[np.ndarray, "1 h w"]:
-        """The gray a model looks at, in [-1, 1]: short side `side`, both sides multiples of `multiple`.
+        """The gray a model looks at, in [-1, 1], at the size of `small`; `convention`: see `core.color.gray_of`."""
+        return color.gray_of(self.small(side, multiple, square), convention)[None].clip(-1, 1)
 
-        The aspect is kept to a multiple, unless it is to be `square`; of a photo longer than 2 : 1, the long side is
-        2 * `side`. Means are taken in the photo's own encoding, as in training. `convention`: see `core.color.gray_of`.
+    def small(self, side: int, multiple: int = 32, square: bool = False) -> Float32[np.ndarray, "3 h w"]:
+        """The photograph as a model looks at it, upright, sRGB in [0, 1].
+
+        Its short side is `side`, both are multiples of `multiple`. The aspect is kept to a multiple, unless it is to be
+        `square`; of a photo longer than 2 : 1, the long side is 2 * `side`. Means are taken in the photo's own
+        encoding, as in training.
         """
         scale = min(side / min(self.width, self.height), LONGEST * side / max(self.width, self.height))
         width, height = (max(1, round(n * scale / multiple)) * multiple for n in (self.width, self.height))
@@ -106,7 +111,7 @@ class Photo:
             pixels = profiles.standard(image, self.name).numpy().reshape(height, width, -1)
         top = np.float32(np.iinfo(pixels.dtype).max)
         rgb = np.broadcast_to(pixels.astype(np.float32).transpose(2, 0, 1) / top, (3, height, width))
-        return _upright(color.gray_of(rgb, convention)[None], self.orientation).clip(-1, 1)
+        return _upright(rgb, self.orientation)
 
     def pixels(self) -> np.ndarray:
         """The whole photograph upright: sRGB codes (h, w, 3), uint8 or uint16."""

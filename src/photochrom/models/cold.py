@@ -1,6 +1,6 @@
 """Cold diffusion (Bansal et al. 2022), in pixels or in the latent of a VQ-VAE: restoring what was lost step by step.
 
-The restorer learns to guess the whole from any stage of its loss; `core.sampling.Cold` walks back with it, and
+The restorer learns to guess the whole from any stage of its loss; `core.restoring.Cold` walks back with it, and
 `core.degradation` holds what can be lost.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.sampling import Cold
+from ..core.restoring import Cold
 from ._autoencoder import Autoencoder
 from ._denoiser import Denoiser, waves
 

@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.color import AB_SCALE, fit_gamut, lab_to_rgb, rgb_to_lab
-from ..core.sampling import ab_of
+from ..core.color import AB_SCALE, ab_of, fit_gamut, lab_to_rgb, rgb_to_lab
 
 Batch = tuple[Tensor, Tensor, Tensor]  # gray, color, rgb in [0, 1]
 

@@ -1,0 +1,56 @@
+"""Give back what photographs have lost other than colour, with a bundle of the family `cold` or `vqvae`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from ..core.restoring import Cold, Reconstruction
+from .bundle import BundleError
+from .networks import SeededNoise, opened
+from .photo import open_photo
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+class Restorer:
+    """A bundle ready to restore photographs, at the size at which its model sees them.
+
+    Args: see `engine.colorizer.Colorizer`. Raises BundleError for a bundle that restores nothing as well.
+    """
+
+    def __init__(self, model: str | Path, threads: int | None = None, **sampling: Any) -> None:
+        self.card, procedure, self.nets = opened(model, threads, sampling)
+        if not isinstance(procedure, Cold | Reconstruction):
+            raise BundleError(f"{model}: restores nothing ({self.card.family}): choose a model of cold or vqvae")
+        self.procedure = procedure
+
+    def __call__(self, photo: Any, dirt: Any = None, size: int | None = None) -> Picture:
+        """What the model makes of a photograph: its short side is ``size``, or the bundle's own.
+
+        Args:
+            photo: whatever `Colorizer` takes.
+            dirt: what is random in the loss, as `degraded` gave it. Where something is, all but ``one-shot`` need it.
+
+        Raises PhotoError for a photograph that cannot be read, ValueError where ``dirt`` is wanted.
+        """
+        *_, restored = self.procedure.restore(self.nets, self._seen(photo, size), dirt)
+        return _picture(restored)
+
+    def degraded(self, photo: Any, seed: int = 0, size: int | None = None) -> tuple[Picture, Any]:
+        """A whole photograph after all that the model was trained to undo, and the dirt of that (None where none)."""
+        seen = self._seen(photo, size)
+        if isinstance(self.procedure, Reconstruction):
+            return _picture(seen), None
+        loses = self.procedure.loses
+        dirt = loses.draw(seen, SeededNoise([seed]))
+        return _picture(loses.degrade(seen, loses.steps, dirt)), dirt
+
+    def _seen(self, photo: Any, size: int | None) -> Float[np.ndarray, "1 3 h w"]:
+        card = self.card
+        return open_photo(photo).small(card.side(size), card.multiple, card.square)[None] * 2 - 1
+
+
+def _picture(planes: Float[np.ndarray, "1 3 h w"]) -> Picture:
+    return np.rint((planes[0].clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0)
