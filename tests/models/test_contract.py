@@ -112,8 +112,11 @@ def test_engine_agrees_with_torch(exported):
 def test_a_bundle_gives_every_weight_back(exported, model):
     trained, path = exported
     start_from(model, path)
-    for (name, found), expected in zip(model.named_parameters(), trained.parameters(), strict=True):
-        np.testing.assert_allclose(found.detach(), expected.detach(), rtol=1e-3, atol=1e-6, err_msg=name)
+    for network, net in model.networks().items():
+        for (name, found), expected in zip(
+            net.named_parameters(), trained.networks()[network].parameters(), strict=True
+        ):
+            np.testing.assert_allclose(found.detach(), expected.detach(), rtol=1e-3, atol=1e-6, err_msg=name)
 
 
 @pytest.fixture

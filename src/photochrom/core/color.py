@@ -152,7 +152,8 @@ def colorfulness(rgb: RGB, absolute: bool = False) -> Float[Any, "*b"]:
     planes = (abs(planes[0]), abs(planes[1])) if absolute else planes
     means = [plane.mean(-1).mean(-1) for plane in planes]
     squares = [((plane - m[..., None, None]) ** 2).mean(-1).mean(-1) for plane, m in zip(planes, means, strict=True)]
-    return (squares[0] + squares[1]) ** 0.5 + 0.3 * (means[0] ** 2 + means[1] ** 2) ** 0.5
+    parts = [(one + two).clip(1e-12, None) ** 0.5 for one, two in (squares, [m**2 for m in means])]
+    return parts[0] + 0.3 * parts[1]
 
 
 GRAY_CONVENTIONS = ("lab", "luma", "mean")

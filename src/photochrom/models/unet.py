@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from ..core.sampling import Direct
-from . import _losses
 from ._blocks import ColorNet, at_size
+from ._losses import Mix
 
 
 class Model(nn.Module):
@@ -21,7 +21,7 @@ class Model(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        """The network (see `ColorNet`), the target (``ab`` or ``rgb``) and the weight of each loss.
+        """The network (see `ColorNet`), the target (``ab`` or ``rgb``) and the losses (see `_losses.Mix`).
 
         ``chroma`` multiplies what is painted: a mean of several possible colours is paler than any of them.
         """
@@ -30,9 +30,16 @@ class Model(nn.Module):
         target: str = "ab"
         chroma: float = 1.0
         losses: Mapping[str, float] = field(default_factory=lambda: {"huber": 1.0})
+        delta: float = 5.0
+        layers: tuple[int, ...] = (1, 2, 3)
+
+        @property
+        def mix(self) -> Mix:
+            """The losses, to be called."""
+            return Mix(self.losses, self.delta, self.layers)
 
         def __post_init__(self) -> None:
-            _losses.check(self.losses)
+            _ = self.mix
             if self.target not in ("ab", "rgb"):
                 raise ValueError(f"target {self.target!r}: choose ab or rgb")
 
@@ -40,6 +47,8 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.procedure = Direct(config.target, config.chroma)
+        if config.mix.looks and config.target == "ab":
+            self.gray = "lab"
         self.net = ColorNet(config.net, channels={"ab": 2, "rgb": 3}[config.target])
 
     def networks(self) -> dict[str, nn.Module]:
@@ -53,4 +62,4 @@ class Model(nn.Module):
     def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), colour (b, 2 or 3, h, w) -> the mixed losses at the network's own size."""
         prediction = self.net(gray)
-        return _losses.mix(self.config.losses, prediction, at_size(color, prediction))
+        return self.config.mix(prediction, at_size(color, prediction), gray)

@@ -1,0 +1,139 @@
+"""Colour by two networks that play against each other (Isola et al. 2017): one paints, one tells painted from true.
+
+The generator is learnt by a weighted mix of losses and by how well it deceives the discriminator, which looks at gray
+and colour together, patch by patch.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.sampling import Direct
+from ._adversarial import OBJECTIVES, Discriminator, Generator, field_of, start
+from ._blocks import ColorNet, at_size
+from ._losses import Mix
+
+GENERATORS = ("unet", "colornet")
+ALL, NONE = 0.98, 0.02  # shares of patches told right above and below which one player has won
+
+
+class Model(nn.Module):
+    """Gray in, colours out; the discriminator is left behind when training ends."""
+
+    players = ("generator", "discriminator")
+
+    @dataclass(frozen=True)
+    class Config:
+        """The two players, and what moves them.
+
+        ``generator`` is the paper's U-Net of ``net``, or the `ColorNet` of ``color`` (which may have learnt ImageNet).
+        ``patch`` is the side in pixels of what the discriminator judges, and ``width`` its filters. ``objective`` is
+        ``log`` or ``least-squares``; ``adversarial`` weighs it against ``losses`` (see `_losses.Mix`).
+        """
+
+        generator: str = "unet"
+        net: Generator.Config = field(default_factory=lambda: Generator.Config())
+        color: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
+        target: str = "ab"
+        chroma: float = 1.0
+        patch: int = 70
+        width: int = 64
+        objective: str = "log"
+        adversarial: float = 1.0
+        losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
+        delta: float = 5.0
+        layers: tuple[int, ...] = (1, 2, 3)
+
+        @property
+        def mix(self) -> Mix:
+            """The losses, to be called."""
+            return Mix(self.losses, self.delta, self.layers)
+
+        def __post_init__(self) -> None:
+            _ = self.mix
+            for name, choices in (
+                ("generator", GENERATORS),
+                ("objective", OBJECTIVES),
+                ("target", ("ab", "rgb")),
+                ("patch", tuple(field_of(n) for n in range(6))),
+            ):
+                if getattr(self, name) not in choices:
+                    said = ", ".join(map(str, choices))
+                    raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {said}")
+            if not self.adversarial > 0:
+                raise ValueError(f"adversarial {self.adversarial}: must be above 0; unet is the family without it")
+            if self.width < 1:
+                raise ValueError(f"width {self.width}: must be at least 1")
+
+    generator: Any
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config, channels = config, {"ab": 2, "rgb": 3}[config.target]
+        if config.generator == "unet":
+            self.generator = Generator(config.net, channels).apply(start)
+        else:
+            self.generator = ColorNet(config.color, channels)
+        self.discriminator = Discriminator(1 + channels, config.width, config.patch).apply(start)
+        self.procedure = Direct(config.target, config.chroma, getattr(self.generator, "drawn", 0))
+        if config.mix.looks and config.target == "ab":
+            self.gray = "lab"
+        self.last: tuple[Tensor, Tensor] | None = None
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The network that `Direct` calls."""
+        return {"colors": self.generator}
+
+    def rates(self, player: str) -> dict[str, float]:
+        """Learning rates relative to the recipe's, by prefix of the parameter."""
+        return self.generator.rates() if isinstance(self.generator, ColorNet) and player == "generator" else {}
+
+    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """Gray (b, 1, h, w), colour (b, 2 or 3, h, w) -> the player's losses.
+
+        The generator's: the mix, and ``deceives``, what the discriminator makes of its picture. The discriminator's:
+        the mean of what it makes of the truth and of the picture, and the shares of patches that it tells right.
+        """
+        judges = OBJECTIVES[self.config.objective]
+        if player == "generator":
+            painted = self.generator(gray)
+            self.last = (gray, painted.detach())
+            small, truth = at_size(gray, painted), at_size(color, painted)
+            parts = self.config.mix(painted, truth, gray)
+            deceives = judges(self.discriminator(torch.cat([small, painted], 1)), True)
+            return {**parts, "total": parts["total"] + self.config.adversarial * deceives, "deceives": deceives}
+        painted = self._painted(gray)
+        small, truth = at_size(gray, painted), at_size(color, painted)
+        on_true, on_painted = (self.discriminator(torch.cat([small, x], 1)) for x in (truth, painted))
+        middle = 0.0 if self.config.objective == "log" else 0.5
+        return {
+            "total": (judges(on_true, True) + judges(on_painted, False)) / 2,
+            "true_right": (on_true > middle).float().mean(),
+            "painted_right": (on_painted <= middle).float().mean(),
+        }
+
+    def _painted(self, gray: Tensor) -> Tensor:
+        """What the generator painted of these when it was its turn, or paints of them now."""
+        last, self.last = self.last, None
+        if last and last[0] is gray:
+            return last[1]
+        with torch.no_grad():
+            painted: Tensor = self.generator(gray)
+        return painted
+
+    def doubts(self, means: Mapping[str, float]) -> Iterator[str]:
+        """What is wrong with the game, from the means of what was logged of late."""
+        right = [means.get(f"discriminator/{name}") for name in ("true_right", "painted_right")]
+        if None in right:
+            return
+        share = sum(x for x in right if x is not None) / 2
+        if share > ALL:
+            yield (
+                f"the discriminator has won: it tells {share:.0%} of patches right, so the generator learns nothing "
+                f"from it; lower model.width ({self.config.width}), or take objective least-squares"
+            )
+        elif min(x for x in right if x is not None) < NONE:
+            yield "the discriminator has lost: it calls everything the same; raise model.width or optimizer.lr"
