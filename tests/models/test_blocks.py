@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from photochrom import models
+from photochrom.core.color import lab_to_rgb
 from photochrom.models import _losses
 from photochrom.models._blocks import ColorNet, at_size
 from photochrom.models.unet import Model
@@ -76,10 +77,51 @@ def test_the_total_is_the_weighted_sum():
     assert parts["total"].item() == pytest.approx(2 * parts["l1"].item() + 0.5 * parts["l2"].item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("losses", [{"l3": 1.0}, {}, {"l1": 0.0}])
+@pytest.mark.parametrize("losses", [{"l3": 1.0}, {}, {"l1": 0.0}, {"l1": 1.0, "l2": -1.0}])
 def test_losses_that_cannot_be_are_refused(losses):
-    with pytest.raises(ValueError, match="give a weight to one or more of l1, l2, huber, distance"):
+    with pytest.raises(ValueError, match="give a weight above 0 to one or more of l1, l2, huber, distance"):
         Model.Config(losses=losses)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"), [({"delta": 0.0}, "delta 0.0: must"), ({"layers": (5,)}, "five, 0 to 4")]
+)
+def test_shapes_of_losses_that_cannot_be_are_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        Model.Config(**settings)
+
+
+@pytest.mark.parametrize("name", ["perceptual", "colorfulness"])
+def test_losses_that_look_see_the_same_picture_in_ab_and_in_rgb(name):
+    mix = _losses.Mix({name: 1.0})
+    gray = torch.linspace(-0.4, 0.4, 32)[None, None, :, None].expand(1, 1, 32, 32)
+    one, other = (gray.expand(1, 2, 32, 32) * torch.tensor(k)[None, :, None, None] for k in ([0.3, 0.1], [-0.1, 0.3]))
+    as_rgb = [lab_to_rgb(torch.cat([(gray + 1) * 50, ab * 110], 1)) * 2 - 1 for ab in (one, other)]
+    assert torch.allclose(mix(one, other, gray)["total"], mix(*as_rgb, gray)["total"], rtol=1e-3)
+
+
+def test_the_perceptual_loss_is_none_for_what_is_right_and_can_be_learnt_from():
+    mix = _losses.Mix({"perceptual": 1.0})
+    truth = torch.rand(1, 2, 8, 8) * 0.2  # a fourth of the gray's size, and less than VGG16 can look at
+    gray = torch.rand(1, 1, 16, 16)
+    assert mix(truth, truth, gray)["total"].item() == 0
+    painted = torch.zeros_like(truth).requires_grad_()
+    mix(painted, truth, gray)["total"].backward()
+    assert painted.grad.abs().sum() > 0
+    assert painted.grad.isfinite().all()
+
+
+def test_a_gray_picture_wants_colour_without_dividing_by_nothing():
+    painted = torch.zeros(1, 2, 8, 8, requires_grad=True)
+    found = _losses.Mix({"colorfulness": 1.0})(painted, painted, torch.zeros(1, 1, 8, 8))["total"]
+    assert found.item() == pytest.approx(1, abs=1e-2)
+    found.backward()
+    assert painted.grad.isfinite().all()
+
+
+def test_what_looks_at_pictures_of_ab_wants_labs_own_gray():
+    assert Model(Model.Config(losses={"perceptual": 1.0})).gray == "lab"
+    assert not hasattr(Model(Model.Config(losses={"perceptual": 1.0}, target="rgb")), "gray")
 
 
 def test_an_rgb_target_has_three_channels():

@@ -13,8 +13,9 @@ import toy
 
 from photochrom.train import journal
 from photochrom.train.checkpoint import load, part, read
+from photochrom.train.rates import groups, learning_rate
 from photochrom.train.recipe import Optimizer, parse, resolved
-from photochrom.train.training import Loop, Stopped, _groups, learning_rate, train
+from photochrom.train.training import Loop, Stopped, train
 
 EVERY = {"log_every": 1, "validate_every": 10, "checkpoint_every": 10, "sample_every": 10}
 
@@ -263,8 +264,8 @@ def test_learning_rate():
 
 
 def test_rates_and_decay_by_parameter():
-    groups = _groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
-    found = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in groups}
+    made = groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
+    found = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in made}
     assert found == {(0.5, 0.1): 1, (0.5, 0.0): 3, (1.0, 0.1): 1, (1.0, 0.0): 1}
 
 

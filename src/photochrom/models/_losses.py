@@ -86,7 +86,7 @@ class Mix:
         unknown = sorted(set(self.weights) - set(LOSSES))
         if unknown or not any(self.weights.values()) or min(self.weights.values()) < 0:
             known = ", ".join(LOSSES)
-            raise ValueError(f"losses {dict(self.weights)}: give a weight to one or more of {known}")
+            raise ValueError(f"losses {dict(self.weights)}: give a weight above 0 to one or more of {known}")
         if not self.delta > 0:
             raise ValueError(f"delta {self.delta}: must be above 0 Lab units")
         if not self.layers or not set(self.layers) <= set(range(5)):

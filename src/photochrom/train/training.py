@@ -3,10 +3,8 @@
 import copy
 import json
 import logging
-import math
 import signal
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +21,9 @@ from .. import models
 from . import checkpoint, validation
 from .data import HeldOut, Library, Pairs, Photo, gather
 from .journal import Journal, rewrite
-from .recipe import Optimizer, Recipe, resolved
+from .process import ignore_interrupts, own_signals, quiet
+from .rates import groups, learning_rate
+from .recipe import Recipe, resolved
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
             log.warning("%s: at step %d of %d: nothing to go on with", run, loop.step, recipe.trainer.steps)
             return run
     rank_zero_only(rewrite)(run / "recipe.json", json.dumps(resolved(recipe), indent=2))
-    with _quiet(), _own_signals():
+    with quiet(), own_signals():
         try:
             trainer.fit(loop)
         except SystemExit:  # what Lightning makes of a second Ctrl-C
@@ -105,7 +105,7 @@ def _trainer(recipe: Recipe) -> lightning.Trainer:
     settings = recipe.trainer
     alone = settings.devices == 1 and settings.nodes == 1
     try:
-        with _quiet():
+        with quiet():
             return lightning.Trainer(
                 accelerator=settings.accelerator,
                 devices=settings.devices,
@@ -163,8 +163,8 @@ class Loop(lightning.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One AdamW for each player."""
         settings = self.recipe.optimizer
-        groups = [_groups(self.model, player, settings) for player in self.model.players]
-        return [torch.optim.AdamW(g, settings.lr, settings.betas, fused=True) for g in groups]
+        each = [groups(self.model, player, settings) for player in self.model.players]
+        return [torch.optim.AdamW(g, settings.lr, settings.betas, fused=True) for g in each]
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The batches from the present step to the last; each rank takes its share of every batch."""
@@ -179,7 +179,7 @@ class Loop(lightning.LightningModule):
             batch_sampler=batches,
             num_workers=self.recipe.data.workers,
             prefetch_factor=4 if self.recipe.data.workers else None,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=ignore_interrupts,
             pin_memory=self.device.type == "cuda",
         )
 
@@ -241,6 +241,7 @@ class Loop(lightning.LightningModule):
             self.journal.row(self.step, means, rate)
             if validates and not stop:
                 self._validate()
+                self._doubt(means)
             if samples and not stop:
                 self._sample()
             if writes:
@@ -293,6 +294,11 @@ class Loop(lightning.LightningModule):
                 ),
             )
 
+    def _doubt(self, means: dict[str, float]) -> None:
+        """Warn of what the family itself finds wrong with the losses of late."""
+        for sentence in self.model.doubts(means) if hasattr(self.model, "doubts") else ():
+            log.warning("step %d: %s", self.step, sentence)
+
     def _sample(self) -> None:
         photos = (self.library.validation or self.library.training)[:STRIP]
         path = self.run / "samples" / f"{self.step:07d}.png"
@@ -335,23 +341,6 @@ class Loop(lightning.LightningModule):
         return {p: name for name, p in getattr(self.model, player).named_parameters()}
 
 
-def learning_rate(step: int, steps: int, settings: Optimizer) -> float:
-    """The rate after so many of all steps: linear warm-up, then half a cosine down to zero."""
-    warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
-    return settings.lr * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
-
-
-def _groups(model: Any, player: str, settings: Optimizer) -> list[dict[str, Any]]:
-    """A player's parameters by learning rate and weight decay: biases and norms, having one axis, do not decay."""
-    rates: dict[str, float] = model.rates(player) if hasattr(model, "rates") else {}
-    made: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, p in getattr(model, player).named_parameters():
-        if p.requires_grad:
-            rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
-            made.setdefault((rate, settings.weight_decay if p.ndim > 1 else 0.0), []).append(p)
-    return [{"params": ps, "rate": rate, "weight_decay": decay} for (rate, decay), ps in made.items()]
-
-
 @contextmanager
 def _alone(model: Any, player: str) -> Iterator[None]:
     """While one player steps, the others want no gradient."""
@@ -362,38 +351,3 @@ def _alone(model: Any, player: str) -> Iterator[None]:
     finally:
         for p in frozen:
             p.requires_grad_(True)
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the main one decides."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """The signal handlers are, afterwards, what they were before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing from Lightning but errors."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
