@@ -155,15 +155,20 @@ class Member:
 
 
 def members(source: Path) -> list[Member]:
-    """The photographs of a folder or zip, in order of name. Raises ValueError for anything else."""
+    """The photographs of a folder, a zip or a folder in a zip, in order of name. Raises ValueError for what is none."""
     try:
         if source.is_dir():
             return [
                 Member(str(path.relative_to(source)), zlib.crc32(path.read_bytes()), partial(Path, path))
                 for path in _files(source)
             ]
-        archive = zipfile.ZipFile(source)  # stays open for as long as its members are kept
-        entries = sorted((e for e in archive.infolist() if _is_photo(e.filename)), key=lambda e: e.filename)
+        path = next((p for p in source.parents if p.is_file()), source)
+        inside = "" if path == source else f"{source.relative_to(path).as_posix()}/"
+        archive = zipfile.ZipFile(path)  # stays open for as long as its members are kept
+        chosen = (e for e in archive.infolist() if e.filename.startswith(inside) and _is_photo(e.filename))
+        entries = sorted(chosen, key=lambda e: e.filename)
+        if inside and not entries:
+            raise ValueError(f"{source}: {path.name} has no photographs in a folder of that name")
         return [Member(e.filename, e.CRC, partial(_content, archive, e)) for e in entries]
     except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{source}: give a folder or a zip of photographs ({error})") from None

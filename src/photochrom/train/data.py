@@ -100,20 +100,24 @@ def gather(settings: Data, cache: Path) -> Library:
 
 
 def _photos(source: Path) -> list[Photo | None]:
-    """What a folder or a zip holds, None for a file that cannot be read."""
+    """What a folder, a zip or a folder in a zip holds, None for a file that cannot be read."""
     if source.is_dir():
         paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         return [_measured(source, path) for path in paths]
-    if not zipfile.is_zipfile(source):
+    archive = next((p for p in (source, *source.parents) if zipfile.is_zipfile(p)), None)
+    if archive is None:
         raise ValueError(
             f"{source}: {'not a folder or a zip' if source.exists() else 'there is no such folder or zip'}"
         )
+    inside = "" if archive == source else f"{source.relative_to(archive).as_posix()}/"
     try:
-        entries = _archive(str(source), os.getpid()).infolist()
+        entries = _archive(str(archive), os.getpid()).infolist()
     except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{source}: a damaged zip ({error}): make it again, or unpack what is left of it") from None
-    names = (e for e in entries if e.filename.lower().endswith(SUFFIXES))
-    return [Photo(str(source), e.filename, e.CRC, e.file_size) for e in names]
+        raise ValueError(f"{archive}: a damaged zip ({error}): make it again, or unpack what is left of it") from None
+    names = [e for e in entries if e.filename.startswith(inside) and e.filename.lower().endswith(SUFFIXES)]
+    if inside and not names:
+        raise ValueError(f"{source}: {archive.name} has no photographs in a folder of that name")
+    return [Photo(str(archive), e.filename, e.CRC, e.file_size) for e in names]
 
 
 def _measured(source: Path, path: Path) -> Photo | None:
