@@ -14,6 +14,7 @@ from torchmetrics.image.kid import poly_mmd
 
 from photochrom.core.color import ab_bins, colorfulness, rgb_to_lab
 from photochrom.evaluate import metrics
+from photochrom.evaluate.colors import bins_of
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random((3, 40, 30)).astype(np.float32)
@@ -84,7 +85,7 @@ def test_auc_is_the_mean_of_the_curve():
 
 
 def test_rebalanced_by_how_rare_a_bin_is_each_bin_counts_alike():
-    bins, shares = metrics.bins_of(TRUE_LAB), metrics.auc(metrics.ab_distance(LAB, TRUE_LAB))
+    bins, shares = bins_of(TRUE_LAB), metrics.auc(metrics.ab_distance(LAB, TRUE_LAB))
     rarity = 1 / (np.bincount(bins.ravel(), minlength=len(ab_bins())) / bins.size)[bins].clip(1e-9)
     by_bin = [shares[bins == b].mean() for b in np.unique(bins)]
     assert (shares * rarity).mean() / rarity.mean() == pytest.approx(np.mean(by_bin))
@@ -93,11 +94,11 @@ def test_rebalanced_by_how_rare_a_bin_is_each_bin_counts_alike():
 def test_every_colour_has_its_nearest_bin():
     bins = np.array(ab_bins())
     nearest = np.argmin(((TRUE_LAB[1:].reshape(2, -1).T[:, None] - bins) ** 2).sum(-1), 1)
-    found = metrics.bins_of(TRUE_LAB).ravel()
+    found = bins_of(TRUE_LAB).ravel()
     apart = [np.linalg.norm(bins[a] - bins[b]) for a, b in zip(found, nearest, strict=True)]
     assert np.mean(found == nearest) > 0.99  # at the edge of the gamut the grid point itself may be no bin
     assert max(apart) <= 15
-    assert np.array_equal(metrics.bins_of(np.concatenate([bins[:, :1] * 0, bins], 1).T[..., None]).ravel(), range(262))
+    assert np.array_equal(bins_of(np.concatenate([bins[:, :1] * 0, bins], 1).T[..., None]).ravel(), range(262))
 
 
 def test_frechet_distance_agrees_with_torchmetrics_and_the_matrix_root():

@@ -9,16 +9,15 @@ import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import __version__
+from .terminal import fail, progress, writable, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from rich.progress import Progress
 
     from ..engine.album import Outcome, Task
     from ..engine.colorizer import Colorizer
@@ -56,12 +55,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("pyvips").setLevel(logging.ERROR)  # its warnings reach the user as our own sentences
     app()
-
-
-def fail(message: str, code: int) -> NoReturn:
-    """Say why on stderr and leave."""
-    typer.echo(f"photochrom: {message}", err=True)
-    raise SystemExit(code)
 
 
 def _version(asked: bool) -> None:
@@ -163,15 +156,6 @@ def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
         fail(f"{failed} of {len(tasks)} photographs failed", 1)
 
 
-def progress() -> "Progress":
-    """A bar with the time left on stderr; nothing where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-
-
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="Everything each bundle says.")] = False) -> None:
     """List the models that are installed."""
@@ -260,6 +244,40 @@ def export(
 
 
 @app.command()
+def inspect(
+    photos: Annotated[list[Path], typer.Argument(help="Colour photographs: folders, zips, or folders in a zip.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the picture to this SVG file.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over files that are there.")] = False,
+) -> None:
+    """Tell what colours a set of photographs holds, and what training on it will do.
+
+    Exit code 1 when a photograph could not be read, each named.
+    """
+    from ..evaluate.colors import picture
+    from .inspection import Inspection, table
+
+    writable([path for path in (out, json_file) if path], overwrite)
+    try:
+        inspection = Inspection(photos)
+        with progress() as bar:
+            running = bar.add_task("looking at photographs", total=len(inspection.photographs))
+            colors = inspection.run(lambda: bar.advance(running))
+    except (ValueError, OSError) as error:
+        fail(str(error), 2)
+    typer.echo(table(colors))
+    for sentence in colors.warnings():
+        typer.echo(sentence, err=True)
+    made = [(out, picture(colors)), (json_file, json.dumps(colors.figures(), indent=2) + "\n")]
+    try:
+        write([(path, text) for path, text in made if path])
+    except OSError as error:
+        fail(f"{error.filename}: cannot be written ({error.strerror})", 1)
+    if inspection.unread:
+        fail("\n".join([*inspection.unread, f"{len(inspection.unread)} photographs could not be read"]), 1)
+
+
+@app.command()
 def evaluate(  # noqa: PLR0913 - each is an option of the command
     data: Annotated[list[Path], typer.Option(help="Folder or zip of colour photographs, the truth; repeatable.")],
     model: Annotated[list[str] | None, typer.Option(help="A name, or the path of a bundle; repeatable.")] = None,
@@ -305,7 +323,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
         (csv_file, lambda found: report.as_csv(found.report)),
         (html_file, lambda found: page.page(found.report, found.histograms, found.sheets)),
     ]
-    _writable([path for path, _ in written if path], overwrite)
+    writable([path for path, _ in written if path], overwrite)
     models = tuple(model or (() if images else ("default",)))
     solvers: list[dict[str, int | str]] = [{"solver": name} for name in solver or ()] or [{}]
     walks: list[dict[str, int | str]] = [{"steps": n} for n in steps or ()] or [{}]
@@ -335,29 +353,13 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     for sentence in (*report.sentences(found.report), *found.report.warnings):
         typer.echo(sentence, err=True)
     try:
-        _write([(path, made(found)) for path, made in written if path])
+        write([(path, made(found)) for path, made in written if path])
         if record:
             evaluation.record()
     except OSError as error:
         fail(f"{error.filename}: cannot be written ({error.strerror})", 1)
     if found.unread:
         fail("\n".join([*found.unread.values(), f"{len(found.unread)} photographs could not be measured"]), 1)
-
-
-def _writable(paths: "Sequence[Path]", overwrite: bool) -> None:
-    for path in paths:
-        if not path.absolute().parent.is_dir():
-            fail(f"{path}: there is no such folder to write to", 2)
-        if path.is_dir() or (path.exists() and not overwrite):
-            fail(f"{path}: is there already; name another file or give --overwrite", 2)
-
-
-def _write(texts: "Sequence[tuple[Path, str]]") -> None:
-    """Each whole, or not at all."""
-    for path, text in texts:
-        beside = path.with_name(f".{path.name}.writing")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
 
 
 def _command() -> str:

@@ -22,6 +22,7 @@ from jaxtyping import Float, UInt8
 
 from ..core.color import ab_bins, ciede2000, colorfulness, lab_to_rgb, rgb_to_lab
 from . import metrics
+from .colors import bins_of
 from .networks import Networks
 from .protocols import Protocol
 
@@ -109,7 +110,7 @@ def survey(
             size = f"{pixels.shape[1]} x {pixels.shape[0]}"
             return f"{photograph.name}: {size} pixels, too small to measure: {metrics.SMALLEST} a side are needed"
         lab = rgb_to_lab(planes(pixels))
-        counts = np.bincount(metrics.bins_of(lab).ravel(), minlength=len(ab_bins()))
+        counts = np.bincount(bins_of(lab).ravel(), minlength=len(ab_bins()))
         return lab[1:].mean((1, 2), dtype=np.float64), counts / counts.sum()
 
     with ThreadPoolExecutor(_processors()) as pool:
@@ -239,7 +240,7 @@ def _figures(
     seen = iter(all_seen)
     true_rgb = planes(truth)
     true_lab = rgb_to_lab(true_rgb)
-    rarity = 1 / np.asarray(found.prior)[metrics.bins_of(true_lab)]
+    rarity = 1 / np.asarray(found.prior)[bins_of(true_lab)]
     result: dict[str, dict[str, Any]] = {}
     for name, pictures in painted.items():
         looks = [true_seen if p is truth else next(seen) for p in pictures]
@@ -275,7 +276,7 @@ def _pixels(
         "auc": float(shares.mean()),
         "auc-rebalanced": float((shares * rarity).mean()),
         "auc-rebalanced" + WEIGHT: float(rarity.mean()),
-        "bins": np.bincount(metrics.bins_of(lab).ravel(), minlength=len(ab_bins())) / distance.size,
+        "bins": np.bincount(bins_of(lab).ravel(), minlength=len(ab_bins())) / distance.size,
     }
 
 

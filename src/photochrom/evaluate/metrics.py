@@ -7,10 +7,8 @@ misleads, is in ``docs/metrics.md``.
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.linalg import svdvals
-
-from ..core.color import BIN_STEP, ab_bins
 
 RGB = Float[np.ndarray, "3 h w"]
 Lab = Float[np.ndarray, "3 h w"]
@@ -92,23 +90,6 @@ def auc(distance: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     The curve is the share of pixels no farther than 0, 1, ... `FARTHEST` Lab units from the truth, the area its mean.
     """
     return np.clip(FARTHEST + 1 - np.ceil(distance), 0, None) / (FARTHEST + 1)
-
-
-def _nearest() -> np.ndarray:
-    """Bin of each place of the grid of step `BIN_STEP`; that of the nearest bin where no colour of sRGB is."""
-    bins = np.array(ab_bins())
-    grid = np.stack(np.meshgrid(*[np.arange(-120, 121, BIN_STEP)] * 2, indexing="ij"), -1)
-    return np.argmin(((grid[..., None, :] - bins) ** 2).sum(-1), -1)
-
-
-NEAREST = _nearest()
-
-
-def bins_of(lab: Lab) -> Int[np.ndarray, "h w"]:
-    """The colour bin (`core.color.ab_bins`) of each pixel."""
-    a, b = np.rint(lab[1:].clip(-120, 120) / BIN_STEP).astype(int) + 120 // BIN_STEP
-    found: np.ndarray = NEAREST[a, b]
-    return found
 
 
 def overlap(ours: Float[np.ndarray, "bins"], theirs: Float[np.ndarray, "bins"]) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..core.color import BIN_STEP, ab_bins, lab_to_rgb
+from .colors import histogram
 from .report import BASELINES, Report, direction, sentences, shown
 from .statistics import Figure
 
@@ -16,8 +16,6 @@ ARROWS = {
     "lower": ("↓", "lower is better"),
     "truth": ("→", "near the truth's is better"),
 }
-CELL = 7  # pixels of a colour bin
-FAINT = 1e-6  # share of a bin that is drawn white
 INTERVALS = (
     "Below each value its 95% interval: bootstrap over photographs, or, for figures of the whole set, jackknife over "
     "ten groups. Bold: the best of the models."
@@ -112,18 +110,3 @@ def _cost(report: Report) -> str:
         for row, cost in report.cost.items()
     )
     return f"<h2>What it takes to run</h2><table><tr><th></th>{head}</tr>{''.join(lines)}</table>"
-
-
-def histogram(shares: np.ndarray) -> str:
-    """The shares of the colour bins as an SVG, each bin in its own colour, fainter where it is rarer."""
-    bins = np.array(ab_bins(), np.float32)
-    lab = np.stack([np.full(len(bins), 65, np.float32), *bins.T])[:, None]
-    colors = np.rint(lab_to_rgb(lab)[:, 0].T * 255).astype(int)
-    depth = (np.log(np.maximum(shares, FAINT)) - math.log(FAINT)) / -math.log(FAINT)
-    side = CELL * 23
-    cells = (
-        f"<rect x='{CELL * (a / BIN_STEP + 11):.0f}' y='{CELL * (11 - b / BIN_STEP):.0f}' "
-        f"width='{CELL}' height='{CELL}' fill='rgb({r},{g},{blue})' fill-opacity='{opacity:.3f}'/>"
-        for (a, b), (r, g, blue), opacity in zip(bins, colors, depth, strict=True)
-    )
-    return f"<svg width='{side}' height='{side}' viewBox='0 0 {side} {side}' role=img>{''.join(cells)}</svg>"

@@ -1,0 +1,43 @@
+"""What all commands do: say why they stop, show how far they are, and write files whole or not at all."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say why on stderr and leave."""
+    typer.echo(f"photochrom: {message}", err=True)
+    raise SystemExit(code)
+
+
+def progress() -> "Progress":
+    """A bar with the time left on stderr; nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def writable(paths: Sequence[Path], overwrite: bool) -> None:
+    """Leave where a file cannot be, or is and may not be written over."""
+    for path in paths:
+        if not path.absolute().parent.is_dir():
+            fail(f"{path}: there is no such folder to write to", 2)
+        if path.is_dir() or (path.exists() and not overwrite):
+            fail(f"{path}: is there already; name another file or give --overwrite", 2)
+
+
+def write(texts: Sequence[tuple[Path, str]]) -> None:
+    """Each whole, or not at all."""
+    for path, text in texts:
+        beside = path.with_name(f".{path.name}.writing")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)

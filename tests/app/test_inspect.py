@@ -1,0 +1,67 @@
+"""`photochrom inspect`: what it prints, writes and refuses."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from photochrom.app.cli import app
+
+
+def inspect(*arguments):
+    return CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(6):
+        color = np.array([(200, 60, 40), (40, 90, 200)][i % 2], np.uint8)
+        Image.fromarray(np.broadcast_to(color, (40, 60, 3))).save(folder / f"{i}.png")
+    return folder
+
+
+def test_figures_are_printed_and_written(photos, tmp_path):
+    made = inspect(photos, "-o", tmp_path / "colors.svg", "--json", tmp_path / "colors.json")
+    assert made.exit_code == 0
+    assert "photographs: 6" in made.output
+    assert "start from a model (--init)" in made.output
+    figures = json.loads((tmp_path / "colors.json").read_text())
+    assert figures["colour bins"]["used"] == 2
+    assert figures["kinds"]["warm"] == pytest.approx(0.5)
+    assert (tmp_path / "colors.svg").read_text().startswith("<svg")
+
+
+def test_nothing_is_written_over(photos, tmp_path):
+    (tmp_path / "colors.svg").write_text("mine")
+    assert inspect(photos, "-o", tmp_path / "colors.svg").exit_code == 2
+    assert (tmp_path / "colors.svg").read_text() == "mine"
+    assert inspect(photos, "-o", tmp_path / "colors.svg", "--overwrite").exit_code == 0
+
+
+def test_a_damaged_photograph_is_named_and_the_others_are_counted(photos):
+    (photos / "damaged.png").write_bytes((photos / "0.png").read_bytes()[:60])
+    made = inspect(photos)
+    assert made.exit_code == 1
+    assert "photographs: 6" in made.output
+    assert "damaged.png" in made.output
+    assert "1 photographs could not be read" in made.output
+
+
+def test_a_folder_in_a_zip_is_looked_at_alone(photos, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        for path in photos.iterdir():
+            file.write(path, f"{'red' if int(path.stem) % 2 == 0 else 'blue'}/{path.name}")
+    assert "photographs: 3" in inspect(tmp_path / "all.zip" / "red").output
+
+
+@pytest.mark.parametrize(("name", "said"), [("none", "give a folder or a zip"), ("empty", "no photographs in")])
+def test_what_is_not_there_is_refused(tmp_path, name, said):
+    (tmp_path / "empty").mkdir()
+    made = inspect(tmp_path / name)
+    assert made.exit_code == 2
+    assert said in made.output
