@@ -55,8 +55,8 @@ class Perceptual(nn.Module):
         self.requires_grad_(False).eval()
         self.dim = self.stack[-1].channels
 
-    def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """sRGB in [0, 1], sides of at least 32 -> five feature maps after their ReLU, shallowest first."""
+    def forward(self, rgb: Float[Tensor, "b 3 h w"], count: int = 5) -> list[Tensor]:
+        """sRGB in [0, 1], sides of at least 32 -> ``count`` feature maps after their ReLU, shallowest first."""
         shift, scale = (rgb.new_tensor(values)[:, None, None] for values in (SHIFT, SCALE))
         x, maps = (rgb * 2 - 1 - shift) / scale, []
         for conv, shape in zip(self.convs, self.stack, strict=True):
@@ -64,6 +64,8 @@ class Perceptual(nn.Module):
             x = F.relu(conv(x))
             if shape.kept:
                 maps.append(x)
+            if len(maps) == count:
+                break
         return maps
 
     def distance(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Float[Tensor, "b"]:

@@ -44,13 +44,13 @@ def perceptual(rgb: Tensor, truth: Tensor, layers: tuple[int, ...]) -> Tensor:
 
     sRGB (b, 3, h, w) in [0, 1]; small pictures are enlarged. Johnson et al. (2016), with DDColor's absolute difference.
     """
-    network = _vgg16(rgb.device)
+    network, count = _vgg16(rgb.device), max(layers) + 1
     scale = SMALLEST / min(rgb.shape[-2:])
     if scale > 1:
         rgb, truth = (F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False) for x in (rgb, truth))
     with torch.no_grad():
-        wanted = network(truth)
-    found = network(rgb)
+        wanted = network(truth, count)
+    found = network(rgb, count)
     return torch.stack([l1(found[i], wanted[i]) / wanted[i].abs().mean() for i in layers]).mean()
 
 
@@ -80,7 +80,7 @@ class Mix:
 
     weights: Mapping[str, float]
     delta: float = 5.0
-    layers: tuple[int, ...] = (1, 2, 3)
+    layers: tuple[int, ...] = (1, 2)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.weights) - set(LOSSES))

@@ -45,7 +45,7 @@ class Model(nn.Module):
         adversarial: float = 1.0
         losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
         delta: float = 5.0
-        layers: tuple[int, ...] = (1, 2, 3)
+        layers: tuple[int, ...] = (1, 2)
 
         @property
         def mix(self) -> Mix:

@@ -31,7 +31,7 @@ class Model(nn.Module):
         chroma: float = 1.0
         losses: Mapping[str, float] = field(default_factory=lambda: {"huber": 1.0})
         delta: float = 5.0
-        layers: tuple[int, ...] = (1, 2, 3)
+        layers: tuple[int, ...] = (1, 2)
 
         @property
         def mix(self) -> Mix:

@@ -1,0 +1,101 @@
+"""A study of how models differ when one thing is changed: each variant trained, exported, and measured on the same.
+
+    python benchmarks/study.py losses PHOTOS [-o runs/losses]
+    python benchmarks/study.py imbalance PHOTOS [-o runs/imbalance]
+    python benchmarks/study.py targets PHOTOS [-o runs/targets]
+
+PHOTOS is the folder of photos-144-a.zip, which is learnt from, and photos-144-b.zip, which is measured on. All
+variants take as many steps. What is there already is not made again, so that a study that was stopped goes on. Ends
+with the tables that `photochrom evaluate` gives, kept as ON.json and ON.html in the study's folder.
+"""
+
+import argparse
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "study.toml"
+SETS = ("faces", "scenes")
+LOSSES = {
+    "l1": ["model.losses={l1=1.0}"],
+    "l2": ["model.losses={l2=10.0}"],
+    "huber-5": ["model.losses={huber=1.0}", "model.delta=5.0"],
+    "huber-25": ["model.losses={huber=1.0}", "model.delta=25.0"],
+    "perceptual": ["model.losses={l1=1.0,perceptual=0.2}"],
+}
+LENGTHS = {"15": ["trainer.steps=480"], "30": []}
+BALANCE = {"plain": ["model.uniform=1.0"], "rebalanced": ["model.uniform=0.5"]}
+TARGETS = {"lab": ["model.target=ab"], "rgb": ["model.target=rgb"]}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is learnt from, and what is set over the recipe."""
+
+    photos: Sequence[str]
+    sets: Sequence[str]
+
+
+def variants(study: str) -> Mapping[str, Variant]:
+    """By name, all of a study."""
+    if study == "losses":
+        return {
+            f"{loss}-{length}": Variant(["faces"], [*sets, *steps])
+            for loss, sets in LOSSES.items()
+            for length, steps in LENGTHS.items()
+        }
+    if study == "targets":
+        return {f"{name}-{photos}": Variant([photos], sets) for name, sets in TARGETS.items() for photos in SETS}
+    return {
+        f"{'-'.join(photos)}-{name}": Variant(photos, ["model.family=classify", *sets])
+        for photos in ([SETS[0]], [SETS[1]], list(SETS))
+        for name, sets in BALANCE.items()
+    }
+
+
+def photochrom(*arguments: object) -> None:
+    """Run the command; stop with it when it fails."""
+    subprocess.run(["photochrom", *map(str, arguments)], check=True)
+
+
+def model(variant: Variant, archives: Path, run: Path) -> Path:
+    """The bundle of a variant, trained if it is not there."""
+    bundle = run / "bundle" / run.name
+    if not bundle.exists():
+        resumed = ["--resume"] if (run / "last.safetensors").exists() else []
+        data = [part for name in variant.photos for part in ("--data", archives / "photos-144-a.zip" / name)]
+        sets = [part for one in variant.sets for part in ("--set", one)]
+        photochrom("train", recipe(variant, run), *data, *sets, "-o", run, *resumed)
+        photochrom("export", run)
+    return bundle
+
+
+def recipe(variant: Variant, run: Path) -> Path:
+    """The recipe; of another family, without the losses that it does not have."""
+    if "model.family=classify" not in variant.sets:
+        return RECIPE
+    run.parent.mkdir(parents=True, exist_ok=True)
+    changed = run.with_suffix(".toml")
+    changed.write_text("".join(line for line in RECIPE.open() if not line.startswith("losses")))
+    return changed
+
+
+def main() -> None:
+    """Train, export, measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=("losses", "imbalance", "targets"))
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("-o", "--out", type=Path)
+    given = parser.parse_args()
+    out = given.out or Path("runs") / given.study
+    models = [
+        part for name, v in variants(given.study).items() for part in ("--model", model(v, given.photos, out / name))
+    ]
+    for on in ("faces",) if given.study == "losses" else SETS:
+        reports = ("--json", out / f"{on}.json", "--html", out / f"{on}.html", "--overwrite")
+        photochrom("evaluate", "--data", given.photos / "photos-144-b.zip" / on, *models, *reports)
+
+
+if __name__ == "__main__":
+    main()
