@@ -26,7 +26,10 @@ LOSSES = {
 }
 LENGTHS = {"15": ["trainer.steps=480"], "30": []}
 BALANCE = {"plain": ["model.uniform=1.0"], "rebalanced": ["model.uniform=0.5"]}
-TARGETS = {"lab": ["model.target=ab"], "rgb": ["model.target=rgb"]}
+TARGETS = {
+    "lab": ["model.losses={l1=1.0}", "model.target=ab"],
+    "rgb": ["model.losses={l1=1.0}", "model.target=rgb"],
+}
 
 
 @dataclass(frozen=True)
@@ -66,19 +69,9 @@ def model(variant: Variant, archives: Path, run: Path) -> Path:
         resumed = ["--resume"] if (run / "last.safetensors").exists() else []
         data = [part for name in variant.photos for part in ("--data", archives / "photos-144-a.zip" / name)]
         sets = [part for one in variant.sets for part in ("--set", one)]
-        photochrom("train", recipe(variant, run), *data, *sets, "-o", run, *resumed)
+        photochrom("train", RECIPE, *data, *sets, "-o", run, *resumed)
         photochrom("export", run)
     return bundle
-
-
-def recipe(variant: Variant, run: Path) -> Path:
-    """The recipe; of another family, without the losses that it does not have."""
-    if "model.family=classify" not in variant.sets:
-        return RECIPE
-    run.parent.mkdir(parents=True, exist_ok=True)
-    changed = run.with_suffix(".toml")
-    changed.write_text("".join(line for line in RECIPE.open() if not line.startswith("losses")))
-    return changed
 
 
 def main() -> None:
@@ -89,9 +82,9 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path)
     given = parser.parse_args()
     out = given.out or Path("runs") / given.study
-    models = [
-        part for name, v in variants(given.study).items() for part in ("--model", model(v, given.photos, out / name))
-    ]
+    models: list[object] = []
+    for name, variant in variants(given.study).items():
+        models += ["--model", model(variant, given.photos, out / name)]
     for on in ("faces",) if given.study == "losses" else SETS:
         reports = ("--json", out / f"{on}.json", "--html", out / f"{on}.html", "--overwrite")
         photochrom("evaluate", "--data", given.photos / "photos-144-b.zip" / on, *models, *reports)
