@@ -138,6 +138,7 @@ def test_any_loss_can_be_learnt_in_pixels(kind, recipe):
             "family": "cold",
             "net": UNET | {"resolution": 24, "attention": []},
             "sampling": {"degradation": kind, "levels": 4, "steps": 4},
+            "power": 2,
         }
     ).model
     torch.manual_seed(0)

@@ -17,6 +17,7 @@ from ._autoencoder import Autoencoder
 from ._denoiser import Denoiser, waves
 
 RESTORERS = ("unet", "mlp")
+ROUNDING = 2 / 255  # from one of 256 levels in [-1, 1] to the next
 
 
 class Mlp(nn.Module):
@@ -157,6 +158,8 @@ class Model(nn.Module):
         step = torch.randint(1, levels + 1, (len(color), 1, 1, 1), device=color.device)
         step[torch.rand(step.shape, device=step.device) < self.config.final] = levels
         state = self.procedure.degraded(whole, step, end, dirt)
+        if not self.procedure.latent:  # pictures come from files of 8 bits, whose rounding must not be sharpened
+            state = state + (torch.rand_like(state) - 0.5) * ROUNDING
         error = (restorer(state, step.flatten() / levels) - whole) / restorer.scale
         return {"total": error.abs().pow(self.config.power).mean()}
 
