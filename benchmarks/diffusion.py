@@ -9,14 +9,13 @@ layouts. Training is one forward and backward pass and a step of AdamW.
 import argparse
 import math
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
+from timing import in_turn
 from torch import Tensor, nn
 
 from photochrom.core.sampling import Diffusion
@@ -45,21 +44,6 @@ def theirs(config: Denoiser.Config, channels: int, condition: int) -> UNet2DMode
         norm_num_groups=math.gcd(config.channels, 16),
         resnet_time_scale_shift="scale_shift",
     )
-
-
-def timed(way: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    way()
-    return time.perf_counter() - start
-
-
-def in_turn(repeats: int, ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each, taken in turn, after one round that is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats + 1):
-        for name, way in ways.items():
-            taken[name].append(timed(way))
-    return {name: median(seconds[1:]) for name, seconds in taken.items()}
 
 
 def samplers(ours: Denoiser, other: UNet2DModel, steps: int, batch: int, side: int) -> dict[str, Callable[[], object]]:

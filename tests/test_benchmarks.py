@@ -97,3 +97,22 @@ def test_diffusion_is_timed_beside_diffusers(pytestconfig):
     rows = [line.strip("|").split("|") for line in done.stdout.splitlines() if line.startswith("|")]
     assert [cells[0].strip() for cells in rows[2:]] == ["sampling, 2 steps of DDIM"] * 4 + ["training"] * 2
     assert all(float(cells[2]) > 0 for cells in rows[2:])
+
+
+def test_pix2pix_is_timed_beside_the_straightforward_way_of_the_same_size(pytestconfig, monkeypatch):
+    root = pytestconfig.rootpath
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    from pix2pix import Plain
+
+    from photochrom.models._adversarial import Generator
+
+    config = Generator.Config(downs=5, filters=4, dropped=2)
+    ours, plain = (sum(p.numel() for p in net.parameters()) for net in (Generator(config, 2), Plain(config)))
+    assert ours == plain
+    tiny = root / "recipes" / "tiny" / "pix2pix.toml"
+    command = [sys.executable, root / "benchmarks" / "pix2pix.py", "--recipe", tiny, "--repeats", "1", "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("|").split("|") for line in done.stdout.splitlines() if line.startswith("|")]
+    assert [cells[0].strip() for cells in rows[2:]] == ["ours", "straightforward"]
+    assert all(float(cells[1]) > 0 for cells in rows[2:])

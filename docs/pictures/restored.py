@@ -1,7 +1,7 @@
 """Make restored.png: for each bundle of the family cold three rows, what is left of some photographs, what it makes
 of that, and the photographs.
 
-python docs/pictures/restored.py bundles/cold-blur bundles/cold-mask bundles/cold-color
+python docs/pictures/restored.py cold-blur cold-mask cold-color
 """
 
 import sys
