@@ -73,7 +73,7 @@ def test_losses_against_their_formulas():
 
 
 def test_the_total_is_the_weighted_sum():
-    parts = _losses.Mix({"l1": 2.0, "l2": 0.5})(GRAY, -GRAY, GRAY)
+    parts = _losses.OnePass(losses={"l1": 2.0, "l2": 0.5}).mix(GRAY, -GRAY, GRAY)
     assert parts["total"].item() == pytest.approx(2 * parts["l1"].item() + 0.5 * parts["l2"].item(), rel=1e-5)
 
 
@@ -93,7 +93,7 @@ def test_shapes_of_losses_that_cannot_be_are_refused(settings, said):
 
 @pytest.mark.parametrize("name", ["perceptual", "colorfulness"])
 def test_losses_that_look_see_the_same_picture_in_ab_and_in_rgb(name):
-    mix = _losses.Mix({name: 1.0})
+    mix = _losses.OnePass(losses={name: 1.0}).mix
     gray = torch.linspace(-0.4, 0.4, 32)[None, None, :, None].expand(1, 1, 32, 32)
     one, other = (gray.expand(1, 2, 32, 32) * torch.tensor(k)[None, :, None, None] for k in ([0.3, 0.1], [-0.1, 0.3]))
     as_rgb = [lab_to_rgb(torch.cat([(gray + 1) * 50, ab * 110], 1)) * 2 - 1 for ab in (one, other)]
@@ -101,7 +101,7 @@ def test_losses_that_look_see_the_same_picture_in_ab_and_in_rgb(name):
 
 
 def test_the_perceptual_loss_is_none_for_what_is_right_and_can_be_learnt_from():
-    mix = _losses.Mix({"perceptual": 1.0})
+    mix = _losses.OnePass(losses={"perceptual": 1.0}).mix
     truth = torch.rand(1, 2, 8, 8) * 0.2  # a fourth of the gray's size, and less than VGG16 can look at
     gray = torch.rand(1, 1, 16, 16)
     assert mix(truth, truth, gray)["total"].item() == 0
@@ -113,7 +113,7 @@ def test_the_perceptual_loss_is_none_for_what_is_right_and_can_be_learnt_from():
 
 def test_a_gray_picture_wants_colour_without_dividing_by_nothing():
     painted = torch.zeros(1, 2, 8, 8, requires_grad=True)
-    found = _losses.Mix({"colorfulness": 1.0})(painted, painted, torch.zeros(1, 1, 8, 8))["total"]
+    found = _losses.OnePass(losses={"colorfulness": 1.0}).mix(painted, painted, torch.zeros(1, 1, 8, 8))["total"]
     assert found.item() == pytest.approx(1, abs=1e-2)
     found.backward()
     assert painted.grad.isfinite().all()

@@ -4,7 +4,7 @@ Those in `SEEN` look at the pictures that the colours make.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -15,6 +15,7 @@ from ..backbones.perceptual import Perceptual
 from ..core import color
 from ..core.color import AB_SCALE, L_SCALE, lab_to_rgb
 
+CHANNELS = {"ab": 2, "rgb": 3}
 SMALLEST = 32  # pixels: the side of the smallest picture that VGG16 can look at
 
 
@@ -71,48 +72,56 @@ LOSSES = (*PLAIN, *BENT, *SEEN)
 
 
 @dataclass(frozen=True)
-class Mix:
-    """Losses by name and weight.
+class OnePass:
+    """What a network that paints in one pass gives, and the losses by which it learns.
 
-    ``delta``, in Lab units, is where `huber` and `distance` bend; ``layers``, 0 to 4, are the maps of VGG16 that
-    `perceptual` compares.
+    ``target`` is ``ab`` or ``rgb``. ``chroma`` multiplies what is painted: a mean of several possible colours is paler
+    than any of them. ``losses`` are weights by name; ``delta``, in Lab units, is where `huber` and `distance` bend, and
+    ``layers``, 0 to 4, are the maps of VGG16 that `perceptual` compares.
     """
 
-    weights: Mapping[str, float]
+    target: str = "ab"
+    chroma: float = 1.0
+    losses: Mapping[str, float] = field(default_factory=lambda: {"huber": 1.0})
     delta: float = 5.0
     layers: tuple[int, ...] = (1, 2)
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.weights) - set(LOSSES))
-        if unknown or not any(self.weights.values()) or min(self.weights.values()) < 0:
+        if self.target not in CHANNELS:
+            raise ValueError(f"target {self.target!r}: choose {' or '.join(CHANNELS)}")
+        if set(self.losses) - set(LOSSES) or not any(self.losses.values()) or min(self.losses.values()) < 0:
             known = ", ".join(LOSSES)
-            raise ValueError(f"losses {dict(self.weights)}: give a weight above 0 to one or more of {known}")
+            raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {known}")
         if not self.delta > 0:
             raise ValueError(f"delta {self.delta}: must be above 0 Lab units")
         if not self.layers or not set(self.layers) <= set(range(5)):
             raise ValueError(f"layers {list(self.layers)}: name some of VGG16's five, 0 to 4")
 
     @property
-    def looks(self) -> bool:
-        """Whether it looks at pictures, which of ab need Lab's own L."""
-        return any(name in self.weights for name in SEEN)
+    def channels(self) -> int:
+        """Of what is painted."""
+        return CHANNELS[self.target]
 
-    def __call__(self, prediction: Tensor, truth: Tensor, gray: Tensor) -> dict[str, Tensor]:
+    @property
+    def wants_lab(self) -> bool:
+        """Whether a loss looks at pictures of ab, which need Lab's own L."""
+        return self.target == "ab" and any(name in self.losses for name in SEEN)
+
+    def mix(self, prediction: Tensor, truth: Tensor, gray: Tensor) -> dict[str, Tensor]:
         """The named losses and, as ``total``, their weighted sum.
 
         ``prediction`` and ``truth`` are ab / 110 (b, 2, h, w), or sRGB in [-1, 1] (b, 3, h, w). ``gray`` (b, 1, H, W)
         in [-1, 1], as large or larger, gives ab its picture, which is looked at in full size.
         """
-        delta = self.delta / AB_SCALE
-        parts = {name: PLAIN[name](prediction, truth) for name in self.weights if name in PLAIN}
-        parts |= {name: BENT[name](prediction, truth, delta) for name in self.weights if name in BENT}
-        if self.looks:
+        parts = {name: PLAIN[name](prediction, truth) for name in self.losses if name in PLAIN}
+        parts |= {name: BENT[name](prediction, truth, self.delta / AB_SCALE) for name in self.losses if name in BENT}
+        if any(name in self.losses for name in SEEN):
             pictures = (_picture(prediction, gray), _picture(truth, gray))
-            if "perceptual" in self.weights:
+            if "perceptual" in self.losses:
                 parts["perceptual"] = perceptual(*pictures, self.layers)
-            if "colorfulness" in self.weights:
+            if "colorfulness" in self.losses:
                 parts["colorfulness"] = colorfulness(*pictures)
-        return {"total": torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(), **parts}
+        return {"total": torch.stack([self.losses[name] * part for name, part in parts.items()]).sum(), **parts}
 
 
 def _picture(painted: Tensor, gray: Tensor) -> Tensor:

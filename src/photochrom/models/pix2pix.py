@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..core.sampling import Direct
 from ._adversarial import OBJECTIVES, Discriminator, Generator, field_of, start
 from ._blocks import ColorNet, at_size
-from ._losses import Mix
+from ._losses import OnePass
 
 GENERATORS = ("unet", "colornet")
 ALL, NONE = 0.98, 0.02  # shares of patches told right above and below which one player has won
@@ -26,38 +26,28 @@ class Model(nn.Module):
     players = ("generator", "discriminator")
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(OnePass):
         """The two players, and what moves them.
 
         ``generator`` is the paper's U-Net of ``net``, or the `ColorNet` of ``color`` (which may have learnt ImageNet).
         ``patch`` is the side in pixels of what the discriminator judges, and ``width`` its filters. ``objective`` is
-        ``log`` or ``least-squares``; ``adversarial`` weighs it against ``losses`` (see `_losses.Mix`).
+        ``log`` or ``least-squares``; ``adversarial`` weighs it against the losses of `OnePass`.
         """
 
+        losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
         generator: str = "unet"
         net: Generator.Config = field(default_factory=lambda: Generator.Config())
         color: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
-        target: str = "ab"
-        chroma: float = 1.0
         patch: int = 70
         width: int = 64
         objective: str = "log"
         adversarial: float = 1.0
-        losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
-        delta: float = 5.0
-        layers: tuple[int, ...] = (1, 2)
-
-        @property
-        def mix(self) -> Mix:
-            """The losses, to be called."""
-            return Mix(self.losses, self.delta, self.layers)
 
         def __post_init__(self) -> None:
-            _ = self.mix
+            super().__post_init__()
             for name, choices in (
                 ("generator", GENERATORS),
                 ("objective", OBJECTIVES),
-                ("target", ("ab", "rgb")),
                 ("patch", tuple(field_of(n) for n in range(6))),
             ):
                 if getattr(self, name) not in choices:
@@ -72,14 +62,14 @@ class Model(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config, channels = config, {"ab": 2, "rgb": 3}[config.target]
+        self.config = config
         if config.generator == "unet":
-            self.generator = Generator(config.net, channels).apply(start)
+            self.generator = Generator(config.net, config.channels).apply(start)
         else:
-            self.generator = ColorNet(config.color, channels)
-        self.discriminator = Discriminator(1 + channels, config.width, config.patch).apply(start)
+            self.generator = ColorNet(config.color, config.channels)
+        self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(start)
         self.procedure = Direct(config.target, config.chroma, getattr(self.generator, "drawn", 0))
-        if config.mix.looks and config.target == "ab":
+        if config.wants_lab:
             self.gray = "lab"
         self.last: tuple[Tensor, Tensor] | None = None
 

@@ -4,14 +4,13 @@ The networks of the UPC study of losses in Lab (L1, L2, Huber; any depth and fil
 encoder or one that has learnt ImageNet.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from ..core.sampling import Direct
 from ._blocks import ColorNet, at_size
-from ._losses import Mix
+from ._losses import OnePass
 
 
 class Model(nn.Module):
@@ -20,36 +19,18 @@ class Model(nn.Module):
     players = ("net",)
 
     @dataclass(frozen=True)
-    class Config:
-        """The network (see `ColorNet`), the target (``ab`` or ``rgb``) and the losses (see `_losses.Mix`).
-
-        ``chroma`` multiplies what is painted: a mean of several possible colours is paler than any of them.
-        """
+    class Config(OnePass):
+        """The network (see `ColorNet`), and what it learns (see `OnePass`)."""
 
         net: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
-        target: str = "ab"
-        chroma: float = 1.0
-        losses: Mapping[str, float] = field(default_factory=lambda: {"huber": 1.0})
-        delta: float = 5.0
-        layers: tuple[int, ...] = (1, 2)
-
-        @property
-        def mix(self) -> Mix:
-            """The losses, to be called."""
-            return Mix(self.losses, self.delta, self.layers)
-
-        def __post_init__(self) -> None:
-            _ = self.mix
-            if self.target not in ("ab", "rgb"):
-                raise ValueError(f"target {self.target!r}: choose ab or rgb")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.procedure = Direct(config.target, config.chroma)
-        if config.mix.looks and config.target == "ab":
+        self.net = ColorNet(config.net, config.channels)
+        if config.wants_lab:
             self.gray = "lab"
-        self.net = ColorNet(config.net, channels={"ab": 2, "rgb": 3}[config.target])
 
     def networks(self) -> dict[str, nn.Module]:
         """The network that `Direct` calls."""
