@@ -21,7 +21,7 @@ def photos(tmp_path):
     folder.mkdir()
     for i in range(6):
         color = np.array([(200, 60, 40), (40, 90, 200)][i % 2], np.uint8)
-        Image.fromarray(np.broadcast_to(color, (40, 60, 3))).save(folder / f"{i}.png")
+        Image.fromarray(np.broadcast_to(color, (40 + i, 60, 3))).save(folder / f"{i}.png")
     return folder
 
 
@@ -34,6 +34,30 @@ def test_figures_are_printed_and_written(photos, tmp_path):
     assert figures["colour bins"]["used"] == 2
     assert figures["kinds"]["warm"] == pytest.approx(0.5)
     assert (tmp_path / "colors.svg").read_text().startswith("<svg")
+
+
+def test_a_photograph_that_is_there_twice_counts_once(photos):
+    (photos / "again.png").write_bytes((photos / "0.png").read_bytes())
+    assert "photographs: 6" in inspect(photos, photos).output
+
+
+def test_a_set_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    made = inspect(tmp_path)
+    assert made.exit_code == 1
+    assert "damaged.png" in made.output
+
+
+def test_shares_are_percentages_and_counts_are_not(photos):
+    printed = inspect(photos).output
+    assert "near-gray photographs: 0.0%" in printed
+    assert "effective 2.0" in printed
+
+
+def test_two_files_have_two_names(photos, tmp_path):
+    made = inspect(photos, "-o", tmp_path / "x", "--json", tmp_path / "x")
+    assert made.exit_code == 2
+    assert "is named for two files" in made.output
 
 
 def test_nothing_is_written_over(photos, tmp_path):

@@ -46,7 +46,8 @@ def test_the_ends():
     np.testing.assert_array_equal(grain.degrade(PHOTO, T, pattern), pattern)
     snow, flakes = dirty("snow")
     assert 0.02 < (flakes > 0).mean() < 0.6
-    end = snow.degrade(PHOTO, T, flakes)
+    np.testing.assert_allclose(snow.degrade(PHOTO, T, flakes), PHOTO * (1 - flakes) + flakes, atol=1e-6)
+    assert np.abs(pattern).max() <= 1
 
 
 def test_the_hole_of_a_mask_is_round_and_as_large_as_it_says():

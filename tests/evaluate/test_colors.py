@@ -76,18 +76,25 @@ def test_each_warning_is_for_its_own_set():
     assert not said((skin, 400), (leaf, 400), (sky, 400), (violet, 400))
     assert "400 photographs: a network that starts from nothing" in said((skin, 100), (leaf, 100), (sky, 200))
     assert "20% of the photographs are near gray" in said((gray, 300), (leaf, 400), (sky, 400), (skin, 400))
-    assert "within 1 Lab units of gray: a regression will be pale" in said((gray, 600), (leaf, 250), (sky, 250))
+    half = np.concatenate([gray, gray, violet], 2)
+    assert "within 1 Lab units of gray: a regression will be pale" in said((half, 1200))
     assert "80% of what is coloured is of skin and other warm colours" in said((skin, 800), (leaf, 200))
     assert "100% of what is coloured is of sky colours" in said((sky, 1000))
 
 
 def test_the_picture_is_a_drawing_of_all_of_it():
-    found = colors_of([plain(PATCHES["foliage"]), plain(PATCHES["neutral 5"])])
+    found = colors_of([np.concatenate([plain(PATCHES["foliage"]), plain(PATCHES["neutral 5"])], 2)])
     drawn = ET.fromstring(picture(found))
     texts = [text.text for text in drawn.iter() if text.tag.endswith("text")]
     assert {"skin", "foliage", "50%"} <= set(texts)
 
 
 def test_no_photographs_have_no_colours():
-    with pytest.raises(ValueError, match="no photographs to look at"):
-        colors_of([])
+    for nothing, near in (([], 0), ([plain(PATCHES["neutral 5"])], 1)):
+        with pytest.raises(ValueError, match=rf"no photographs in colour to look at \({near} near gray\)"):
+            colors_of(nothing)
+
+
+def test_those_near_gray_are_counted_and_left_out():
+    found = colors_of([plain(PATCHES["foliage"]), plain(PATCHES["neutral 5"])])
+    assert (found.n, found.near_gray, found.kinds["gray"]) == (1, 0.5, 0)

@@ -69,15 +69,24 @@ def test_codes_settle_on_the_middles_of_clusters():
 
 
 def test_a_dead_code_takes_a_place_of_the_batch_and_live_ones_stay():
-    made = book(decay=0.5, revive=0.2)
-    with torch.no_grad():
-        made.vectors[4] = made.sums[4] = 100.0  # near to nothing
+    made, kept = book(decay=0.5, revive=0.2), book(decay=0.5, revive=0.0)
+    kept.load_state_dict(made.state_dict())
+    for one in (made, kept):
+        with torch.no_grad():
+            one.vectors[4] = one.sums[4] = 100.0  # near to nothing
     died = False
     for _ in range(4):
-        made.follow(made(PLACES))
-        died |= made.counts[4] == 1
+        kept.load_state_dict(made.state_dict())
+        for one in (made, kept):
+            one.follow(one(PLACES))
+        live = kept.counts >= 0.2
+        assert live.any()
+        assert torch.equal(made.vectors[live], kept.vectors[live])
+        if not live[4]:
+            died = True
+            assert cdist(made.vectors[4:5], flat(PLACES)).min() == 0
+            assert made.counts[4] == 1
     assert died
-    assert cdist(made.vectors[4:5], flat(PLACES)).min() < 5
 
 
 def test_perplexity_is_the_number_of_codes_used_evenly():

@@ -94,6 +94,16 @@ def test_every_parameter_gets_a_gradient(model):
         assert not idle
 
 
+def test_it_learns_in_half_precision(model):
+    """As trainer.precision = "bf16-mixed" has it."""
+    gray, color = batch(model.procedure.target)
+    for player in model.players:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model.loss(player, gray, color)["total"]
+        loss.backward()
+        assert loss.isfinite()
+
+
 def test_engine_agrees_with_torch(exported):
     """The same procedure and the same noise, at a size and batch that were not exported."""
     model, path = exported

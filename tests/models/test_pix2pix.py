@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from photochrom.models._adversarial import OBJECTIVES, Discriminator, Generator, field_of
+from photochrom.models._adversarial import OBJECTIVES, Discriminator, Generator, field_of, mirrored
 from photochrom.models.pix2pix import Model
 from photochrom.train.export import tuned
 from photochrom.train.recipe import RecipeError, parse
@@ -111,14 +111,29 @@ def test_the_mode_is_a_setting_that_needs_no_other_weights():
     assert not plain.procedure.draws
 
 
-@pytest.mark.parametrize("size", [(33, 47), (16, 16), (17, 64)])
+@pytest.mark.parametrize("size", [(33, 47), (16, 16), (17, 64), (1, 5)])
 def test_sides_need_not_divide(size):
     net = Generator(Generator.Config(**NET), 2).eval()
-    assert net(torch.rand(1, 1, *size)).shape == (1, 2, *size)
-    inner = torch.rand(1, 1, 16, 16)
-    noise = torch.randn(1, net.planes, 16, 16)
-    padded = F.pad(inner, (0, 16, 0, 0), mode="replicate"), F.pad(noise, (0, 16, 0, 0), mode="replicate")
-    assert torch.allclose(net(*padded)[..., :16], net(padded[0][..., :17], padded[1][..., :17])[..., :16], atol=1e-5)
+    gray, noise = torch.rand(1, 1, *size), torch.randn(1, net.planes, *size)
+    h, w = size
+    painted = net(gray, noise)
+    assert painted.shape == (1, 2, *size)
+    assert torch.allclose(painted, net(mirrored(gray, 16), mirrored(noise, 16))[:, :, :h, :w], atol=1e-5)
+
+
+def test_what_is_added_is_a_mirror():
+    x = torch.rand(1, 2, 10, 13)
+    assert torch.equal(mirrored(x, 16), F.pad(x, (0, 3, 0, 6), mode="reflect"))
+    assert torch.equal(mirrored(x[:, :, :1], 4), x[:, :, :1].expand(-1, -1, 4, -1)[:, :, :, [*range(13), 11, 10, 9]])
+
+
+def test_a_judge_of_patches_larger_than_the_picture_says_so():
+    players = model(patch=142)
+    with pytest.raises(ValueError, match="32 x 32 px to be judged: too small for patches of 142: choose a smaller"):
+        players.loss("discriminator", *pair())
+    for patch, smallest in ((16, 6), (34, 12)):
+        net = Discriminator(3, 2, patch).eval()
+        assert net(torch.rand(1, 3, smallest, smallest)).shape == (1, 1, 1, 1)
 
 
 def test_what_was_painted_is_judged_and_not_painted_again():

@@ -85,12 +85,14 @@ def test_layers_of_all_numbers_see_one_size_and_press_photographs_into_it(autoen
     settings = {"restorer": "mlp", "mlp": {"layers": 2, "width": 8}, "side": 24}
     with pytest.raises(ValueError, match=r"data.size = 32: this model sees 24 pixels and nothing else"):
         train(recipe(latent(**settings), size=32), tmp_path / "run", init=autoencoder)
-    with pytest.raises(ValueError, match="side 25: must divide by the 4 of the latent"):
+    with pytest.raises(ValueError, match="side 25: must divide by 4"):
         recipe(latent(**settings | {"side": 25}))
     export(train(recipe(latent(**settings)), tmp_path / "run", init=autoencoder), tmp_path / "square")
     colorizer = Colorizer(tmp_path / "square")
     assert colorizer.look(open_photo(np.full((30, 90), 99, np.uint8))).shape == (1, 24, 24)
     assert colorizer(np.full((30, 90), 99, np.uint8)).shape == (30, 90, 3)
+    with pytest.raises(ValueError, match="size 48: this model sees 24 pixels and nothing else"):
+        export(tmp_path / "run", tmp_path / "larger", size=48)
     with pytest.raises(ValueError, match="size 48: square sees all photographs at 24 x 24 pixels"):
         colorizer(np.full((30, 90), 99, np.uint8), size=48)
 
@@ -128,6 +130,54 @@ def test_a_bundle_restores_from_python_what_it_was_trained_to(recipe, tmp_path, 
     assert through(through.degraded(photo)[0]).shape == (24, 36, 3)
     with pytest.raises(BundleError, match=r"unet: restores nothing \(unet\)"):
         Restorer("unet")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("solver", RESTORERS)
+def test_what_is_known_to_be_whole_is_restored_from_a_file_of_8_bits(kind, solver, recipe, tmp_path):
+    """With a restorer that knows the photograph, whatever the loss and the way back."""
+    sampling = {"degradation": kind, "levels": 4, "steps": 4, "solver": solver}
+    run = train(recipe({"family": "cold", "net": UNET | {"attention": []}, "sampling": sampling}, 1), tmp_path / "run")
+    export(run, tmp_path / "cold")
+    restorer = Restorer(tmp_path / "cold")
+    photo = np.random.default_rng(0).integers(60, 190, (48, 63, 3), np.uint8)  # whose sides divide by nothing
+    left, dirt = restorer.degraded(photo)
+    whole = open_photo(photo).small(24, restorer.card.multiple)
+    restorer.nets = {"restorer": lambda t, state: whole[None] * 2 - 1}
+    np.testing.assert_allclose(restorer(left, dirt), whole.transpose(1, 2, 0) * 255, atol=2)
+
+
+def test_dirt_of_another_size_is_refused(recipe, tmp_path):
+    sampling = {"degradation": "snow", "levels": 4, "steps": 4}
+    run = train(recipe({"family": "cold", "net": UNET | {"attention": []}, "sampling": sampling}, 1), tmp_path / "run")
+    export(run, tmp_path / "snow")
+    restorer = Restorer(tmp_path / "snow")
+    left, dirt = restorer.degraded(np.full((48, 48, 3), 99, np.uint8))
+    with pytest.raises(ValueError, match="dirt of 24 x 24 px: the photograph is seen at 48 x 48"):
+        restorer(left, dirt, size=48)
+
+
+def test_pixelation_wants_sides_of_whole_blocks(recipe, tmp_path):
+    sampling = {"degradation": "pixelation", "levels": 4, "steps": 4}
+    with pytest.raises(ValueError, match=r"data.size = 36: must divide by 8 for this model"):
+        train(recipe({"family": "cold", "net": UNET, "sampling": sampling}, size=36), tmp_path / "run")
+
+
+def test_one_shot_has_no_steps_and_says_so(autoencoder, recipe, tmp_path):
+    sampling = {"latent": True, "solver": "one-shot"}
+    export(train(recipe(latent(sampling=sampling)), tmp_path / "run", init=autoencoder), tmp_path / "cold")
+    with pytest.raises(ValueError, match="steps: cold can be told solver"):
+        Colorizer(tmp_path / "cold", steps=5)
+    assert Colorizer(tmp_path / "cold", steps=5, solver="improved").procedure.steps == 5
+
+
+def test_the_loss_has_one_unit_before_training_and_after(recipe):
+    model = models.family("cold")(recipe(latent()).model)
+    color, found = torch.rand(2, 3, 24, 24) * 2 - 1, []
+    for training in (False, True, False):
+        torch.manual_seed(0)
+        found.append(model.train(training).loss("net", color[:, :1], color)["total"].item())
+    assert found[0] == found[2] > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -80,7 +80,9 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     size: Size = None,
     variants: Annotated[int, typer.Option(min=1, max=1000, help="Copies, and a sheet of them; seeds count up.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Of sampling; the model's own if not given.")] = None,
-    solver: Annotated[str | None, typer.Option(help="Of sampling: ddim, ancestral or dpm-solver.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Of sampling: ddim, ancestral, dpm-solver; one-shot, naive, improved.")
+    ] = None,
     hint: Annotated[list[str] | None, typer.Option(help="x,y,#rrggbb pins a colour to a pixel; repeatable.")] = None,
     hints: Annotated[Path | None, typer.Option(help="A text file with one such hint to a line.")] = None,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Map where variants disagree.")] = False,
@@ -178,7 +180,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Everything each
 @app.command()
 def train(  # noqa: PLR0913 - each is an option of the command
     recipe: Annotated[Path, typer.Argument(help="A TOML recipe; see the folder recipes.")],
-    data: Annotated[list[Path] | None, typer.Option(help="Folder or zip of colour photographs; repeatable.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Folder, zip, or folder in a zip, of colour photographs; repeatable.")
+    ] = None,
     out: Out = None,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, by its own recipe and --set.")] = False,
@@ -260,11 +264,14 @@ def inspect(
     writable([path for path in (out, json_file) if path], overwrite)
     try:
         inspection = Inspection(photos)
-        with progress() as bar:
-            running = bar.add_task("looking at photographs", total=len(inspection.photographs))
-            colors = inspection.run(lambda: bar.advance(running))
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         fail(str(error), 2)
+    with progress() as bar:
+        running = bar.add_task("looking at photographs", total=len(inspection.photographs))
+        try:
+            colors = inspection.run(lambda: bar.advance(running))
+        except ValueError as error:
+            fail("\n".join([*inspection.unread, str(error)]), 1)
     typer.echo(table(colors))
     for sentence in colors.warnings():
         typer.echo(sentence, err=True)
@@ -279,7 +286,7 @@ def inspect(
 
 @app.command()
 def evaluate(  # noqa: PLR0913 - each is an option of the command
-    data: Annotated[list[Path], typer.Option(help="Folder or zip of colour photographs, the truth; repeatable.")],
+    data: Annotated[list[Path], typer.Option(help="Folder, zip, or folder in a zip: the truth; repeatable.")],
     model: Annotated[list[str] | None, typer.Option(help="A name, or the path of a bundle; repeatable.")] = None,
     images: Annotated[
         list[Path] | None, typer.Option(help="Folder of pictures made elsewhere, named as the photographs; repeatable.")

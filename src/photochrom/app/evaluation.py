@@ -19,7 +19,7 @@ from ..backbones.weights import cache
 from ..core.procedure import Net
 from ..core.sampling import describe
 from ..engine import bundle
-from ..engine.album import Member, members
+from ..engine.album import Member, members, title
 from ..engine.colorizer import Colorizer
 from ..engine.formats import shown
 from ..engine.networks import SeededNoise
@@ -275,7 +275,7 @@ class Evaluation:
         report = Report(
             self.protocol,
             len(photographs),
-            {"sources": [shown(p.resolve().name) for p in self.request.data], "digest": seen.digest},
+            {"sources": [shown(title(p)) for p in self.request.data], "digest": seen.digest},
             measured,
             compared(tables),
             self.warnings,
@@ -356,7 +356,7 @@ def _photographs(sources: Sequence[Path], share: float) -> list[Photograph]:
     many = len(sources) > 1
     made = [
         Photograph(
-            f"{source.resolve().name}/{Path(m.name).with_suffix('')}" if many else str(Path(m.name).with_suffix("")),
+            f"{title(source)}/{Path(m.name).with_suffix('')}" if many else str(Path(m.name).with_suffix("")),
             m.crc,
             _reader(m),
         )

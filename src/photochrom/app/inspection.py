@@ -13,14 +13,19 @@ from ..engine.photo import PhotoError, open_photo
 from ..evaluate.colors import RGB, Colors, colors_of
 
 SIDE = 64  # pixels of the short side at which colours are counted
+SHARES = ("near-gray photographs", "kinds")  # figures that are shares of 1
 AHEAD = 64  # photographs that are read before they are counted
 
 
 class Inspection:
-    """Photographs to be looked at; ``unread`` says afterwards which could not be, and why. Raises ValueError."""
+    """Photographs to be looked at, each once; ``unread`` says afterwards which could not be, and why.
+
+    Raises ValueError where there are none.
+    """
 
     def __init__(self, sources: Sequence[Path]) -> None:
-        self.photographs = [(source, member) for source in sources for member in members(source)]
+        found = [(source, member) for source in sources for member in members(source)]
+        self.photographs = list({member.crc or member.name: (source, member) for source, member in found}.values())
         self.unread: list[str] = []
         if not self.photographs:
             raise ValueError(f"no photographs in {', '.join(map(str, sources))}")
@@ -53,12 +58,13 @@ def table(colors: Colors) -> str:
     """The figures, a line each."""
     lines = []
     for name, value in colors.figures().items():
-        said = ", ".join(f"{k} {_shown(v)}" for k, v in value.items()) if isinstance(value, dict) else _shown(value)
-        lines.append(f"{name}: {said}")
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        said = (f"{part} {_shown(name, figure)}".strip() for part, figure in parts)
+        lines.append(f"{name}: {', '.join(said)}")
     return "\n".join(lines)
 
 
-def _shown(value: float) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.1%}" if value <= 1 else f"{value:.1f}"
+def _shown(name: str, figure: float) -> str:
+    if name in SHARES:
+        return f"{figure:.1%}"
+    return f"{figure:,}" if isinstance(figure, int) else f"{figure:.1f}"

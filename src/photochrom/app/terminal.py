@@ -27,7 +27,9 @@ def progress() -> "Progress":
 
 
 def writable(paths: Sequence[Path], overwrite: bool) -> None:
-    """Leave where a file cannot be, or is and may not be written over."""
+    """Leave where a file cannot be, is and may not be written over, or would be written twice."""
+    if len({path.absolute() for path in paths}) < len(paths):
+        fail(f"{paths[0]}: is named for two files; name two", 2)
     for path in paths:
         if not path.absolute().parent.is_dir():
             fail(f"{path}: there is no such folder to write to", 2)
@@ -36,8 +38,12 @@ def writable(paths: Sequence[Path], overwrite: bool) -> None:
 
 
 def write(texts: Sequence[tuple[Path, str]]) -> None:
-    """Each whole, or not at all."""
+    """Each whole, or not at all. Raises OSError that names the file."""
     for path, text in texts:
         beside = path.with_name(f".{path.name}.writing")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(path)) from None

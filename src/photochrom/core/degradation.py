@@ -7,7 +7,7 @@ broadcasts against them, and what is random is drawn once a photograph, as its *
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
@@ -26,6 +26,11 @@ class Degradation(Protocol):
         """T, the last step."""
         ...
 
+    @property
+    def multiple(self) -> int:
+        """What the sides of its photographs must divide by."""
+        ...
+
     def draw(self, photo: Photo, noise: Noise) -> Any:
         """What is random in it, for each of these photographs; None where nothing is."""
         ...
@@ -35,7 +40,13 @@ class Degradation(Protocol):
         ...
 
 
-class Certain:
+class AnySide:
+    """For photographs of any sides."""
+
+    multiple: ClassVar[int] = 1
+
+
+class Certain(AnySide):
     """Nothing is random in it."""
 
     def draw(self, photo: Photo, noise: Noise) -> Any:
@@ -74,14 +85,14 @@ class Blur(Certain):
 
 
 @dataclass(frozen=True)
-class Grain:
-    """Gaussian noise whose share of the variance grows evenly to the whole."""
+class Grain(AnySide):
+    """Gaussian noise, clipped, whose share of the variance grows evenly to the whole."""
 
     steps: int = 50
 
     def draw(self, photo: Photo, noise: Noise) -> Any:
-        """One pattern of noise a photograph."""
-        return noise(photo)
+        """One pattern of noise a photograph, within what a picture can hold."""
+        return noise(photo).clip(-1, 1)
 
     def degrade(self, photo: Photo, step: Any, dirt: Any = None) -> Photo:
         """See `Degradation`."""
@@ -90,7 +101,7 @@ class Grain:
 
 
 @dataclass(frozen=True)
-class Mask:
+class Mask(AnySide):
     """A soft-edged hole of mid-gray that grows to ``radius`` of the shorter side, somewhere about the middle."""
 
     steps: int = 50
@@ -122,6 +133,11 @@ class Pixelation(Certain):
     steps: int = 50
     largest: int = 8
 
+    @property
+    def multiple(self) -> int:  # type: ignore[override]
+        """See `Degradation`."""
+        return self.largest
+
     def degrade(self, photo: Photo, step: Any, dirt: Any = None) -> Photo:
         """See `Degradation`. Raises ValueError for sides that do not divide."""
         if photo.shape[-2] % self.largest or photo.shape[-1] % self.largest:
@@ -132,7 +148,7 @@ class Pixelation(Certain):
 
 
 @dataclass(frozen=True)
-class Snow:
+class Snow(AnySide):
     """White flakes, streaked by their fall, that grow denser up to full white."""
 
     steps: int = 50

@@ -35,7 +35,6 @@ class Cold:
     latent: bool = False
     target: ClassVar[str] = "rgb"
     draws: ClassVar[bool] = False
-    told: ClassVar[tuple[str, ...]] = ("steps", "solver")
 
     def __post_init__(self) -> None:
         if self.degradation not in DEGRADATIONS:
@@ -44,6 +43,11 @@ class Cold:
             raise ValueError(f"solver {self.solver!r}: choose one of {', '.join(RESTORERS)}")
         if not 1 <= self.steps <= self.levels:
             raise ValueError(f"{self.steps} steps: it is lost in {self.levels}, choose from 1 to {self.levels}")
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Those of its settings that a user may change; one shot has no steps."""
+        return ("solver",) if self.solver == "one-shot" else ("steps", "solver")
 
     @property
     def paints(self) -> bool:

@@ -158,20 +158,36 @@ def members(source: Path) -> list[Member]:
     """The photographs of a folder, a zip or a folder in a zip, in order of name. Raises ValueError for what is none."""
     try:
         if source.is_dir():
-            return [
-                Member(str(path.relative_to(source)), zlib.crc32(path.read_bytes()), partial(Path, path))
-                for path in _files(source)
-            ]
-        path = next((p for p in source.parents if p.is_file()), source)
-        inside = "" if path == source else f"{source.relative_to(path).as_posix()}/"
+            return [Member(str(p.relative_to(source)), _crc(p), partial(Path, p)) for p in _files(source)]
+        path, inside = inside_zip(source)
         archive = zipfile.ZipFile(path)  # stays open for as long as its members are kept
         chosen = (e for e in archive.infolist() if e.filename.startswith(inside) and _is_photo(e.filename))
         entries = sorted(chosen, key=lambda e: e.filename)
         if inside and not entries:
             raise ValueError(f"{source}: {path.name} has no photographs in a folder of that name")
-        return [Member(e.filename, e.CRC, partial(_content, archive, e)) for e in entries]
+        return [Member(e.filename.removeprefix(inside), e.CRC, partial(_content, archive, e)) for e in entries]
     except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{source}: give a folder or a zip of photographs ({error})") from None
+
+
+def inside_zip(source: Path) -> tuple[Path, str]:
+    """A zip and, where the source is a folder in it, the start of the names there."""
+    path = next((p for p in source.parents if p.is_file()), source)
+    return path, "" if path == source else f"{source.relative_to(path).as_posix()}/"
+
+
+def title(source: Path) -> str:
+    """What a source is called without the folders it lies in: ``photos.zip/faces`` for a folder in a zip."""
+    path, inside = inside_zip(source.absolute())
+    return f"{path.resolve().name}/{inside}".rstrip("/")
+
+
+def _crc(path: Path) -> int:
+    """0 for a file that may not be read, as will be said when it is opened."""
+    try:
+        return zlib.crc32(path.read_bytes())
+    except OSError:
+        return 0
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

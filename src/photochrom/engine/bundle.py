@@ -17,7 +17,7 @@ FORMAT = 1
 CARD = "model.json"
 INSTALLED = Path(__file__).parent / "bundles"
 DEFAULT = "unet"  # the bundle that the name "default" stands for
-LARGEST = 2**30  # bytes of one network: more is no bundle of ours
+LARGEST = 2**31 - 1  # bytes of one network: more cannot be written as ONNX
 LARGEST_SIDE = 4096  # pixels at which a model sees a photograph
 
 

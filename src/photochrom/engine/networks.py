@@ -60,9 +60,12 @@ def opened(
 
 
 def _resampled(found: bundle.Bundle, sampling: Mapping[str, Any]) -> Procedure:
-    told, name = found.procedure.told, found.card.name
+    procedure, name = found.procedure, found.card.name
+    if "solver" in procedure.told and "solver" in sampling:  # which decides what else can be told
+        procedure = replace(procedure, solver=sampling["solver"])  # type: ignore[type-var]
+    told = procedure.told
     if not told:
         raise ValueError(f"{', '.join(sampling)}: {name} paints in one pass; only a model of several can be told how")
     if unknown := sorted(set(sampling) - set(told)):
         raise ValueError(f"{', '.join(unknown)}: {name} can be told {', '.join(told)}")
-    return replace(found.procedure, **sampling)  # type: ignore[type-var]
+    return replace(procedure, **sampling)  # type: ignore[type-var]

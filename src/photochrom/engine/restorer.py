@@ -33,9 +33,13 @@ class Restorer:
             photo: whatever `Colorizer` takes.
             dirt: what is random in the loss, as `degraded` gave it. Where something is, all but ``one-shot`` need it.
 
-        Raises PhotoError for a photograph that cannot be read, ValueError where ``dirt`` is wanted.
+        Raises PhotoError for a photograph that cannot be read, ValueError where ``dirt`` is wanted or of another size.
         """
-        *_, restored = self.procedure.restore(self.nets, self._seen(photo, size), dirt)
+        seen = self._seen(photo, size)
+        if dirt is not None and not {*dirt.shape[2:]} <= {1, *seen.shape[2:]}:
+            sizes = " x ".join(map(str, dirt.shape[:1:-1])), " x ".join(map(str, seen.shape[:1:-1]))
+            raise ValueError(f"dirt of {sizes[0]} px: the photograph is seen at {sizes[1]}: degrade it at that size")
+        *_, restored = self.procedure.restore(self.nets, seen, dirt)
         return _picture(restored)
 
     def degraded(self, photo: Any, seed: int = 0, size: int | None = None) -> tuple[Picture, Any]:

@@ -47,12 +47,12 @@ def bins_of(lab: Lab) -> Int[np.ndarray, "h w"]:
 
 @dataclass(frozen=True)
 class Colors:
-    """The colours of ``n`` photographs.
+    """The colours of ``n`` photographs, those near gray left out, as a training does.
 
     ``bins`` (262,) and ``distances`` (`FARTHEST`,), by whole Lab units from gray, are shares of all pixels, each
     photograph counting the same; so are ``kinds``: tones of ``skin``, other ``warm`` ones, of ``foliage`` and ``sky``,
     ``gray`` and ``other``.
-    ``near_gray`` is a share of the photographs, ``colorfulness`` their mean.
+    ``near_gray`` is the share of those left out, ``colorfulness`` the mean of the others.
     """
 
     n: int
@@ -102,8 +102,8 @@ class Colors:
             )
         if self.near_gray > 0.1:
             yield (
-                f"{self.near_gray:.0%} of the photographs are near gray (colourfulness under {NEAR_GRAY:g}): what "
-                "learns from them learns to stay gray; data.min_colorfulness leaves them out"
+                f"{self.near_gray:.0%} of the photographs are near gray (colourfulness under {NEAR_GRAY:g}): a "
+                "training leaves them out; with a lower data.min_colorfulness it would learn from them to stay gray"
             )
         if self.chroma(0.5) < 8:
             yield (
@@ -124,21 +124,24 @@ class Colors:
 
 
 def colors_of(photographs: Iterable[RGB]) -> Colors:
-    """The colours of photographs, sRGB (3, h, w) in [0, 1]. Raises ValueError for none."""
+    """The colours of photographs, sRGB (3, h, w) in [0, 1]. Raises ValueError for none, or none in colour."""
     n, near, vivid = 0, 0, 0.0
     bins, distances, kinds = np.zeros(len(ab_bins())), np.zeros(FARTHEST), dict.fromkeys((*KINDS, "gray", "other"), 0.0)
     for rgb in photographs:
+        found = float(colorfulness(rgb))
+        if found < NEAR_GRAY:
+            near += 1
+            continue
+        n, vivid = n + 1, vivid + found
         lab = rgb_to_lab(rgb)
         chroma = np.hypot(lab[1], lab[2])
         bins += np.bincount(bins_of(lab).ravel(), minlength=len(bins)) / chroma.size
         distances += np.bincount(chroma.astype(int).ravel().clip(0, FARTHEST - 1), minlength=FARTHEST) / chroma.size
         for kind, where in kinds_of(lab).items():
             kinds[kind] += float(where.mean())
-        found = float(colorfulness(rgb))
-        n, near, vivid = n + 1, near + (found < NEAR_GRAY), vivid + found
     if not n:
-        raise ValueError("no photographs to look at")
-    return Colors(n, bins / n, distances / n, {k: v / n for k, v in kinds.items()}, near / n, vivid / n)
+        raise ValueError(f"no photographs in colour to look at ({near} near gray)")
+    return Colors(n, bins / n, distances / n, {k: v / n for k, v in kinds.items()}, near / (n + near), vivid / n)
 
 
 def kinds_of(lab: Lab) -> dict[str, np.ndarray]:

@@ -78,15 +78,14 @@ class Generator(nn.Module):
     def forward(self, gray: Tensor, noise: Tensor | None = None) -> Tensor:
         """Gray (b, 1, h, w), and where it has ``drawn`` planes, that much normal noise -> (b, channels, h, w).
 
-        Sides that do not divide are padded to those that do, by their edges, and cut again.
+        Sides that do not divide are made longer by mirroring until they do, and cut again.
         """
         h, w = gray.shape[-2:]
         many = 2**self.config.downs
-        margin = (0, -w % many, 0, -h % many)
-        x, skips = F.pad(gray, margin, mode="replicate"), []
+        x, skips = mirrored(gray, many), []
         if noise is None and self.planes and (self.training or self.drawn):
             noise = torch.randn(len(x), self.planes, h, w, device=x.device)
-        kept = [] if noise is None else self._kept(F.pad(noise, margin, mode="replicate"))
+        kept = [] if noise is None else self._kept(mirrored(noise, many))
         for level, down in enumerate(self.down):
             x = down(F.leaky_relu(x, LEAK) if level else x)
             skips.append(x)
@@ -113,6 +112,15 @@ class Generator(nn.Module):
         return math.ceil(width / stride**2)
 
 
+def mirrored(x: Tensor, multiple: int) -> Tensor:
+    """Maps (b, c, h, w) made as high and wide as the next multiples, by what lies this side of the edge."""
+    for axis in (2, 3):
+        side = x.shape[axis]
+        places = torch.arange(side + -side % multiple, device=x.device)
+        x = x.index_select(axis, torch.where(places < side, places, 2 * (side - 1) - places).clamp(min=0))
+    return x
+
+
 class Discriminator(nn.Module):
     """Patches of gray and colour together -> how true each is, before any squashing (70 px: the paper's C64-...-C512).
 
@@ -121,6 +129,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int, width: int, patch: int) -> None:
         super().__init__()
+        self.patch = patch
         halvings = next(n for n in range(10) if field_of(n) == patch)
         widths = [width * min(2**level, 8) for level in range(halvings + 1)]
         layers: list[nn.Module] = []
@@ -129,10 +138,20 @@ class Discriminator(nn.Module):
             layers.append(nn.Conv2d(before, after, 4, stride, 1, bias=level == 0))
             layers += [nn.BatchNorm2d(after)] if level else []
             layers.append(nn.LeakyReLU(LEAK))
+        self.smallest = 3 * 2**halvings  # of which the last two layers leave one judgement
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
     def forward(self, pair: Tensor) -> Tensor:
-        """Gray and colour (b, 1 + channels, h, w) in [-1, 1] -> (b, 1, h', w')."""
+        """Gray and colour (b, 1 + channels, h, w) in [-1, 1] -> (b, 1, h', w').
+
+        Raises ValueError for pictures that are too small.
+        """
+        h, w = pair.shape[-2:]
+        if min(h, w) < self.smallest:
+            raise ValueError(
+                f"{w} x {h} px to be judged: too small for patches of {self.patch}: choose a smaller model.patch, or a "
+                f"larger data.size, until sides are {self.smallest} or more"
+            )
         return self.layers(pair)
 
 

@@ -48,17 +48,19 @@ class Codebook(nn.Module):
         self.register_buffer("counts", torch.zeros(codes))
 
     def forward(self, places: Tensor) -> Quantised:
-        """Places (b, d, h, w) -> the code nearest to each."""
-        flat = places.permute(0, 2, 3, 1)
-        distances = self.vectors.square().sum(1) - 2 * (flat @ self.vectors.t())  # less |place|^2, which is the same
-        numbers = distances.argmin(-1)
+        """Places (b, d, h, w) -> the code nearest to each, in single precision whatever the rest is in."""
+        with torch.autocast(places.device.type, enabled=False):
+            places = places.float()
+            flat = places.permute(0, 2, 3, 1)
+            distances = self.vectors.square().sum(1) - 2 * (flat @ self.vectors.t())  # less |place|^2, equal for all
+            numbers = distances.argmin(-1)
         return Quantised(places, F.embedding(numbers, self.vectors).permute(0, 3, 1, 2), numbers)
 
     @torch.no_grad()
     def follow(self, found: Quantised) -> None:
         """Move counts, and codes that are means, towards what a batch was coded as; over all devices together."""
         places = found.places.permute(0, 2, 3, 1).reshape(-1, found.places.shape[1])
-        counts = torch.bincount(found.numbers.flatten(), minlength=len(self.counts)).to(places)
+        counts = torch.bincount(found.numbers.flatten(), minlength=len(self.counts)).to(self.counts)
         sums = torch.zeros_like(self.vectors).index_add_(0, found.numbers.flatten(), places)
         if spread := distributed.is_available() and distributed.is_initialized():
             for each in (counts, sums):
@@ -164,6 +166,11 @@ class Autoencoder(nn.Module):
             """Side of a photograph over that of its latent."""
             return int(2 ** len(self.hidden))
 
+        @property
+        def multiple(self) -> int:
+            """What the sides of a photograph must divide by: the second level halves the latent once more."""
+            return self.stride * self.levels
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         books = nn.ModuleList(
@@ -181,7 +188,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:
         super().__init__()
-        self.multiple = config.stride * config.levels
+        self.multiple = config.multiple
         self.books = books
         width = config.hidden[-1]
         downs = (_down(i, o) for i, o in zip((3, *config.hidden), config.hidden, strict=False))

@@ -4,6 +4,7 @@ The restorer learns to guess the whole from any stage of its loss; `core.restori
 `core.degradation` holds what can be lost.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,25 +104,39 @@ class Model(nn.Module):
                 raise ValueError(f"power {self.power}: must be 1 or 2")
             if not 0 <= self.final <= 1:
                 raise ValueError(f"final {self.final}: must be from 0 (steps drawn evenly) to 1 (the last one alone)")
-            if self.side % self.stride or self.side < 1:
-                raise ValueError(f"side {self.side}: must divide by the {self.stride} of the latent")
+            if self.side % self.multiple or self.side < 1:
+                raise ValueError(f"side {self.side}: must divide by {self.multiple}")
+            if self.restorer == "mlp" and not self.mlp.width and self.channels * (self.side // self.stride) ** 2 % 2:
+                raise ValueError(f"side {self.side}: gives an odd count of numbers, which needs a width")
 
         @property
         def stride(self) -> int:
             """Side of a photograph over that of the states."""
             return self.autoencoder.stride if self.sampling.latent else 1
 
+        @property
+        def channels(self) -> int:
+            """Of the states."""
+            return self.autoencoder.channels if self.sampling.latent else 3
+
+        @property
+        def multiple(self) -> int:
+            """What sides must divide by for what is around the restorer."""
+            return self.autoencoder.multiple if self.sampling.latent else self.sampling.loses.multiple
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config, self.procedure = config, config.sampling
         self.side = config.side if config.restorer == "mlp" else None
-        channels = config.autoencoder.channels if self.procedure.latent else 3
+        channels = config.channels
         net: nn.Module = (
             Denoiser(config.net, channels, 0)
             if config.restorer == "unet"
             else Mlp(config.mlp, channels, config.side // config.stride)
         )
         restorer = Restorer(net, channels, config.side // config.stride if self.side else None)
+        if not self.procedure.latent:
+            restorer.multiple = math.lcm(restorer.multiple, self.procedure.loses.multiple)
         self.net = nn.ModuleDict({"restorer": restorer})
         self.borrowed: tuple[str, ...] = ()
         if self.procedure.latent:
@@ -152,8 +167,7 @@ class Model(nn.Module):
         if self.procedure.latent:
             with torch.no_grad():
                 whole, end = self.net["encoder"](color), self.net["encoder"](end)
-            if self.training:
-                restorer.scale.copy_(self.spread())
+            restorer.scale.copy_(self.spread())
         levels = self.procedure.levels
         step = torch.randint(1, levels + 1, (len(color), 1, 1, 1), device=color.device)
         step[torch.rand(step.shape, device=step.device) < self.config.final] = levels

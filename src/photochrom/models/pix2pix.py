@@ -30,8 +30,8 @@ class Model(nn.Module):
         """The two players, and what moves them.
 
         ``generator`` is the paper's U-Net of ``net``, or the `ColorNet` of ``color`` (which may have learnt ImageNet).
-        ``patch`` is the side in pixels of what the discriminator judges, and ``width`` its filters. ``objective`` is
-        ``log`` or ``least-squares``; ``adversarial`` weighs it against the losses of `OnePass`.
+        ``patch`` is the side, in pixels of what is painted, that the discriminator judges, ``width`` its filters.
+        ``objective`` is ``log`` or ``least-squares``; ``adversarial`` weighs it against the losses of `OnePass`.
         """
 
         losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})

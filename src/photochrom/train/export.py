@@ -19,6 +19,7 @@ from torch.export import Dim
 from .. import __version__, models
 from ..core.sampling import describe
 from ..engine import bundle as bundles
+from ..engine.album import title
 from .checkpoint import load
 from .recipe import Recipe, override, parse, resolved
 
@@ -51,6 +52,9 @@ def export(
     model, recipe, record = load(run)
     sets = tuple(sets)
     model, recipe = tuned(model, recipe, sets)
+    side = models.side(model)
+    if side and size not in (None, side):
+        raise ValueError(f"size {size}: this model sees {side} pixels and nothing else")
     seen = {} if sets or not record["validation"] else {"validation": record["validation"]}  # as it was, untuned
     said = bundles.Card(
         name=out.name,
@@ -58,7 +62,7 @@ def export(
         procedure=describe(model.procedure),
         networks={},
         size=size or recipe.data.size,
-        square=models.side(model) is not None,
+        square=side is not None,
         multiple=models.multiple(model),
         gray=recipe.data.gray,
         recipe=_portable(resolved(recipe)),
@@ -71,7 +75,7 @@ def export(
 
 def _portable(tables: dict[str, Any]) -> dict[str, Any]:
     """The recipe without the folders of the machine it was followed on."""
-    return {**tables, "data": {**tables["data"], "photos": [Path(p).name for p in tables["data"]["photos"]]}}
+    return {**tables, "data": {**tables["data"], "photos": [title(Path(p)) for p in tables["data"]["photos"]]}}
 
 
 def tuned(model: Any, recipe: Recipe, sets: Iterable[str]) -> tuple[Any, Recipe]:

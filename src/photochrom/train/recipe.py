@@ -23,7 +23,7 @@ class _Table(BaseModel):
 class Data(_Table):
     """The ``[data]`` table: which photographs, and how they are cut into training pairs."""
 
-    photos: tuple[Path, ...] = ()  # folders (searched through) and zips (read in place)
+    photos: tuple[Path, ...] = ()  # folders (searched through), zips (read in place), folders in a zip
     size: int = Field(default=128, ge=8)  # of the square crop, in pixels
     gray: Literal["lab", "luma", "mean"] = "lab"
     min_colorfulness: float = Field(default=9.0, ge=0)  # Hasler & Suesstrunk (2003), signed; grayer photos are left out
