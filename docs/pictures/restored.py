@@ -1,5 +1,5 @@
-"""Make restored.png: for each bundle of the family cold three rows, what is left of some photographs, what it makes
-of that, and the photographs.
+"""Make restored.png: for each bundle of the family cold four rows, what is left of some photographs, what it makes of
+that at one shot and in all its steps, and the photographs.
 
 python docs/pictures/restored.py cold-blur cold-mask cold-color
 """
@@ -26,12 +26,12 @@ def square(name: str) -> np.ndarray:
 
 
 def rows(bundle: str) -> np.ndarray:
-    """The three rows of one bundle."""
-    restorer, columns = Restorer(bundle), []
+    """The four rows of one bundle."""
+    restorers, columns = [Restorer(bundle, solver=solver) for solver in ("one-shot", "improved")], []
     for seed, name in enumerate(PHOTOGRAPHS):
-        left, dirt = restorer.degraded(square(name), seed)
+        left, dirt = restorers[0].degraded(square(name), seed)
         whole = np.asarray(Image.fromarray(square(name)).resize(left.shape[1::-1], Image.Resampling.BOX))
-        columns.append(np.concatenate([left, restorer(left, dirt), whole]))
+        columns.append(np.concatenate([left, *(restorer(left, dirt) for restorer in restorers), whole]))
     return np.concatenate(columns, 1)
 
 
