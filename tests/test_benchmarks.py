@@ -116,3 +116,16 @@ def test_pix2pix_is_timed_beside_the_straightforward_way_of_the_same_size(pytest
     rows = [line.strip("|").split("|") for line in done.stdout.splitlines() if line.startswith("|")]
     assert [cells[0].strip() for cells in rows[2:]] == ["ours", "straightforward"]
     assert all(float(cells[1]) > 0 for cells in rows[2:])
+
+
+@pytest.mark.parametrize("study", ["losses", "imbalance", "targets"])
+def test_every_variant_of_a_study_is_a_recipe_of_its_own(study, pytestconfig, monkeypatch):
+    monkeypatch.syspath_prepend(pytestconfig.rootpath / "benchmarks")
+    from study import RECIPE, SETS, variants
+
+    from photochrom.train.recipe import read, resolved
+
+    made = {name: resolved(read(RECIPE, variant.sets)) for name, variant in variants(study).items()}
+    kinds = [str((made[name], variant.photos)) for name, variant in variants(study).items()]
+    assert len(set(kinds)) == len(kinds) > 3
+    assert all(set(variant.photos) <= set(SETS) for variant in variants(study).values())

@@ -15,7 +15,7 @@ import pytest
 from photochrom import __version__
 from photochrom.engine.bundle import installed
 
-COMMANDS = ("colorize", "models", "train", "export", "evaluate")
+COMMANDS = ("colorize", "inspect", "models", "train", "export", "evaluate")
 
 
 def photochrom(*arguments, **settings):
