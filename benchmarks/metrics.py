@@ -28,6 +28,7 @@ from torchmetrics.image.kid import maximum_mean_discrepancy
 from photochrom.core.color import ciede2000, rgb_to_lab
 from photochrom.engine.colorizer import Colorizer
 from photochrom.evaluate import measure, metrics, protocols, statistics
+from photochrom.evaluate.colors import bins_of
 from photochrom.evaluate.networks import Networks
 
 RNG = np.random.default_rng(0)
@@ -159,7 +160,7 @@ def bound(source: Path | None, count: int) -> None:
             step(name, lambda: net(torch.nn.functional.interpolate(rgb, scale_factor=0.25, mode="area")))  # noqa: B023
         planes = measure.planes(truth)
         lab = rgb_to_lab(planes)
-        rarity = 1 / prior[metrics.bins_of(lab)]
+        rarity = 1 / prior[bins_of(lab)]
         for _ in range(4):
             step("figures of pixels", lambda: measure._pixels(planes * 0.9, planes, lab, rarity))  # noqa: B023
     total = sum(taken.values())
