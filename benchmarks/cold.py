@@ -84,7 +84,14 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", type=int, default=[1, 2, 5, 10, 25, 50])
     given = parser.parse_args()
     for run in given.runs:
-        model, recipe, _ = checkpoint.load(run)
+        try:
+            model, recipe, _ = checkpoint.load(run)
+            if not (isinstance(model.procedure, Cold) and model.procedure.paints):
+                raise ValueError(f"{run}: no run of the family cold on colour loss")
+            for count in given.steps:
+                replace(model.procedure, steps=count)
+        except ValueError as error:
+            parser.error(str(error))
         photos = gather(recipe.data, run / "photos.json").validation[: given.photos]
         color = torch.cat([x[1] for x in DataLoader(HeldOut(photos, recipe.data, "rgb", 0), batch_size=32)])
         print(f"## {run.name}: {len(color)} photographs that it held out\n")
@@ -92,7 +99,7 @@ def main() -> None:
             print("\n".join(codes(model, color)) + "\n")
         print("| way, steps | latent MSE | latent MAPE | RGB MSE | RGB MAPE | ab error | chroma, of the truth's | ms |")
         print("|---|---|---|---|---|---|---|---|")
-        for row in rows(model, color, [n for n in given.steps if n <= model.procedure.levels]):
+        for row in rows(model, color, given.steps):
             print(f"| {' | '.join(row)} |", flush=True)
 
 

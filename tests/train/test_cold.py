@@ -72,8 +72,11 @@ def test_a_bundle_of_the_autoencoder_will_do_as_well(autoencoder, recipe, tmp_pa
 @pytest.mark.parametrize("other", [None, {**NET, "dim": 2}, {**NET, "residual": 2}])
 def test_without_the_right_autoencoder_nothing_is_trained(other, autoencoder, recipe, tmp_path):
     wanted = latent(autoencoder=other or NET)
-    with pytest.raises(ValueError, match="must come from another's run or bundle: name with --init one of the same"):
+    with pytest.raises(
+        ValueError, match="must come from a run or bundle of the family vqvae: name with --init one of the same"
+    ):
         train(recipe(wanted), tmp_path / "run", init=autoencoder if other else None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_it_is_the_mean_of_the_channels_that_it_restores_from(autoencoder, recipe, tmp_path):
@@ -166,7 +169,7 @@ def test_pixelation_wants_sides_of_whole_blocks(recipe, tmp_path):
 def test_one_shot_has_no_steps_and_says_so(autoencoder, recipe, tmp_path):
     sampling = {"latent": True, "solver": "one-shot"}
     export(train(recipe(latent(sampling=sampling)), tmp_path / "run", init=autoencoder), tmp_path / "cold")
-    with pytest.raises(ValueError, match="steps: cold can be told solver"):
+    with pytest.raises(ValueError, match="steps: one-shot takes one: choose another solver with it, improved or naive"):
         Colorizer(tmp_path / "cold", steps=5)
     assert Colorizer(tmp_path / "cold", steps=5, solver="improved").procedure.steps == 5
 

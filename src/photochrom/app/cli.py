@@ -86,7 +86,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     hint: Annotated[list[str] | None, typer.Option(help="x,y,#rrggbb pins a colour to a pixel; repeatable.")] = None,
     hints: Annotated[Path | None, typer.Option(help="A text file with one such hint to a line.")] = None,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Map where variants disagree.")] = False,
-    trace: Annotated[bool, typer.Option("--trace", help="Show the way from noise to colour as a strip.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Show the way to the colours as a strip.")] = False,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photographs worked on at once.")] = 1,
     max_pixels: Annotated[int, typer.Option(min=1, help="Larger photographs are refused.")] = 250_000_000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make copies again that are there already.")] = False,

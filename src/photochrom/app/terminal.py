@@ -33,7 +33,9 @@ def writable(paths: Sequence[Path], overwrite: bool) -> None:
     for path in paths:
         if not path.absolute().parent.is_dir():
             fail(f"{path}: there is no such folder to write to", 2)
-        if path.is_dir() or (path.exists() and not overwrite):
+        if path.is_dir():
+            fail(f"{path}: is a folder; name a file", 2)
+        if path.exists() and not overwrite:
             fail(f"{path}: is there already; name another file or give --overwrite", 2)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from ..core.procedure import Procedure
+from ..core.restoring import RESTORERS
 from . import bundle
 from .stream import processors
 
@@ -66,6 +67,9 @@ def _resampled(found: bundle.Bundle, sampling: Mapping[str, Any]) -> Procedure:
     told = procedure.told
     if not told:
         raise ValueError(f"{', '.join(sampling)}: {name} paints in one pass; only a model of several can be told how")
+    if "steps" in sampling and "steps" not in told and "solver" in told:
+        others = " or ".join(solver for solver in RESTORERS if solver != "one-shot")
+        raise ValueError(f"steps: one-shot takes one: choose another solver with it, {others}")
     if unknown := sorted(set(sampling) - set(told)):
         raise ValueError(f"{', '.join(unknown)}: {name} can be told {', '.join(told)}")
     return replace(procedure, **sampling)  # type: ignore[type-var]

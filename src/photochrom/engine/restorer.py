@@ -31,7 +31,8 @@ class Restorer:
 
         Args:
             photo: whatever `Colorizer` takes.
-            dirt: what is random in the loss, as `degraded` gave it. Where something is, all but ``one-shot`` need it.
+            dirt: what is random in the loss, as `degraded` gave it; see `core.degradation`. Where something is, all
+                but ``solver="one-shot"`` need it.
 
         Raises PhotoError for a photograph that cannot be read, ValueError where ``dirt`` is wanted or of another size.
         """

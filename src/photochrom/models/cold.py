@@ -77,6 +77,7 @@ class Model(nn.Module):
     """What is left in, the whole out."""
 
     players = ("net",)
+    lender = "vqvae"
     gray = "mean"  # what `core.degradation.ColorLoss` leaves
 
     @dataclass(frozen=True)

@@ -99,15 +99,21 @@ def start(model: Any, init: Path | None) -> None:
     """
     names = set(model.state_dict())
     left = names if init is None else set(start_from(model, Path(init)))
-    if init is not None:
-        log.info("started from %s; %d of %d weights were not in it", init, len(left), len(names))
     borrowed = {name for name in names if name.startswith(getattr(model, "borrowed", ()))}
     if missing := borrowed & left:
         source = "no --init" if init is None else f"{init} has no {min(missing)} that fits"
         raise ValueError(
-            f"{source}: {len(missing)} of {len(borrowed)} weights that this model keeps as they are must come from "
-            "another's run or bundle: name with --init one of the same settings"
+            f"{source}: {len(missing)} of {len(borrowed)} weights that this model keeps as they are must come from a "
+            f"run or bundle of the family {_lender(model)}: name with --init one of the same settings"
         )
+    if init is not None:
+        kept = f"; {len(borrowed)} of its weights stay as they are" if borrowed else ""
+        log.info("started from %s%s; %d of %d weights start afresh", init, kept, len(left), len(names))
+
+
+def _lender(model: Any) -> str:
+    """The family whose weights a model starts from."""
+    return str(getattr(model, "lender", type(model).__module__.rpartition(".")[2]))
 
 
 def start_from(model: Any, path: Path) -> list[str]:
@@ -127,7 +133,9 @@ def start_from(model: Any, path: Path) -> list[str]:
         weights = _bundled(model, path)
     found = {k: t for k, t in weights.items() if k in own and own[k].shape == t.shape}
     if not found:
-        raise ValueError(f"{path}: no weight fits this model: start from a run of the same family and settings")
+        raise ValueError(
+            f"{path}: no weight fits this model: start from a run of {_lender(model)} with the same settings"
+        )
     model.load_state_dict(found, strict=False)
     return [name for name in own if name not in found]
 

@@ -49,12 +49,12 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     """
     run = Path(run)
     trainer = _trainer(recipe)
-    _open(run, resume)
     torch.manual_seed(recipe.trainer.seed)
     model = models.family(recipe.family)(recipe.model)
     _fits(recipe, model)
     if not resume:
         checkpoint.start(model, init)
+    _open(run, resume)
     loop = Loop(model, recipe, gather(recipe.data, run / "photos.json"), run)
     loop.record["fresh"] = init is None
     if resume:
