@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from photochrom.app.cli import app
+from photochrom.engine.colorizer import Colorizer
 
 
 def inspect(*arguments):
@@ -39,6 +40,14 @@ def test_figures_are_printed_and_written(photos, tmp_path):
 def test_a_photograph_that_is_there_twice_counts_once(photos):
     (photos / "again.png").write_bytes((photos / "0.png").read_bytes())
     assert "photographs: 6" in inspect(photos, photos).output
+
+
+def test_photochroms_own_copies_are_named_and_left_out(photos):
+    (photos / "copy.png").write_bytes(Colorizer()((photos / "0.png").read_bytes()))
+    made = inspect(photos)
+    assert made.exit_code == 1
+    assert "photographs: 6" in made.output
+    assert "copy.png: left out, as by a training: Photochrom's own colours are no truth" in made.output
 
 
 def test_a_set_that_cannot_be_read_is_named(tmp_path):

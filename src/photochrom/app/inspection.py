@@ -25,7 +25,10 @@ class Inspection:
 
     def __init__(self, sources: Sequence[Path]) -> None:
         found = [(source, member) for source in sources for member in members(source)]
-        self.photographs = list({member.crc or member.name: (source, member) for source, member in found}.values())
+        # Of a file that may not be read there is no CRC: it is told apart by its place.
+        self.photographs = list(
+            {member.crc or (source, member.name): (source, member) for source, member in found}.values()
+        )
         self.unread: list[str] = []
         if not self.photographs:
             raise ValueError(f"no photographs in {', '.join(map(str, sources))}")
@@ -48,7 +51,10 @@ class Inspection:
 
     def _small(self, source: Path, member: Member) -> RGB | None:
         try:
-            return np.asarray(open_photo(member.open(), name=f"{source}/{member.name}").small(SIDE, 1))
+            photo = open_photo(member.open(), name=f"{source}/{member.name}")
+            if photo.marked:
+                raise PhotoError(f"{photo.name}: left out, as by a training: Photochrom's own colours are no truth")
+            return np.asarray(photo.small(SIDE, 1))
         except (PhotoError, OSError) as error:
             self.unread.append(str(error))
             return None
