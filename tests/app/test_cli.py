@@ -168,6 +168,40 @@ def test_interruption_keeps_what_is_done(photos, bundle):
     assert not [name for name in written if name.split("/")[-1].startswith(".")]
 
 
+SWALLOWS = """
+import sys, time
+print("importing", flush=True)
+try:
+    time.sleep(60)
+except BaseException:
+    raise ImportError("cannot be imported") from None
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("arguments", "library"),
+    [
+        (["colorize", "one.png"], "pyvips"),
+        (["train", "recipe.toml"], "torch"),
+        (["export", "run"], "torch"),
+        (["inspect", "photos"], "numpy"),
+        (["evaluate", "--data", "photos"], "numpy"),
+    ],
+    ids=lambda x: x[0] if isinstance(x, list) else x,
+)
+def test_interruption_while_libraries_are_imported_leaves_at_once(tmp_path, arguments, library, number):
+    (tmp_path / f"{library}.py").write_text(SWALLOWS)
+    command, path = [sys.executable, "-m", "photochrom", *arguments], {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | path, cwd=tmp_path
+    ) as running:
+        assert running.stdout.readline() == "importing\n"
+        running.send_signal(number)
+        _, said = running.communicate(timeout=30)
+    assert (running.returncode, said) == (130, "photochrom: stopped\n")
+
+
 def test_the_light_path_needs_no_torch(photos, bundle):
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'pytorch_lightning', 'onnx', 'PIL')));"

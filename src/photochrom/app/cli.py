@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import __version__
-from .terminal import fail, progress, writable, write
+from .terminal import fail, loading, progress, writable, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,10 +97,11 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     copies that are there are skipped. Exit code 1 when a photograph failed, each named with its reason.
     Variants are NAME-color-SEED.EXT, what shows them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
     """
-    from ..engine.album import ABOUT, Settings, colorize_all, plan
-    from ..engine.colorizer import Colorizer
-    from ..engine.hints import Hint, read_hints
-    from ..engine.stream import processors
+    with loading():
+        from ..engine.album import ABOUT, Settings, colorize_all, plan
+        from ..engine.colorizer import Colorizer
+        from ..engine.hints import Hint, read_hints
+        from ..engine.stream import processors
 
     sampling = {name: value for name, value in (("steps", steps), ("solver", solver)) if value is not None}
     about = [kind for kind, asked in zip(ABOUT, (variants > 1, uncertainty, trace), strict=True) if asked]
@@ -194,11 +195,12 @@ def train(  # noqa: PLR0913 - each is an option of the command
     Stop at any moment (exit code 130) and go on with --resume.
     """
     _needs_extra()
-    from pytorch_lightning.utilities import rank_zero_only
+    with loading():
+        from pytorch_lightning.utilities import rank_zero_only
 
-    from ..train.recipe import read
-    from ..train.training import Stopped
-    from ..train.training import train as run_training
+        from ..train.recipe import read
+        from ..train.training import Stopped
+        from ..train.training import train as run_training
 
     said = logging.WARNING if sys.stderr.isatty() else logging.INFO
     logging.basicConfig(level=logging.ERROR if rank_zero_only.rank else said, format="%(message)s")  # type: ignore[attr-defined]
@@ -234,8 +236,9 @@ def export(
     --set model.KEY=VALUE changes how it decodes (a temperature) without training again.
     """
     _needs_extra()
-    from ..train.export import ExportError
-    from ..train.export import export as write_bundle
+    with loading():
+        from ..train.export import ExportError
+        from ..train.export import export as write_bundle
 
     out = out or run / "bundle" / run.name
     if out.exists():
@@ -258,8 +261,9 @@ def inspect(
 
     Exit code 1 when a photograph could not be read, each named.
     """
-    from ..evaluate.colors import picture
-    from .inspection import Inspection, table
+    with loading():
+        from ..evaluate.colors import picture
+        from .inspection import Inspection, table
 
     writable([path for path in (out, json_file) if path], overwrite)
     try:
@@ -322,8 +326,9 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # photographs go on in parallel: inside one, threads only wait
     from dataclasses import replace
 
-    from ..evaluate import page, report
-    from .evaluation import Evaluation, Request
+    with loading():
+        from ..evaluate import page, report
+        from .evaluation import Evaluation, Request
 
     written: list[tuple[Path | None, Callable[[Found], str]]] = [
         (json_file, lambda found: report.as_json(found.report)),

@@ -1,7 +1,10 @@
 """What all commands do: say why they stop, show how far they are, and write files whole or not at all."""
 
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,6 +18,22 @@ def fail(message: str, code: int) -> NoReturn:
     """Say why on stderr and leave."""
     typer.echo(f"photochrom: {message}", err=True)
     raise SystemExit(code)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """While libraries are imported Ctrl-C, or a request to end, leaves at once: some of them would swallow it."""
+
+    def leave(*_: object) -> NoReturn:
+        os.write(2, b"photochrom: stopped\n")
+        os._exit(130)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def progress() -> "Progress":
