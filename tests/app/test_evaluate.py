@@ -273,7 +273,7 @@ def test_a_damaged_member_of_a_zip_is_named(few, truth, bundle, tmp_path):
             ["--data", "truth", "--model", "default", "--record", "--strength", "0.5"],
             "--record keeps a model's figures as it",
         ),
-        (["--data", "missing"], "give a folder or a zip"),
+        (["--data", "missing"], "missing: there is no such folder or zip"),
         (["--data", "empty"], "no photographs to measure on"),
         (["--data", "truth", "--json", "missing/x.json"], "no such folder"),
         (["--data", "truth", "--protocol", "fid"], "protocol 'fid': choose one of native"),
@@ -282,7 +282,7 @@ def test_a_damaged_member_of_a_zip_is_named(few, truth, bundle, tmp_path):
         (["--data", "truth", "--data", "truth"], "there more than once"),
         (["--data", "truth", "--model", "none"], "no model 'none'"),
         (["--data", "truth", "--model", "default", "--solver", "ddim"], "each of these models paints in one pass"),
-        (["--data", "truth", "--images", "missing"], "give a folder or a zip"),
+        (["--data", "truth", "--images", "missing"], "missing: there is no such folder or zip"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_it_is_begun(few, truth, tmp_path, monkeypatch, options, said):

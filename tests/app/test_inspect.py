@@ -64,7 +64,7 @@ def test_shares_are_percentages_and_counts_are_not(photos):
 
 
 def test_two_files_have_two_names(photos, tmp_path):
-    made = inspect(photos, "-o", tmp_path / "x", "--json", tmp_path / "x")
+    made = inspect(photos, "-o", tmp_path / "x.svg", "--json", tmp_path / "x.svg")
     assert made.exit_code == 2
     assert "is named for two files" in made.output
 
@@ -92,9 +92,24 @@ def test_a_folder_in_a_zip_is_looked_at_alone(photos, tmp_path):
     assert "photographs: 3" in inspect(tmp_path / "all.zip" / "red").output
 
 
-@pytest.mark.parametrize(("name", "said"), [("none", "give a folder or a zip"), ("empty", "no photographs in")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", "none: there is no such folder or zip"),
+        ("empty", "no photographs in"),
+        ("one.png", "one.png: not a zip: give a folder or a zip of photographs"),
+        ("one.png/faces", "one.png/faces: not a zip"),
+    ],
+)
 def test_what_is_not_there_is_refused(tmp_path, name, said):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "one.png").write_bytes(b"a photograph")
     made = inspect(tmp_path / name)
     assert made.exit_code == 2
     assert said in made.output
+
+
+def test_the_picture_is_named_as_what_it_is(photos, tmp_path):
+    made = inspect(photos, "-o", tmp_path / "colors.png")
+    assert (made.exit_code, (tmp_path / "colors.png").exists()) == (2, False)
+    assert "colors.png: the picture is an SVG; name a file that ends in .svg" in made.output

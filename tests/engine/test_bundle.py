@@ -37,6 +37,12 @@ def test_a_file_that_is_no_bundle_is_told_from_a_missing_one(tmp_path):
             bundles.load(path)
 
 
+def test_a_run_is_not_yet_a_bundle(tmp_path):
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"is a run of a training: photochrom export .* makes a bundle of it"):
+        bundles.load(tmp_path)
+
+
 def test_another_file_than_the_digest_names_is_refused(copy):
     network = copy / "colors.onnx"
     network.write_bytes(network.read_bytes()[:-1] + b"x")

@@ -150,14 +150,17 @@ def test_what_is_known_to_be_whole_is_restored_from_a_file_of_8_bits(kind, solve
     np.testing.assert_allclose(restorer(left, dirt), whole.transpose(1, 2, 0) * 255, atol=2)
 
 
-def test_dirt_of_another_size_is_refused(recipe, tmp_path):
+def test_dirt_of_another_shape_is_refused(recipe, tmp_path):
     sampling = {"degradation": "snow", "levels": 4, "steps": 4}
     run = train(recipe({"family": "cold", "net": UNET | {"attention": []}, "sampling": sampling}, 1), tmp_path / "run")
     export(run, tmp_path / "snow")
     restorer = Restorer(tmp_path / "snow")
     left, dirt = restorer.degraded(np.full((48, 48, 3), 99, np.uint8))
-    with pytest.raises(ValueError, match="dirt of 24 x 24 px: the photograph is seen at 48 x 48"):
-        restorer(left, dirt, size=48)
+    for wrong, size in ((dirt, 48), (dirt[0], None), ([0.5, 0.5], None)):
+        with pytest.raises(
+            ValueError, match=r"dirt of shape \(.*: for this photograph as it is seen it must be \(1, 1,"
+        ):
+            restorer(left, wrong, size)
 
 
 def test_pixelation_wants_sides_of_whole_blocks(recipe, tmp_path):

@@ -265,6 +265,8 @@ def inspect(
         from ..evaluate.colors import picture
         from .inspection import Inspection, table
 
+    if out and out.suffix.lower() != ".svg":
+        fail(f"{out}: the picture is an SVG; name a file that ends in .svg", 2)
     writable([path for path in (out, json_file) if path], overwrite)
     try:
         inspection = Inspection(photos)

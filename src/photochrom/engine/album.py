@@ -166,8 +166,12 @@ def members(source: Path) -> list[Member]:
         if inside and not entries:
             raise ValueError(f"{source}: {path.name} has no photographs in a folder of that name")
         return [Member(e.filename.removeprefix(inside), e.CRC, partial(_content, archive, e)) for e in entries]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{source}: give a folder or a zip of photographs ({error})") from None
+    except FileNotFoundError:
+        raise ValueError(f"{source}: there is no such folder or zip") from None
+    except zipfile.BadZipFile:
+        raise ValueError(f"{source}: not a zip: give a folder or a zip of photographs") from None
+    except OSError as error:
+        raise ValueError(f"{source}: cannot be read ({error.strerror})") from None
 
 
 def inside_zip(source: Path) -> tuple[Path, str]:

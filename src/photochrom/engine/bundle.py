@@ -80,6 +80,8 @@ def find(name: str | Path) -> Path:
     for path in (known, Path(name)):
         if (path / CARD).is_file() or zipfile.is_zipfile(path):
             return path
+    if (Path(name) / "recipe.json").is_file():
+        raise BundleError(f"{name}: is a run of a training: photochrom export {name} makes a bundle of it")
     if Path(name).exists():
         raise BundleError(f"{name}: holds no {CARD}: a bundle is a folder or a zip that does")
     raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {', '.join(installed())}")

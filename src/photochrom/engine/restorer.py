@@ -37,9 +37,8 @@ class Restorer:
         Raises PhotoError for a photograph that cannot be read, ValueError where ``dirt`` is wanted or of another size.
         """
         seen = self._seen(photo, size)
-        if dirt is not None and not {*dirt.shape[2:]} <= {1, *seen.shape[2:]}:
-            sizes = " x ".join(map(str, dirt.shape[:1:-1])), " x ".join(map(str, seen.shape[:1:-1]))
-            raise ValueError(f"dirt of {sizes[0]} px: the photograph is seen at {sizes[1]}: degrade it at that size")
+        if dirt is not None:
+            dirt = self._checked(np.asarray(dirt, np.float32), seen)
         *_, restored = self.procedure.restore(self.nets, seen, dirt)
         return _picture(restored)
 
@@ -51,6 +50,18 @@ class Restorer:
         loses = self.procedure.loses
         dirt = loses.draw(seen, SeededNoise([seed]))
         return _picture(loses.degrade(seen, loses.steps, dirt)), dirt
+
+    def _checked(self, dirt: Any, seen: Any) -> Any:
+        """What is random in a loss, if it is of the shape that the model's loss draws for this photograph."""
+        drawn = (
+            None if isinstance(self.procedure, Reconstruction) else self.procedure.loses.draw(seen, SeededNoise([0]))
+        )
+        if drawn is None:
+            raise ValueError("dirt: nothing is random in what this model undoes; leave it out")
+        if dirt.shape != drawn.shape:
+            shapes = tuple(dirt.shape), tuple(drawn.shape)
+            raise ValueError(f"dirt of shape {shapes[0]}: for this photograph as it is seen it must be {shapes[1]}")
+        return dirt
 
     def _seen(self, photo: Any, size: int | None) -> Float[np.ndarray, "1 3 h w"]:
         card = self.card

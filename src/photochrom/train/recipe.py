@@ -158,7 +158,10 @@ def _sentence(error: ValidationError, name: str, prefix: str) -> str:
         table = Recipe.model_fields[parts[0]].annotation if len(parts) > 1 else Recipe
         choices = [c for c in getattr(table, "model_fields", {}) if c != "family"]
         return f"{name}: {key} is not known: choose one of {', '.join(choices)}"
-    return f"{name}: {key.rstrip('.')} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+    given = (
+        "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    )  # a sentence about a table names its key
+    return f"{name}: {key.rstrip('.')}{given}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def override(tables: dict[str, Any], assignment: str) -> None:

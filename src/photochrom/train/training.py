@@ -28,6 +28,7 @@ from .recipe import Recipe, resolved
 log = logging.getLogger(__name__)
 
 STRIP = 8  # photographs in a strip of samples
+FEW = 50  # steps in which nothing can be said of what is learnt
 
 
 class Stopped(KeyboardInterrupt):
@@ -280,7 +281,7 @@ class Loop(lightning.LightningModule):
     def _judge(self, now: dict[str, float], first: dict[str, float]) -> None:
         """Warn of a model that colours no better than gray while its loss has hardly fallen."""
         stuck = now["loss"] > 0.95 * first["loss"] and now["ab_error"] >= 0.99 * now["gray_error"]
-        if self.record["fresh"] and stuck and self.step >= min(1000, self.settings.steps // 2) > 0:
+        if self.record["fresh"] and stuck and self.step >= max(FEW, min(1000, self.settings.steps // 2)):
             log.warning(
                 "step %d: nothing is learnt: the loss was %.4g and is %.4g, the ab error %.3g is no better than that "
                 "of a gray picture; try another optimizer.lr (now %g), and look at %s",
