@@ -25,6 +25,10 @@ LOSSES = {
     "perceptual": ["model.losses={l1=1.0,perceptual=0.2}"],
 }
 LENGTHS = {"15": ["trainer.steps=480"], "30": []}
+OVERFITS = [  # the seed document's way: from nothing, on whole photographs, for long
+    *("model.net={encoder='plain', depth=4, filters=16}", "data.scale=[1.0, 1.0]"),
+    *("optimizer.weight_decay=0.0", "trainer.steps=1920"),
+]
 BALANCE = {"plain": ["model.uniform=1.0"], "rebalanced": ["model.uniform=0.5"]}
 TARGETS = {
     "lab": ["model.losses={l1=1.0}", "model.target=ab"],
@@ -43,11 +47,12 @@ class Variant:
 def variants(study: str) -> Mapping[str, Variant]:
     """By name, all of a study."""
     if study == "losses":
-        return {
+        lengths = {
             f"{loss}-{length}": Variant(["faces"], [*sets, *steps])
             for loss, sets in LOSSES.items()
             for length, steps in LENGTHS.items()
         }
+        return {**lengths, "l1-plain-60": Variant(["faces"], [*LOSSES["l1"], *OVERFITS])}
     if study == "targets":
         return {f"{name}-{photos}": Variant([photos], sets) for name, sets in TARGETS.items() for photos in SETS}
     return {

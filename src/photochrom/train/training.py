@@ -279,8 +279,12 @@ class Loop(lightning.LightningModule):
         self._judge(found, self.record["first"])
 
     def _judge(self, now: dict[str, float], first: dict[str, float]) -> None:
-        """Warn of a model that colours no better than gray while its loss has hardly fallen."""
-        stuck = now["loss"] > 0.95 * first["loss"] and now["ab_error"] >= 0.99 * now["gray_error"]
+        """Warn of a model that colours no better than gray while its loss has hardly fallen.
+
+        Where two players push a loss in opposite ways it tells nothing: such a family has `_doubt`.
+        """
+        alone = len(self.model.players) == 1
+        stuck = alone and now["loss"] > 0.95 * first["loss"] and now["ab_error"] >= 0.99 * now["gray_error"]
         if self.record["fresh"] and stuck and self.step >= max(FEW, min(1000, self.settings.steps // 2)):
             log.warning(
                 "step %d: nothing is learnt: the loss was %.4g and is %.4g, the ab error %.3g is no better than that "
