@@ -25,10 +25,11 @@ LOSSES = {
     "perceptual": ["model.losses={l1=1.0,perceptual=0.2}"],
 }
 LENGTHS = {"15": ["trainer.steps=480"], "30": []}
-OVERFITS = [  # the seed document's way: from nothing, on whole photographs, for long
-    *("model.net={encoder='plain', depth=4, filters=16}", "data.scale=[1.0, 1.0]"),
-    *("optimizer.weight_decay=0.0", "trainer.steps=1920"),
-]
+LONG = ["data.scale=[1.0, 1.0]", "optimizer.weight_decay=0.0", "trainer.steps=1920"]
+OVERFIT = {  # for long, on whole photographs: a network that knows nothing (the seed document's), and ours without reins
+    "l1-plain-60": ["model.net={encoder='plain', depth=4, filters=16}", *LONG],
+    "l1-free-60": ["model.net.encoder_rate=1.0", "optimizer.ema=0.0", *LONG],
+}
 BALANCE = {"plain": ["model.uniform=1.0"], "rebalanced": ["model.uniform=0.5"]}
 TARGETS = {
     "lab": ["model.losses={l1=1.0}", "model.target=ab"],
@@ -52,7 +53,7 @@ def variants(study: str) -> Mapping[str, Variant]:
             for loss, sets in LOSSES.items()
             for length, steps in LENGTHS.items()
         }
-        return {**lengths, "l1-plain-60": Variant(["faces"], [*LOSSES["l1"], *OVERFITS])}
+        return lengths | {name: Variant(["faces"], [*LOSSES["l1"], *sets]) for name, sets in OVERFIT.items()}
     if study == "targets":
         return {f"{name}-{photos}": Variant([photos], sets) for name, sets in TARGETS.items() for photos in SETS}
     return {

@@ -1,5 +1,5 @@
 """Draw a study of benchmarks/study.py: its held-out curves as NAME.svg, and as NAME.jpg photographs of scikit-image,
-a row for each: gray, then as each model paints it, then the truth.
+a row for each: gray, then as each model paints it, in order of name, then the truth.
 
 python docs/pictures/study.py runs/losses
 """
@@ -51,7 +51,6 @@ def main(study: Path) -> None:
     tiles = [one for name in PARTS for one in row(name, colorizers)]
     sheet = pyvips.Image.arrayjoin(tiles, across=len(runs) + 2, shim=4, background=[255, 255, 255])
     sheet.write_to_file(str(HERE / f"{study.name}.jpg"), Q=88)
-    print(", ".join(["gray", *(run.name for run in runs), "truth"]))
 
 
 if __name__ == "__main__":
