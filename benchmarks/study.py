@@ -26,11 +26,9 @@ LOSSES = {
 }
 LENGTHS = {"15": ["trainer.steps=480"], "30": []}
 LONG = ["data.scale=[1.0, 1.0]", "optimizer.weight_decay=0.0", "trainer.steps=1920"]
-FREE = ["model.net.encoder_rate=1.0", "optimizer.ema=0.0", *LONG]
-OVERFIT = {  # for long, on whole photographs: the document's network, ours unreined, and on a tenth
+OVERFIT = {  # for long, on whole photographs: a network that knows nothing, as the document's, and ours without reins
     "l1-plain-60": ["model.net={encoder='plain', depth=4, filters=16}", *LONG],
-    "l1-free-60": FREE,
-    "l1-free-tenth": [*FREE, "data.validation=0.9"],
+    "l1-free-60": ["model.net.encoder_rate=1.0", "optimizer.ema=0.0", *LONG],
 }
 BALANCE = {"plain": ["model.uniform=1.0"], "rebalanced": ["model.uniform=0.5"]}
 TARGETS = {

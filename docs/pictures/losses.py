@@ -5,7 +5,6 @@ python docs/pictures/losses.py runs/ddpm-64 runs/palette
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -28,20 +27,20 @@ def points(run: Path, metric: str) -> list[tuple[float, float]]:
     return [(row["step"] * batch / 1000, row[metric]) for row in rows if metric in row and row["step"]]
 
 
-def draw(runs: Sequence[Path], titles: Mapping[str, str], target: Path) -> None:
-    """Write the picture of some runs, a panel for each figure."""
-    figure, panels = plt.subplots(1, len(titles), figsize=(10, 3.2), layout="constrained")
-    for panel, (metric, title) in zip(panels, titles.items(), strict=True):
-        for run in runs:
+def main(runs: list[Path], target: Path) -> None:
+    """Write the picture of some runs."""
+    figure, panels = plt.subplots(1, len(PANELS), figsize=(10, 3.2), layout="constrained")
+    for run in runs:
+        for panel, metric in zip(panels, PANELS, strict=True):
             style = "-" if metric.startswith("net") else "o-"
             panel.plot(*zip(*points(run, metric), strict=True), style, ms=3, lw=1, label=run.name)
+    for panel, title in zip(panels, PANELS.values(), strict=True):
         panel.set(xlabel="thousand photographs seen", title=title)
         panel.grid(alpha=0.2)
-        if metric.endswith(("total", "loss")):
-            panel.set_yscale("log")
+    panels[0].set_yscale("log")
     panels[0].legend(fontsize=8)
     figure.savefig(target, metadata={"Date": None})
 
 
 if __name__ == "__main__":
-    draw([Path(run) for run in sys.argv[1:]], PANELS, Path(__file__).with_suffix(".svg"))
+    main([Path(run) for run in sys.argv[1:]], Path(__file__).with_suffix(".svg"))
