@@ -3,7 +3,8 @@
     python benchmarks/pix2pix.py [--recipe recipes/pix2pix.toml] [--batch 16] [--repeats 10] [--threads N]
 
 The other one is what a tutorial has: plain modules of the same sizes, torch's own dropout and losses, the picture
-painted once, the discriminator stepped on it, then the generator. Ours steps as the training loop does.
+painted once, the discriminator stepped on it, then the generator. Ours is what the training loop calls; neither clips
+or averages.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""A study of how models differ when one thing is changed: each variant trained, exported, and measured on the same.
+"""A study of how models differ by what they learn from or by: each variant trained, exported, and measured on the same.
 
     python benchmarks/study.py losses PHOTOS [-o runs/losses]
     python benchmarks/study.py imbalance PHOTOS [-o runs/imbalance]
     python benchmarks/study.py targets PHOTOS [-o runs/targets]
 
-PHOTOS is the folder of photos-144-a.zip, which is learnt from, and photos-144-b.zip, which is measured on. All
-variants take as many steps. What is there already is not made again, so that a study that was stopped goes on. Ends
-with the tables that `photochrom evaluate` gives, kept as ON.json and ON.html in the study's folder.
+PHOTOS is the folder of photos-144-a.zip, which is learnt from, and photos-144-b.zip, which is measured on. What is
+there already is not made again, so that a study that was stopped goes on. Ends with the tables that
+`photochrom evaluate` gives, kept as ON.json and ON.html in the study's folder.
 """
 
 import argparse

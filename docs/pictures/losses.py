@@ -24,7 +24,10 @@ def points(run: Path, metric: str) -> list[tuple[float, float]]:
     """Thousands of photographs seen, and a figure of the log then."""
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     batch = json.loads((run / "recipe.json").read_text())["trainer"]["batch"]
-    return [(row["step"] * batch / 1000, row[metric]) for row in rows if metric in row and row["step"]]
+    found = [(row["step"] * batch / 1000, row[metric]) for row in rows if metric in row and row["step"]]
+    if not found:
+        raise SystemExit(f"{run}: its log has no {metric}")
+    return found
 
 
 def main(runs: list[Path], target: Path) -> None:

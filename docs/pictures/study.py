@@ -51,7 +51,7 @@ def curves(runs: Sequence[Path], target: Path) -> None:
 
 
 def tile(pixels: np.ndarray) -> pyvips.Image:
-    """A square at the size at which the models see it."""
+    """A small square."""
     return pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).thumbnail_image(TILE)
 
 

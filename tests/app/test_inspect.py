@@ -34,6 +34,8 @@ def test_figures_are_printed_and_written(photos, tmp_path):
     figures = json.loads((tmp_path / "colors.json").read_text())
     assert figures["colour bins"]["used"] == 2
     assert figures["kinds"]["warm"] == pytest.approx(0.5)
+    assert [share for *_, share in figures["shares of colour bins (a, b, share)"]] == pytest.approx([0.5, 0.5])
+    assert sum(figures["shares by distance from gray"]) == pytest.approx(1)
     assert (tmp_path / "colors.svg").read_text().startswith("<svg")
 
 
@@ -82,7 +84,7 @@ def test_a_damaged_photograph_is_named_and_the_others_are_counted(photos):
     assert made.exit_code == 1
     assert "photographs: 6" in made.output
     assert "damaged.png" in made.output
-    assert "1 photographs could not be read" in made.output
+    assert "1 photographs were left out" in made.output
 
 
 def test_a_folder_in_a_zip_is_looked_at_alone(photos, tmp_path):

@@ -38,9 +38,20 @@ def test_a_file_that_is_no_bundle_is_told_from_a_missing_one(tmp_path):
 
 
 def test_a_run_is_not_yet_a_bundle(tmp_path):
-    (tmp_path / "recipe.json").write_text("{}")
-    with pytest.raises(BundleError, match=r"is a run of a training: photochrom export .* makes a bundle of it"):
-        bundles.load(tmp_path)
+    run = tmp_path / "my run"
+    run.mkdir()
+    (run / "recipe.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"is a run of a training: photochrom export '.*my run' makes a bundle of it"):
+        bundles.load(run)
+    (run / "bundle" / "unet").mkdir(parents=True)
+    (run / "bundle" / "unet" / bundles.CARD).write_text("{}")
+    with pytest.raises(BundleError, match=r"is a run of a training: give its bundle, .*my run/bundle/unet"):
+        bundles.load(run)
+
+
+def test_a_name_that_no_file_can_have_is_no_model():
+    with pytest.raises(BundleError, match="no model 'xxx"):
+        bundles.load("x" * 300)
 
 
 def test_another_file_than_the_digest_names_is_refused(copy):

@@ -9,6 +9,8 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 import photochrom
+from photochrom.engine.album import Settings, colorize_all, plan
+from photochrom.engine.bundle import BundleError
 from photochrom.engine.colorizer import Colorizer
 from photochrom.engine.networks import SeededNoise
 from photochrom.engine.photo import PhotoError
@@ -32,6 +34,19 @@ def test_an_array_gives_an_array(colorizer):
     assert (colored.dtype, colored.shape) == (np.uint8, (60, 80, 3))
     light, dark = rgb2lab(colored)[50, 40], rgb2lab(colored)[8, 40]
     assert light[1] > 5 > -5 > dark[1]  # light places warm, dark ones cold: the network's own rule
+
+
+def test_what_is_no_colour_is_never_passed_off_as_gray(bundle, tmp_path, monkeypatch):
+    broken = Colorizer(bundle)
+    monkeypatch.setattr(broken, "procedure", lambda nets, gray, noise, pin: gray.repeat(2, 1) * np.nan)
+    with pytest.raises(BundleError, match=r"paints what is no colour \(not a number\): train it again"):
+        broken(RAMP)
+    (tmp_path / "one.png").write_bytes(png(RAMP))
+    (outcome,) = colorize_all(broken, plan([tmp_path / "one.png"]), Settings())
+    assert outcome.state == "failed"
+    assert "one.png: " in outcome.reason
+    assert "please report" not in outcome.reason
+    assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
 
 
 def test_sixteen_bits_stay(colorizer):

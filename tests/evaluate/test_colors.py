@@ -80,6 +80,7 @@ def test_each_warning_is_for_its_own_set():
     assert "within 1 Lab units of gray: a regression will be pale" in said((half, 1200))
     assert "80% of what is coloured is of skin and other warm colours" in said((skin, 800), (leaf, 200))
     assert "100% of what is coloured is of sky colours" in said((sky, 1000))
+    assert "100% of what is coloured is of other colours" in said((violet, 1000))
 
 
 def test_the_picture_is_a_drawing_of_all_of_it():

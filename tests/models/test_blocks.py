@@ -77,14 +77,23 @@ def test_the_total_is_the_weighted_sum():
     assert parts["total"].item() == pytest.approx(2 * parts["l1"].item() + 0.5 * parts["l2"].item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("losses", [{"l3": 1.0}, {}, {"l1": 0.0}, {"l1": 1.0, "l2": -1.0}])
+@pytest.mark.parametrize("losses", [{"l3": 1.0}, {}, {"l1": 0.0}, {"l1": 1.0, "l2": -1.0}, {"l1": float("inf")}])
 def test_losses_that_cannot_be_are_refused(losses):
-    with pytest.raises(ValueError, match="give a weight above 0 to one or more of l1, l2, huber, distance"):
+    with pytest.raises(
+        ValueError, match="give (a weight above 0 to one|weights of 0) or more (of|to some of) l1, l2, huber, distance"
+    ):
         Model.Config(losses=losses)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"), [({"delta": 0.0}, "delta 0.0: must"), ({"layers": (5,)}, "five, 0 to 4")]
+    ("settings", "said"),
+    [
+        ({"delta": 0.0}, "delta 0.0: must"),
+        ({"delta": float("inf")}, "delta inf: must be above 0, and finite"),
+        ({"chroma": float("nan")}, "chroma nan: must be above 0, and finite"),
+        ({"chroma": -1.0}, "chroma -1.0: must"),
+        ({"layers": (5,)}, "five, 0 to 4"),
+    ],
 )
 def test_shapes_of_losses_that_cannot_be_are_refused(settings, said):
     with pytest.raises(ValueError, match=said):
@@ -98,6 +107,20 @@ def test_losses_that_look_see_the_same_picture_in_ab_and_in_rgb(name):
     one, other = (gray.expand(1, 2, 32, 32) * torch.tensor(k)[None, :, None, None] for k in ([0.3, 0.1], [-0.1, 0.3]))
     as_rgb = [lab_to_rgb(torch.cat([(gray + 1) * 50, ab * 110], 1)) * 2 - 1 for ab in (one, other)]
     assert torch.allclose(mix(one, other, gray)["total"], mix(*as_rgb, gray)["total"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["perceptual", "colorfulness"])
+def test_losses_that_look_see_no_colour_beyond_what_a_picture_holds(name):
+    mix, truth = _losses.OnePass(losses={name: 1.0}, target="rgb").mix, torch.zeros(1, 3, 32, 32)
+    vivid = torch.linspace(-9, 9, 32).expand(1, 3, 32, 32) * torch.tensor([1.0, -1.0, 1.0])[None, :, None, None]
+    found, within = (mix(painted, truth, truth[:, :1])["total"] for painted in (vivid, vivid.clamp(-1, 1)))
+    assert torch.equal(found, within)
+
+
+def test_a_loss_of_no_weight_is_none():
+    found = _losses.OnePass(losses={"l1": 1.0, "perceptual": 0.0})
+    assert not found.wants_lab
+    assert set(found.mix(GRAY, -GRAY, GRAY)) == {"total", "l1"}
 
 
 def test_the_perceptual_loss_is_none_for_what_is_right_and_can_be_learnt_from():

@@ -54,7 +54,8 @@ def test_patches_that_no_number_of_halvings_gives_are_refused():
         ({"generator": "resnet"}, "generator 'resnet': choose one of unet, colornet"),
         ({"objective": "wasserstein"}, "objective 'wasserstein': choose one of log, least-squares"),
         ({"adversarial": 0.0}, "adversarial 0.0: must be above 0"),
-        ({"losses": {"l3": 1.0}}, "give a weight above 0 to one or more of l1, l2"),
+        ({"adversarial": float("inf")}, "adversarial inf: must be above 0"),
+        ({"losses": {"l3": 1.0}}, "give weights of 0 or more to some of l1, l2"),
         ({"net": {**NET, "test": "train"}}, "test 'train': choose one of paper, eval"),
         ({"net": {**NET, "dropped": 3}}, "dropped 3: must be from 0 to 2"),
     ],
@@ -162,6 +163,27 @@ def test_losses_by_hand():
     assert torch.allclose(players.loss("discriminator", gray, color)["total"], half)
 
 
+def test_the_judge_alone_may_teach():
+    players, (gray, color) = model(losses={"l1": 0.0}), pair()
+    found = players.loss("generator", gray, color)
+    assert set(found) == {"total", "deceives"}
+    assert torch.equal(found["total"], found["deceives"])
+
+
+def test_what_the_discriminator_says_is_logged():
+    players, (gray, color) = model(), pair()
+    players.loss("generator", gray, color)
+    painted = players.last[1]
+    with torch.no_grad():
+        wanted = (
+            players.discriminator(torch.cat([gray, color], 1)),
+            players.discriminator(torch.cat([gray, painted], 1)),
+        )
+    found = players.loss("discriminator", gray, color)
+    for name, judged in zip(("on_true", "on_painted"), wanted, strict=True):
+        assert found[name].item() == pytest.approx(judged.mean().item(), abs=1e-5)
+
+
 def test_one_that_knows_imagenet_may_paint():
     players, (gray, color) = model(generator="colornet", color={"depth": 2, "filters": 4}), pair()
     assert players.rates("generator") == {"encoder.": 1.0}
@@ -178,6 +200,8 @@ def test_a_player_that_wins_outright_is_named():
     assert "the discriminator has won" in next(players.doubts(dict.fromkeys(means, 0.99)))
     assert "the discriminator has lost" in next(players.doubts({**means, "discriminator/true_right": 0.01}))
     assert not list(players.doubts({}))
+    gentle = model(objective="least-squares")
+    assert "least-squares" not in next(gentle.doubts(dict.fromkeys(means, 0.99)))
 
 
 def test_first_weights_are_the_papers():

@@ -176,6 +176,18 @@ def test_every_player_learns(recipe, tmp_path):
     assert all(p.requires_grad for p in model.parameters())
 
 
+def test_what_a_family_doubts_is_said(recipe, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(
+        toy.Adversarial, "doubts", lambda self, means: [f"l1 is {means['colors/l1']:.3f}"], raising=False
+    )
+    run = train(recipe("adversarial"), tmp_path / "run")
+    said = [r.message for r in caplog.records if "l1 is" in r.message]
+    validated = {row["step"] for row in rows(run) if "validation/loss" in row}
+    logged = [row for row in rows(run) if "colors/l1" in row and row["step"] in validated]
+    assert logged
+    assert said == [f"step {row['step']}: l1 is {row['colors/l1']:.3f}" for row in logged]
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run(recipe, tmp_path):
     settings = recipe("exploding", trainer__checkpoint_every=3, trainer__log_every=5)
     with pytest.raises(FloatingPointError, match=r"step 4: colors/total is nan: lower optimizer\.lr"):

@@ -240,7 +240,7 @@ def export(
         from ..train.export import ExportError
         from ..train.export import export as write_bundle
 
-    out = out or run / "bundle" / run.name
+    out = out or run / "bundle" / run.resolve().name
     if out.exists():
         fail(f"{out} exists: name another folder or remove it", 2)
     try:
@@ -281,13 +281,13 @@ def inspect(
     typer.echo(table(colors))
     for sentence in colors.warnings():
         typer.echo(sentence, err=True)
-    made = [(out, picture(colors)), (json_file, json.dumps(colors.figures(), indent=2) + "\n")]
+    made = [(out, picture(colors)), (json_file, json.dumps(colors.figures() | colors.histograms()) + "\n")]
     try:
         write([(path, text) for path, text in made if path])
     except OSError as error:
         fail(f"{error.filename}: cannot be written ({error.strerror})", 1)
     if inspection.unread:
-        fail("\n".join([*inspection.unread, f"{len(inspection.unread)} photographs could not be read"]), 1)
+        fail("\n".join([*inspection.unread, f"{len(inspection.unread)} photographs were left out"]), 1)
 
 
 @app.command()

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.procedure import Pin
 from . import sheet
+from .bundle import BundleError
 from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
 from .formats import SAVERS, WRITTEN_AS, shown
 from .hints import Hint, pinned
@@ -351,9 +352,11 @@ def _picture(colorizer: Colorizer, job: _Job, kind: str) -> bytes:
 
 
 def _failed(task: Task, error: Exception) -> Outcome:
-    """One photograph must not end the others; what is no `PhotoError` is a fault of ours and is named as such."""
+    """One photograph must not end the others; what nobody foresaw is a fault of ours and is named as such."""
     if isinstance(error, PhotoError):
         return Outcome(task, "failed", str(error))
     if isinstance(error, OSError):
         return Outcome(task, "failed", f"{shown(task.target)}: cannot be written ({error.strerror or error})")
+    if isinstance(error, BundleError):
+        return Outcome(task, "failed", f"{shown(task.source)}: {error}")
     return Outcome(task, "failed", f"{shown(task.source)}: {type(error).__name__}: {error} (please report this)")

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import shlex
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -77,13 +79,20 @@ def find(name: str | Path) -> Path:
     Raises BundleError, naming the choices, when there is none.
     """
     known = INSTALLED / (DEFAULT if name == "default" else str(name))
-    for path in (known, Path(name)):
-        if (path / CARD).is_file() or zipfile.is_zipfile(path):
-            return path
-    if (Path(name) / "recipe.json").is_file():
-        raise BundleError(f"{name}: is a run of a training: photochrom export {name} makes a bundle of it")
-    if Path(name).exists():
-        raise BundleError(f"{name}: holds no {CARD}: a bundle is a folder or a zip that does")
+    with suppress(OSError):  # a name that no file can have
+        for path in (known, Path(name)):
+            if (path / CARD).is_file() or zipfile.is_zipfile(path):
+                return path
+        if (Path(name) / "recipe.json").is_file():
+            made = next((str(card.parent) for card in sorted(Path(name).glob(f"bundle/*/{CARD}"))), None)
+            fix = (
+                f"give its bundle, {made}"
+                if made
+                else f"photochrom export {shlex.quote(str(name))} makes a bundle of it"
+            )
+            raise BundleError(f"{name}: is a run of a training: {fix}")
+        if Path(name).exists():
+            raise BundleError(f"{name}: holds no {CARD}: a bundle is a folder or a zip that does")
     raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {', '.join(installed())}")
 
 

@@ -88,7 +88,8 @@ class Colorizer:
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, pin: Pin = unpinned) -> list[AB]:
         """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape, at most `BATCH` at once.
 
-        ``seeds``: one for all, or one for each. ``pin``: see `engine.hints`.
+        ``seeds``: one for all, or one for each. ``pin``: see `engine.hints`. Raises BundleError for a model whose
+        colours are not numbers.
         """
         seeds = [seeds] * len(grays) if isinstance(seeds, int) else seeds
         found: list[Any] = [None] * len(grays)
@@ -97,6 +98,8 @@ class Colorizer:
             for batch in (places[i : i + BATCH] for i in range(0, len(places), BATCH)):
                 noise, together = SeededNoise([seeds[i] for i in batch]), np.stack([grays[i] for i in batch])
                 for i, ab in zip(batch, self.procedure(self.nets, together, noise, pin), strict=True):
+                    if not np.isfinite(ab).all():
+                        raise BundleError(f"{self.card.name}: paints what is no colour (not a number): train it again")
                     found[i] = ab
         return found
 

@@ -76,8 +76,13 @@ class Colors:
         """The distance from gray, in whole Lab units, below which a share of the pixels is."""
         return int(np.searchsorted(np.cumsum(self.distances), share - 1e-9) + 1)
 
+    def histograms(self) -> dict[str, Any]:
+        """Shares of all pixels: of each colour bin that is used, beside its a and b, and by Lab units from gray."""
+        used = [[a, b, float(share)] for (a, b), share in zip(ab_bins(), self.bins, strict=True) if share]
+        return {"shares of colour bins (a, b, share)": used, "shares by distance from gray": self.distances.tolist()}
+
     def figures(self) -> dict[str, Any]:
-        """Everything as plain values, named with their units."""
+        """What sums them up as plain values, named with their units."""
         return {
             "photographs": self.n,
             "colourfulness": self.colorfulness,
@@ -113,7 +118,7 @@ class Colors:
         colored = 1 - self.kinds["gray"]
         shares = {
             "skin and other warm": self.kinds["skin"] + self.kinds["warm"],
-            **{kind: self.kinds[kind] for kind in ("foliage", "sky")},
+            **{kind: self.kinds[kind] for kind in ("foliage", "sky", "other")},
         }
         for kind, share in shares.items():
             if share > MOST * colored > 0:

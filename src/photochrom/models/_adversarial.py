@@ -30,6 +30,7 @@ class Norm(nn.BatchNorm2d):
 class Generator(nn.Module):
     """The paper's U-Net: ``downs`` halvings and as many doublings, each but the last beside a shortcut.
 
+    It drops where the authors' PyTorch code does: in the blocks after the innermost (their Lua code drops there too).
     Dropout is part of how it is used in ``paper`` mode, so what it drops is drawn from a noise that it is given.
     """
 

@@ -3,9 +3,11 @@
 Those in `SEEN` look at the pictures that the colours make.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -56,7 +58,10 @@ def perceptual(rgb: Tensor, truth: Tensor, layers: tuple[int, ...]) -> Tensor:
 
 
 def colorfulness(rgb: Tensor, truth: Tensor) -> Tensor:
-    """1 - colourfulness / 100 of sRGB in [0, 1], whatever the truth (DDColor; Hasler & Suesstrunk 2003)."""
+    """1 - colourfulness / 100 of sRGB in [0, 1], whatever the truth (DDColor, at a weight of 0.5 under others).
+
+    Hasler & Suesstrunk (2003). By itself, or at a large weight, it paints anything, so long as it is vivid.
+    """
     return 1 - color.colorfulness(rgb).mean() / 100
 
 
@@ -76,9 +81,11 @@ class OnePass:
     """What a network that paints in one pass gives, and the losses by which it learns.
 
     ``target`` is ``ab`` or ``rgb``. ``chroma`` multiplies what is painted: a mean of several possible colours is paler
-    than any of them. ``losses`` are weights by name; ``delta``, in Lab units, is where `huber` and `distance` bend, and
-    ``layers``, 0 to 4, are the maps of VGG16 that `perceptual` compares.
+    than any of them. ``losses`` are weights by name; ``delta``, in Lab units (or 1 / 110 of half the range of sRGB), is
+    where `huber` and `distance` bend, and ``layers``, 0 to 4, are the maps of VGG16 that `perceptual` compares.
     """
+
+    needs: ClassVar[bool] = True  # a loss of these; where there is another, none need be given
 
     target: str = "ab"
     chroma: float = 1.0
@@ -89,11 +96,14 @@ class OnePass:
     def __post_init__(self) -> None:
         if self.target not in CHANNELS:
             raise ValueError(f"target {self.target!r}: choose {' or '.join(CHANNELS)}")
-        if set(self.losses) - set(LOSSES) or not any(self.losses.values()) or min(self.losses.values()) < 0:
-            known = ", ".join(LOSSES)
-            raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {known}")
-        if not self.delta > 0:
-            raise ValueError(f"delta {self.delta}: must be above 0 Lab units")
+        weights = self.losses.values()
+        if set(self.losses) - set(LOSSES) or not all(0 <= weight < math.inf for weight in weights):
+            raise ValueError(f"losses {dict(self.losses)}: give weights of 0 or more to some of {', '.join(LOSSES)}")
+        if self.needs and not any(weights):
+            raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {', '.join(LOSSES)}")
+        for name in ("chroma", "delta"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} {getattr(self, name)}: must be above 0, and finite")
         if not self.layers or not set(self.layers) <= set(range(5)):
             raise ValueError(f"layers {list(self.layers)}: name some of VGG16's five, 0 to 4")
 
@@ -105,7 +115,12 @@ class OnePass:
     @property
     def wants_lab(self) -> bool:
         """Whether a loss looks at pictures of ab, which need Lab's own L."""
-        return self.target == "ab" and any(name in self.losses for name in SEEN)
+        return self.target == "ab" and any(name in self.weighed for name in SEEN)
+
+    @property
+    def weighed(self) -> dict[str, float]:
+        """The losses that weigh anything."""
+        return {name: weight for name, weight in self.losses.items() if weight}
 
     def mix(self, prediction: Tensor, truth: Tensor, gray: Tensor) -> dict[str, Tensor]:
         """The named losses and, as ``total``, their weighted sum.
@@ -113,15 +128,17 @@ class OnePass:
         ``prediction`` and ``truth`` are ab / 110 (b, 2, h, w), or sRGB in [-1, 1] (b, 3, h, w). ``gray`` (b, 1, H, W)
         in [-1, 1], as large or larger, gives ab its picture, which is looked at in full size.
         """
-        parts = {name: PLAIN[name](prediction, truth) for name in self.losses if name in PLAIN}
-        parts |= {name: BENT[name](prediction, truth, self.delta / AB_SCALE) for name in self.losses if name in BENT}
-        if any(name in self.losses for name in SEEN):
+        weighed = self.weighed
+        parts = {name: PLAIN[name](prediction, truth) for name in weighed if name in PLAIN}
+        parts |= {name: BENT[name](prediction, truth, self.delta / AB_SCALE) for name in weighed if name in BENT}
+        if any(name in weighed for name in SEEN):
             pictures = (_picture(prediction, gray), _picture(truth, gray))
-            if "perceptual" in self.losses:
+            if "perceptual" in weighed:
                 parts["perceptual"] = perceptual(*pictures, self.layers)
-            if "colorfulness" in self.losses:
+            if "colorfulness" in weighed:
                 parts["colorfulness"] = colorfulness(*pictures)
-        return {"total": torch.stack([self.losses[name] * part for name, part in parts.items()]).sum(), **parts}
+        total = sum((weighed[name] * part for name, part in parts.items()), prediction.new_zeros(()))
+        return {"total": total, **parts}
 
 
 def _picture(painted: Tensor, gray: Tensor) -> Tensor:
@@ -129,5 +146,5 @@ def _picture(painted: Tensor, gray: Tensor) -> Tensor:
     if painted.shape[-2:] != gray.shape[-2:]:
         painted = F.interpolate(painted, gray.shape[-2:], mode="bilinear", align_corners=False)
     if painted.shape[1] == 3:
-        return painted / 2 + 0.5
+        return (painted / 2 + 0.5).clamp(0, 1)
     return lab_to_rgb(torch.cat([(gray + 1) * L_SCALE, painted * AB_SCALE], 1))

@@ -4,9 +4,10 @@ The generator is learnt by a weighted mix of losses and by how well it deceives 
 and colour together, patch by patch.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ class Model(nn.Module):
         ``objective`` is ``log`` or ``least-squares``; ``adversarial`` weighs it against the losses of `OnePass`.
         """
 
+        needs: ClassVar[bool] = False
+
         losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
         generator: str = "unet"
         net: Generator.Config = field(default_factory=lambda: Generator.Config())
@@ -53,7 +56,7 @@ class Model(nn.Module):
                 if getattr(self, name) not in choices:
                     said = ", ".join(map(str, choices))
                     raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {said}")
-            if not self.adversarial > 0:
+            if not 0 < self.adversarial < math.inf:
                 raise ValueError(f"adversarial {self.adversarial}: must be above 0; unet is the family without it")
             if self.width < 1:
                 raise ValueError(f"width {self.width}: must be at least 1")
@@ -85,7 +88,8 @@ class Model(nn.Module):
         """Gray (b, 1, h, w), colour (b, 2 or 3, h, w) -> the player's losses.
 
         The generator's: the mix, and ``deceives``, what the discriminator makes of its picture. The discriminator's:
-        the mean of what it makes of the truth and of the picture, and the shares of patches that it tells right.
+        the mean of what it makes of the truth and of the picture, the shares of patches that it tells right, and its
+        mean outputs, before any sigmoid.
         """
         judges = OBJECTIVES[self.config.objective]
         if player == "generator":
@@ -103,6 +107,8 @@ class Model(nn.Module):
             "total": (judges(on_true, True) + judges(on_painted, False)) / 2,
             "true_right": (on_true > middle).float().mean(),
             "painted_right": (on_painted <= middle).float().mean(),
+            "on_true": on_true.mean(),
+            "on_painted": on_painted.mean(),
         }
 
     def _painted(self, gray: Tensor) -> Tensor:
@@ -121,9 +127,10 @@ class Model(nn.Module):
             return
         share = sum(x for x in right if x is not None) / 2
         if share > ALL:
+            softer = "" if self.config.objective == "least-squares" else ", or take objective least-squares"
             yield (
                 f"the discriminator has won: it tells {share:.0%} of patches right, so the generator learns nothing "
-                f"from it; lower model.width ({self.config.width}), or take objective least-squares"
+                f"from it; lower model.width ({self.config.width}) or optimizer.lr{softer}"
             )
         elif min(x for x in right if x is not None) < NONE:
             yield "the discriminator has lost: it calls everything the same; raise model.width or optimizer.lr"
