@@ -163,6 +163,15 @@ def test_losses_by_hand():
     assert torch.allclose(players.loss("discriminator", gray, color)["total"], half)
 
 
+def test_the_least_side_that_can_be_judged_is_told():
+    small = model(generator="colornet", color={"depth": 3, "filters": 4, "widths": [8]})  # paints at a fourth
+    for players, least in ((model(), 6), (model(patch=70), 24), (small, 24)):
+        assert players.smallest == least
+        players.loss("generator", *pair(2, max(16, least)))  # what divides by 16, or by 8
+    with pytest.raises(ValueError, match="4 x 4 px to be judged: too small for patches of 16"):
+        small.loss("generator", *pair(2, 16))
+
+
 def test_the_judge_alone_may_teach():
     players, (gray, color) = model(losses={"l1": 0.0}), pair()
     found = players.loss("generator", gray, color)

@@ -252,6 +252,13 @@ def test_a_refused_call_is_no_run(wrong, said, recipe, tmp_path):
     train(recipe(trainer__steps=2), tmp_path / "run")
 
 
+def test_photographs_too_small_to_learn_from_are_refused_at_once(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(toy.Model, "smallest", 96, raising=False)
+    with pytest.raises(ValueError, match=r"data.size = \d+: this model needs 96 pixels: choose as many or more"):
+        train(recipe(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path, caplog):
     run = train(recipe(trainer__steps=2), tmp_path / "run")
     names = ("log.jsonl", "last.safetensors", "recipe.json")

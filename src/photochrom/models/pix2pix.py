@@ -71,6 +71,7 @@ class Model(nn.Module):
         else:
             self.generator = ColorNet(config.color, config.channels)
         self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(start)
+        self.smallest = self.discriminator.smallest * getattr(self.generator, "stride", 1)
         self.procedure = Direct(config.target, config.chroma, getattr(self.generator, "drawn", 0))
         if config.wants_lab:
             self.gray = "lab"

@@ -96,6 +96,10 @@ def _fits(recipe: Recipe, model: Any) -> None:
     if size % multiple:
         near = max(1, round(size / multiple)) * multiple
         raise ValueError(f"data.size = {size}: must divide by {multiple} for this model: choose {near}, for instance")
+    if size < (least := getattr(model, "smallest", size)):
+        raise ValueError(
+            f"data.size = {size}: this model needs {least} pixels: choose as many or more, or change the model"
+        )
     wanted = getattr(model, "gray", recipe.data.gray)
     if recipe.data.gray != wanted:
         raise ValueError(f"data.gray = {recipe.data.gray!r}: this family works on {wanted!r}: choose that")
