@@ -11,7 +11,7 @@ import pyvips
 import torch
 import toy
 
-from photochrom.train import journal
+from photochrom.train import journal, training
 from photochrom.train.checkpoint import load, part, read
 from photochrom.train.rates import groups, learning_rate
 from photochrom.train.recipe import Optimizer, parse, resolved
@@ -174,6 +174,14 @@ def test_every_player_learns(recipe, tmp_path):
         assert all(value.abs().sum() > 0 for name, value in memory.items() if name.endswith("exp_avg_sq"))
     model, *_ = load(run, "last")
     assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(("best", "step"), [("loss", 10), ("ab_error", 10), ("last", 20)])
+def test_the_best_is_the_least_or_the_latest(recipe, tmp_path, monkeypatch, best, step):
+    found = iter({"loss": n, "ab_error": n, "gray_error": 9, "chroma_ratio": 1} for n in range(9))
+    monkeypatch.setattr(training.validation, "figures", lambda *_: next(found))
+    run = train(recipe(trainer__best=best), tmp_path / "run")
+    assert read(run / "best.safetensors")[1]["step"] == step
 
 
 def test_what_a_family_doubts_is_said(recipe, tmp_path, caplog, monkeypatch):

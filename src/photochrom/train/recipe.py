@@ -67,7 +67,7 @@ class Trainer(_Table):
     checkpoint_every: int = Field(default=500, ge=1)
     sample_every: int = Field(default=500, ge=1)
     validate_photos: int = Field(default=256, ge=1)  # at most so many of the held-out photos
-    best: Literal["loss", "ab_error"] = "loss"  # the validation figure that picks the best checkpoint
+    best: Literal["loss", "ab_error", "last"] = "loss"  # which validation picks the best checkpoint: least, or latest
 
 
 class Recipe(_Table):

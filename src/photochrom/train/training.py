@@ -276,8 +276,9 @@ class Loop(lightning.LightningModule):
         self.journal.write({"step": self.step, **{f"validation/{name}": value for name, value in found.items()}})
         self.record["validation"] = found
         self.record["first"] = self.record["first"] or found
-        figure, best = found[self.settings.best], self.record["best"]
-        if self.step and (best is None or figure < best):
+        latest = self.settings.best == "last"
+        figure, best = found["loss" if latest else self.settings.best], self.record["best"]
+        if self.step and (latest or best is None or figure < best):
             self.record["best"] = figure
             self._save("best")
         self._judge(found, self.record["first"])
