@@ -55,7 +55,7 @@ def test_patches_that_no_number_of_halvings_gives_are_refused():
         ({"objective": "wasserstein"}, "objective 'wasserstein': choose one of log, least-squares"),
         ({"adversarial": 0.0}, "adversarial 0.0: must be above 0"),
         ({"adversarial": float("inf")}, "adversarial inf: must be above 0"),
-        ({"losses": {"l3": 1.0}}, "give weights of 0 or more to some of l1, l2"),
+        ({"losses": {"l3": 1.0}}, "give finite weights of 0 or more to some of l1, l2"),
         ({"net": {**NET, "test": "train"}}, "test 'train': choose one of paper, eval"),
         ({"net": {**NET, "dropped": 3}}, "dropped 3: must be from 0 to 2"),
     ],

@@ -24,7 +24,7 @@ KINDS = {  # by colour alone, the first that fits: hue in degrees, chroma, light
     "foliage": ((95, 155), (8, 150), (0, 100)),
     "sky": ((220, 290), (6, 150), (45, 100)),
 }
-MOST = 2 / 3  # of what is coloured that one kind may be
+MOST = 0.6  # of what is coloured that one kind may be
 COLORLESS = 5.0  # Lab units: chroma of a gray pixel
 
 
@@ -124,7 +124,7 @@ class Colors:
             if share > MOST * colored > 0:
                 yield (
                     f"{share / colored:.0%} of what is coloured is of {kind} colours: a model of these will paint "
-                    "everything so; add photographs of other things, or train classify, which rebalances"
+                    "everything so; add photographs of other things"
                 )
 
 

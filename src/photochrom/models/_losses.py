@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -85,7 +84,7 @@ class OnePass:
     where `huber` and `distance` bend, and ``layers``, 0 to 4, are the maps of VGG16 that `perceptual` compares.
     """
 
-    needs: ClassVar[bool] = True  # a loss of these; where there is another, none need be given
+    needs = True  # a loss of these; where there is another, none need be given
 
     target: str = "ab"
     chroma: float = 1.0
@@ -98,12 +97,14 @@ class OnePass:
             raise ValueError(f"target {self.target!r}: choose {' or '.join(CHANNELS)}")
         weights = self.losses.values()
         if set(self.losses) - set(LOSSES) or not all(0 <= weight < math.inf for weight in weights):
-            raise ValueError(f"losses {dict(self.losses)}: give weights of 0 or more to some of {', '.join(LOSSES)}")
+            raise ValueError(
+                f"losses {dict(self.losses)}: give finite weights of 0 or more to some of {', '.join(LOSSES)}"
+            )
         if self.needs and not any(weights):
             raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {', '.join(LOSSES)}")
-        for name in ("chroma", "delta"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} {getattr(self, name)}: must be above 0, and finite")
+        for name, most in (("chroma", 10), ("delta", 256)):
+            if not 0 < getattr(self, name) <= most:
+                raise ValueError(f"{name} {getattr(self, name)}: must be above 0, and {most} at most")
         if not self.layers or not set(self.layers) <= set(range(5)):
             raise ValueError(f"layers {list(self.layers)}: name some of VGG16's five, 0 to 4")
 

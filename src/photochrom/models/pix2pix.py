@@ -7,7 +7,7 @@ and colour together, patch by patch.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ class Model(nn.Module):
         ``objective`` is ``log`` or ``least-squares``; ``adversarial`` weighs it against the losses of `OnePass`.
         """
 
-        needs: ClassVar[bool] = False
+        needs = False
 
         losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
         generator: str = "unet"

@@ -87,8 +87,8 @@ def tuned(model: Any, recipe: Recipe, sets: Iterable[str]) -> tuple[Any, Recipe]
     made = models.family(changed.family)(changed.model).eval()
     try:
         made.load_state_dict(model.state_dict())
-    except RuntimeError as error:
-        raise ValueError(f"--set {' '.join(sets)}: needs other weights ({error})") from None
+    except RuntimeError:
+        raise ValueError(f"--set {' '.join(sets)}: needs other weights; train with it") from None
     return made, changed
 
 

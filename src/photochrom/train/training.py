@@ -82,7 +82,7 @@ def _open(run: Path, resume: bool) -> None:
     if begun and not resume:
         raise ValueError(f"{run}: holds a run already: resume it, or name another folder")
     if resume and not begun:
-        raise ValueError(f"{run}: holds no last.safetensors to resume from")
+        raise ValueError(f"{run}: holds no last.safetensors to resume from; start without --resume")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
