@@ -259,7 +259,7 @@ def inspect(
 ) -> None:
     """Tell what colours a set of photographs holds, and what training on it will do.
 
-    Exit code 1 when a photograph could not be read, each named.
+    Exit code 1 when a photograph was left out, each named with its reason.
     """
     with loading():
         from ..evaluate.colors import picture

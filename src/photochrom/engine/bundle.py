@@ -83,17 +83,22 @@ def find(name: str | Path) -> Path:
         for path in (known, Path(name)):
             if (path / CARD).is_file() or zipfile.is_zipfile(path):
                 return path
-        if (Path(name) / "recipe.json").is_file():
-            made = next((str(card.parent) for card in sorted(Path(name).glob(f"bundle/*/{CARD}"))), None)
-            fix = (
-                f"give its bundle, {made}"
-                if made
-                else f"photochrom export {shlex.quote(str(name))} makes a bundle of it"
-            )
-            raise BundleError(f"{name}: is a run of a training: {fix}")
         if Path(name).exists():
-            raise BundleError(f"{name}: holds no {CARD}: a bundle is a folder or a zip that does")
+            raise BundleError(_not_one(Path(name)))
     raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {', '.join(installed())}")
+
+
+def _not_one(path: Path) -> str:
+    """What is wrong with what is there and no bundle."""
+    if not (path / "recipe.json").is_file():
+        return f"{path}: holds no {CARD}: a bundle is a folder or a zip that does"
+    made = min(path.glob(f"bundle/*/{CARD}"), default=None)
+    fix = (
+        f"give its bundle, {made.parent}"
+        if made
+        else f"photochrom export {shlex.quote(str(path))} makes a bundle of it"
+    )
+    return f"{path}: is a run of a training: {fix}"
 
 
 def installed() -> list[str]:

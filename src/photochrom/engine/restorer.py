@@ -45,22 +45,25 @@ class Restorer:
     def degraded(self, photo: Any, seed: int = 0, size: int | None = None) -> tuple[Picture, Any]:
         """A whole photograph after all that the model was trained to undo, and the dirt of that (None where none)."""
         seen = self._seen(photo, size)
+        dirt = self._drawn(seen, seed)
         if isinstance(self.procedure, Reconstruction):
-            return _picture(seen), None
+            return _picture(seen), dirt
         loses = self.procedure.loses
-        dirt = loses.draw(seen, SeededNoise([seed]))
         return _picture(loses.degrade(seen, loses.steps, dirt)), dirt
 
+    def _drawn(self, seen: Any, seed: int = 0) -> Any:
+        """What is random in the loss, for a photograph as it is seen; None where nothing is."""
+        if isinstance(self.procedure, Reconstruction):
+            return None
+        return self.procedure.loses.draw(seen, SeededNoise([seed]))
+
     def _checked(self, dirt: Any, seen: Any) -> Any:
-        """What is random in a loss, if it is of the shape that the model's loss draws for this photograph."""
-        drawn = (
-            None if isinstance(self.procedure, Reconstruction) else self.procedure.loses.draw(seen, SeededNoise([0]))
-        )
+        """The dirt, if it is of the shape that the model's loss draws for this photograph. Raises ValueError."""
+        drawn = self._drawn(seen)
         if drawn is None:
             raise ValueError("dirt: nothing is random in what this model undoes; leave it out")
         if dirt.shape != drawn.shape:
-            shapes = tuple(dirt.shape), tuple(drawn.shape)
-            raise ValueError(f"dirt of shape {shapes[0]}: for this photograph as it is seen it must be {shapes[1]}")
+            raise ValueError(f"dirt of shape {dirt.shape}: for this photograph as it is seen it must be {drawn.shape}")
         return dirt
 
     def _seen(self, photo: Any, size: int | None) -> Float[np.ndarray, "1 3 h w"]:

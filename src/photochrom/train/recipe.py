@@ -158,9 +158,8 @@ def _sentence(error: ValidationError, name: str, prefix: str) -> str:
         table = Recipe.model_fields[parts[0]].annotation if len(parts) > 1 else Recipe
         choices = [c for c in getattr(table, "model_fields", {}) if c != "family"]
         return f"{name}: {key} is not known: choose one of {', '.join(choices)}"
-    given = (
-        "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    )  # a sentence about a table names its key
+    # Of a whole table the sentence names the key itself.
+    given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return f"{name}: {key.rstrip('.')}{given}: {first['msg'].removeprefix('Value error, ')}"
 
 
