@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from . import diffusion
+from .autoregression import Autoregressive
 from .color import AB_SCALE, ab_bins, ab_of, lab_to_rgb, namespace, rgb_to_lab
 from .degradation import Noise
 from .procedure import AB, Gray, Net, Pin, Procedure, unpinned
@@ -208,6 +209,7 @@ KINDS: dict[str, Callable[..., Procedure]] = {
     "diffusion": Diffusion,
     "cold": Cold,
     "reconstruction": Reconstruction,
+    "autoregressive": Autoregressive,
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from ..core.procedure import Procedure
-from ..core.restoring import RESTORERS
+from ..core.restoring import RESTORERS, Cold
 from . import bundle
 from .stream import processors
 
@@ -25,10 +25,11 @@ class OnnxNet:
         self.names = [i.name for i in self.session.get_inputs()]
 
     def __call__(self, t: float, **arrays: Any) -> Any:
-        """Batch of arrays -> the network's first output; t is given to each of the batch."""
+        """Batch of arrays -> the network's output, or all of several; t is given to each of the batch."""
         batch = len(next(iter(arrays.values())))
         feeds = {"t": np.full(batch, t, np.float32), **arrays}
-        return self.session.run(None, {name: feeds[name].astype(np.float32, copy=False) for name in self.names})[0]
+        made = self.session.run(None, {name: feeds[name].astype(np.float32, copy=False) for name in self.names})
+        return made[0] if len(made) == 1 else made
 
 
 class SeededNoise:
@@ -67,7 +68,7 @@ def _resampled(found: bundle.Bundle, sampling: Mapping[str, Any]) -> Procedure:
     told = procedure.told
     if not told:
         raise ValueError(f"{', '.join(sampling)}: {name} paints in one pass; only a model of several can be told how")
-    if "steps" in sampling and "steps" not in told and "solver" in told:
+    if "steps" in sampling and "steps" not in told and isinstance(procedure, Cold):
         others = " or ".join(solver for solver in RESTORERS if solver != "one-shot")
         raise ValueError(f"steps: one-shot takes one: choose another solver with it, {others}")
     if unknown := sorted(set(sampling) - set(told)):

@@ -115,3 +115,18 @@ class ColorNet(nn.Module):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = block(torch.cat([x, skip], 1))
         return self.head(x)
+
+
+class Guide(ColorNet):
+    """The features from which a `ColorNet` would tell colours; with a rate of 0, as it was when training began."""
+
+    def __init__(self, config: ColorNet.Config, rate: float) -> None:
+        super().__init__(config, channels=1)
+        self.head = nn.Sequential(self.head[0])
+        self.rate = rate
+        if not rate:
+            self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Guide":
+        """Training mode, unless it is to stay as it is."""
+        return super().train(mode and self.rate > 0)

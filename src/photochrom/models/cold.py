@@ -155,7 +155,7 @@ class Model(nn.Module):
         """Those that `Cold` calls."""
         return {name: self.net[name] for name in self.procedure.networks}
 
-    def start(self, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
+    def start(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """What is left of colours (b, 3, h, w) in the end, and the dirt on them."""
         loses = self.procedure.loses
         dirt = loses.draw(color, noise)
@@ -164,7 +164,7 @@ class Model(nn.Module):
     def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """RGB in [-1, 1] (b, 3, h, w) -> the mean |guess - whole|^power over the scale."""
         restorer: Any = self.net["restorer"]
-        whole, (end, dirt) = color, self.start(color, torch.randn_like)
+        whole, (end, dirt) = color, self.start(gray, color, torch.randn_like)
         if self.procedure.latent:
             with torch.no_grad():
                 whole, end = self.net["encoder"](color), self.net["encoder"](end)

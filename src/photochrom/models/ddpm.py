@@ -13,24 +13,9 @@ from torch import Tensor, nn
 
 from ..core.color import AB_SCALE
 from ..core.sampling import Diffusion
-from ._blocks import ColorNet, at_size
+from ._blocks import ColorNet, Guide, at_size
 from ._bound import bits, bound, step_back
 from ._denoiser import Denoiser, guess, simple_loss
-
-
-class Guide(ColorNet):
-    """The features from which a `ColorNet` would tell colours; with a rate of 0, as it was when training began."""
-
-    def __init__(self, config: ColorNet.Config, rate: float) -> None:
-        super().__init__(config, channels=1)
-        self.head = nn.Sequential(self.head[0])
-        self.rate = rate
-        if not rate:
-            self.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "Guide":
-        """Training mode, unless it is to stay as it is."""
-        return super().train(mode and self.rate > 0)
 
 
 class Model(nn.Module):

@@ -43,7 +43,7 @@ class Model(nn.Module):
         """Those that `Reconstruction` calls."""
         return {"encoder": self.net.encoder, "decoder": self.net.decoder}
 
-    def start(self, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, None]:
+    def start(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, None]:
         """What it is to give back."""
         return color, None
 

@@ -19,6 +19,7 @@ from .recipe import Recipe, parse
 log = logging.getLogger(__name__)
 
 WHICH = ("best", "last")
+TRANSPOSED = ".T"  # after the name of a matrix that a graph has as its transpose
 
 
 def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
@@ -150,6 +151,8 @@ def _bundled(model: Any, path: Path) -> dict[str, Tensor]:
         for weight in graph.graph.initializer if graph else ():
             tensor = torch.from_numpy(numpy_helper.to_array(weight).copy()).float()
             key = f"{prefix}.{weight.name.removesuffix('.half')}"
+            if key.endswith(TRANSPOSED):
+                key, tensor = key.removesuffix(TRANSPOSED), tensor.T
             same = key in own and own[key].squeeze().shape == tensor.squeeze().shape  # norms are (c, 1, 1) in graphs
             weights[key] = tensor.reshape(own[key].shape) if same else tensor
     return weights

@@ -20,7 +20,7 @@ from .. import __version__, models
 from ..core.sampling import describe
 from ..engine import bundle as bundles
 from ..engine.album import title
-from .checkpoint import load
+from .checkpoint import TRANSPOSED, load
 from .recipe import Recipe, override, parse, resolved
 
 TOLERANCE = 1e-3  # of the largest value: sums are added up in another order
@@ -134,7 +134,7 @@ def trace(net: nn.Module) -> onnx.ModelProto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own deprecations
         program = torch.onnx.export(
-            net.eval(), tuple(inputs.values()), input_names=list(inputs), output_names=["out"],
+            net.eval(), tuple(inputs.values()), input_names=list(inputs),
             dynamic_shapes=shapes, opset_version=18, dynamo=True, optimize=False, verbose=False,
         )  # fmt: skip
     assert program is not None
@@ -153,20 +153,33 @@ def folded(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def named(graph: onnx.ModelProto, net: nn.Module) -> onnx.ModelProto:
-    """The graph with the names of parameters that were lost when they were folded into another shape, as norms' are."""
+    """The graph with the names of parameters that were lost when they were folded into another shape, as norms' are.
+
+    Those of matrices that were folded into their transpose end in `TRANSPOSED`.
+    """
     weights = {weight.name: weight for weight in graph.graph.initializer}
-    own = {name: p.detach().numpy().ravel() for name, p in net.named_parameters()}
+    own = {name: p.detach().numpy() for name, p in net.named_parameters()}
     lost = {name: values for name, values in own.items() if name not in weights}
     for weight in (weights[name] for name in weights if name not in own):
-        values = numpy_helper.to_array(weight).ravel()
-        name = next((name for name, known in lost.items() if np.array_equal(known, values)), None)
+        name = _told(numpy_helper.to_array(weight), lost)
         if name is None:
             continue
-        del lost[name]
+        del lost[name.removesuffix(TRANSPOSED)]
         for node in graph.graph.node:
             node.input[:] = [name if i == weight.name else i for i in node.input]
         weight.name = name
     return graph
+
+
+def _told(values: np.ndarray, among: Mapping[str, np.ndarray]) -> str | None:
+    """The name of these values, whatever their shape."""
+    for name, known in among.items():
+        if known.size == values.size:
+            if np.array_equal(known.ravel(), values.ravel()):
+                return name
+            if known.ndim == 2 and known.T.shape == values.shape and np.array_equal(known.T, values):
+                return name + TRANSPOSED
+    return None
 
 
 def _portable_graph(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -205,10 +218,13 @@ def check(net: nn.Module, content: bytes) -> None:
     for batch, side in ((1, 96), (3, 32)):
         inputs = example(net, batch, side)
         with torch.no_grad():
-            expected = net.eval()(*inputs.values()).numpy()
-        found = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
-        error = np.abs(found - expected) / max(1.0, np.abs(expected).max())
-        if not np.mean(~(error < TOLERANCE)) <= allowed:
-            raise ExportError(
-                f"ONNX and torch differ by {error.max():.1e} at {batch} x {side} px, more than {TOLERANCE}"
-            )
+            made = net.eval()(*inputs.values())
+        asked = {given.name: inputs[given.name].numpy() for given in session.get_inputs()}
+        outputs = made if isinstance(made, tuple) else (made,)
+        for found, tensor in zip(session.run(None, asked), outputs, strict=True):
+            expected = tensor.numpy()
+            error = np.abs(found - expected) / max(1.0, np.abs(expected).max(initial=0))
+            if found.shape != expected.shape or not np.sum(~(error < TOLERANCE)) <= allowed * error.size:
+                raise ExportError(
+                    f"ONNX and torch differ by {error.max():.1e} at {batch} x {side} px, more than {TOLERANCE}"
+                )

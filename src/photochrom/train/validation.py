@@ -57,9 +57,11 @@ def colors(model: Any, gray: Float[Tensor, "b 1 h w"], seed: int = 0) -> Float[T
 
 
 @torch.no_grad()
-def restored(model: Any, color: Float[Tensor, "b 3 h w"], seed: int = 0) -> tuple[Tensor, Tensor]:
-    """What a model that paints nothing is given of sRGB in [-1, 1], and what it makes of that."""
-    begin, *_, end = model.procedure.restore(torch_nets(model), *model.start(color, torch_noise(seed)))
+def restored(
+    model: Any, gray: Float[Tensor, "b 1 h w"], color: Float[Tensor, "b 3 h w"], seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """What a model that paints nothing is given of gray and sRGB in [-1, 1], and what it makes of that."""
+    begin, *_, end = model.procedure.restore(torch_nets(model), *model.start(gray, color, torch_noise(seed)))
     return begin, end
 
 
@@ -85,7 +87,7 @@ def _sums(model: Any, batch: Batch, seed: int) -> dict[str, float]:
     gray, color, rgb = batch
     count = len(gray)
     loss = sum(model.loss(player, gray, color)["total"].item() for player in model.players)
-    ab = colors(model, gray, seed) if model.procedure.paints else ab_of(restored(model, color, seed)[1])
+    ab = colors(model, gray, seed) if model.procedure.paints else ab_of(restored(model, gray, color, seed)[1])
     ours, truth = ab * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
     distances = {"ab_error": ours - truth, "chroma": ours, "gray_error": truth}
     own = model.measures(gray, color) if hasattr(model, "measures") else {}
@@ -105,7 +107,7 @@ def strip(model: Any, batch: Batch, path: Path, seed: int) -> None:
         given = gray.expand(-1, 3, -1, -1) / 2 + 0.5
         ours = lab_to_rgb(fit_gamut(torch.cat([lightness, ab * AB_SCALE], 1)))
     else:
-        given, ours = (picture / 2 + 0.5 for picture in restored(model, color, seed))
+        given, ours = (picture / 2 + 0.5 for picture in restored(model, gray, color, seed))
     rows = [torch.cat(list(row), 2) for row in (given, ours, rgb)]
     pixels = (torch.cat(rows, 1).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     path.parent.mkdir(exist_ok=True)
