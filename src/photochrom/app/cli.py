@@ -8,6 +8,7 @@ import signal
 import sys
 from collections import Counter
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,11 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     variants: Annotated[int, typer.Option(min=1, max=1000, help="Copies, and a sheet of them; seeds count up.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Of sampling; the model's own if not given.")] = None,
     solver: Annotated[
-        str | None, typer.Option(help="Of sampling: ddim, ancestral, dpm-solver; one-shot, naive, improved.")
+        str | None,
+        typer.Option(help="Of sampling: ddim, ancestral, dpm-solver; one-shot, naive, improved; sample, greedy."),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of drawing: below 1 surer colours, above 1 bolder.")
     ] = None,
     hint: Annotated[list[str] | None, typer.Option(help="x,y,#rrggbb pins a colour to a pixel; repeatable.")] = None,
     hints: Annotated[Path | None, typer.Option(help="A text file with one such hint to a line.")] = None,
@@ -103,7 +108,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         from ..engine.hints import Hint, read_hints
         from ..engine.stream import processors
 
-    sampling = {name: value for name, value in (("steps", steps), ("solver", solver)) if value is not None}
+    asked = {"steps": steps, "solver": solver, "temperature": temperature}
+    sampling = {name: value for name, value in asked.items() if value is not None}
     about = [kind for kind, asked in zip(ABOUT, (variants > 1, uncertainty, trace), strict=True) if asked]
     try:
         pins = [Hint.read(text) for text in hint or ()] + (read_hints(hints) if hints else [])
@@ -127,8 +133,8 @@ def _check(colorizer: "Colorizer", photos: int, variants: int, about: "Sequence[
     if (variants > 1 or "uncertainty" in about) and not colorizer.procedure.draws:
         asked = f"{variants} variants" if variants > 1 else "uncertainty"
         raise ValueError(f"{asked}: {colorizer.card.name} paints one picture of each; choose a model that draws")
-    if "trace" in about and not colorizer.procedure.told:
-        raise ValueError(f"trace: {colorizer.card.name} paints in one pass, which leaves none; choose one of several")
+    if "trace" in about and not colorizer.traces:
+        raise ValueError(f"trace: {colorizer.card.name} leaves none; choose a model that paints in several steps")
     if "uncertainty" in about and variants < 2:
         raise ValueError("uncertainty: is where variants disagree; ask for some with --variants 8")
     if hints and photos != 1:
@@ -219,12 +225,14 @@ def train(  # noqa: PLR0913 - each is an option of the command
         return
     typer.echo(run)
     if bundle:
-        export(run, bundle)
+        export([run], bundle)
 
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder that `photochrom train` wrote.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="The folder that `photochrom train` wrote; one for each stage of a model.")
+    ],
     out: Out = None,
     size: Size = None,
     sources: Annotated[str, typer.Option(help="Whose photographs it learnt from, under which terms.")] = "",
@@ -233,6 +241,8 @@ def export(
 ) -> None:
     """Turn a run into a bundle that `photochrom colorize --model` takes: RUN/bundle/NAME unless -o names it.
 
+    Of a model that is trained in stages, give the run of each.
+
     --set model.KEY=VALUE changes how it decodes (a temperature) without training again.
     """
     _needs_extra()
@@ -240,11 +250,11 @@ def export(
         from ..train.export import ExportError
         from ..train.export import export as write_bundle
 
-    out = out or run / "bundle" / run.resolve().name
+    out = out or runs[0] / "bundle" / runs[0].resolve().name
     if out.exists():
         fail(f"{out} exists: name another folder or remove it", 2)
     try:
-        write_bundle(run, out, sets or (), size, sources, summary=summary)
+        write_bundle(runs, out, sets or (), size, sources, summary=summary)
     except (ValueError, OSError, ExportError) as error:
         fail(str(error), 2)
     typer.echo(out)
@@ -306,6 +316,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     seed: Annotated[int, typer.Option(min=0, help="Of the first picture, for models that draw.")] = 0,
     steps: Annotated[list[int] | None, typer.Option(min=1, help="Of sampling; repeatable, a row for each.")] = None,
     solver: Annotated[list[str] | None, typer.Option(help="Of sampling; repeatable, a row for each.")] = None,
+    temperature: Annotated[list[float] | None, typer.Option(help="Of drawing; repeatable, a row for each.")] = None,
     samples: Annotated[int, typer.Option(min=1, max=64, help="Pictures of each photograph, by seeds one apart.")] = 1,
     held_out: Annotated[
         float, typer.Option(min=0, max=1, help="Only those that a training with this data.validation holds out.")
@@ -339,9 +350,9 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     ]
     writable([path for path, _ in written if path], overwrite)
     models = tuple(model or (() if images else ("default",)))
-    solvers: list[dict[str, int | str]] = [{"solver": name} for name in solver or ()] or [{}]
-    walks: list[dict[str, int | str]] = [{"steps": n} for n in steps or ()] or [{}]
-    sampling = [one | walk for one in solvers for walk in walks]
+    asked = {"solver": solver, "temperature": temperature, "steps": steps}
+    ways = [[{name: value} for value in values or ()] or [{}] for name, values in asked.items()]
+    sampling = [{name: value for one in way for name, value in one.items()} for way in product(*ways)]
     request = Request(data, models, sampling, images or (), protocol, lists, size, strength, seed, samples, force)
     request = replace(
         request,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from .. import __version__
 from ..backbones.inception import VARIABLE
 from ..backbones.weights import cache
+from ..core.autoregression import Autoregressive
 from ..core.procedure import Net
 from ..core.sampling import describe
 from ..engine import bundle
@@ -61,7 +62,7 @@ class Request:
 
     data: Sequence[Path]
     models: Sequence[str] = ()
-    sampling: Sequence[Mapping[str, int | str]] = ({},)
+    sampling: Sequence[Mapping[str, int | float | str]] = ({},)
     images: Sequence[Path] = ()
     protocol: str = "native"
     lists: Path | None = None
@@ -93,7 +94,7 @@ class Entry:
 
     name: str
     model: str
-    sampling: Mapping[str, int | str]
+    sampling: Mapping[str, int | float | str]
     colorizer: Colorizer
 
 
@@ -115,7 +116,7 @@ def _operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) 
     return sum(times * operations(networks[name], dict(shapes)) for (name, *shapes), times in passes.items())
 
 
-def _entries(model: str, sampling: Sequence[Mapping[str, int | str]]) -> Iterator[Entry]:
+def _entries(model: str, sampling: Sequence[Mapping[str, int | float | str]]) -> Iterator[Entry]:
     """A model in each way of sampling; once as it is, where it paints in one pass."""
     plain = Colorizer(model, threads=1)
     for way in sampling if plain.procedure.told else [{}]:
@@ -150,7 +151,9 @@ class Evaluation:
         self.warnings += self.networks.missing
         self.entries = [entry for name in request.models for entry in _entries(name, request.sampling)]
         if any(request.sampling) and not any(entry.sampling for entry in self.entries):
-            raise ValueError("--steps, --solver: each of these models paints in one pass, so none can be told how")
+            raise ValueError(
+                "--steps, --solver, --temperature: each of these models paints in one pass, so none can be told how"
+            )
         self.rows = _distinct([*self._models(), *(self._images(folder) for folder in request.images)])
 
     def _chosen(self, photographs: Sequence[Photograph], listing: protocols.Listing | None) -> list[Photograph]:
@@ -166,7 +169,7 @@ class Evaluation:
         asked = self.request
         if asked.record and (asked.strength != 1 or asked.size or asked.force or any(asked.sampling)):
             raise ValueError(
-                "--record keeps a model's figures as it comes: leave out --strength, --size, --steps, --solver, --force"
+                "--record keeps a model's figures as it comes: leave out --strength, --size, --force, all of sampling"
             )
         for name in asked.models if asked.record else ():
             if not os.access(path := bundle.find(name), os.W_OK) or not path.is_dir():
@@ -190,21 +193,17 @@ class Evaluation:
         seeds = range(asked.seed, asked.seed + asked.samples)
         for entry in self.entries:
             card, colorizer = entry.colorizer.card, entry.colorizer
-            decides = (
-                card.weights,
-                describe(colorizer.procedure),
-                card.gray,
-                card.multiple,
-                card.size,
-                asked.size,
-                asked.strength,
-                list(seeds),
-            )
+            seen = (card.gray, card.multiple, card.size, asked.size)
+            decides = (card.weights, describe(colorizer.procedure), *seen, asked.strength, list(seeds))
 
             def paint(photograph: Photograph, truth: RGB8, colorizer: Colorizer = colorizer) -> list[RGB8]:
                 return [colorizer(truth, seed=s, strength=asked.strength, size=asked.size) for s in seeds]
 
-            yield Row(entry.name, f"model {json.dumps(decides, sort_keys=True)}", paint)
+            def own(truth: RGB8, colorizer: Colorizer = colorizer) -> dict[str, float]:
+                told = isinstance(colorizer.procedure, Autoregressive)
+                return {"bits-per-dim": colorizer.bits_per_dim(truth, asked.size)} if told else {}
+
+            yield Row(entry.name, f"model {json.dumps(decides, sort_keys=True)}", paint, own)
 
     def _images(self, folder: Path) -> Row:
         """A folder of pictures made elsewhere, one for each photograph, matched by name without ending."""
@@ -384,7 +383,7 @@ def _distinct(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         taken = [*BASELINES, *(r.name for r in made)]
         name = next(n for n in (row.name, *(f"{row.name} ({i})" for i in range(2, 99))) if n not in taken)
-        made.append(Row(name, row.key, row.paint))
+        made.append(replace(row, name=name))
     return made
 
 

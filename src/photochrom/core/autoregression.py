@@ -25,9 +25,9 @@ NOTHING = -2.0  # in place of the colour before the first pixel of a row
 
 
 def symbols(rgb: Pixel, bits: int = 3) -> Symbol:
-    """The coarse colour of each pixel, of 8**bits: red counts most. Of 8-bit codes x it is made of floor(x / 2^(8 - bits)).
+    """The coarse colour of each pixel, of 8**bits, red counting most.
 
-    Colours outside [-1, 1] count as the nearest inside.
+    Of 8-bit codes x it is made of floor(x / 2^(8 - bits)). Colours outside [-1, 1] count as the nearest inside.
     """
     xp, levels = namespace(rgb), 2**bits
     codes = xp.asarray(((rgb + 1) * (levels / 2)).clip(0, levels - 1), dtype=xp.int64)
@@ -65,15 +65,17 @@ def channel_last(rgb: RGB) -> Pixel:
 class Autoregressive:
     """Coarse colours drawn one after the other by the ``core``, then two networks that see all pixels at once.
 
-    The photograph is seen at ``factor`` times the sides of the coarse colours, 2**(3 bits) of which there are. ``color``
+    The photograph is seen at ``factor`` times the sides of the coarse colours, of which there are 8**bits. ``color``
     makes them fine, ``spatial`` large; the ``stages`` that a model has are the first of these three, or for learning
-    any one. The solver ``greedy`` takes the likeliest colour each time; ``sample`` draws it, the likelihoods to the
-    power of 1 / ``temperature``.
+    any one. ``guided``: the network ``guide`` turns the photograph as it is seen into features that the core is shown
+    beside its small gray. The solver ``greedy`` takes the likeliest colour each time; ``sample`` draws it, likelihoods
+    to the power of 1 / ``temperature``.
     """
 
     stages: tuple[str, ...] = STAGES
     factor: int = 4
     bits: int = 3
+    guided: bool = False
     solver: str = "sample"
     temperature: float = 1.0
     target: ClassVar[str] = "rgb"
@@ -107,7 +109,8 @@ class Autoregressive:
     @property
     def networks(self) -> tuple[str, ...]:
         """What it calls."""
-        return (*(("encoder", "row", "pixel", "outer") if self.paints else ()), *(s for s in STAGES[1:] if s in self.stages))
+        core = (*(("guide",) if self.guided else ()), "encoder", "row", "pixel", "outer") if self.paints else ()
+        return (*core, *(stage for stage in STAGES[1:] if stage in self.stages))
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
         """Gray (b, 1, h, w) in [-1, 1] -> one possible ab (b, 2, h', w') in [-1, 1]."""
@@ -173,8 +176,12 @@ class Autoregressive:
 
     def _paint(self, nets: Mapping[str, Net], gray: Gray, choose: Callable[[int, int, Any], Pixel]) -> Small:
         """Coarse colours (b, 3, h', w'), each as ``choose`` picks it for (row, column) by logits (b, colors)."""
-        xp = namespace(gray)
-        context, norms, above, rows = nets["encoder"](0.0, gray=gray)
+        xp, small = namespace(gray), pooled(gray, self.factor)
+        seen = {"gray": small}
+        if self.guided:
+            features = nets["guide"](0.0, gray=gray)
+            seen["features"] = pooled(features, features.shape[2] // small.shape[2])
+        context, norms, above, rows = nets["encoder"](0.0, **seen)
         lines = []
         for row in range(context.shape[1]):
             here = context[:, row]

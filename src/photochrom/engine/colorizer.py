@@ -1,5 +1,6 @@
 """Colour photographs with a bundle: one ONNX session per network, opened once and used for every photograph."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..core.autoregression import Autoregressive
+from ..core.color import gray_of
 from ..core.procedure import Pin, unpinned
 from ..core.restoring import Cold
 from ..core.sampling import Diffusion
@@ -77,6 +80,11 @@ class Colorizer:
         codes = colored.array()
         return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype) if photo.dtype.kind == "f" else codes
 
+    @property
+    def traces(self) -> bool:
+        """Whether it can show the way to its colours."""
+        return isinstance(self.procedure, Diffusion | Cold)
+
     def look(self, photo: Photo, size: int | None = None) -> Gray:
         """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1]."""
         return photo.gray(self.side(size), self.card.multiple, self.card.gray, self.card.square)
@@ -104,10 +112,21 @@ class Colorizer:
         return found
 
     def trace(self, gray: Gray, seed: int = 0, pin: Pin = unpinned) -> list[AB]:
-        """The ab of one small gray from noise to the answer. Raises ValueError where the model paints in one pass."""
+        """The ab of one small gray from noise to the answer. Raises ValueError unless the model `traces`."""
         if not isinstance(self.procedure, Diffusion | Cold):
-            raise ValueError(f"{self.card.name}: paints in one pass, which leaves no trace; choose a diffusion model")
+            raise ValueError(f"{self.card.name}: leaves no trace; choose a model that paints in several steps")
         return [ab[0] for ab in self.procedure.path(self.nets, gray[None], SeededNoise([seed]), pin)]
+
+    def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
+        """-log2 of how likely the model holds the true coarse colours of a photograph, a channel of a pixel.
+
+        Raises ValueError for a model that tells no likelihoods, PhotoError for a photograph that cannot be read.
+        """
+        if not isinstance(self.procedure, Autoregressive):
+            raise ValueError(f"{self.card.name}: tells no likelihoods; choose an autoregressive model")
+        small = open_photo(photo).small(self.side(size), self.card.multiple, self.card.square)
+        gray = gray_of(small, self.card.gray)[None, None].clip(-1, 1)
+        return float(self.procedure.surprise(self.nets, gray, small[None] * 2 - 1).mean()) / (3 * math.log(2))
 
     def mark(self, seed: int = 0) -> Mark:
         """What is written into a photograph coloured by this model."""

@@ -47,12 +47,13 @@ class Photograph:
 class Row:
     """A way of colouring: ``paint`` gives one or more pictures of a photograph from its truth, each of its size.
 
-    ``key`` tells it from any other way that would paint otherwise.
+    ``key`` tells it from any other way that would paint otherwise. ``own`` gives what only this row can tell.
     """
 
     name: str
     key: str
     paint: Callable[[Photograph, RGB8], Sequence[RGB8]]
+    own: Callable[[RGB8], Mapping[str, float]] = lambda truth: {}
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,7 @@ def _figures(
                 sizes = (f"{p.shape[1]} x {p.shape[0]}" for p in (picture, truth))
                 raise ValueError("{}: {} is {} pixels, its truth {}".format(name, photograph.name, *sizes))
     others = [p for pictures in painted.values() for p in pictures if p is not truth]
+    own = {row.name: row.own for row in rows}
     true_seen, *all_seen = networks([truth, *others])
     seen = iter(all_seen)
     true_rgb = planes(truth)
@@ -252,7 +254,7 @@ def _figures(
             figures[f"pd-{network}"] = float(np.linalg.norm(features[0] - features[1]))
         if len(pictures) > 1:
             figures |= _several(pictures, looks, true_lab, networks)
-        result[name] = figures
+        result[name] = {**figures, **own[name](truth)}
     return result
 
 

@@ -11,7 +11,6 @@ from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 ATTENTIONS = ("axial", "full")
 CONDITIONAL = ("attention", "mlp", "norm")
@@ -19,7 +18,7 @@ CONDITIONAL = ("attention", "mlp", "norm")
 
 @dataclass(frozen=True)
 class Axial:
-    """How wide feature maps are, in how many ``heads`` they are looked at, and the ``side`` of the pictures learnt from.
+    """How wide feature maps are, in how many ``heads`` they are looked at, the ``side`` of the pictures learnt from.
 
     ``hidden`` is the width inside a perceptron, the same if 0. Attention goes along rows and columns in turn, or, where
     ``full``, over all places each time, which costs their square.
@@ -164,7 +163,7 @@ class Layer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(b, h, w, d), its `Conditions` (b, h, w, k), its norms' (b, 2, 2 d), `Attention`'s past -> x and new past."""
         attend, perceive = (None, None) if condition is None else self._parts(condition, x.shape[-1])
-        first, second = (None, None) if norms is None else (norms[:, 0], norms[:, 1])
+        first, second = (norms[:, 0], norms[:, 1]) if norms is not None and "norm" in self.conditional else (None, None)
         found, new = self.attention(x, attend, past)
         x = self.norms[0](x + found, first)
         return self.norms[1](x + modulated(self.perceptron(x), perceive), second), new
@@ -177,22 +176,21 @@ class Layer(nn.Module):
 
 
 class Conditions(nn.Module):
-    """What a context scales and shifts in each of several layers: cAtt without a bias, cMLP with one that starts at 1."""
+    """What a context scales and shifts in each of several layers: cAtt without a bias, cMLP with one, 1 at first."""
 
     def __init__(self, context: int, width: int, layers: int, conditional: tuple[str, ...]) -> None:
         super().__init__()
-        self.attention = nn.ModuleList()
-        self.mlp = nn.ModuleList()
-        for _ in range(layers):
-            if "attention" in conditional:
-                self.attention.append(nn.Linear(context, 6 * width, bias=False))
-                nn.init.uniform_(self.attention[-1].weight, *_glorot(context, 2 * width))
-            if "mlp" in conditional:
-                self.mlp.append(nn.Linear(context, 2 * width))
-                nn.init.uniform_(self.mlp[-1].weight, *_glorot(context, 2 * width))
-                nn.init.constant_(self.mlp[-1].bias[:width], 1)
-                nn.init.zeros_(self.mlp[-1].bias[width:])
-        self.size = 6 * width * bool(len(self.attention)) + 2 * width * bool(len(self.mlp))  # of one layer
+        self.size = width * (6 * ("attention" in conditional) + 2 * ("mlp" in conditional))  # of one layer
+
+        def scaling(parts: int, bias: bool) -> nn.Linear:
+            layer = nn.Linear(context, 2 * parts * width, bias)
+            nn.init.uniform_(layer.weight, *_glorot(context, 2 * width))
+            if bias:
+                layer.bias.data[:width], layer.bias.data[width:] = 1, 0
+            return layer
+
+        self.attention = nn.ModuleList(scaling(3, False) for _ in range(layers if "attention" in conditional else 0))
+        self.mlp = nn.ModuleList(scaling(1, True) for _ in range(layers if "mlp" in conditional else 0))
 
     def forward(self, context: Tensor) -> Tensor:
         """(..., c) -> (..., layers times size), layer by layer."""

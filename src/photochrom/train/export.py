@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,22 +34,27 @@ class ExportError(RuntimeError):
 
 
 def export(
-    run: Path, out: Path, sets: Iterable[str] = (), size: int | None = None, sources: str = "", **card: Any
+    runs: Path | Sequence[Path],
+    out: Path,
+    sets: Iterable[str] = (),
+    size: int | None = None,
+    sources: str = "",
+    **card: Any,
 ) -> bundles.Card:
-    """The best checkpoint of a run -> a bundle folder; gives its card.
+    """The best checkpoint of a run, or of several that each trained a stage of a model -> a bundle folder; its card.
 
     Args:
-        run: the folder that `train` wrote.
+        runs: the folder that `train` wrote, or several.
         out: the bundle to write; its name is the model's.
         sets: ``model.key=value`` over the recipe's, for settings that need no other weights (a temperature).
         size: short side in pixels at which photographs are seen; the training crop's when None.
         sources: whose photographs it was trained on, and under which terms.
         card: further entries of the card (``summary``, ``licence``, ``scores``).
 
-    Raises ExportError when ONNX and torch differ, FileExistsError when ``out`` is there already, ValueError for a run
+    Raises ExportError when ONNX and torch differ, FileExistsError when ``out`` is there already, ValueError for runs
     or settings that do not fit.
     """
-    model, recipe, record = load(run)
+    model, recipe, record, stages = joined([runs] if isinstance(runs, Path) else runs)
     sets = tuple(sets)
     model, recipe = tuned(model, recipe, sets)
     side = models.side(model)
@@ -65,12 +70,44 @@ def export(
         square=side is not None,
         multiple=models.multiple(model),
         gray=recipe.data.gray,
-        recipe=_portable(resolved(recipe)),
+        recipe=_portable(resolved(recipe)) | {"stages": {name: _portable(told) for name, told in stages.items()}},
         data={**record["photographs"], "sources": sources},
         version=__version__,
         **{"scores": seen, **card},
     )
     return bundles.save(out, said, {name: network_bytes(net) for name, net in model.networks().items()})
+
+
+def joined(runs: Sequence[Path]) -> tuple[Any, Recipe, dict[str, Any], dict[str, dict[str, Any]]]:
+    """The model that runs trained together, its recipe, and the record of the run that has its first player.
+
+    And the recipes of the others, by the players they trained. Raises ValueError for runs that do not belong together.
+    """
+    loaded = {str(run): load(run) for run in runs}
+    _same(loaded)
+    model, recipe, record = next(iter(loaded.values()))
+    if not (join := getattr(models.family(recipe.family), "join", None)):
+        if len(loaded) > 1:
+            raise ValueError(f"{', '.join(loaded)}: the family {recipe.family} has no stages to join: export one run")
+        return model, recipe, record, {}
+    model = join({run: part for run, (part, *_) in loaded.items()})
+    leader = next(run for run, (part, *_) in loaded.items() if model.players[0] in part.players)
+    _, recipe, record = loaded.pop(leader)
+    others = {", ".join(part.players): resolved(own) for part, own, _ in loaded.values()}
+    return model, recipe.model_copy(update={"model": model.config}), record, others
+
+
+def _same(loaded: Mapping[str, tuple[Any, Recipe, dict[str, Any]]]) -> None:
+    """Raises ValueError where runs differ in what all stages of a model see."""
+    (first, (_, own, _)), *others = loaded.items()
+    for run, (_, recipe, _) in others:
+        for name, one, other in (
+            ("model.family", own.family, recipe.family),
+            ("data.size", own.data.size, recipe.data.size),
+            ("data.gray", own.data.gray, recipe.data.gray),
+        ):
+            if one != other:
+                raise ValueError(f"{run}: {name} = {other}, but {one} in {first}: stages of one model must agree")
 
 
 def _portable(tables: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,282 @@
+"""ColTran: who sees whom, what is likely, the published sizes, and stages put together."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from photochrom.core.autoregression import Autoregressive, channel_last, palette, pooled
+from photochrom.models._axial import CONDITIONAL, Attention, Axial, Layer, Norms, Places, stretched
+from photochrom.models._blocks import ColorNet
+from photochrom.models._coltran import Core, shifted
+from photochrom.models.coltran import Model, Upsampler
+from photochrom.train.validation import torch_nets
+
+SHAPE = Axial(width=8, heads=2, side=4)
+GUIDE = ColorNet.Config(depth=2, filters=4, widths=(4,))  # gives features at a stride of 2
+VARIETIES = list(product(("axial", "full"), (CONDITIONAL, ("norm",), ())))
+
+
+def core(attention="axial", conditional=CONDITIONAL, factor=1, seed=0):
+    """A small core of which no weight is what it is at first."""
+    torch.manual_seed(seed)
+    shape = replace(SHAPE, attention=attention)
+    made = Core(Core.Config(shape, 1, 2, 2, conditional), Autoregressive(("core",), factor, bits=1)).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    return made
+
+
+def photographs(h=4, w=5, count=1, seed=1):
+    torch.manual_seed(seed)
+    return torch.rand(count, 1, h, w) * 2 - 1, torch.rand(count, 3, h, w) * 2 - 1
+
+
+@pytest.mark.parametrize(("attention", "conditional"), VARIETIES)
+@torch.no_grad()
+def test_no_pixel_sees_itself_or_what_comes_after_it(attention, conditional):
+    """Each pixel's colour is changed in turn: logits up to and at it stay, all that follow move."""
+    net, (gray, color) = core(attention, conditional), photographs()
+    coarse = channel_last(color)
+    before = net.logits(gray, coarse)[1]
+    for row, column in product(range(4), range(5)):
+        other = coarse.clone()
+        other[:, row, column] *= -1
+        moved = (net.logits(gray, other)[1] - before).abs().amax((0, 3)).flatten()
+        place = row * 5 + column
+        assert moved[: place + 1].max() == 0
+        if place < 19:
+            assert moved[place + 1] > 1e-7
+        if row < 3:
+            assert (moved[(row + 1) * 5 :] > 1e-8).all()  # whole rows below, through the outer decoder
+
+
+@pytest.mark.parametrize(("attention", "conditional"), VARIETIES)
+@torch.no_grad()
+def test_the_outer_decoder_sees_rows_above_alone(attention, conditional):
+    net, (gray, color) = core(attention, conditional), photographs()
+    context, norms, _, _ = net.encoder(gray)
+    coarse = channel_last(color)
+    before = shifted(net.outer.rows(coarse, context, norms)[0], 1)
+    assert not before[:, 0].any()
+    for row, column in product(range(4), range(5)):
+        other = coarse.clone()
+        other[:, row, column] *= -1
+        moved = (shifted(net.outer.rows(other, context, norms)[0], 1) - before).abs().amax((0, 2, 3))
+        assert moved[: row + 1].max() == 0
+        assert (moved[row + 1 :] > 1e-8).all()
+
+
+def test_shifts_lose_the_last_and_begin_with_nothing():
+    x = torch.rand(2, 3, 4, 5)
+    down, right = shifted(x, 1), shifted(x, 2)
+    assert not down[:, 0].any()
+    assert not right[:, :, 0].any()
+    assert torch.equal(down[:, 1:], x[:, :-1])
+    assert torch.equal(right[:, :, 1:], x[:, :, :-1])
+
+
+@pytest.mark.parametrize(("attention", "conditional"), VARIETIES)
+@pytest.mark.parametrize("size", [(4, 4), (6, 3), (1, 7), (5, 1)])
+@torch.no_grad()
+def test_likelihood_step_by_step_is_that_of_all_at_once(attention, conditional, size):
+    """At the size learnt from and at others: what is remembered says all that the whole picture would."""
+    net, (gray, color) = core(attention, conditional, factor=2), photographs(2 * size[0], 2 * size[1], count=2)
+    model = Model(Model.Config(sampling=net.sampling, core=net.config))
+    model.core = net
+    steps = net.sampling.surprise(torch_nets(model), gray, color)
+    assert steps.shape == (2, *size)
+    nats = net.bits_per_dim(gray, color) * 3 * np.log(2)
+    torch.testing.assert_close(steps.mean((1, 2)), nats, rtol=0, atol=1e-4)
+
+
+def test_the_loss_is_the_mean_surprise_and_a_little_of_the_parallel_head():
+    net, (gray, color) = core(), photographs(count=2)
+    found = net.loss(gray, color)
+    torch.testing.assert_close(found["total"], 0.99 * found["autoregressive"] + 0.01 * found["parallel"])
+    nats = net.bits_per_dim(gray, color).mean() * 3 * np.log(2)
+    torch.testing.assert_close(found["autoregressive"], nats)
+    alone = Core(replace(net.config, parallel=0.0), net.sampling)
+    assert set(alone.loss(gray, color)) == {"total", "autoregressive"}
+
+
+@pytest.mark.parametrize("axis", ["row", "column", "both"])
+@pytest.mark.parametrize("masked", [False, True])
+@torch.no_grad()
+def test_attention_is_that_of_torch_over_lines(axis, masked):
+    torch.manual_seed(0)
+    layer, x = Attention(SHAPE, axis, masked), torch.randn(2, 4, 3, 8)
+    for bias in layer.bias.values():
+        bias.normal_()
+    lines = {"row": x.flatten(0, 1), "column": x.transpose(1, 2).flatten(0, 1), "both": x.flatten(1, 2)}[axis]
+    asked = layer.ask(lines).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+    places = {"row": [(0, i) for i in range(3)], "column": [(i, 0) for i in range(4)]}.get(
+        axis, list(product(range(4), range(3)))
+    )
+    mask = torch.zeros(2, len(places), len(places))
+    for i, (here, j) in product(range(len(places)), enumerate(places)):
+        down, across = j[0] - places[i][0], j[1] - places[i][1]
+        for way, apart in (("down", down), ("across", across)):
+            if way in layer.bias:
+                mask[:, i, here] += layer.bias[way][:, apart + SHAPE.side - 1]
+        if masked and (across if axis == "row" else down) > 0:
+            mask[:, i, here] = -torch.inf
+    expected = layer.answer(F.scaled_dot_product_attention(*asked, attn_mask=mask).transpose(1, 2).flatten(2))
+    found = layer(x)[0]
+    found = found.transpose(1, 2) if axis == "column" else found
+    torch.testing.assert_close(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_conditional_layers_are_as_tabled():
+    """z_c = (c U_s) z + (c U_b) for q, k, v; the perceptron's output likewise; norms are given scale and shift."""
+    torch.manual_seed(0)
+    layer, x, condition, norms = (
+        Layer(SHAPE, "row", conditional=CONDITIONAL),
+        torch.randn(1, 1, 3, 8),
+        torch.randn(1, 1, 3, 64),
+        torch.randn(1, 2, 16),
+    )
+    scale, shift = condition[..., :24], condition[..., 24:48]
+    query, key, value = (layer.attention.ask(x) * scale + shift).unflatten(-1, (3, 2, 4)).permute(3, 0, 1, 4, 2, 5)
+    seen = F.scaled_dot_product_attention(query, key, value).transpose(2, 3).flatten(3)
+    normed = F.layer_norm(x + layer.attention.answer(seen), (8,)) * norms[:, 0, :8] + norms[:, 0, 8:]
+    changed = layer.perceptron(normed) * condition[..., 48:56] + condition[..., 56:]
+    expected = F.layer_norm(normed + changed, (8,)) * norms[:, 1, :8] + norms[:, 1, 8:]
+    torch.testing.assert_close(layer(x, condition, norms)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_norms_are_conditioned_by_the_weighed_mean_of_the_context():
+    torch.manual_seed(0)
+    norms, context = Norms(4, 8, 3), torch.randn(2, 4, 4, 8)
+    norms.places.normal_()
+    norms.bias.normal_()
+    mean = (context[:, None] * norms.places[None, ..., None]).mean((2, 3))
+    torch.testing.assert_close(norms(context), torch.einsum("bnd,nde->bne", mean, norms.weight) + norms.bias)
+
+
+def test_places_are_stretched_over_pictures_of_other_sizes():
+    table = torch.arange(4.0)[:, None]
+    assert torch.equal(stretched(table, 4, 0), table)
+    torch.testing.assert_close(stretched(table, 8, 0)[:, 0], torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]))
+    assert torch.equal(stretched(table.T, 2, 1), torch.tensor([[0.5, 2.5]]))
+    assert Places(4, 8)(6, 3).shape == (6, 3, 8)
+
+
+def test_a_network_of_the_papers_size_has_its_parameters():
+    """46.3 M for the core, whose decoders share an embedding there, 13.5 M and 10.9 M, as its configurations make."""
+    shape = Axial(width=512, heads=4, side=64)
+    config = Model.Config(
+        Core.Config(shape), Upsampler.Config(shape, 4), Upsampler.Config(replace(shape, side=256), 3), Autoregressive()
+    )
+    with torch.device("meta"):
+        model = Model(config)
+    sizes = {player: sum(p.numel() for p in getattr(model, player).parameters()) for player in model.players}
+    sizes["core"] -= 512 * 512
+    assert {name: round(size / 1e6, 1) for name, size in sizes.items()} == {
+        "core": 46.3,
+        "color": 13.5,
+        "spatial": 10.9,
+    }
+
+
+def stages(*names, **sampling):
+    torch.manual_seed(len(names[0]))
+    upsampler = Upsampler.Config(replace(SHAPE, width=len(names[0]) if len(names[0]) % 2 == 0 else 8), 1)
+    config = Model.Config(
+        Core.Config(SHAPE, 1, 1, 1),
+        upsampler,
+        upsampler,
+        Autoregressive(names, **({"factor": 2, "bits": 2} | sampling)),
+    )
+    return Model(config).eval()
+
+
+def test_upsamplers_learn_one_channel_of_each_photograph():
+    model, (gray, color) = stages("spatial"), photographs(8, 8, count=3)
+    seen = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        model.zero_grad()
+        model.loss("spatial", gray, color)["total"].backward()
+        rows = model.spatial.channel.weight.grad.abs().sum(1).reshape(3, 256).sum(1) > 0
+        seen.add(tuple(rows.tolist()))
+    assert all(any(rows) for rows in seen)
+    assert (True, False, True) in seen or (True, True, False) in seen or (False, True, True) in seen
+
+
+@torch.no_grad()
+def test_upsamplers_take_the_likeliest_level_of_each_channel():
+    net, (gray, color) = stages("spatial").spatial, photographs(4, 6, count=2)
+    found = net(gray, color)
+    for channel in range(3):
+        which = torch.full((2,), channel)
+        wanted = net.logits(gray, color[:, channel], which).argmax(-1)
+        torch.testing.assert_close(found[:, channel], (wanted + 0.5) / 128 - 1)
+
+
+def test_stages_learn_from_true_colours_made_coarse_and_small():
+    model, (_, color) = stages("core"), photographs(8, 8)
+    small = pooled(color, 2)
+    assert torch.equal(model.given("spatial", color), small)
+    coarse = channel_last(model.given("color", color))
+    assert (abs(coarse - channel_last(small)) <= 1 / 4 + 1e-6).all()
+    assert all(c in palette(small, 2) for c in coarse.reshape(-1, 3))
+
+
+@torch.no_grad()
+def test_joined_stages_are_the_stages():
+    parts = {f"runs/{name}": stages(name) for name in ("spatial", "core", "color")}
+    model = Model.join(parts)
+    assert model.players == ("core", "color", "spatial")
+    assert model.config.spatial == parts["runs/spatial"].config.spatial
+    gray, color = photographs(8, 8)
+    for name in model.players:
+        torch.manual_seed(3)
+        expected = parts[f"runs/{name}"].loss(name, gray, color)["total"]
+        torch.manual_seed(3)
+        assert torch.equal(model.loss(name, gray, color)["total"], expected)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"a": stages("color")}, "a: its stage color needs core: give that run too"),
+        ({"a": stages("core"), "b": stages("spatial")}, "b: its stage spatial needs color: give that run too"),
+        ({"a": stages("core"), "b": stages("core", "color")}, "b: has the stage core, and so has a"),
+        ({"a": stages("core"), "b": stages("color", bits=3)}, "b: its stage color has sampling.bits = 3, but 2 in a"),
+        (
+            {"a": stages("core"), "b": stages("color", factor=4)},
+            "b: its stage color has sampling.factor = 4, but 2 in a",
+        ),
+    ],
+)
+def test_stages_that_do_not_fit_are_refused_by_name(parts, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Model.join(parts)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Axial(width=10, heads=4), "width 10, heads 4"),
+        (lambda: Axial(attention="local"), "attention 'local': choose axial or full"),
+        (lambda: Core.Config(inner=0), "each must be at least 1 layer"),
+        (lambda: Core.Config(conditional=("mlp", "head")), r"conditional \['head'\]: choose some or none of attention"),
+        (lambda: Core.Config(parallel=1.0), "parallel 1.0"),
+        (lambda: Core.Config(guide_rate=-1), "guide_rate -1"),
+        (lambda: Upsampler.Config(layers=0), "layers 0"),
+        (
+            lambda: Core(Core.Config(SHAPE, guide=GUIDE), Autoregressive(factor=3, guided=True)),
+            "factor 3: must divide by 2",
+        ),
+    ],
+)
+def test_settings_that_cannot_be(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()
