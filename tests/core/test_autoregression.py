@@ -175,8 +175,8 @@ def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
 
 
 def test_stages_without_a_core_refine_what_they_are_given():
-    nets = {"spatial": lambda t, gray, color: color * 0.5}
+    nets = {"spatial": lambda t, gray, plane: plane * 0.5 + t}
     picture = repeated(np.random.default_rng(0).random((2, 3, 4, 6), np.float32), 2)
     begin, end = Autoregressive(("spatial",), 2).restore(nets, picture, GRAY)
     np.testing.assert_array_equal(begin, picture)
-    np.testing.assert_allclose(end, picture * 0.5)
+    np.testing.assert_allclose(end, picture * 0.5 + np.arange(3)[:, None, None])

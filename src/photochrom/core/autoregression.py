@@ -124,12 +124,15 @@ class Autoregressive:
         yield repeated(found, gray.shape[2] // found.shape[2])
 
     def refined(self, nets: Mapping[str, Net], gray: Gray, color: Small) -> Float[Any, "b 3 h3 w3"]:
-        """Coarse colours through the stages that are there; photograph by photograph where pictures are large."""
+        """Coarse colours through the stages that are there, channel by channel.
+
+        Large pictures go one by one: each holds the likelihoods of 256 levels at every pixel.
+        """
         if "color" in self.stages:
-            color = nets["color"](0.0, gray=pooled(gray, self.factor), color=color)
+            color = _told(nets["color"], pooled(gray, self.factor), color)
         if "spatial" in self.stages:
             large, xp = repeated(color, self.factor), namespace(color)
-            each = [nets["spatial"](0.0, gray=gray[i : i + 1], color=large[i : i + 1]) for i in range(len(gray))]
+            each = [_told(nets["spatial"], gray[i : i + 1], large[i : i + 1]) for i in range(len(gray))]
             color = xp.concatenate(each, 0)
         return color
 
@@ -197,6 +200,11 @@ class Autoregressive:
             rows = xp.concatenate([rows, new[:, None]], 1)
         painted = xp.stack(lines, 1)
         return xp.stack([painted[..., channel] for channel in range(3)], 1)
+
+
+def _told(net: Net, gray: Gray, color: RGB) -> RGB:
+    """Each channel as a network tells it, whose time says which."""
+    return namespace(gray).concatenate([net(float(c), gray=gray, plane=color[:, c : c + 1]) for c in range(3)], 1)
 
 
 def _asked(gray: Gray, pin: Pin) -> tuple[Any, RGB]:

@@ -40,7 +40,7 @@ class Upsampler(nn.Module):
 
     def __init__(self, config: Config, levels: int, multiple: int = 1) -> None:
         super().__init__()
-        self.inputs = {"gray": (1, "h", "w"), "color": (3, "h", "w")}
+        self.inputs = {"gray": (1, "h", "w"), "plane": (1, "h", "w"), "t": ()}
         self.given, self.multiple = levels, multiple
         width = config.shape.width
         self.gray, self.channel = nn.Embedding(LEVELS, width), nn.Embedding(3 * levels, width)
@@ -52,13 +52,10 @@ class Upsampler(nn.Module):
         known = self.channel(level(plane, self.given) + self.given * channel[:, None, None])
         return self.head(self.stack(self.entry(torch.cat([known, self.gray(level(gray[:, 0]))], -1))))
 
-    def forward(self, gray: Tensor, color: Tensor) -> Tensor:
-        """Gray (b, 1, h, w), RGB (b, 3, h, w) in [-1, 1] -> the likeliest RGB (b, 3, h, w), channel by channel."""
-        planes = []
-        for channel in range(3):
-            which = torch.full_like(gray[:, 0, 0, 0], channel).long()
-            planes.append(self.logits(gray, color[:, channel], which).argmax(-1))
-        return (torch.stack(planes, 1) + 0.5) * (2 / LEVELS) - 1
+    def forward(self, gray: Tensor, plane: Tensor, t: Tensor) -> Tensor:
+        """Gray and a channel in [-1, 1], both (b, 1, h, w), and which of 0 to 2 (b,) -> the likeliest (b, 1, h, w)."""
+        channel = t.round().clamp(0, 2).long()
+        return (self.logits(gray, plane[:, 0], channel).argmax(-1)[:, None] + 0.5) * (2 / LEVELS) - 1
 
     def loss(self, gray: Tensor, given: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray, what is given and what is true, all (b, ., h, w) -> cross-entropy of a random channel, nats a pixel."""
