@@ -1,0 +1,158 @@
+"""Sampling from ColTran's core: what remembering saves, and how its cost grows with the picture.
+
+    python benchmarks/coltran.py [--recipe recipes/coltran-64.toml] [--sides 16 32 64] [--repeats 3] [--threads N]
+                                 [--public FOLDER --python PYTHON] [--json FILE]
+
+Times are of one picture of SIDE x SIDE coarse colours, of networks that are not trained, each way in turn. Three ways
+draw the same colours from the same networks: ours, as exported and in torch; one pass of both decoders over the whole
+picture for each pixel; and the order of the authors' code, which runs the outer decoder over the whole picture once a
+row, and the inner one over a whole row once a pixel. Of the last two one pass of each kind is timed, and multiplied.
+
+``--public`` names a folder that holds the authors' package ``coltran`` (google-research), ``--python`` an interpreter
+that has tensorflow, tf-keras and ml-collections: its own sampling is then timed beside ours at the same widths and depths.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timing import in_turn
+from torch import Tensor
+
+from photochrom.core.autoregression import NOTHING, Autoregressive
+from photochrom.engine.networks import OnnxNet, SeededNoise
+from photochrom.models._coltran import Core, shifted
+from photochrom.models.coltran import Model
+from photochrom.train.export import network_bytes
+from photochrom.train.recipe import read
+from photochrom.train.validation import torch_nets, torch_noise
+
+ALONE = "one pass a pixel"
+AUTHORS = "the authors' order"
+PUBLIC = """
+import json, sys, time
+import tensorflow as tf
+import tf_keras  # the authors' code was written for Keras 2
+sys.modules["tensorflow.compat.v2.keras"] = tf_keras
+from ml_collections import ConfigDict
+from coltran.models.colorizer import ColTranCore
+side, width, heads, hidden, encoder, outer, inner, threads = json.loads(sys.argv[1])
+tf.config.threading.set_intra_op_parallelism_threads(threads)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+shape = {"hidden_size": width, "ff_size": hidden, "num_heads": heads, "dropout": 0.0}
+both = dict.fromkeys(["cond_att_q", "cond_att_k", "cond_att_v", "cond_att_scale", "cond_ln"], True)
+decoder = {**shape, **both, "cond_mlp": "affine", "num_outer_layers": outer, "num_inner_layers": inner, "skip": True}
+config = {"hidden_size": width, "stage": "encoder_decoder", "decoder": decoder}
+model = ColTranCore(ConfigDict({**config, "encoder": {**shape, "num_encoder_layers": encoder}}))
+model(tf.zeros((1, side, side, 3), tf.int32), training=False)
+gray = tf.zeros((1, side, side, 1), tf.int32)
+start = time.perf_counter()
+model.sample(gray, mode="sample")
+print(time.perf_counter() - start)
+"""
+
+
+def ways(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple[Callable[[], object], float]]:
+    """Ways of drawing one picture: what to time, and how often that is needed for a picture."""
+    gray = torch.rand(1, 1, side, side) * 2 - 1
+    coarse = torch.rand(1, side, side, 3) * 2 - 1
+    model = Model(Model.Config(core.config, sampling=procedure))
+    model.core = core
+    nets = torch_nets(model)
+    exported = {name: OnnxNet(network_bytes(net), torch.get_num_threads()) for name, net in model.networks().items()}
+    context, norms, _, _ = core.eval().encoder(gray)
+
+    @torch.no_grad()
+    def outer() -> Tensor:
+        return shifted(core.outer.rows(coarse, context, norms)[0], 1)
+
+    @torch.no_grad()
+    def inner(rows: int) -> Tensor:
+        condition, _ = core.row(context[:, :rows].flatten(1, 2), outer_context[:, :rows].flatten(1, 2))
+        before = shifted(coarse[:, :rows], 2, NOTHING)
+        return core.pixel.rows(before, condition.unflatten(1, (rows, side)), norms)[0]
+
+    outer_context = outer()
+    return {
+        "ours, exported": (lambda: procedure.coarse(exported, gray.numpy(), SeededNoise([0])), 1),
+        "ours, torch": (lambda: procedure.coarse(nets, gray, torch_noise(0)), 1),
+        f"{AUTHORS}: outer decoder": (outer, side),
+        f"{AUTHORS}: inner decoder": (lambda: inner(1), side**2),
+        ALONE: (lambda: (outer(), inner(side)), side**2),
+    }
+
+
+def seconds(core: Core, procedure: Autoregressive, side: int, repeats: int) -> dict[str, float]:
+    """Of one picture, by way."""
+    made = ways(core, procedure, side)
+    found = in_turn(repeats, {name: way for name, (way, _) in made.items()})
+    taken = {name: found[name] * times for name, (_, times) in made.items()}
+    taken[AUTHORS] = sum(taken.pop(f"{AUTHORS}: {half} decoder") for half in ("outer", "inner"))
+    return taken
+
+
+def public(folder: Path, python: str, core: Core, side: int) -> float:
+    """Seconds of the authors' code for one picture."""
+    shape, config = core.config.shape, core.config
+    layers = [config.encoder, config.outer, config.inner]
+    asked = [side, shape.width, shape.heads, shape.hidden or shape.width, *layers, torch.get_num_threads()]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "TF_USE_LEGACY_KERAS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [python, "-c", PUBLIC, json.dumps(asked)], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{python} cannot run {folder}: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout.split()[-1])
+
+
+def law(taken: dict[int, float]) -> tuple[float, float]:
+    """Seconds = a x pixels^b, fitted to the logarithms: b, and the seconds of a picture of 64 x 64."""
+    pixels, times = (np.log(np.array(list(values), float)) for values in ([s**2 for s in taken], taken.values()))
+    b, a = np.polyfit(pixels, times, 1)
+    return float(b), float(np.exp(a + b * np.log(64**2)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/coltran-64.toml"))
+    parser.add_argument("--sides", type=int, nargs="+", default=[16, 32, 64])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--public", type=Path)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    config: Any = read(asked.recipe).model.core
+    procedure = Autoregressive(("core",), factor=1)
+    found: dict[str, dict[int, float]] = {}
+    for side in asked.sides:
+        torch.manual_seed(0)
+        core = Core(replace(config, shape=replace(config.shape, side=side)), procedure).eval()
+        taken = seconds(core, procedure, side, asked.repeats)
+        if asked.public:
+            taken["the authors' code"] = public(asked.public, asked.python, core, side)
+        for name, time in taken.items():
+            found.setdefault(name, {})[side] = time
+    print(f"{sum(p.numel() for p in core.parameters()) / 1e6:.1f} M parameters, {asked.threads} threads; one picture")
+    columns = [f"{side} x {side}" for side in asked.sides]
+    print(f"| way | {' | '.join(columns)} | times ours | grows with pixels to the power of |\n{'|---' * (len(columns) + 3)}|")
+    for name, by_side in found.items():
+        cells = [f"{time:.3g} s" for time in by_side.values()]
+        times = by_side[asked.sides[-1]] / found["ours, exported"][asked.sides[-1]]
+        power = f"{law(by_side)[0]:.2f}" if len(by_side) > 1 else ""
+        print(f"| {name} | {' | '.join(cells)} | {times:.3g} | {power} |")
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
