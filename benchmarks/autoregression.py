@@ -1,7 +1,7 @@
 """Sampling from ColTran's core: what remembering saves, and how its cost grows with the picture.
 
-    python benchmarks/coltran.py [--recipe recipes/coltran-64.toml] [--sides 16 32 64] [--repeats 3] [--threads N]
-                                 [--public FOLDER --python PYTHON] [--json FILE]
+    python benchmarks/autoregression.py [--recipe recipes/coltran-64.toml] [--sides 16 32 64] [--repeats 3]
+        [--threads N] [--public FOLDER --python PYTHON] [--json FILE]
 
 Times are of one picture of SIDE x SIDE coarse colours, of networks that are not trained, each way in turn. Three ways
 draw the same colours from the same networks: ours, as exported and in torch; one pass of both decoders over the whole
@@ -9,7 +9,8 @@ picture for each pixel; and the order of the authors' code, which runs the outer
 row, and the inner one over a whole row once a pixel. Of the last two one pass of each kind is timed, and multiplied.
 
 ``--public`` names a folder that holds the authors' package ``coltran`` (google-research), ``--python`` an interpreter
-that has tensorflow, tf-keras and ml-collections: its own sampling is then timed beside ours at the same widths and depths.
+that has tensorflow, tf-keras and ml-collections: they are given our weights, their logits compared, and their sampling
+timed.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -37,27 +39,6 @@ from photochrom.train.validation import torch_nets, torch_noise
 
 ALONE = "one pass a pixel"
 AUTHORS = "the authors' order"
-PUBLIC = """
-import json, sys, time
-import tensorflow as tf
-import tf_keras  # the authors' code was written for Keras 2
-sys.modules["tensorflow.compat.v2.keras"] = tf_keras
-from ml_collections import ConfigDict
-from coltran.models.colorizer import ColTranCore
-side, width, heads, hidden, encoder, outer, inner, threads = json.loads(sys.argv[1])
-tf.config.threading.set_intra_op_parallelism_threads(threads)
-tf.config.threading.set_inter_op_parallelism_threads(1)
-shape = {"hidden_size": width, "ff_size": hidden, "num_heads": heads, "dropout": 0.0}
-both = dict.fromkeys(["cond_att_q", "cond_att_k", "cond_att_v", "cond_att_scale", "cond_ln"], True)
-decoder = {**shape, **both, "cond_mlp": "affine", "num_outer_layers": outer, "num_inner_layers": inner, "skip": True}
-config = {"hidden_size": width, "stage": "encoder_decoder", "decoder": decoder}
-model = ColTranCore(ConfigDict({**config, "encoder": {**shape, "num_encoder_layers": encoder}}))
-model(tf.zeros((1, side, side, 3), tf.int32), training=False)
-gray = tf.zeros((1, side, side, 1), tf.int32)
-start = time.perf_counter()
-model.sample(gray, mode="sample")
-print(time.perf_counter() - start)
-"""
 
 
 def ways(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple[Callable[[], object], float]]:
@@ -99,18 +80,28 @@ def seconds(core: Core, procedure: Autoregressive, side: int, repeats: int) -> d
     return taken
 
 
-def public(folder: Path, python: str, core: Core, side: int) -> float:
-    """Seconds of the authors' code for one picture."""
+def public(folder: Path, python: str, core: Core, side: int) -> tuple[float, float]:
+    """The authors' code with our weights: the largest difference of its logits, and its seconds for one picture."""
     shape, config = core.config.shape, core.config
-    layers = [config.encoder, config.outer, config.inner]
-    asked = [side, shape.width, shape.heads, shape.hidden or shape.width, *layers, torch.get_num_threads()]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "TF_USE_LEGACY_KERAS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [python, "-c", PUBLIC, json.dumps(asked)], env=environment, capture_output=True, text=True, check=False
-    )
+    rng = np.random.default_rng(0)
+    gray, rgb = rng.integers(0, 256, (1, side, side, 1)), rng.integers(0, 256, (1, side, side, 3))
+    with torch.no_grad():
+        core.pixel.embed.weight.copy_(core.outer.embed.weight)  # theirs have one
+        planes = (torch.from_numpy((codes + 0.5) / 128 - 1).float() for codes in (gray, rgb))
+        logits = core.logits(next(planes).movedim(-1, 1), next(planes))[1]
+    asked = [shape.width, shape.heads, shape.hidden or shape.width, torch.get_num_threads()]
+    asked += [config.encoder, config.outer, config.inner]
+    with tempfile.TemporaryDirectory() as beside:
+        given = Path(beside) / "given.npz"
+        weights = {name: p.detach().numpy() for name, p in core.named_parameters()}
+        np.savez(given, gray=gray, rgb=rgb, logits=logits.numpy(), **weights)
+        command = [python, Path(__file__).with_name("autoregression_public.py"), given, json.dumps(asked)]
+        environment = {**os.environ, "PYTHONPATH": str(folder.resolve())}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{python} cannot run {folder}: {done.stderr.strip().splitlines()[-1]}")
-    return float(done.stdout.split()[-1])
+    apart, time = done.stdout.split()[-2:]
+    return float(apart), float(time)
 
 
 def law(taken: dict[int, float]) -> tuple[float, float]:
@@ -139,12 +130,14 @@ def main() -> None:
         core = Core(replace(config, shape=replace(config.shape, side=side)), procedure).eval()
         taken = seconds(core, procedure, side, asked.repeats)
         if asked.public:
-            taken["the authors' code"] = public(asked.public, asked.python, core, side)
+            apart, taken["the authors' code"] = public(asked.public, asked.python, core, side)
+            print(f"{side} x {side}: the authors' logits, with our weights, differ by {apart:.1e} at most")
         for name, time in taken.items():
             found.setdefault(name, {})[side] = time
     print(f"{sum(p.numel() for p in core.parameters()) / 1e6:.1f} M parameters, {asked.threads} threads; one picture")
     columns = [f"{side} x {side}" for side in asked.sides]
-    print(f"| way | {' | '.join(columns)} | times ours | grows with pixels to the power of |\n{'|---' * (len(columns) + 3)}|")
+    print(f"| way | {' | '.join(columns)} | times ours | grows with pixels to the power of |")
+    print("|---" * (len(columns) + 3) + "|")
     for name, by_side in found.items():
         cells = [f"{time:.3g} s" for time in by_side.values()]
         times = by_side[asked.sides[-1]] / found["ours, exported"][asked.sides[-1]]
