@@ -1,5 +1,6 @@
 """The benchmark runs, and its peers are the networks it says they are."""
 
+import json
 import subprocess
 import sys
 
@@ -129,3 +130,16 @@ def test_every_variant_of_a_study_is_a_recipe_of_its_own(study, pytestconfig, mo
     kinds = [str((made[name], variant.photos)) for name, variant in variants(study).items()]
     assert len(set(kinds)) == len(kinds) > 3
     assert all(set(variant.photos) <= set(SETS) for variant in variants(study).values())
+
+
+def test_remembering_is_quicker_than_painting_anew(pytestconfig, tmp_path):
+    root, found = pytestconfig.rootpath, tmp_path / "times.json"
+    script = root / "benchmarks" / "autoregression.py"
+    options = ["--recipe", root / "recipes/tiny/coltran.toml", "--sides", 4, 12, "--repeats", 3, "--threads", 1]
+    command = [sys.executable, script, *options, "--json", found]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    times = json.loads(found.read_text())
+    assert {"ours, exported", "ours, torch", "the authors' order", "one pass a pixel"} == set(times)
+    assert times["ours, exported"]["12"] < times["one pass a pixel"]["12"]
+    assert done.stdout.count("|") == 6 * 6

@@ -174,6 +174,12 @@ def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
     np.testing.assert_allclose(CORE.surprise(Toy(table), GRAY, color), -table[true], rtol=1e-5)
 
 
+def test_a_picture_that_no_memory_holds_is_refused():
+    procedure, gray = Autoregressive(("spatial",), 8), np.zeros((1, 1, 1024, 1024), np.float32)
+    with pytest.raises(ValueError, match=r"1024 x 1024 pixels: more than the spatial stage has memory for.*--size"):
+        procedure.refined({}, gray, np.zeros((1, 3, 128, 128), np.float32))
+
+
 def test_stages_without_a_core_refine_what_they_are_given():
     nets = {"spatial": lambda t, gray, plane: plane * 0.5 + t}
     picture = repeated(np.random.default_rng(0).random((2, 3, 4, 6), np.float32), 2)

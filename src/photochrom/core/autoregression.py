@@ -21,6 +21,7 @@ Symbol = Int[Any, "*b"]
 
 STAGES = ("core", "color", "spatial")
 SOLVERS = ("sample", "greedy")
+LARGEST = 1 << 28  # pixels times those that each looks at along its line, for which there is memory
 NOTHING = -2.0  # in place of the colour before the first pixel of a row
 
 
@@ -126,11 +127,18 @@ class Autoregressive:
     def refined(self, nets: Mapping[str, Net], gray: Gray, color: Small) -> Float[Any, "b 3 h3 w3"]:
         """Coarse colours through the stages that are there, channel by channel.
 
-        Large pictures go one by one: each holds the likelihoods of 256 levels at every pixel.
+        Large pictures go one by one: each holds the likelihoods of 256 levels at every pixel. Raises ValueError for one
+        that is too large even so.
         """
         if "color" in self.stages:
             color = _told(nets["color"], pooled(gray, self.factor), color)
         if "spatial" in self.stages:
+            height, width = gray.shape[2:]
+            if height * width * max(height, width) > LARGEST:
+                raise ValueError(
+                    f"{width} x {height} pixels: more than the spatial stage has memory for, which grows with the cube "
+                    "of the side: let the model see the photograph smaller (--size)"
+                )
             large, xp = repeated(color, self.factor), namespace(color)
             each = [_told(nets["spatial"], gray[i : i + 1], large[i : i + 1]) for i in range(len(gray))]
             color = xp.concatenate(each, 0)

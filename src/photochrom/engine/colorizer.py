@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ..core.autoregression import Autoregressive
-from ..core.color import gray_of
 from ..core.procedure import Pin, unpinned
 from ..core.restoring import Cold
 from ..core.sampling import Diffusion
@@ -124,9 +123,10 @@ class Colorizer:
         """
         if not isinstance(self.procedure, Autoregressive):
             raise ValueError(f"{self.card.name}: tells no likelihoods; choose an autoregressive model")
-        small = open_photo(photo).small(self.side(size), self.card.multiple, self.card.square)
-        gray = gray_of(small, self.card.gray)[None, None].clip(-1, 1)
-        return float(self.procedure.surprise(self.nets, gray, small[None] * 2 - 1).mean()) / (3 * math.log(2))
+        taken = open_photo(photo)
+        color = taken.small(self.side(size), self.card.multiple, self.card.square) * 2 - 1
+        nats = self.procedure.surprise(self.nets, self.look(taken, size)[None], color[None])
+        return float(nats.mean()) / (3 * math.log(2))
 
     def mark(self, seed: int = 0) -> Mark:
         """What is written into a photograph coloured by this model."""

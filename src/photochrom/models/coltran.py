@@ -68,8 +68,6 @@ class Upsampler(nn.Module):
 class Model(nn.Module):
     """The stages that ``sampling`` names, each a player of its own."""
 
-    stages: ClassVar[tuple[str, ...]] = STAGES
-
     @dataclass(frozen=True)
     class Config:
         """The three stages' networks, and how they are sampled: which ``sampling.stages`` there are to be trained."""
