@@ -7,7 +7,6 @@ Each stage may be trained by itself, on true colours made coarse or small; `Mode
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
