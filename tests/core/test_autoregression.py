@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from photochrom.core.autoregression import NOTHING, Autoregressive, palette, pooled, repeated, symbols
+from photochrom.core.autoregression import NOTHING, Autoregressive, _asked, palette, pooled, repeated, symbols
 from photochrom.core.procedure import unpinned
 from photochrom.core.sampling import describe, restore
 from photochrom.engine.networks import SeededNoise
@@ -50,6 +50,7 @@ def test_pools_and_repeats():
         ({"temperature": 0}, "temperature 0: must be above 0"),
         ({"temperature": -1.0}, "greedy takes the likeliest"),
         ({"temperature": float("nan")}, "temperature nan"),
+        ({"temperature": 1e-39}, "temperature 1e-39"),
         ({"stages": ()}, "choose one or more of core, color, spatial"),
         ({"stages": ("core", "spatial")}, "in order, no gap"),
         ({"stages": ("paint",)}, "paint"),
@@ -152,7 +153,7 @@ def test_what_is_pinned_is_painted_and_known_to_what_follows():
 
     def pin(ab):
         ab = ab.copy()
-        ab[:, :, 1, 2] = red[:, 0, 0]
+        ab[:, :, 2:4, 4:6] = red
         return ab
 
     toy = Toy(np.eye(8)[0], echo=9.0)
@@ -167,6 +168,38 @@ def test_what_is_pinned_is_painted_and_known_to_what_follows():
     assert (told[:, [0, 2, 3]] == 0).all()
 
 
+def test_what_is_no_number_is_not_taken_for_a_colour():
+    """The likeliest of scores that are no numbers would be the first, in every pixel."""
+    table = np.full(8, np.nan)
+    with pytest.raises(FloatingPointError, match="not numbers"):
+        CORE(Toy(table), GRAY, SeededNoise([0, 1]))
+    spatial = {"spatial": lambda t, gray, plane: plane * np.float32(np.nan)}
+    with pytest.raises(FloatingPointError, match="not numbers"):
+        list(Autoregressive(("spatial",), 2).restore(spatial, np.zeros((2, 3, 8, 12), np.float32), GRAY))
+
+
+def test_two_hints_may_be_in_one_coarse_pixel():
+    gray = np.zeros((1, 1, 4, 4), np.float32)
+    seen = []
+
+    def pin(ab):
+        seen.append(ab.shape[2:])
+        ab = ab.copy()
+        ab[:, 0, 0, 0], ab[:, 0, 0, 1], ab[:, 0, 1, :2] = 0.9, 0.5, 0.7
+        return ab
+
+    pinned, asked = _asked(gray, 2, pin)
+    assert set(seen) == {(4, 4)}
+    assert pinned.tolist() == [[[True, False], [False, False]]]
+    red, green, blue = asked[0, :, 0, 0]
+    assert red > max(green, blue)
+
+
+def test_greedy_has_no_temperature():
+    assert Autoregressive().told == ("solver", "temperature")
+    assert Autoregressive(solver="greedy").told == ("solver",)
+
+
 def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
     table = np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
     color = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32)
@@ -175,9 +208,11 @@ def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
 
 
 def test_a_picture_that_no_memory_holds_is_refused():
-    procedure, gray = Autoregressive(("spatial",), 8), np.zeros((1, 1, 1024, 1024), np.float32)
-    with pytest.raises(ValueError, match=r"1024 x 1024 pixels: more than the spatial stage has memory for.*--size"):
-        procedure.refined({}, gray, np.zeros((1, 3, 128, 128), np.float32))
+    gray = np.zeros((1, 1, 512, 512), np.float32)
+    with pytest.raises(ValueError, match=r"512 x 512 pixels: more than the spatial stage has memory for.*--size"):
+        Autoregressive()({}, gray, SeededNoise([0]))
+    with pytest.raises(ValueError, match="512 x 512 pixels: both sides must divide by the factor 3"):
+        Autoregressive(factor=3)({}, gray, SeededNoise([0]))
 
 
 def test_stages_without_a_core_refine_what_they_are_given():

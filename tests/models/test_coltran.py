@@ -9,10 +9,15 @@ import torch
 from torch.nn import functional as F
 
 from photochrom.core.autoregression import Autoregressive, channel_last, palette, pooled
+from photochrom.engine.networks import OnnxNet, SeededNoise
 from photochrom.models._axial import CONDITIONAL, Attention, Axial, Layer, Norms, Places, stretched
 from photochrom.models._blocks import ColorNet
 from photochrom.models._coltran import Core, shifted
 from photochrom.models.coltran import Model, Upsampler
+from photochrom.train.checkpoint import start
+from photochrom.train.export import network_bytes
+from photochrom.train.rates import groups
+from photochrom.train.recipe import Optimizer
 from photochrom.train.validation import torch_nets
 
 SHAPE = Axial(width=8, heads=2, side=4)
@@ -20,11 +25,12 @@ GUIDE = ColorNet.Config(depth=2, filters=4, widths=(4,))  # gives features at a 
 VARIETIES = list(product(("axial", "full"), (CONDITIONAL, ("norm",), ())))
 
 
-def core(attention="axial", conditional=CONDITIONAL, factor=1, seed=0):
+def core(attention="axial", conditional=CONDITIONAL, factor=1, guided=False):
     """A small core of which no weight is what it is at first."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     shape = replace(SHAPE, attention=attention)
-    made = Core(Core.Config(shape, 1, 2, 2, conditional), Autoregressive(("core",), factor, bits=1)).eval()
+    config = Core.Config(shape, 1, 2, 2, conditional, guide=GUIDE)
+    made = Core(config, Autoregressive(("core",), factor, bits=1, guided=guided)).eval()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
@@ -71,6 +77,31 @@ def test_the_outer_decoder_sees_rows_above_alone(attention, conditional):
         assert (moved[row + 1 :] > 1e-8).all()
 
 
+@torch.no_grad()
+def test_the_first_pixel_of_a_row_follows_no_colour():
+    net, (gray, color) = core(), photographs()
+    before = net.logits(gray, channel_last(color))[1]
+    net.pixel.embed.weight.normal_()
+    after = net.logits(gray, channel_last(color))[1]
+    assert torch.equal(before[:, :, 0], after[:, :, 0])
+    assert not torch.equal(before[:, :, 1], after[:, :, 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("attention", "conditional", "guided"), [("full", (), False), ("axial", CONDITIONAL, True)])
+def test_what_is_exported_draws_what_torch_draws(attention, conditional, guided):
+    """The same colours, one by one, and the same likelihood of true ones."""
+    net, (gray, color) = core(attention, conditional, factor=2, guided=guided), photographs(16, 24, count=2)
+    nets = torch_nets(whole(net))
+    exported = {name: OnnxNet(network_bytes(part), 1) for name, part in net.networks().items()}
+    draws = [SeededNoise([3, 4]) for _ in range(2)]
+    ours = net.sampling.coarse(exported, gray.numpy(), draws[0])
+    expected = net.sampling.coarse(nets, gray, lambda like, *kind: torch.from_numpy(draws[1](like.numpy(), *kind)))
+    np.testing.assert_array_equal(ours, expected.numpy())
+    told = net.sampling.surprise(exported, gray.numpy(), color.numpy())
+    np.testing.assert_allclose(told, net.sampling.surprise(nets, gray, color).numpy(), atol=1e-4)
+
+
 def test_shifts_lose_the_last_and_begin_with_nothing():
     x = torch.rand(2, 3, 4, 5)
     down, right = shifted(x, 1), shifted(x, 2)
@@ -80,15 +111,23 @@ def test_shifts_lose_the_last_and_begin_with_nothing():
     assert torch.equal(right[:, :, 1:], x[:, :, :-1])
 
 
-@pytest.mark.parametrize(("attention", "conditional"), VARIETIES)
-@pytest.mark.parametrize("size", [(4, 4), (6, 3), (1, 7), (5, 1)])
-@torch.no_grad()
-def test_likelihood_step_by_step_is_that_of_all_at_once(attention, conditional, size):
-    """At the size learnt from and at others: what is remembered says all that the whole picture would."""
-    net, (gray, color) = core(attention, conditional, factor=2), photographs(2 * size[0], 2 * size[1], count=2)
+def whole(net):
+    """A model that has this core."""
     model = Model(Model.Config(sampling=net.sampling, core=net.config))
     model.core = net
-    steps = net.sampling.surprise(torch_nets(model), gray, color)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("attention", "conditional", "guided"), [*((*v, False) for v in VARIETIES), (*VARIETIES[0], True)]
+)
+@pytest.mark.parametrize("size", [(4, 4), (6, 4), (2, 8)])
+@torch.no_grad()
+def test_likelihood_step_by_step_is_that_of_all_at_once(attention, conditional, guided, size):
+    """At the size learnt from and at others: what is remembered says all that the whole picture would."""
+    net = core(attention, conditional, factor=2, guided=guided)
+    gray, color = photographs(2 * size[0], 2 * size[1], count=2)
+    steps = net.sampling.surprise(torch_nets(whole(net)), gray, color)
     assert steps.shape == (2, *size)
     nats = net.bits_per_dim(gray, color) * 3 * np.log(2)
     torch.testing.assert_close(steps.mean((1, 2)), nats, rtol=0, atol=1e-4)
@@ -185,9 +224,9 @@ def test_a_network_of_the_papers_size_has_its_parameters():
     }
 
 
-def stages(*names, **sampling):
+def stages(*names, width=8, **sampling):
     torch.manual_seed(len(names[0]))
-    upsampler = Upsampler.Config(replace(SHAPE, width=len(names[0]) if len(names[0]) % 2 == 0 else 8), 1)
+    upsampler = Upsampler.Config(replace(SHAPE, width=width), 1)
     config = Model.Config(
         Core.Config(SHAPE, 1, 1, 1),
         upsampler,
@@ -198,7 +237,7 @@ def stages(*names, **sampling):
 
 
 def test_upsamplers_learn_one_channel_of_each_photograph():
-    model, (gray, color) = stages("spatial"), photographs(8, 8, count=3)
+    model, (gray, color) = stages("spatial").train(), photographs(8, 8, count=3)
     seen = set()
     for seed in range(8):
         torch.manual_seed(seed)
@@ -208,6 +247,24 @@ def test_upsamplers_learn_one_channel_of_each_photograph():
         seen.add(tuple(rows.tolist()))
     assert all(any(rows) for rows in seen)
     assert (True, False, True) in seen or (True, True, False) in seen or (False, True, True) in seen
+
+
+@torch.no_grad()
+def test_upsamplers_are_judged_by_all_three_channels():
+    net, (gray, color) = stages("spatial").spatial, photographs(8, 8, count=2)
+    levels = ((color + 1) * 128).long()
+    each = [
+        F.cross_entropy(net.logits(gray, color[:, c], torch.full((2,), c)).flatten(0, 2), levels[:, c].flatten())
+        for c in range(3)
+    ]
+    torch.testing.assert_close(net.loss(gray, color, color)["total"], torch.stack(each).mean())
+
+
+@torch.no_grad()
+def test_upsamplers_that_are_broken_give_no_colour():
+    net, (gray, color) = stages("spatial").spatial, photographs(4, 6)
+    net.head.bias[0] = torch.nan
+    assert net(gray, color[:, :1], torch.zeros(1)).isnan().all()
 
 
 @torch.no_grad()
@@ -230,7 +287,7 @@ def test_stages_learn_from_true_colours_made_coarse_and_small():
 
 @torch.no_grad()
 def test_joined_stages_are_the_stages():
-    parts = {f"runs/{name}": stages(name) for name in ("spatial", "core", "color")}
+    parts = {f"runs/{name}": stages(name, width=w) for name, w in (("spatial", 4), ("core", 8), ("color", 6))}
     model = Model.join(parts)
     assert model.players == ("core", "color", "spatial")
     assert model.config.spatial == parts["runs/spatial"].config.spatial
@@ -279,3 +336,22 @@ def test_stages_that_do_not_fit_are_refused_by_name(parts, sentence):
 def test_settings_that_cannot_be(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def test_a_guide_that_does_not_learn_must_be_given():
+    config = Core.Config(SHAPE, 1, 1, 1, guide=GUIDE)
+    model = Model(Model.Config(config, sampling=Autoregressive(("core",), 2, guided=True)))
+    with pytest.raises(ValueError, match=r"no --init: .* weights that this model keeps .* family unet or classify"):
+        start(model, None)
+    learning = replace(config, guide_rate=0.1)
+    start(Model(Model.Config(learning, sampling=Autoregressive(("core",), 2, guided=True))), None)
+
+
+def test_biases_by_distance_and_of_norms_do_not_decay():
+    model = stages("core")
+    decaying = {
+        id(p) for g in groups(model, "core", Optimizer(weight_decay=0.1)) if g["weight_decay"] for p in g["params"]
+    }
+    names = {name for name, p in model.core.named_parameters() if id(p) in decaying}
+    assert "pixel.layers.0.attention.ask.weight" in names
+    assert not [name for name in names if "bias" in name]

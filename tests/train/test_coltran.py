@@ -5,15 +5,22 @@ import re
 
 import numpy as np
 import pytest
+import pyvips
+import torch
 import toy
 from typer.testing import CliRunner
 
+from few import FewNetworks, picture
+from photochrom.app import evaluation
 from photochrom.app.cli import app
 from photochrom.engine import bundle as bundles
 from photochrom.engine.bundle import BundleError
 from photochrom.engine.colorizer import Colorizer
 from photochrom.engine.hints import Hint, pinned
 from photochrom.engine.photo import open_photo
+from photochrom.train.checkpoint import load
+from photochrom.train.data import pair
+from photochrom.train.export import halve
 from photochrom.train.recipe import RecipeError, read
 from photochrom.train.training import train
 
@@ -64,7 +71,10 @@ def test_one_bundle_holds_all_stages_and_how_each_was_trained(joined, runs):
         "color": ["color"],
         "spatial": ["spatial"],
     }
+    assert {told["step"] for told in card.recipe["stages"].values()} == {2}
+    assert {told["photographs"]["training"] for told in card.recipe["stages"].values()} == {6}
     assert str(runs[0].parent) not in json.dumps(card.recipe)
+    assert card.scores == {}  # those of training are of its stages
     assert card.data["sources"] == "six squares"
 
 
@@ -74,8 +84,55 @@ def test_it_draws_and_can_be_told_how(joined):
     assert (colorizer(photo, seed=1) != colorizer(photo, seed=2)).any()
     greedy = Colorizer(joined, solver="greedy")
     np.testing.assert_array_equal(greedy(photo, seed=1), greedy(photo, seed=2))
-    np.testing.assert_array_equal(Colorizer(joined, temperature=1e-4)(photo), greedy(photo))
-    assert 0 < colorizer.bits_per_dim(np.dstack([photo, photo, photo[::-1]])) < 20
+    np.testing.assert_array_equal(Colorizer(joined, temperature=1e-6)(photo), greedy(photo))
+
+
+def test_likelihood_in_the_engine_is_that_of_training(joined, runs):
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    model, recipe, _ = load(runs[0], "best")
+    halve(model)
+    gray, color = pair(np.moveaxis(picture, -1, 0).astype(np.float32) / 255, recipe.data.gray, "rgb")
+    with torch.no_grad():
+        expected = model.measures(gray[None], color[None])["bits_per_dim"].item()
+    assert Colorizer(joined).bits_per_dim(picture) == pytest.approx(expected, abs=1e-4)
+
+
+def test_it_is_measured_as_it_is_told(joined, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "Networks", lambda *_: FewNetworks())
+    monkeypatch.setenv("PHOTOCHROM_CACHE", str(tmp_path))
+    data = tmp_path / "photos"
+    data.mkdir()
+    for seed in range(2):
+        pyvips.Image.new_from_array(picture(seed, (32, 48))).write_to_file(str(data / f"{seed}.png"))
+    told = ["--temperature", "0.5", "--temperature", "1", "--solver", "sample", "--solver", "greedy"]
+    out = tmp_path / "report.json"
+    done = CliRunner().invoke(
+        app, ["evaluate", "--data", str(data), "--model", str(joined), *told, "--json", str(out), "--force"]
+    )
+    assert done.exit_code == 0, done.output
+    rows = json.loads(out.read_text())["rows"]
+    ours = [name for name in rows if name.startswith("coltran")]
+    assert ours == ["coltran sample 0.5", "coltran sample 1.0", "coltran greedy"]
+    assert len({rows[name]["bits-per-dim"]["value"] for name in ours}) == 1
+    assert "bits-per-dim" in done.output
+
+
+def test_a_model_that_is_broken_gives_no_gray_picture(joined, monkeypatch):
+    colorizer = Colorizer(joined)
+    pixel = colorizer.nets["pixel"]
+    monkeypatch.setitem(
+        colorizer.nets, "pixel", lambda t, **given: [made * np.float32(np.nan) for made in pixel(t, **given)]
+    )
+    with pytest.raises(BundleError, match="paints what is no colour"):
+        colorizer(np.full((32, 32), 120, np.uint8))
+
+
+def test_a_photograph_that_is_seen_too_large_is_refused_before_it_is_painted(joined, tmp_path):
+    pyvips.Image.black(600, 600).write_to_file(str(tmp_path / "large.png"))
+    done = CliRunner().invoke(app, ["colorize", str(tmp_path / "large.png"), "--model", str(joined), "--size", "600"])
+    assert done.exit_code == 1
+    assert "large.png: 600 x 600 pixels: more than the spatial stage has memory for" in done.output
+    assert "report" not in done.output
 
 
 def test_a_hint_is_met_and_goes_through_the_sampler(joined):
@@ -98,6 +155,7 @@ def test_a_hint_is_met_and_goes_through_the_sampler(joined):
         (["--solver", "ddim"], "solver 'ddim': choose sample or greedy"),
         (["--trace"], "trace: coltran leaves none"),
         (["--solver", "greedy", "--variants", "3"], "paints one picture of each"),
+        (["--solver", "greedy", "--temperature", "0.5"], "temperature: greedy draws nothing: leave one of the two out"),
     ],
 )
 def test_what_cannot_be_told_is_said(joined, photos, options, sentence):
@@ -124,6 +182,8 @@ def test_stages_are_missed_by_name(runs, tmp_path, parts, sentence):
 def test_stages_of_another_size_or_family_are_refused_by_name(runs, follow, tmp_path, pytestconfig, photos):
     large = train(follow('model.sampling.stages=["color"]', "data.size=48"), tmp_path / "large")
     done = CliRunner().invoke(app, ["export", str(runs[0]), str(large)])
+    assert "2 runs: name the bundle that they make with -o" in done.output
+    done = CliRunner().invoke(app, ["export", str(runs[0]), str(large), "-o", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert f"{large}: data.size = 48, but 32 in {runs[0]}: stages of one model must agree" in done.output
     sets = ("trainer.steps=2", "data.validation=0.0", "trainer.accelerator=cpu", "data.min_colorfulness=0")
@@ -131,9 +191,9 @@ def test_stages_of_another_size_or_family_are_refused_by_name(runs, follow, tmp_
         train(read(pytestconfig.rootpath / "recipes/tiny/classify.toml", sets, [photos]), tmp_path / name)
         for name in ("one", "two")
     ]
-    done = CliRunner().invoke(app, ["export", str(runs[0]), str(other[0])])
+    done = CliRunner().invoke(app, ["export", str(runs[0]), str(other[0]), "-o", str(tmp_path / "out")])
     assert "model.family = classify, but coltran in" in done.output
-    done = CliRunner().invoke(app, ["export", *map(str, other)])
+    done = CliRunner().invoke(app, ["export", *map(str, other), "-o", str(tmp_path / "out")])
     assert "the family classify has no stages to join: export one run" in done.output
 
 
@@ -163,6 +223,15 @@ def test_a_bundle_that_lost_a_stage_is_refused_by_name(joined, tmp_path, network
 def test_recipes_that_cannot_be_followed(follow, sets, sentence):
     with pytest.raises(RecipeError, match=sentence):
         follow(*sets)
+
+
+def test_a_stage_that_makes_no_bundle_says_so_before_it_is_trained(pytestconfig, photos, tmp_path):
+    recipe = pytestconfig.rootpath / "recipes/tiny/coltran.toml"
+    options = ["--data", str(photos), "-o", str(tmp_path / "run"), "--set", 'model.sampling.stages=["color"]']
+    done = CliRunner().invoke(app, ["train", str(recipe), *options, "--export", str(tmp_path / "bundle")])
+    assert done.exit_code == 2
+    assert "this recipe: its stage color needs core: give that run too" in done.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_grid_that_does_not_divide_is_said_before_training(follow, tmp_path):

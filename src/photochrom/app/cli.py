@@ -6,8 +6,6 @@ import os
 import shlex
 import signal
 import sys
-from collections import Counter
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import __version__
-from .terminal import fail, loading, progress, writable, write
+from .terminal import fail, loading, progress, report, writable, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from ..engine.album import Outcome, Task
     from ..engine.colorizer import Colorizer
     from ..engine.hints import Hint
     from .evaluation import Found
@@ -141,30 +138,6 @@ def _check(colorizer: "Colorizer", photos: int, variants: int, about: "Sequence[
         raise ValueError(f"hints: are places in one photograph, and {photos} are named; colour it alone")
 
 
-def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
-    """Print the path of each copy, each failure, and how it ended; exit code 1 when a photograph failed."""
-    from ..engine.formats import shown
-
-    failed, skipped = 0, Counter[str]()
-    with progress() as bar:
-        one_screen = sys.stdout.isatty() and sys.stderr.isatty()  # then only the bar may write to it
-        say = partial(bar.console.out, highlight=False) if one_screen else typer.echo
-        running = bar.add_task("colouring", total=len(tasks))
-        for outcome in outcomes:
-            bar.advance(running)
-            if outcome.state == "skipped":
-                skipped[outcome.reason] += 1
-            elif outcome.state == "failed":
-                failed += 1
-                bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
-            for file in outcome.files:
-                say(shown(file))
-    for reason, count in skipped.items():
-        typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
-    if failed:
-        fail(f"{failed} of {len(tasks)} photographs failed", 1)
-
-
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="Everything each bundle says.")] = False) -> None:
     """List the models that are installed."""
@@ -204,6 +177,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
     with loading():
         from pytorch_lightning.utilities import rank_zero_only
 
+        from ..train.export import alone
         from ..train.recipe import read
         from ..train.training import Stopped
         from ..train.training import train as run_training
@@ -216,7 +190,10 @@ def train(  # noqa: PLR0913 - each is an option of the command
     try:
         own = run / "recipe.json"
         followed = own if resume and own.exists() else recipe
-        run_training(read(followed, sets or (), data or ()), run, resume, init)
+        followed_recipe = read(followed, sets or (), data or ())
+        if bundle:
+            alone(followed_recipe)
+        run_training(followed_recipe, run, resume, init)
     except Stopped as stop:
         fail(str(stop), 130)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
@@ -241,7 +218,7 @@ def export(
 ) -> None:
     """Turn a run into a bundle that `photochrom colorize --model` takes: RUN/bundle/NAME unless -o names it.
 
-    Of a model that is trained in stages, give the run of each.
+    Of a model that is trained in stages, give the run of each, and -o.
 
     --set model.KEY=VALUE changes how it decodes (a temperature) without training again.
     """
@@ -250,6 +227,8 @@ def export(
         from ..train.export import ExportError
         from ..train.export import export as write_bundle
 
+    if len(runs) > 1 and not out:
+        fail(f"{len(runs)} runs: name the bundle that they make with -o", 2)
     out = out or runs[0] / "bundle" / runs[0].resolve().name
     if out.exists():
         fail(f"{out} exists: name another folder or remove it", 2)

@@ -16,14 +16,13 @@ import numpy as np
 from .. import __version__
 from ..backbones.inception import VARIABLE
 from ..backbones.weights import cache
-from ..core.autoregression import Autoregressive
 from ..core.procedure import Net
 from ..core.sampling import describe
 from ..engine import bundle
 from ..engine.album import Member, members, title
 from ..engine.colorizer import Colorizer
 from ..engine.formats import shown
-from ..engine.networks import SeededNoise
+from ..engine.networks import SeededNoise, tellable
 from ..engine.photo import open_photo
 from ..engine.sheet import sheet
 from ..evaluate import protocols
@@ -117,11 +116,14 @@ def _operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) 
 
 
 def _entries(model: str, sampling: Sequence[Mapping[str, int | float | str]]) -> Iterator[Entry]:
-    """A model in each way of sampling; once as it is, where it paints in one pass."""
-    plain = Colorizer(model, threads=1)
-    for way in sampling if plain.procedure.told else [{}]:
-        colorizer = Colorizer(model, threads=1, **way) if way else plain
-        yield Entry(" ".join([plain.card.name, *map(str, way.values())]), model, way, colorizer)
+    """A model in each way of sampling that differs for it, told what of the way it can be told."""
+    plain, done = Colorizer(model, threads=1), []
+    for way in sampling:
+        told = tellable(plain.procedure, way)
+        if told not in done:
+            done.append(told)
+            colorizer = Colorizer(model, threads=1, **told) if told else plain
+            yield Entry(" ".join([plain.card.name, *map(str, told.values())]), model, told, colorizer)
 
 
 class Evaluation:
@@ -150,9 +152,9 @@ class Evaluation:
         self.networks = Networks(self.protocol.perceptual, inception)
         self.warnings += self.networks.missing
         self.entries = [entry for name in request.models for entry in _entries(name, request.sampling)]
-        if any(request.sampling) and not any(entry.sampling for entry in self.entries):
+        if unknown := {key for way in request.sampling for key in way} - {k for e in self.entries for k in e.sampling}:
             raise ValueError(
-                "--steps, --solver, --temperature: each of these models paints in one pass, so none can be told how"
+                f"{_some([f'--{name}' for name in sorted(unknown)])} what none of these models can be told"
             )
         self.rows = _distinct([*self._models(), *(self._images(folder) for folder in request.images)])
 
@@ -200,8 +202,7 @@ class Evaluation:
                 return [colorizer(truth, seed=s, strength=asked.strength, size=asked.size) for s in seeds]
 
             def own(truth: RGB8, colorizer: Colorizer = colorizer) -> dict[str, float]:
-                told = isinstance(colorizer.procedure, Autoregressive)
-                return {"bits-per-dim": colorizer.bits_per_dim(truth, asked.size)} if told else {}
+                return {"bits-per-dim": colorizer.bits_per_dim(truth, asked.size)} if colorizer.likely else {}
 
             yield Row(entry.name, f"model {json.dumps(decides, sort_keys=True)}", paint, own)
 

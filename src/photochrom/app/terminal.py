@@ -1,10 +1,12 @@
-"""What all commands do: say why they stop, show how far they are, and write files whole or not at all."""
+"""What commands say: why they stop, how far they are, what came of each photograph; and files written whole or not."""
 
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,6 +14,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from ..engine.album import Outcome, Task
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -71,3 +75,27 @@ def write(texts: Sequence[tuple[Path, str]]) -> None:
         except OSError as error:
             beside.unlink(missing_ok=True)
             raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
+    """Print the path of each copy, each failure, and how it ended; exit code 1 when a photograph failed."""
+    from ..engine.formats import shown
+
+    failed, skipped = 0, Counter[str]()
+    with progress() as bar:
+        one_screen = sys.stdout.isatty() and sys.stderr.isatty()  # then only the bar may write to it
+        say = partial(bar.console.out, highlight=False) if one_screen else typer.echo
+        running = bar.add_task("colouring", total=len(tasks))
+        for outcome in outcomes:
+            bar.advance(running)
+            if outcome.state == "skipped":
+                skipped[outcome.reason] += 1
+            elif outcome.state == "failed":
+                failed += 1
+                bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
+            for file in outcome.files:
+                say(shown(file))
+    for reason, count in skipped.items():
+        typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
+    if failed:
+        fail(f"{failed} of {len(tasks)} photographs failed", 1)

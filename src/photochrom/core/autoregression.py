@@ -4,6 +4,7 @@ Written once for numpy and torch, by the rules of `core.sampling`. What has been
 pixel by pixel, so that a pixel costs the same work whatever has been painted before it, but for looking back at it.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,7 +22,8 @@ Symbol = Int[Any, "*b"]
 
 STAGES = ("core", "color", "spatial")
 SOLVERS = ("sample", "greedy")
-LARGEST = 1 << 28  # pixels times those that each looks at along its line, for which there is memory
+LARGEST = 1 << 26  # pixels times those that each looks at along its line: 256 MB of scores for each head
+COLDEST, HOTTEST = 1e-6, 100.0  # temperatures at which float32 still holds the scores
 NOTHING = -2.0  # in place of the colour before the first pixel of a row
 
 
@@ -67,10 +69,10 @@ class Autoregressive:
     """Coarse colours drawn one after the other by the ``core``, then two networks that see all pixels at once.
 
     The photograph is seen at ``factor`` times the sides of the coarse colours, of which there are 8**bits. ``color``
-    makes them fine, ``spatial`` large; the ``stages`` that a model has are the first of these three, or for learning
-    any one. ``guided``: the network ``guide`` turns the photograph as it is seen into features that the core is shown
-    beside its small gray. The solver ``greedy`` takes the likeliest colour each time; ``sample`` draws it, likelihoods
-    to the power of 1 / ``temperature``.
+    makes them fine, ``spatial`` large; a model has the first of these ``stages``, and what trains a later one has that.
+    ``guided``: the network ``guide`` turns the photograph as it is seen into features that the core is shown beside its
+    small gray. The solver ``greedy`` takes the likeliest colour each time; ``sample`` draws it, likelihoods to the
+    power of 1 / ``temperature``.
     """
 
     stages: tuple[str, ...] = STAGES
@@ -80,22 +82,26 @@ class Autoregressive:
     solver: str = "sample"
     temperature: float = 1.0
     target: ClassVar[str] = "rgb"
-    told: ClassVar[tuple[str, ...]] = ("solver", "temperature")
 
     def __post_init__(self) -> None:
         if not self.stages or self.stages not in [STAGES[i:j] for i in range(3) for j in range(i + 1, 4)]:
             raise ValueError(f"stages {list(self.stages)}: choose one or more of {', '.join(STAGES)}, in order, no gap")
         if self.solver not in SOLVERS:
             raise ValueError(f"solver {self.solver!r}: choose {' or '.join(SOLVERS)}")
-        if not 0 < self.temperature <= 100:
+        if not COLDEST <= self.temperature <= HOTTEST:
             raise ValueError(
-                f"temperature {self.temperature}: must be above 0 (towards it colours are surer), and 100 at most; "
+                f"temperature {self.temperature}: must be above 0 (from {COLDEST:g}, surer, to {HOTTEST:g}, bolder); "
                 "the solver greedy takes the likeliest"
             )
         if not 1 <= self.bits <= 4:
             raise ValueError(f"bits {self.bits}: must be from 1 (8 colours) to 4 (4096)")
         if self.factor < 1:
             raise ValueError(f"factor {self.factor}: must be at least 1")
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Those of its settings that a user may change; what draws nothing has no temperature."""
+        return ("solver", "temperature") if self.draws else ("solver",)
 
     @property
     def draws(self) -> bool:
@@ -114,9 +120,23 @@ class Autoregressive:
         return (*core, *(stage for stage in STAGES[1:] if stage in self.stages))
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
-        """Gray (b, 1, h, w) in [-1, 1] -> one possible ab (b, 2, h', w') in [-1, 1]."""
+        """Gray (b, 1, h, w) in [-1, 1] -> one possible ab (b, 2, h', w') in [-1, 1].
+
+        Raises ValueError for a picture that does not `fit`, FloatingPointError where a network gives what is no number.
+        """
+        self.fit(*gray.shape[2:])
         coarse = self.coarse(nets, gray, noise, pin)
         return pin(ab_of(self.refined(nets, gray, coarse)))
+
+    def fit(self, height: int, width: int) -> None:
+        """Raises ValueError for a picture whose sides do not divide by the factor, or which no memory would hold."""
+        if height % self.factor or width % self.factor:
+            raise ValueError(f"{width} x {height} pixels: both sides must divide by the factor {self.factor}")
+        if "spatial" in self.stages and height * width * max(height, width) > LARGEST:
+            raise ValueError(
+                f"{width} x {height} pixels: more than the spatial stage has memory for, which grows with the cube of "
+                "the side: let the model see the photograph smaller (--size)"
+            )
 
     def restore(self, nets: Mapping[str, Net], picture: RGB, gray: Gray) -> Any:
         """Coarse colours as a picture of the gray's size, and what the later stages make of them."""
@@ -127,18 +147,11 @@ class Autoregressive:
     def refined(self, nets: Mapping[str, Net], gray: Gray, color: Small) -> Float[Any, "b 3 h3 w3"]:
         """Coarse colours through the stages that are there, channel by channel.
 
-        Large pictures go one by one: each holds the likelihoods of 256 levels at every pixel. Raises ValueError for one
-        that is too large even so.
+        Large pictures go one by one: each holds the likelihoods of 256 levels at every pixel.
         """
         if "color" in self.stages:
             color = _told(nets["color"], pooled(gray, self.factor), color)
         if "spatial" in self.stages:
-            height, width = gray.shape[2:]
-            if height * width * max(height, width) > LARGEST:
-                raise ValueError(
-                    f"{width} x {height} pixels: more than the spatial stage has memory for, which grows with the cube "
-                    "of the side: let the model see the photograph smaller (--size)"
-                )
             large, xp = repeated(color, self.factor), namespace(color)
             each = [_told(nets["spatial"], gray[i : i + 1], large[i : i + 1]) for i in range(len(gray))]
             color = xp.concatenate(each, 0)
@@ -150,12 +163,13 @@ class Autoregressive:
         Where ``pin`` decides most of a pixel, its colour is the one asked for, and what follows knows of it.
         """
         colors = palette(gray, self.bits)
-        pinned, asked = _asked(pooled(gray, self.factor), pin)
+        pinned, asked = _asked(gray, self.factor, pin)
         drawn: Any = None
 
         def choose(row: int, column: int, logits: Any) -> Pixel:
             nonlocal drawn
             xp = namespace(logits)
+            _checked(logits)
             if self.draws:
                 if not column:
                     drawn = noise(logits[:, None][:, [0] * pinned.shape[2]], "gumbel")
@@ -168,7 +182,7 @@ class Autoregressive:
         return self._paint(nets, gray, choose)
 
     def surprise(self, nets: Mapping[str, Net], gray: Gray, color: RGB) -> Float[Any, "b h2 w2"]:
-        """-log p, in nats, of the coarse colours of true ones (b, 3, h, w), each told those before it."""
+        """-log p, in nats, of the coarse colours of true ones (b, 3, h, w), each told those before it, undistorted."""
         colors, true = palette(gray, self.bits), symbols(channel_last(pooled(color, self.factor)), self.bits)
         told: list[list[Any]] = []
 
@@ -210,17 +224,29 @@ class Autoregressive:
         return xp.stack([painted[..., channel] for channel in range(3)], 1)
 
 
+def _checked(made: Any) -> Any:
+    """What a network made. Raises FloatingPointError where that is no number, of which the first would be likeliest."""
+    if not (made == made).all():
+        raise FloatingPointError("likelihoods that are not numbers")
+    return made
+
+
 def _told(net: Net, gray: Gray, color: RGB) -> RGB:
     """Each channel as a network tells it, whose time says which."""
-    return namespace(gray).concatenate([net(float(c), gray=gray, plane=color[:, c : c + 1]) for c in range(3)], 1)
+    planes = [net(float(c), gray=gray, plane=color[:, c : c + 1]) for c in range(3)]
+    return _checked(namespace(gray).concatenate(planes, 1))
 
 
-def _asked(gray: Gray, pin: Pin) -> tuple[Any, RGB]:
-    """Which pixels (b, h, w) a pin decides more of than not, and the colours it asks for under this gray."""
-    xp = namespace(gray)
+def _asked(gray: Gray, factor: int, pin: Pin) -> tuple[Any, Small]:
+    """Which coarse pixels (b, h', w') a pin decides more of than not, and the colours it asks for under this gray."""
     nothing = gray[:, [0, 0]] * 0
-    told = pin(nothing)
-    kept = pin(nothing + 1) - told  # how much of what would be there otherwise
+    told = pooled(pin(nothing), factor)
+    kept = pooled(pin(nothing + 1), factor) - told  # how much of what would be there otherwise
     ab = told / (1 - kept).clip(1e-3, None)
-    lab = xp.concatenate([(gray + 1) * L_SCALE, ab * AB_SCALE], 1)
+    lab = namespace(gray).concatenate([(pooled(gray, factor) + 1) * L_SCALE, ab * AB_SCALE], 1)
     return kept[:, 0] < 0.5, lab_to_rgb(lab) * 2 - 1
+
+
+def bits_per_dim(nats: Any) -> Any:
+    """Nats a pixel in bits a channel of it."""
+    return nats * (1 / (3 * math.log(2)))

@@ -1,6 +1,5 @@
 """Colour photographs with a bundle: one ONNX session per network, opened once and used for every photograph."""
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..core.autoregression import Autoregressive
+from ..core.autoregression import Autoregressive, bits_per_dim
 from ..core.procedure import Pin, unpinned
 from ..core.restoring import Cold
 from ..core.sampling import Diffusion
@@ -17,7 +16,7 @@ from .bundle import BundleError
 from .formats import WRITTEN_AS
 from .hints import Hint, pinned
 from .networks import SeededNoise, opened
-from .photo import Mark, Photo, open_photo
+from .photo import Mark, Photo, PhotoError, open_photo
 
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
@@ -30,8 +29,8 @@ class Colorizer:
     Args:
         model: an installed name (``photochrom models`` lists them), or the path of a bundle.
         threads: for the networks; the processors this process may use, when None.
-        sampling: settings of a model of several steps, over its own: ``steps``, ``solver``, ``eta``; see
-            `core.sampling.Diffusion` and `core.restoring.Cold`.
+        sampling: settings of a model of several steps, over its own: ``steps``, ``solver``, ``eta``, ``temperature``;
+            see `core.sampling.Diffusion`, `core.restoring.Cold` and `core.autoregression.Autoregressive`.
 
     Raises BundleError for a bundle that is missing, damaged, of a newer format or not for colour, ValueError for a
     setting that its procedure does not have or allow.
@@ -80,13 +79,27 @@ class Colorizer:
         return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype) if photo.dtype.kind == "f" else codes
 
     @property
+    def likely(self) -> bool:
+        """Whether it tells `bits_per_dim`."""
+        return isinstance(self.procedure, Autoregressive)
+
+    @property
     def traces(self) -> bool:
         """Whether it can show the way to its colours."""
         return isinstance(self.procedure, Diffusion | Cold)
 
     def look(self, photo: Photo, size: int | None = None) -> Gray:
-        """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1]."""
-        return photo.gray(self.side(size), self.card.multiple, self.card.gray, self.card.square)
+        """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1].
+
+        Raises PhotoError for one that the model has no memory for.
+        """
+        gray = photo.gray(self.side(size), self.card.multiple, self.card.gray, self.card.square)
+        if isinstance(self.procedure, Autoregressive):
+            try:
+                self.procedure.fit(*gray.shape[1:])
+            except ValueError as error:
+                raise PhotoError(f"{photo.name}: {error}") from None
+        return gray
 
     def side(self, size: int | None = None) -> int:
         """The short side at which the model sees photographs. Raises ValueError where it sees no other than its own."""
@@ -104,9 +117,13 @@ class Colorizer:
             places = [i for i, gray in enumerate(grays) if gray.shape == shape]
             for batch in (places[i : i + BATCH] for i in range(0, len(places), BATCH)):
                 noise, together = SeededNoise([seeds[i] for i in batch]), np.stack([grays[i] for i in batch])
-                for i, ab in zip(batch, self.procedure(self.nets, together, noise, pin), strict=True):
-                    if not np.isfinite(ab).all():
-                        raise BundleError(f"{self.card.name}: paints what is no colour (not a number): train it again")
+                try:
+                    made = self.procedure(self.nets, together, noise, pin)
+                except FloatingPointError:
+                    made = np.full((len(batch), 2, 1, 1), np.nan)
+                if not np.isfinite(made).all():
+                    raise BundleError(f"{self.card.name}: paints what is no colour (not a number): train it again")
+                for i, ab in zip(batch, made, strict=True):
                     found[i] = ab
         return found
 
@@ -119,14 +136,15 @@ class Colorizer:
     def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
         """-log2 of how likely the model holds the true coarse colours of a photograph, a channel of a pixel.
 
-        Raises ValueError for a model that tells no likelihoods, PhotoError for a photograph that cannot be read.
+        At a temperature of 1, whatever it is sampled at. Raises ValueError for a model that tells no likelihoods,
+        PhotoError for a photograph that cannot be read.
         """
         if not isinstance(self.procedure, Autoregressive):
             raise ValueError(f"{self.card.name}: tells no likelihoods; choose an autoregressive model")
         taken = open_photo(photo)
         color = taken.small(self.side(size), self.card.multiple, self.card.square) * 2 - 1
         nats = self.procedure.surprise(self.nets, self.look(taken, size)[None], color[None])
-        return float(nats.mean()) / (3 * math.log(2))
+        return float(bits_per_dim(nats.mean()))
 
     def mark(self, seed: int = 0) -> Mark:
         """What is written into a photograph coloured by this model."""

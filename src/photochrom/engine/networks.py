@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from ..core.autoregression import Autoregressive
 from ..core.procedure import Procedure
 from ..core.restoring import RESTORERS, Cold
 from . import bundle
@@ -61,16 +62,23 @@ def opened(
     return found.card, procedure, nets
 
 
-def _resampled(found: bundle.Bundle, sampling: Mapping[str, Any]) -> Procedure:
-    procedure, name = found.procedure, found.card.name
+def tellable(procedure: Procedure, sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that a procedure can be told, once it has the solver that is among them."""
     if "solver" in procedure.told and "solver" in sampling:  # which decides what else can be told
         procedure = replace(procedure, solver=sampling["solver"])  # type: ignore[type-var]
-    told = procedure.told
-    if not told:
+    return {name: value for name, value in sampling.items() if name in procedure.told}
+
+
+def _resampled(found: bundle.Bundle, sampling: Mapping[str, Any]) -> Procedure:
+    procedure, name = found.procedure, found.card.name
+    if not procedure.told:
         raise ValueError(f"{', '.join(sampling)}: {name} paints in one pass; only a model of several can be told how")
-    if "steps" in sampling and "steps" not in told and isinstance(procedure, Cold):
-        others = " or ".join(solver for solver in RESTORERS if solver != "one-shot")
-        raise ValueError(f"steps: one-shot takes one: choose another solver with it, {others}")
+    told = tellable(procedure, sampling)
     if unknown := sorted(set(sampling) - set(told)):
-        raise ValueError(f"{', '.join(unknown)}: {name} can be told {', '.join(told)}")
-    return replace(procedure, **sampling)  # type: ignore[type-var]
+        if unknown == ["steps"] and isinstance(procedure, Cold):
+            others = " or ".join(solver for solver in RESTORERS if solver != "one-shot")
+            raise ValueError(f"steps: one-shot takes one: choose another solver with it, {others}")
+        if unknown == ["temperature"] and isinstance(procedure, Autoregressive):
+            raise ValueError("temperature: greedy draws nothing: leave one of the two out")
+        raise ValueError(f"{', '.join(unknown)}: {name} can be told {', '.join(procedure.told)}")
+    return replace(procedure, **told)  # type: ignore[type-var]

@@ -29,7 +29,7 @@ BETTER = {  # by the first part of a name, up to a hyphen or all of it; of every
 }
 COMPARED = ("ab-error", "ciede2000", "psnr", "lpips-alex", "lpips-vgg")  # over which models are set side by side
 BASELINES = ("gray", "mean colour", "truth")
-SHORT = ("psnr", "ab-error", "ab-error-to-gray", "colorfulness", "colorfulness-to-truth", "lpips-vgg")
+SHORT = ("psnr", "ab-error", "ab-error-to-gray", "colorfulness", "colorfulness-to-truth", "lpips-vgg", "bits-per-dim")
 SETS = ("fid", "fd-inception-ddcolor", "fd-vgg16")  # the first of these that there is
 
 Figures = dict[str, Figure]

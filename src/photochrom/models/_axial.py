@@ -1,6 +1,6 @@
 """Attention along the rows and columns of pictures, and the layers of the colorization transformer made of it.
 
-Kumar, Weissenborn & Kalchbrenner (2021), figure 3.5 of whose table is: attention whose queries, keys and values are
+The conditional layers of Kumar, Weissenborn & Kalchbrenner (2021): attention whose queries, keys and values are
 scaled and shifted by a context (cAtt), a multilayer perceptron whose output is (cMLP), and a layer norm whose scale and
 shift come from the whole context at once (cLN). Feature maps are channel last here: (b, h, w, d).
 """
@@ -68,8 +68,8 @@ class Places(nn.Module):
 class Attention(nn.Module):
     """Each place looks along its row, its column, or ``both``: everywhere; ``masked``: at none that comes after it.
 
-    What comes after is what is further along; where it looks everywhere, further down. Likelihoods have a bias by how
-    far, learnt up to ``side``.
+    What comes after is what is further along; where it looks everywhere, further down. Scores have a bias by distance,
+    learnt for those within ``side``.
     """
 
     def __init__(self, shape: Axial, axis: str, masked: bool) -> None:
@@ -176,7 +176,10 @@ class Layer(nn.Module):
 
 
 class Conditions(nn.Module):
-    """What a context scales and shifts in each of several layers: cAtt without a bias, cMLP with one, 1 at first."""
+    """What a context scales and shifts in each of several layers.
+
+    Of attention (cAtt) it is without a bias; of the mlp (cMLP) with one, its scale about 1 at first.
+    """
 
     def __init__(self, context: int, width: int, layers: int, conditional: tuple[str, ...]) -> None:
         super().__init__()

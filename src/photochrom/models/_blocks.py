@@ -127,6 +127,11 @@ class Guide(ColorNet):
         if not rate:
             self.requires_grad_(False)
 
+    def borrowed(self, prefix: str) -> tuple[str, ...]:
+        """The names of its weights, where it is not to learn and so needs them from ``--init``."""
+        names = () if self.rate else tuple(self.state_dict())  # what counts batches is in no bundle, and says nothing
+        return tuple(f"{prefix}.{name}" for name in names if not name.endswith("num_batches_tracked"))
+
     def train(self, mode: bool = True) -> "Guide":
         """Training mode, unless it is to stay as it is."""
         return super().train(mode and self.rate > 0)

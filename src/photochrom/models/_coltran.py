@@ -4,14 +4,13 @@ Four networks that `core.autoregression` calls, once a photograph (encoder), a r
 runs the same layers over all pixels at once.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.autoregression import NOTHING, Autoregressive, channel_last, pooled, symbols
+from ..core.autoregression import NOTHING, Autoregressive, bits_per_dim, channel_last, pooled, symbols
 from ._axial import CONDITIONAL, Axial, Conditions, Layer, Norms, Places, Stack
 from ._blocks import ColorNet, Guide, at_size
 
@@ -43,8 +42,8 @@ class Encoder(nn.Module):
     def forward(self, gray: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Gray (b, 1, h, w) in [-1, 1], features (b, c, h, w) -> context, norms, what is above, what is remembered.
 
-        The context (b, h, w, 3 d) is followed by where the outer decoder begins, and the inner: itself, with places
-        added. Nothing stands above the first row (b, w, d), and nothing (b, 0, w, m) is remembered.
+        The context (b, h, w, 3 d) is three maps: what the encoder found, that with the outer decoder's places added,
+        and that with the inner's. Nothing stands above the first row (b, w, d), and nothing (b, 0, w, m) is remembered.
         """
         x = self.levels(level(gray[:, 0]))
         if self.entry is not None and features is not None:
@@ -76,16 +75,16 @@ class Row(nn.Module):
 class Pixel(nn.Module):
     """The inner decoder: along a row, each pixel's logits from the colours to the left of it."""
 
-    def __init__(self, config: "Core.Config", bits: int) -> None:
+    def __init__(self, config: "Core.Config", bits: int, size: int) -> None:
+        """``size``: numbers that condition one layer at a pixel."""
         super().__init__()
-        width, self.bits = config.shape.width, bits
+        width, self.bits, self.size = config.shape.width, bits, size
         self.embed = nn.Embedding(8**bits, width)
         self.layers = nn.ModuleList(Layer(config.shape, "row", True, config.conditional) for _ in range(config.inner))
-        self.size = config.condition
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 8**bits))
         self.inputs = {
             "color": (3,),
-            "condition": (width + self.size * config.inner,),
+            "condition": (width + size * config.inner,),
             "norms": config.norms,
             "past": ("w", 2 * width * config.inner),
         }
@@ -196,11 +195,6 @@ class Core(nn.Module):
             """Numbers that the outer decoder remembers of each pixel."""
             return 2 * self.shape.width * self.outer * (1 if self.shape.attention == "axial" else 2)
 
-        @property
-        def condition(self) -> int:
-            """Numbers that condition one layer of the inner decoder at a pixel."""
-            return self.shape.width * (6 * ("attention" in self.conditional) + 2 * ("mlp" in self.conditional))
-
     def __init__(self, config: Config, sampling: Autoregressive) -> None:
         super().__init__()
         self.config, self.sampling = config, sampling
@@ -210,7 +204,8 @@ class Core(nn.Module):
                 f"factor {sampling.factor}: must divide by {self.guide.stride}, at which its guide gives features"
             )
         self.encoder = Encoder(config, sampling.factor, self.guide.channels if self.guide else 0)
-        self.row, self.pixel, self.outer = Row(config), Pixel(config, sampling.bits), Outer(config, sampling.bits)
+        self.row, self.outer = Row(config), Outer(config, sampling.bits)
+        self.pixel = Pixel(config, sampling.bits, self.row.conditions.size)
         if config.parallel:
             self.parallel = nn.Linear(config.shape.width, 8**sampling.bits, bias=False)
 
@@ -254,4 +249,4 @@ class Core(nn.Module):
         coarse = channel_last(pooled(color, self.sampling.factor))
         logits, truth = self.logits(gray, coarse)[1], symbols(coarse, self.sampling.bits)
         nats = F.cross_entropy(logits.movedim(-1, 1), truth, reduction="none")
-        return nats.mean((1, 2)) / (3 * math.log(2))
+        return bits_per_dim(nats.mean((1, 2)))

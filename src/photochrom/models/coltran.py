@@ -20,11 +20,11 @@ from ._coltran import LEVELS, Core, level
 class Upsampler(nn.Module):
     """Each channel of a picture told again, one of 256 levels at every pixel, from it and the gray alone.
 
-    The ``color`` one is given channels of 2**bits levels, the ``spatial`` one of 256. Which channel it is, its levels
-    say. Training sees one channel of each photograph, at random.
+    The ``color`` stage is given channels of 2**bits levels, the ``spatial`` one of 256. It learns from one channel of
+    each photograph, at random, and is judged by all three.
     """
 
-    chooses = True
+    chooses = True  # the likeliest level: where two are as likely, an export may take the other
 
     @dataclass(frozen=True)
     class Config:
@@ -52,16 +52,23 @@ class Upsampler(nn.Module):
         return self.head(self.stack(self.entry(torch.cat([known, self.gray(level(gray[:, 0]))], -1))))
 
     def forward(self, gray: Tensor, plane: Tensor, t: Tensor) -> Tensor:
-        """Gray and a channel in [-1, 1], both (b, 1, h, w), and which of 0 to 2 (b,) -> the likeliest (b, 1, h, w)."""
-        channel = t.round().clamp(0, 2).long()
-        return (self.logits(gray, plane[:, 0], channel).argmax(-1)[:, None] + 0.5) * (2 / LEVELS) - 1
+        """Gray and a channel in [-1, 1], both (b, 1, h, w), and which of 0 to 2 (b,) -> the likeliest (b, 1, h, w).
+
+        Scores that are no numbers give what is none.
+        """
+        scores = self.logits(gray, plane[:, 0], t.round().clamp(0, 2).long())
+        return ((scores.argmax(-1) + 0.5) * (2 / LEVELS) - 1 + 0 * scores.sum(-1))[:, None]
 
     def loss(self, gray: Tensor, given: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """Gray, what is given and what is true, all (b, ., h, w) -> cross-entropy of a random channel, nats a pixel."""
-        channel = torch.randint(3, (len(color),), device=color.device)
-        each = torch.arange(len(color), device=color.device)
-        logits = self.logits(gray, given[each, channel], channel)
-        return {"total": F.cross_entropy(logits.flatten(0, 2), level(color[each, channel]).flatten())}
+        """Gray, what is given and what is true, all (b, ., h, w) -> cross-entropy in nats a pixel and channel."""
+        count = len(color)
+        drawn = [torch.randint(3, (count,), device=color.device)]
+        all_three = [torch.full((count,), channel, device=color.device) for channel in range(3)]
+        each, losses = torch.arange(count, device=color.device), []
+        for channel in drawn if self.training else all_three:
+            scores = self.logits(gray, given[each, channel], channel)
+            losses.append(F.cross_entropy(scores.flatten(0, 2), level(color[each, channel]).flatten()))
+        return {"total": torch.stack(losses).mean()}
 
 
 class Model(nn.Module):
@@ -81,8 +88,11 @@ class Model(nn.Module):
         self.config, self.procedure = config, config.sampling
         self.players = self.procedure.stages
         factor, bits = self.procedure.factor, self.procedure.bits
+        self.borrowed: tuple[str, ...] = ()
         if "core" in self.players:
             self.core = Core(config.core, self.procedure)
+            if self.core.guide:
+                self.borrowed, self.lender = self.core.guide.borrowed("core.guide"), "unet or classify"
         if "color" in self.players:
             self.color = Upsampler(config.color, 2**bits, factor)
         if "spatial" in self.players:

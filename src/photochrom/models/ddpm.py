@@ -22,6 +22,7 @@ class Model(nn.Module):
     """Gray and noisy colour in, what is noise in it out; with a guide, two networks."""
 
     players = ("net",)
+    lender = "classify or unet"
     gammas: Tensor  # (T + 1,), clean first
 
     @dataclass(frozen=True)
@@ -57,9 +58,11 @@ class Model(nn.Module):
         learned = config.sampling.variance == "learned"
         denoiser = Denoiser(config.net, 2, guide.channels if guide else 1, learned)
         self.net = nn.ModuleDict({"denoiser": denoiser})
+        self.borrowed: tuple[str, ...] = ()
         if guide:
             denoiser.multiple *= guide.stride
             self.net["guide"] = guide
+            self.borrowed = guide.borrowed("net.guide")
 
     def networks(self) -> dict[str, nn.Module]:
         """Those that `Diffusion` calls."""

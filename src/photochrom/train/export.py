@@ -60,7 +60,8 @@ def export(
     side = models.side(model)
     if side and size not in (None, side):
         raise ValueError(f"size {size}: this model sees {side} pixels and nothing else")
-    seen = {} if sets or not record["validation"] else {"validation": record["validation"]}  # as it was, untuned
+    alone = not (sets or stages) and record["validation"]  # figures are of the model as it was trained, whole
+    seen = {"validation": record["validation"]} if alone else {}
     said = bundles.Card(
         name=out.name,
         family=recipe.family,
@@ -70,7 +71,7 @@ def export(
         square=side is not None,
         multiple=models.multiple(model),
         gray=recipe.data.gray,
-        recipe=_portable(resolved(recipe)) | {"stages": {name: _portable(told) for name, told in stages.items()}},
+        recipe=_portable(resolved(recipe)) | ({"stages": stages} if stages else {}),
         data={**record["photographs"], "sources": sources},
         version=__version__,
         **{"scores": seen, **card},
@@ -79,9 +80,10 @@ def export(
 
 
 def joined(runs: Sequence[Path]) -> tuple[Any, Recipe, dict[str, Any], dict[str, dict[str, Any]]]:
-    """The model that runs trained together, its recipe, and the record of the run that has its first player.
+    """What runs trained together, as `load` gives one: with the recipe and the record of the run of the first player.
 
-    And the recipes of the others, by the players they trained. Raises ValueError for runs that do not belong together.
+    And the recipe and the photographs of every other run, by what it trained. Raises ValueError for runs that do not
+    belong together.
     """
     loaded = {str(run): load(run) for run in runs}
     _same(loaded)
@@ -93,8 +95,21 @@ def joined(runs: Sequence[Path]) -> tuple[Any, Recipe, dict[str, Any], dict[str,
     model = join({run: part for run, (part, *_) in loaded.items()})
     leader = next(run for run, (part, *_) in loaded.items() if model.players[0] in part.players)
     _, recipe, record = loaded.pop(leader)
-    others = {", ".join(part.players): resolved(own) for part, own, _ in loaded.values()}
+    others = {
+        ", ".join(part.players): {
+            **_portable(resolved(own)),
+            "photographs": papers["photographs"],
+            "step": papers["step"],
+        }
+        for part, own, papers in loaded.values()
+    }
     return model, recipe.model_copy(update={"model": model.config}), record, others
+
+
+def alone(recipe: Recipe) -> None:
+    """Raises ValueError for a recipe whose run makes no bundle by itself."""
+    if join := getattr(models.family(recipe.family), "join", None):
+        join({"this recipe": models.family(recipe.family)(recipe.model)})
 
 
 def _same(loaded: Mapping[str, tuple[Any, Recipe, dict[str, Any]]]) -> None:
@@ -248,7 +263,7 @@ def halve_weights(graph: onnx.ModelProto) -> bytes:
 def check(net: nn.Module, content: bytes) -> None:
     """Raises ExportError unless ONNX equals torch on another size and batch than those traced.
 
-    Of a network that ``chooses``, it does so but for a few values.
+    Of a network that ``chooses``, a few values may differ, and by any amount.
     """
     allowed = CHOSEN if getattr(net, "chooses", False) else 0.0
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -260,8 +275,10 @@ def check(net: nn.Module, content: bytes) -> None:
         outputs = made if isinstance(made, tuple) else (made,)
         for found, tensor in zip(session.run(None, asked), outputs, strict=True):
             expected = tensor.numpy()
+            if found.shape != expected.shape:
+                raise ExportError(f"ONNX gives {found.shape}, torch {expected.shape} at {batch} x {side} px")
             error = np.abs(found - expected) / max(1.0, np.abs(expected).max(initial=0))
-            if found.shape != expected.shape or not np.sum(~(error < TOLERANCE)) <= allowed * error.size:
+            if not np.sum(~(error < TOLERANCE)) <= allowed * error.size:
                 raise ExportError(
                     f"ONNX and torch differ by {error.max():.1e} at {batch} x {side} px, more than {TOLERANCE}"
                 )

@@ -15,11 +15,12 @@ def learning_rate(step: int, steps: int, settings: Optimizer) -> float:
 
 
 def groups(model: Any, player: str, settings: Optimizer) -> list[dict[str, Any]]:
-    """A player's parameters by learning rate and weight decay: biases and norms, having one axis, do not decay."""
+    """A player's parameters by learning rate and weight decay; biases, and norms, which have one axis, do not decay."""
     rates: dict[str, float] = model.rates(player) if hasattr(model, "rates") else {}
     made: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, p in getattr(model, player).named_parameters():
         if p.requires_grad:
             rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
-            made.setdefault((rate, settings.weight_decay if p.ndim > 1 else 0.0), []).append(p)
+            decays = p.ndim > 1 and "bias" not in name.split(".")
+            made.setdefault((rate, settings.weight_decay * decays), []).append(p)
     return [{"params": ps, "rate": rate, "weight_decay": decay} for (rate, decay), ps in made.items()]
