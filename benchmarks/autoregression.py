@@ -97,18 +97,18 @@ def public(folder: Path, python: str, core: Core, side: int) -> tuple[float, flo
         np.savez(given, gray=gray, rgb=rgb, logits=logits.numpy(), **weights)
         command = [python, Path(__file__).with_name("autoregression_public.py"), given, json.dumps(asked)]
         environment = {**os.environ, "PYTHONPATH": str(folder.resolve())}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{python} cannot run {folder}: {done.stderr.strip().splitlines()[-1]}")
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"{python} cannot run {folder}: {getattr(error, 'stderr', error)}") from None
     apart, time = done.stdout.split()[-2:]
     return float(apart), float(time)
 
 
-def law(taken: dict[int, float]) -> tuple[float, float]:
-    """Seconds = a x pixels^b, fitted to the logarithms: b, and the seconds of a picture of 64 x 64."""
+def power(taken: dict[int, float]) -> float:
+    """b of the law seconds = a x pixels^b, fitted to the logarithms."""
     pixels, times = (np.log(np.array(list(values), float)) for values in ([s**2 for s in taken], taken.values()))
-    b, a = np.polyfit(pixels, times, 1)
-    return float(b), float(np.exp(a + b * np.log(64**2)))
+    return float(np.polyfit(pixels, times, 1)[0])
 
 
 def main() -> None:
@@ -136,13 +136,13 @@ def main() -> None:
             found.setdefault(name, {})[side] = time
     print(f"{sum(p.numel() for p in core.parameters()) / 1e6:.1f} M parameters, {asked.threads} threads; one picture")
     columns = [f"{side} x {side}" for side in asked.sides]
-    print(f"| way | {' | '.join(columns)} | times ours | grows with pixels to the power of |")
-    print("|---" * (len(columns) + 3) + "|")
+    print(f"| way | {' | '.join(columns)} | times ours, exported | times ours, torch | power of the pixels |")
+    print("|---" * (len(columns) + 4) + "|")
+    largest = asked.sides[-1]
     for name, by_side in found.items():
         cells = [f"{time:.3g} s" for time in by_side.values()]
-        times = by_side[asked.sides[-1]] / found["ours, exported"][asked.sides[-1]]
-        power = f"{law(by_side)[0]:.2f}" if len(by_side) > 1 else ""
-        print(f"| {name} | {' | '.join(cells)} | {times:.3g} | {power} |")
+        cells += [f"{by_side[largest] / found[f'ours, {way}'][largest]:.3g}" for way in ("exported", "torch")]
+        print(f"| {name} | {' | '.join(cells)} | {power(by_side) if len(by_side) > 1 else np.nan:.2f} |")
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1))
 

@@ -19,6 +19,7 @@ sys.modules["tensorflow.compat.v2.keras"] = tf_keras  # as the authors import it
 from coltran.models.colorizer import ColTranCore  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
+LONG = 60  # seconds from which on a first time is as good as a second
 Weights = dict[str, np.ndarray]
 
 
@@ -115,9 +116,16 @@ def main() -> None:
         if isinstance(layer, tf_keras.layers.LayerNormalization):
             layer.epsilon = 1e-5  # Keras has 1e-3
     logits = model.decoder(rgb, model.encoder(gray), training=False).numpy()
+    taken = [seconds(model, gray)]
+    if taken[0] < LONG:
+        taken.append(seconds(model, gray))
+    print(abs(logits[..., 0, :] - expected).max(), min(taken))
+
+
+def seconds(model: Any, gray: Any) -> float:
     start = time.perf_counter()
     model.sample(gray, mode="sample")
-    print(abs(logits[..., 0, :] - expected).max(), time.perf_counter() - start)
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
