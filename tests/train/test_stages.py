@@ -1,4 +1,4 @@
-"""ColTran's stages from training to one bundle, and what is refused on the way."""
+"""The stages of ColTran from training to one bundle, and what is refused on the way."""
 
 import json
 import re
