@@ -117,7 +117,7 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
         (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
         (["colorize", "x.jpg", "--colour"], 2, "No such option"),
         (["colorize", "x.jpg", "--variants", "3"], 2, "3 variants: unet paints one picture of each"),
-        (["colorize", "x.jpg", "--trace"], 2, "trace: unet paints in one pass"),
+        (["colorize", "x.jpg", "--trace"], 2, "trace: unet leaves none; choose a model that paints in several steps"),
         (["colorize", "x.jpg", "--uncertainty"], 2, "uncertainty: unet paints one picture of each"),
         (["colorize", "x.jpg", "-o", "y.heic"], 2, "y.heic: cannot be written; choose one of .jpg"),
         (["colorize", "x.jpg", "y.jpg", "-o", "both.jpg"], 2, "both.jpg: one file cannot take several photographs"),
