@@ -52,7 +52,7 @@ def codes(model: Any, pictures: Tensor) -> Iterator[str]:
 
 def rows(model: Any, color: Tensor, steps: list[int]) -> Iterator[list[str]]:
     """Of each way: errors in the latent, of RGB in [0, 1], in the ab plane, chroma, and time for one photograph."""
-    nets, (start, dirt) = torch_nets(model), model.start(color, torch_noise(0))
+    nets, (start, dirt) = torch_nets(model), model.start(color.mean(1, keepdim=True), color, torch_noise(0))
     latent = model.procedure.latent
     whole, end = (nets["encoder"](0.0, color=x) if latent else x for x in (color, start))
     truth = ab_of(color) * AB_SCALE

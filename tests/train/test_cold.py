@@ -205,5 +205,5 @@ def test_any_loss_can_be_learnt_in_pixels(kind, recipe):
         optimizer.zero_grad()
         model.loss("net", color[:, :1], color.expand(4, -1, -1, -1))["total"].backward()
         optimizer.step()
-    start, end = restored(model.eval(), color, seed=1)
+    start, end = restored(model.eval(), color.mean(1, keepdim=True), color, seed=1)
     assert (end - color).abs().mean() < 0.6 * (start - color).abs().mean()
