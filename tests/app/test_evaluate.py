@@ -281,7 +281,10 @@ def test_a_damaged_member_of_a_zip_is_named(few, truth, bundle, tmp_path):
         (["--data", "truth", "--protocol", "coltran5k"], "eval_file_names.txt is missing"),
         (["--data", "truth", "--data", "truth"], "there more than once"),
         (["--data", "truth", "--model", "none"], "no model 'none'"),
-        (["--data", "truth", "--model", "default", "--solver", "ddim"], "--solver is what none of these models can be told"),
+        (
+            ["--data", "truth", "--model", "default", "--solver", "ddim"],
+            "--solver is what none of these models can be told",
+        ),
         (["--data", "truth", "--images", "missing"], "missing: there is no such folder or zip"),
     ],
 )
