@@ -48,9 +48,13 @@ def palette(like: Any, bits: int = 3) -> Float[Any, "colors 3"]:
 def pooled(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
     """Means over squares of ``factor`` pixels. Raises ValueError where they do not fit."""
     b, c, h, w = planes.shape
-    if h % factor or w % factor:
-        raise ValueError(f"{w} x {h} pixels: both sides must divide by the factor {factor}")
+    _divide(h, w, factor)
     return planes.reshape(b, c, h // factor, factor, w // factor, factor).mean(5).mean(3)
+
+
+def _divide(height: int, width: int, factor: int) -> None:
+    if height % factor or width % factor:
+        raise ValueError(f"{width} x {height} pixels: both sides must divide by the factor {factor}")
 
 
 def repeated(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
@@ -130,8 +134,7 @@ class Autoregressive:
 
     def fit(self, height: int, width: int) -> None:
         """Raises ValueError for a picture whose sides do not divide by the factor, or which no memory would hold."""
-        if height % self.factor or width % self.factor:
-            raise ValueError(f"{width} x {height} pixels: both sides must divide by the factor {self.factor}")
+        _divide(height, width, self.factor)
         if "spatial" in self.stages and height * width * max(height, width) > LARGEST:
             raise ValueError(
                 f"{width} x {height} pixels: more than the spatial stage has memory for, which grows with the cube of "

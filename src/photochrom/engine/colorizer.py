@@ -120,12 +120,15 @@ class Colorizer:
                 try:
                     made = self.procedure(self.nets, together, noise, pin)
                 except FloatingPointError:
-                    made = np.full((len(batch), 2, 1, 1), np.nan)
+                    raise self._broken() from None
                 if not np.isfinite(made).all():
-                    raise BundleError(f"{self.card.name}: paints what is no colour (not a number): train it again")
+                    raise self._broken()
                 for i, ab in zip(batch, made, strict=True):
                     found[i] = ab
         return found
+
+    def _broken(self) -> BundleError:
+        return BundleError(f"{self.card.name}: paints what is no colour (not a number): train it again")
 
     def trace(self, gray: Gray, seed: int = 0, pin: Pin = unpinned) -> list[AB]:
         """The ab of one small gray from noise to the answer. Raises ValueError unless the model `traces`."""
