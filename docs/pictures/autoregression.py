@@ -19,13 +19,17 @@ from matplotlib import pyplot as plt  # noqa: E402
 def main(source: Path, target: Path) -> None:
     """Write the picture of what the benchmark found."""
     figure, panel = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    for name, by_side in json.loads(source.read_text()).items():
+    found = json.loads(source.read_text())
+    for name, by_side in found.items():
         pixels = np.array([int(side) ** 2 for side in by_side])
         seconds = np.array(list(by_side.values()))
         power, shift = np.polyfit(np.log(pixels), np.log(seconds), 1)
         (line,) = panel.plot(pixels, seconds, "o", ms=4)
         panel.plot(pixels, np.exp(shift) * pixels**power, color=line.get_color(), lw=1, label=f"{name}: {power:.2f}")
     panel.set(xscale="log", yscale="log", xlabel="coarse pixels", ylabel="seconds of one picture")
+    sides = [int(side) for side in next(iter(found.values()))]
+    panel.set_xticks([side**2 for side in sides], [f"{side} x {side}" for side in sides])
+    panel.minorticks_off()
     panel.legend(title="grows with pixels to the power of", fontsize=8, title_fontsize=8)
     panel.grid(alpha=0.2)
     figure.savefig(target, metadata={"Date": None})
