@@ -15,7 +15,7 @@ import pytest
 from photochrom import __version__
 from photochrom.engine.bundle import installed
 
-COMMANDS = ("colorize", "inspect", "models", "train", "export", "evaluate")
+COMMANDS = ("colorize", "inspect", "models", "train", "export", "evaluate", "web")
 
 
 def photochrom(*arguments, **settings):
@@ -52,6 +52,13 @@ def test_one_photograph(photos, bundle):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{photos / 'one-color.png'}\n"
     assert (photos / "one-color.png").exists()
+
+
+def test_nothing_is_left_but_the_copy(photos, bundle, tmp_path):
+    (tmp_path / "home").mkdir()
+    env = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "home")}
+    assert photochrom("colorize", photos / "one.png", "--model", bundle, env=env).returncode == 0
+    assert files(tmp_path / "home") == []  # a runtime that reports home leaves its identity here
 
 
 def test_a_folder_with_a_damaged_photograph(photos, bundle, tmp_path):

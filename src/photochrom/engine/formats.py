@@ -51,6 +51,10 @@ def shown(path: str | os.PathLike[str]) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
+class TooLarge(PhotoError):
+    """A photograph with more pixels than the limit."""
+
+
 @contextmanager
 def named(name: str, doing: str) -> Iterator[None]:
     """Errors of libvips and of the system become a `PhotoError` that names the photo and what was being done."""
@@ -207,7 +211,7 @@ def reader_of_pillow(image: Any, name: str) -> Memory:
 
 
 def check_size(name: str, width: int, height: int, max_pixels: int, whole: str = "") -> None:
-    """`PhotoError` where a photograph has more than `max_pixels`.
+    """`TooLarge` where a photograph has more than `max_pixels`.
 
     One of a kind (`whole`) that is held whole in memory, more than `WHOLE_PIXELS`, unless `max_pixels` was raised above
     `MAX_PIXELS`.
@@ -217,7 +221,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int, whole: str =
         limit = min(max_pixels, WHOLE_PIXELS)
         fix = f"it is {whole}, held whole in memory: save it as TIFF, or raise max_pixels above {MAX_PIXELS}"
     if width * height > limit:
-        raise PhotoError(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {fix}")
+        raise TooLarge(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {fix}")
 
 
 def whole(kind: str, header: pyvips.Image) -> str:

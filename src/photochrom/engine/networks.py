@@ -54,7 +54,7 @@ def opened(
     ValueError for a setting that its procedure does not have or allow.
     """
     found = bundle.load(model)
-    procedure = _resampled(found, sampling) if sampling else found.procedure
+    procedure = resampled(found.card.name, found.procedure, sampling)
     try:
         nets = {name: OnnxNet(content, threads or processors()) for name, content in found.networks.items()}
     except Exception as error:  # the runtime has a dozen of its own
@@ -69,8 +69,10 @@ def tellable(procedure: Procedure, sampling: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in sampling.items() if name in procedure.told}
 
 
-def _resampled(found: bundle.Bundle, sampling: Mapping[str, Any]) -> Procedure:
-    procedure, name = found.procedure, found.card.name
+def resampled(name: str, procedure: Procedure, sampling: Mapping[str, Any]) -> Procedure:
+    """The procedure of the model ``name`` with these settings. Raises ValueError for one it does not have or allow."""
+    if not sampling:
+        return procedure
     if not procedure.told:
         raise ValueError(f"{', '.join(sampling)}: {name} paints in one pass; only a model of several can be told how")
     told = tellable(procedure, sampling)

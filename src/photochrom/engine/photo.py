@@ -122,7 +122,7 @@ class Photo:
 
     def colored(self, ab: Float32[np.ndarray, "2 h w"], strength: float = 1.0) -> "ColoredPhoto":
         """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `strength`."""
-        return ColoredPhoto(self, ab * np.float32(strength * color.AB_SCALE))
+        return ColoredPhoto(self, ab * np.float32(strength) * np.float32(color.AB_SCALE))
 
 
 @dataclass(frozen=True)

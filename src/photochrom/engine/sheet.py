@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from ..core import color
 from . import metadata
 from .metadata import Mark
+from .photo import Photo
 
 TILE = 160  # pixels of the short side of the square each picture is cut to
 SIDE = 256  # pixels of the short side of the photograph that others are about
@@ -58,6 +59,16 @@ def uncertainty(gray: Gray, colors: Sequence[AB], mark: Mark) -> bytes:
     heat = (disagreement(colors) / FAR)[:, :, None] * 3 - np.arange(3)
     pixels = (heat.clip(0, 1) * 255).round().astype(np.uint8)
     return _joined([_enlarged(pixels, gray.shape[2], gray.shape[1])], 1, mark)
+
+
+def preview(photo: Photo, longest: int) -> bytes:
+    """A JPEG of a photograph, upright, in sRGB, its long side at most `longest` pixels."""
+    side = max(1, round(min(longest / max(photo.width, photo.height), 1) * min(photo.width, photo.height)))
+    pixels = (photo.small(side, multiple=1) * 255).round().astype(np.uint8)
+    written: bytes = pyvips.Image.new_from_array(np.ascontiguousarray(pixels.transpose(1, 2, 0))).write_to_buffer(
+        ".jpg", Q=90
+    )
+    return written
 
 
 def _small(gray: Gray, ab: AB) -> pyvips.Image:

@@ -1,0 +1,286 @@
+// The page: each photograph is an article, each request one of the HTTP interface that /openapi.json describes.
+
+const AT_ONCE = 2; // photographs that this page has under way
+const LOOK = 300; // milliseconds between two looks at one
+const find = (selector, within = document) => within.querySelector(selector);
+const wishes = find("#wishes");
+const waiting = [];
+const photos = new Set();
+let models = [];
+let busy = 0;
+
+const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+const say = (text) => (find("#said").textContent = text);
+
+/** The answer to a request, or an Error with the sentence that says why there is none. */
+async function ask(address, options) {
+  for (;;) {
+    let answer;
+    try {
+      answer = await fetch(address, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Error("Nobody answers: is `photochrom web` still running?");
+    }
+    if (answer.ok) return answer;
+    const why = (await answer.json().catch(() => ({}))).detail ?? `The answer was ${answer.status}.`;
+    if (answer.status !== 429) throw new Error(why);
+    say(`${why} Trying again.`);
+    await sleep(1000 * Number(answer.headers.get("Retry-After") ?? 10));
+  }
+}
+
+/** What is set above, as the interface takes it. */
+function asked() {
+  const chosen = models.find((model) => model.name === find("input[name=model]:checked").value);
+  const query = new URLSearchParams({ model: chosen.name, strength: find("#strength").value });
+  const fits = { variants: chosen.draws, seed: chosen.draws, steps: chosen.told.includes("steps"),
+    temperature: chosen.told.includes("temperature") };
+  for (const [name, fit] of Object.entries(fits)) {
+    if (fit && find(`#${name}`).value) query.set(name, find(`#${name}`).value);
+  }
+  return query;
+}
+
+class Photo {
+  constructor(file) {
+    this.file = file;
+    this.pins = [];
+    this.at = { x: 0.5, y: 0.5 };
+    this.article = find("#photo").content.firstElementChild.cloneNode(true);
+    this.part("h3").textContent = file.name;
+    this.state("Waiting");
+    this.part(".divide").oninput = (event) => this.show(event.target.value);
+    this.part(".remove").onclick = () => this.remove();
+    this.part(".again").onclick = () => start(this);
+    this.part(".pin").onclick = () => this.pinning(this.part(".place").hidden);
+    this.part(".place").onclick = (event) => this.pin(event);
+    this.part(".place").onkeydown = (event) => this.move(event);
+    find("#photos").prepend(this.article);
+    photos.add(this);
+  }
+
+  part(selector) {
+    return find(selector, this.article);
+  }
+
+  state(text) {
+    this.part(".state").textContent = text;
+  }
+
+  /** Send it, or have it coloured once more, and stay with it until it is done. */
+  async run() {
+    const query = asked();
+    for (const pin of this.pins) query.append("hint", `${pin.x},${pin.y},${pin.color}`);
+    this.stop = new AbortController();
+    this.part(".problem").hidden = true;
+    this.part("progress").hidden = false;
+    this.part("progress").removeAttribute("value");
+    this.part(".remove").textContent = "Cancel";
+    this.part(".again").disabled = true;
+    const before = this.job;
+    try {
+      if (!before) query.set("name", this.file.name);
+      this.state(before ? "Asking" : "Sending");
+      const options = { method: "POST", body: before ? null : this.file, signal: this.stop.signal };
+      const answer = await ask(`${before ? `jobs/${before.id}/again` : "jobs"}?${query}`, options);
+      this.next = await answer.json();
+      while (["queued", "working"].includes(this.next.state)) {
+        this.state(this.next.state === "queued" ? `Waiting: ${this.next.ahead} before it` : "Colouring");
+        if (this.next.copies.length) this.part("progress").value = this.next.copies.length / this.next.seeds.length;
+        await sleep(LOOK);
+        this.next = await (await ask(`jobs/${this.next.id}`, { signal: this.stop.signal })).json();
+      }
+      if (this.next.problem) throw new Error(this.next.problem);
+      this.job = this.next;
+      this.done();
+      if (before) forget(before);
+    } catch (error) {
+      if (this.next && this.next !== this.job) forget(this.next);
+      if (!photos.has(this)) return;
+      this.state(this.job ? "As it was before" : "Not coloured");
+      this.part(".problem").textContent = error.message.replace(/^photograph(?=:)/, this.file.name);
+      this.part(".problem").hidden = false;
+    } finally {
+      this.next = undefined;
+      this.part("progress").hidden = true;
+      this.part(".again").disabled = false;
+      this.part(".remove").textContent = "Remove";
+      everything();
+    }
+  }
+
+  done() {
+    const { job } = this;
+    this.state(`In colour: ${job.width} × ${job.height} pixels, ${job.seconds.toFixed(1)} seconds`);
+    this.part(".before").src = job.before;
+    this.part(".compare").hidden = this.part(".after-it").hidden = false;
+    this.part(".variants").replaceChildren(...(job.copies.length > 1 ? job.copies.map((copy) => this.choice(copy)) : []));
+    this.choose(job.copies[0]);
+    this.show(this.part(".divide").value);
+  }
+
+  choice(copy) {
+    const button = document.createElement("button");
+    const picture = Object.assign(new Image(), { src: copy.preview, alt: "" });
+    button.type = "button";
+    button.append(picture, `Seed ${copy.seed}`);
+    button.dataset.seed = copy.seed;
+    button.onclick = () => this.choose(copy);
+    return button;
+  }
+
+  choose(copy) {
+    this.part(".after").src = copy.preview;
+    Object.assign(this.part(".save"), { href: copy.photo, download: copy.name });
+    this.part(".save").textContent = `Download ${copy.name}`;
+    for (const button of this.part(".variants").children) {
+      button.setAttribute("aria-pressed", button.dataset.seed === String(copy.seed));
+    }
+  }
+
+  show(percent) {
+    this.part(".compare").style.setProperty("--at", `${percent}%`);
+  }
+
+  pinning(begin) {
+    this.part(".pin").setAttribute("aria-pressed", begin);
+    this.part(".place").hidden = this.part(".cross").hidden = !begin;
+    if (begin) {
+      this.show(100);
+      this.cross();
+      this.part(".place").focus();
+    } else this.show(this.part(".divide").value);
+  }
+
+  cross() {
+    this.part(".compare").style.setProperty("--x", `${this.at.x * 100}%`);
+    this.part(".compare").style.setProperty("--y", `${this.at.y * 100}%`);
+  }
+
+  move(event) {
+    const step = event.shiftKey ? 0.1 : 0.01;
+    const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [];
+    if (event.key === "Escape") this.pinning(false);
+    if (x === undefined) return;
+    event.preventDefault();
+    const inside = (value) => Math.min(0.9999, Math.max(0, value));
+    this.at = { x: inside(this.at.x + x * step), y: inside(this.at.y + y * step) };
+    this.cross();
+  }
+
+  /** A click, or Enter at the cross, pins the colour there and colours again. */
+  pin(event) {
+    if (event.detail) {
+      const box = event.target.getBoundingClientRect();
+      this.at = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+    }
+    const [x, y] = [Math.floor(this.at.x * this.job.width), Math.floor(this.at.y * this.job.height)];
+    this.pins.push({ x, y, color: this.part(".color").value });
+    this.pinning(false);
+    this.pinned();
+    start(this);
+  }
+
+  pinned() {
+    this.part(".pins").replaceChildren(...this.pins.map((pin) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = `Unpin ${pin.color} at ${pin.x}, ${pin.y}`;
+      button.onclick = () => {
+        this.pins = this.pins.filter((other) => other !== pin);
+        this.pinned();
+        start(this);
+      };
+      item.append(button);
+      return item;
+    }));
+  }
+
+  remove() {
+    if (this.next) {
+      this.stop.abort();
+      if (this.job) return;
+    }
+    photos.delete(this);
+    this.stop?.abort();
+    if (this.job) forget(this.job);
+    this.article.remove();
+    everything();
+  }
+}
+
+function forget(job) {
+  fetch(`jobs/${job.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+}
+
+/** Take a photograph in turn. */
+async function start(photo) {
+  if (waiting.includes(photo) || photo.next) return;
+  waiting.push(photo);
+  photo.state("Waiting");
+  if (busy >= AT_ONCE) return;
+  busy += 1;
+  while (waiting.length) {
+    const next = waiting.shift();
+    if (photos.has(next)) await next.run();
+  }
+  busy -= 1;
+}
+
+/** What concerns all photographs: how many are done, and where all are. */
+function everything() {
+  const done = [...photos].filter((photo) => photo.job);
+  const query = new URLSearchParams(done.reverse().map((photo) => ["job", photo.job.id]));
+  find("#all").hidden = done.length < 2 && !done.some((photo) => photo.job.copies.length > 1);
+  find("#all a").href = `archive?${query}`;
+  say(photos.size ? `${done.length} of ${photos.size} photographs in colour` : "");
+}
+
+function take(files) {
+  for (const file of files) start(new Photo(file));
+}
+
+function fit() {
+  const chosen = models.find((model) => model.name === find("input[name=model]:checked").value);
+  for (const part of document.querySelectorAll("[data-for]")) {
+    part.hidden = !(part.dataset.for === "draws" ? chosen.draws : chosen.told.includes(part.dataset.for));
+  }
+  find("#wishes output").textContent = find("#strength").value;
+}
+
+function choice(model, first) {
+  const label = document.createElement("label");
+  const input = Object.assign(document.createElement("input"), { type: "radio", name: "model", value: model.name });
+  input.checked = first;
+  const [text, name] = [document.createElement("span"), document.createElement("b")];
+  name.textContent = model.name;
+  text.append(name, model.summary || model.family);
+  label.append(input, text);
+  return label;
+}
+
+const drop = find("#drop");
+drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
+drop.ondragleave = () => drop.classList.remove("over");
+drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); take(event.dataTransfer.files); };
+document.onpaste = (event) => take(event.clipboardData.files);
+find("#files").onchange = (event) => { take(event.target.files); event.target.value = ""; };
+wishes.oninput = fit;
+wishes.onsubmit = (event) => event.preventDefault();
+for (const button of document.querySelectorAll("[data-example]")) {
+  button.onclick = async () => {
+    const name = button.dataset.example;
+    take([new File([await (await fetch(name)).blob()], name)]);
+  };
+}
+window.onpagehide = () => { for (const photo of photos) for (const job of [photo.job, photo.next]) if (job) forget(job); };
+
+try {
+  models = await (await ask("models")).json();
+  find("#models").append(...models.map((model, index) => choice(model, index === 0)));
+  fit();
+} catch (error) {
+  say(error.message);
+}

@@ -1,0 +1,336 @@
+"""The page and its HTTP interface: photographs come in, and go out in colour; nothing else is read or fetched."""
+
+import asyncio
+import re
+import shutil
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from starlette.staticfiles import StaticFiles
+
+from .. import __version__
+from ..core.sampling import restore
+from ..engine import bundle, formats
+from ..engine.hints import Hint
+from .jobs import Job, Jobs, Limits, Refused
+from .messages import Anew, Answers, Health, Model, Named, Several, Status, Wishes, binary, problems, status
+from .worker import BEFORE, UPLOAD, Order, Painted
+
+PAGE = Path(__file__).parent / "page"
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+TOLD = ["steps", "temperature"]  # of the settings of procedures, those that can be asked for here
+PATIENCE = 0.5  # seconds between two looks at whether somebody who waits is still there
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+HEADERS = {
+    "Content-Security-Policy": f"{POLICY}base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff", ".webp": "image/webp", ".avif": "image/avif"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A bundle that can be chosen."""
+
+    path: Path
+    card: bundle.Card
+
+    @property
+    def model(self) -> Model:
+        """What is said of it."""
+        procedure, card = restore(self.card.procedure), self.card
+        told = [name for name in TOLD if name in procedure.told]
+        return Model(
+            name=card.name,
+            family=card.family,
+            summary=card.summary,
+            size=card.size,
+            draws=procedure.draws,
+            told=told,
+            licence=card.licence,
+        )
+
+
+def choices(models: Sequence[str | Path]) -> dict[str, Choice]:
+    """The bundles of these names or paths, by name. Raises ValueError for one that will not do, or two of one name."""
+    found: dict[str, Choice] = {}
+    for model in models:
+        loaded, path = bundle.load(model), bundle.find(model).resolve()
+        if not loaded.procedure.paints:
+            raise ValueError(f"{model}: gives no colour to a photograph: choose a model that does")
+        other = found.setdefault(loaded.card.name, Choice(path, loaded.card))
+        if other.path != path:
+            raise ValueError(f"{model}: is called {loaded.card.name}, as {other.path} is: leave one out")
+    return found
+
+
+def create(
+    models: Mapping[str, Choice], limits: Limits, count: int = 1, threads: int = 1, hosts: Sequence[str] = LOCAL
+) -> FastAPI:
+    """The application, which answers to ``hosts`` and colours by ``count`` processes of ``threads`` threads.
+
+    ``models``: see `choices`; the first is taken where none is asked for.
+    """
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        app.state.jobs = Jobs([str(choice.path) for choice in models.values()], limits, count, threads)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(app.state.jobs.close)
+
+    app = FastAPI(title="Photochrom", version=__version__, lifespan=running, docs_url=None, redoc_url=None)
+    app.state.models = models
+    app.state.hosts = hosts
+    app.middleware("http")(_guarded)
+    app.exception_handler(Refused)(_refused)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.get("/health", responses=problems())(health)
+    app.get("/models", responses=problems())(models_)
+    sent = {"requestBody": {"required": True, **binary("The bytes of a photograph.", "application/octet-stream")}}
+    done: Answers = {200: binary("The photograph in colour.", *TYPES.values())}
+    small: Answers = {200: binary("A JPEG.", "image/jpeg")}
+    zipped: Answers = {200: binary("A zip.", "application/zip")}
+    waits = problems(404, 408, 413, 415, 422, 429, 500, 504, 507)
+    app.post("/colorize", response_class=Response, responses=done | waits, openapi_extra=sent)(colorize)
+    queues = problems(404, 408, 413, 415, 422, 429, 507)
+    app.post("/jobs", status_code=202, responses=queues, openapi_extra=sent)(begin)
+    app.post("/jobs/{identity}/again", status_code=202, responses=problems(404, 422, 429))(again)
+    app.get("/jobs/{identity}", responses=problems(404))(look)
+    app.delete("/jobs/{identity}", status_code=204, responses=problems(404))(remove)
+    shows = problems(404, 409, 422)
+    app.get("/jobs/{identity}/before", response_class=Response, responses=small | shows)(before)
+    app.get("/jobs/{identity}/preview/{seed}", response_class=Response, responses=small | shows)(preview)
+    app.get("/jobs/{identity}/photo/{seed}", response_class=Response, responses=done | shows)(photo)
+    app.get("/archive", response_class=Response, responses=zipped | shows)(archive)
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    return app
+
+
+def _jobs(request: Request) -> Jobs:
+    return request.app.state.jobs
+
+
+async def _job(identity: str, request: Request) -> Job:
+    return _jobs(request).get(identity)
+
+
+Here = Annotated[Jobs, Depends(_jobs)]
+One = Annotated[Job, Depends(_job)]
+
+
+async def health(jobs: Here) -> Health:
+    """Whether it is there, and how busy."""
+    return Health(waiting=jobs.waiting(), workers=len(jobs.workers))
+
+
+async def models_(request: Request) -> list[Model]:
+    """The models that can be chosen, with their own words on what they are good at."""
+    return [choice.model for choice in request.app.state.models.values()]
+
+
+async def colorize(request: Request, jobs: Here, wishes: Annotated[Named, Query()]) -> Response:
+    """Colour a photograph, and wait for it: the same format, size, depth and metadata. Nothing of it is kept."""
+    job = await _received(request, jobs, _order(request, wishes), wishes.name)
+    try:
+        while not job.finished.done():
+            await asyncio.wait([asyncio.wrap_future(job.finished)], timeout=PATIENCE)
+            if await request.is_disconnected():
+                return Response(status_code=499)
+        if job.failure:
+            raise Refused(job.failure.reason, job.failure.status)
+        path = job.copy(wishes.seed)
+        content = await asyncio.to_thread(path.read_bytes)
+    finally:
+        await asyncio.to_thread(jobs.remove, job)
+    return Response(content, media_type=TYPES[path.suffix], headers=_called(job.title(wishes.seed)))
+
+
+async def begin(request: Request, jobs: Here, wishes: Annotated[Several, Query()]) -> Status:
+    """Queue a photograph to be coloured, once or in several variants."""
+    return status(jobs, await _received(request, jobs, _order(request, wishes, wishes.variants), wishes.name))
+
+
+async def again(request: Request, jobs: Here, job: One, wishes: Annotated[Anew, Query()]) -> Status:
+    """Queue a photograph that is here once more, with other wishes; both stay."""
+    order = _order(request, wishes, wishes.variants)
+    await asyncio.to_thread(jobs.check)
+    return status(jobs, jobs.again(job, order))
+
+
+async def look(jobs: Here, job: One) -> Status:
+    """How far a photograph is."""
+    return status(jobs, job)
+
+
+async def remove(jobs: Here, job: One) -> None:
+    """Stop colouring a photograph, and forget it and its copies."""
+    await asyncio.to_thread(jobs.remove, job)
+
+
+async def before(job: One) -> FileResponse:
+    """A JPEG of the photograph as it was, for a page to show."""
+    if not job.opened:
+        raise Refused("it is not opened yet", 409)
+    return FileResponse(job.order.folder / BEFORE, media_type="image/jpeg")
+
+
+async def preview(job: One, seed: int) -> FileResponse:
+    """A JPEG of the photograph in colour, for a page to show."""
+    return FileResponse(_copy(job, seed).with_name(Painted.preview(seed)), media_type="image/jpeg")
+
+
+async def photo(job: One, seed: int) -> FileResponse:
+    """The photograph in colour: the same format, size, depth and metadata."""
+    path = _copy(job, seed)
+    return FileResponse(path, media_type=TYPES[path.suffix], headers=_called(job.title(seed)))
+
+
+async def archive(jobs: Here, job: Annotated[list[str], Query(min_length=1, max_length=1000)]) -> StreamingResponse:
+    """All copies of these photographs as a zip."""
+    found = [jobs.get(identity) for identity in job]
+    files = [(one.title(seed), one.copy(seed)) for one in found for seed in one.painted]
+    if not files:
+        raise Refused("nothing is coloured yet", 409)
+    return StreamingResponse(_zip(files), media_type="application/zip", headers=_called("photographs-in-colour.zip"))
+
+
+async def _guarded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    """No other site may have this one do anything, nor pass for it; answers say what a browser may do with them."""
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    name = re.sub(r":\d*$", "", host)
+    if name not in request.app.state.hosts:
+        response: Response = JSONResponse({"detail": f"not {name!r}: photochrom web --allow names other hosts"}, 400)
+    elif origin is not None and urlsplit(origin).netloc != host:
+        response = JSONResponse({"detail": "asked for by the page of another site"}, 403)
+    else:
+        response = await answer(request)
+    response.headers.update(HEADERS)
+    return response
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return JSONResponse({"detail": str(error)}, error.status, {"Retry-After": "10"} if error.status == 429 else None)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+
+
+def _order(request: Request, wishes: Wishes, variants: int = 1) -> Order:
+    """What a worker is to do, in a folder yet to be made. Raises Refused for a model that is not there or cannot."""
+    models: Mapping[str, Choice] = request.app.state.models
+    name = wishes.model or next(iter(models))
+    if name not in models:
+        raise Refused(f"no model {name!r}: choose one of {', '.join(models)}", 404)
+    model = models[name].model
+    told = {setting: getattr(wishes, setting) for setting in TOLD}
+    told = {setting: value for setting, value in told.items() if value is not None}
+    if extra := sorted(set(told) - set(model.told)):
+        raise Refused(f"{', '.join(extra)}: {name} has none; choose a model that has", 422)
+    if variants > 1 and not model.draws:
+        raise Refused(f"{variants} variants: {name} paints one picture of each; choose a model that draws", 422)
+    seeds = tuple(range(wishes.seed, wishes.seed + variants))
+    hints = tuple(Hint.read(hint) for hint in wishes.hint)
+    return Order(Path(), str(models[name].path), seeds, wishes.strength, wishes.size, hints, told)
+
+
+async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Job:
+    """Queue what a request holds, written down as it comes. Raises Refused for too much, or what is no photograph."""
+    await asyncio.to_thread(jobs.check)
+    folder, most = jobs.folder(), jobs.limits.upload
+    try:
+        with (folder / UPLOAD).open("xb") as file:
+            if int(request.headers.get("content-length") or 0) > most:
+                raise _too_much(most)
+            async with asyncio.timeout(jobs.limits.seconds):
+                async for part in request.stream():
+                    if file.tell() + len(part) > most:
+                        raise _too_much(most)
+                    file.write(part)
+        with (folder / UPLOAD).open("rb") as file:
+            formats.kind(file.read(64), str(UPLOAD))
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, formats.PhotoError):
+            raise Refused(str(error), 415) from None
+        if isinstance(error, TimeoutError):
+            raise Refused(f"{UPLOAD}: was not here after {jobs.limits.seconds:g} seconds", 408) from None
+        if isinstance(error, OSError):
+            raise Refused(f"{UPLOAD}: cannot be kept ({error.strerror})", 507) from None
+        raise
+    return jobs.submit(_plain(name), replace(order, folder=folder))
+
+
+def _too_much(most: int) -> Refused:
+    return Refused(f"{UPLOAD}: is larger than {most >> 20} MB, the limit", 413)
+
+
+def _plain(name: str) -> str:
+    """The last part of a name, without what the name of a file should not hold."""
+    return re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "", re.split(r"[\\/]", name)[-1]).strip(". ") or str(UPLOAD)
+
+
+def _copy(job: Job, seed: int) -> Path:
+    if seed not in job.order.seeds:
+        raise Refused(f"no copy of seed {seed}: there are {', '.join(map(str, job.order.seeds))}", 404)
+    if seed not in job.painted:
+        raise Refused(f"the copy of seed {seed} is not there", 409)
+    return job.copy(seed)
+
+
+def _called(name: str) -> dict[str, str]:
+    """Of an answer that is to be kept as a file (RFC 6266)."""
+    return {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
+
+
+def _zip(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
+    """A zip of files, as they are, piece by piece; what has a name that is taken gets a number."""
+    made = _Pieces()
+    taken: set[str] = set()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+        for title, path in files:
+            name, number = Path(title), 1
+            while str(name) in taken:
+                number += 1
+                name = Path(title).with_stem(f"{Path(title).stem}-{number}")
+            taken.add(str(name))
+            with archive.open(zipfile.ZipInfo.from_file(path, name), "w") as target, path.open("rb") as source:
+                while piece := source.read(1 << 20):
+                    target.write(piece)
+                    yield made.taken()
+    yield made.taken()
+
+
+class _Pieces:
+    """A file that cannot go back, from which what is written is taken."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, piece: bytes) -> int:
+        self.pieces.append(bytes(piece))
+        return len(piece)
+
+    def flush(self) -> None:
+        pass
+
+    def taken(self) -> bytes:
+        joined = b"".join(self.pieces)
+        self.pieces.clear()
+        return joined
