@@ -143,3 +143,14 @@ def test_remembering_is_quicker_than_painting_anew(pytestconfig, tmp_path):
     assert {"ours, exported", "ours, torch", "the authors' order", "one pass a pixel"} == set(times)
     assert times["ours, exported"]["12"] < times["one pass a pixel"]["12"]
     assert done.stdout.count("|") == 6 * 7  # four ways, six columns
+
+
+def test_many_clients_each_get_their_own_photograph(pytestconfig, tmp_path):
+    script, found = pytestconfig.rootpath / "benchmarks" / "web.py", tmp_path / "load.json"
+    options = ["--photos", 32, "--clients", 16, "--side", 300, "--jobs", 2, "--json", found]
+    command = [sys.executable, script, *options]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(found.read_text())
+    assert (report["lost"], report["mixed up"]) == (0, 0)
+    assert report["memory at most, MB"] < report["memory at the start, MB"] + 150

@@ -143,7 +143,8 @@ async def models_(request: Request) -> list[Model]:
 
 async def colorize(request: Request, jobs: Here, wishes: Annotated[Named, Query()]) -> Response:
     """Colour a photograph, and wait for it: the same format, size, depth and metadata. Nothing of it is kept."""
-    job = await _received(request, jobs, _order(request, wishes), wishes.name)
+    order = replace(_order(request, wishes), shown=False)
+    job = await _received(request, jobs, order, wishes.name)
     try:
         while not job.finished.done():
             await asyncio.wait([asyncio.wrap_future(job.finished)], timeout=PATIENCE)

@@ -29,7 +29,10 @@ REMEMBERED = 64 << 20  # bytes of colours that are kept for the same question
 
 @dataclass(frozen=True)
 class Order:
-    """A photograph to be coloured: `UPLOAD` in ``folder``, where all that is made of it is written too."""
+    """A photograph to be coloured: `UPLOAD` in ``folder``, where all that is made of it is written too.
+
+    ``shown``: whether a page is to show it, by small pictures.
+    """
 
     folder: Path
     model: str
@@ -38,11 +41,12 @@ class Order:
     size: int | None = None
     hints: tuple[Hint, ...] = ()
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    shown: bool = True
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What the photograph is: said once its header is read and `BEFORE` is there."""
+    """What the photograph is: said once it is opened, and `BEFORE` is there for a page."""
 
     width: int
     height: int
@@ -52,7 +56,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Painted:
-    """A seed whose copy and preview are there."""
+    """A seed whose copy is there, with its preview for a page."""
 
     seed: int
 
@@ -147,7 +151,8 @@ def colored(colorizer: Colorizer, order: Order, max_pixels: int) -> Iterator[Sai
     """Colour the photograph of an order, in the current folder, seed by seed. Raises ValueError where it cannot be."""
     photo = open_photo(UPLOAD, max_pixels)
     colorizer.side(order.size)
-    Path(BEFORE).write_bytes(preview(photo, PREVIEW))
+    if order.shown:
+        Path(BEFORE).write_bytes(preview(photo, PREVIEW))
     yield Opened(photo.width, photo.height, photo.depth, photo.suffix)
     settings = Settings(order.strength, order.size, order.hints, max_pixels=max_pixels)
     for seed in order.seeds:
@@ -155,6 +160,7 @@ def colored(colorizer: Colorizer, order: Order, max_pixels: int) -> Iterator[Sai
         for outcome in colorize_all(colorizer, [Task(UPLOAD, copy, (seed,))], settings):
             if outcome.state != "written":
                 raise PhotoError(outcome.reason)
-        Path(Painted.preview(seed)).write_bytes(preview(open_photo(copy, max_pixels), PREVIEW))
+        if order.shown:
+            Path(Painted.preview(seed)).write_bytes(preview(open_photo(copy, max_pixels), PREVIEW))
         yield Painted(seed)
     yield Done()
