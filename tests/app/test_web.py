@@ -302,6 +302,18 @@ def _until(what, seconds=30):
         time.sleep(0.05)
 
 
+def test_the_client_of_the_docs_works(listening, bundle, pytestconfig, tmp_path):
+    docs = pytestconfig.rootpath / "docs"
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (docs / "web.md").read_text(), flags=re.M | re.S)
+    old = tmp_path / "docs" / "pictures" / "old.jpg"
+    old.parent.mkdir(parents=True)
+    old.write_bytes((docs / "pictures" / "old.jpg").read_bytes())
+    with listening([bundle]) as address:
+        subprocess.run([sys.executable, "-c", code.replace("http://localhost:8000", address)], check=True, cwd=tmp_path)
+    hints = [Hint(400, 420, (0x5A, 0x8A, 0x3A))]
+    assert (tmp_path / "old-color.jpg").read_bytes() == Colorizer(bundle)(old.read_bytes(), 7, 0.9, hints=hints)
+
+
 def test_the_description_names_every_answer(client):
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {

@@ -17,10 +17,8 @@ from .learning import Size, export, train
 from .terminal import fail, loading, needs_extra, progress, report, writable, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from ..engine.colorizer import Colorizer
-    from ..engine.hints import Hint
     from .evaluation import Found
 
 app = typer.Typer(
@@ -57,8 +55,8 @@ def _photochrom(
 
 @app.command()
 def colorize(  # noqa: PLR0913 - each is an option of the command
-    photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them, searched through.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the copies, or the file for one.")] = None,
+    photos: Annotated[list[str], typer.Argument(help="Photographs, or folders of them, searched through.")],
+    out: Annotated[str | None, typer.Option("-o", "--out", help="Folder for the copies, or the file for one.")] = None,
     model: Model = "default",
     seed: Annotated[int, typer.Option(min=0, help="Which of the possible pictures, for models that draw.")] = 0,
     strength: Annotated[float, typer.Option(min=0, max=3, help="Of the colours: 0 gray, 1 as the model says.")] = 1.0,
@@ -79,6 +77,12 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photographs worked on at once.")] = 1,
     max_pixels: Annotated[int, typer.Option(min=1, help="Larger photographs are refused.")] = 250_000_000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make copies again that are there already.")] = False,
+    cluster: Annotated[
+        str | None, typer.Option(help="Have a Dask cluster do it: local, local:2, or the address of a scheduler.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="With --cluster: where it is written what was done with each.")
+    ] = None,
 ) -> None:
     """Colour photographs; the originals are never touched.
 
@@ -87,7 +91,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     Variants are NAME-color-SEED.EXT, what shows them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
     """
     with loading():
-        from ..engine.album import ABOUT, Settings, colorize_all, plan
+        from ..engine.album import ABOUT, Settings, check, colorize_all, plan
         from ..engine.colorizer import Colorizer
         from ..engine.hints import Hint, read_hints
         from ..engine.stream import processors
@@ -95,34 +99,26 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     asked = {"steps": steps, "solver": solver, "temperature": temperature}
     sampling = {name: value for name, value in asked.items() if value is not None}
     about = [kind for kind, asked in zip(ABOUT, (variants > 1, uncertainty, trace), strict=True) if asked]
+    seeds = range(seed, seed + variants)
     try:
         pins = [Hint.read(text) for text in hint or ()] + (read_hints(hints) if hints else [])
-        tasks = plan(photos, out, range(seed, seed + variants), about)
+        settings = Settings(strength, size, tuple(pins), overwrite, max_pixels)
+        if cluster:
+            needs_extra("cluster")
+            from .cluster import colorize_archive
+
+            return colorize_archive(photos, out, model, sampling, settings, seeds, about, cluster, manifest)
+        tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, seeds, about)
         colorizer = Colorizer(model, threads=max(1, processors() // jobs), **sampling)
-        colorizer.side(size)
-        _check(colorizer, len(tasks), variants, about, pins)
+        check(colorizer, settings, len(tasks), seeds, about)
     except ValueError as error:
         fail(str(error), 2)
     if not tasks:
-        fail(f"no photographs in {', '.join(map(str, photos))}", 1)
-    settings = Settings(strength, size, tuple(pins), overwrite, max_pixels)
+        fail(f"no photographs in {', '.join(photos)}", 1)
     try:
         report(tasks, colorize_all(colorizer, tasks, settings, jobs))
     except KeyboardInterrupt:
         fail("stopped; the same command goes on with what is missing", 130)
-
-
-def _check(colorizer: "Colorizer", photos: int, variants: int, about: "Sequence[str]", hints: "Sequence[Hint]") -> None:
-    """Raises ValueError for what this model cannot do, or what makes no sense for so many."""
-    if (variants > 1 or "uncertainty" in about) and not colorizer.procedure.draws:
-        asked = f"{variants} variants" if variants > 1 else "uncertainty"
-        raise ValueError(f"{asked}: {colorizer.card.name} paints one picture of each; choose a model that draws")
-    if "trace" in about and not colorizer.traces:
-        raise ValueError(f"trace: {colorizer.card.name} leaves none; choose a model that paints in several steps")
-    if "uncertainty" in about and variants < 2:
-        raise ValueError("uncertainty: is where variants disagree; ask for some with --variants 8")
-    if hints and photos != 1:
-        raise ValueError(f"hints: are places in one photograph, and {photos} are named; colour it alone")
 
 
 @app.command()

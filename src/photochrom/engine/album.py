@@ -112,6 +112,20 @@ def plan(
     return list(tasks.values())
 
 
+def check(colorizer: Colorizer, settings: Settings, photos: int, seeds: Sequence[int], about: Sequence[str]) -> None:
+    """Raises ValueError for what this model cannot do, or what makes no sense for so many ``photos`` or ``seeds``."""
+    colorizer.side(settings.size)
+    if (len(seeds) > 1 or "uncertainty" in about) and not colorizer.procedure.draws:
+        asked = f"{len(seeds)} variants" if len(seeds) > 1 else "uncertainty"
+        raise ValueError(f"{asked}: {colorizer.card.name} paints one picture of each; choose a model that draws")
+    if "trace" in about and not colorizer.traces:
+        raise ValueError(f"trace: {colorizer.card.name} leaves none; choose a model that paints in several steps")
+    if "uncertainty" in about and len(seeds) < 2:
+        raise ValueError("uncertainty: is where variants disagree; ask for some with --variants 8")
+    if settings.hints and photos != 1:
+        raise ValueError(f"hints: are places in one photograph, and {photos} are named; colour it alone")
+
+
 def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
     if out is not None and out.suffix.lower() in PICTURES and not out.is_dir():
         return [_to_file(source, out, alone)]
@@ -138,10 +152,11 @@ def _to_file(source: Path, out: Path, alone: bool) -> Task:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if _is_photo(p.name) and p.is_file())
+    return sorted(p for p in folder.rglob("*") if is_photo(p.name) and p.is_file())
 
 
-def _is_photo(name: str) -> bool:
+def is_photo(name: str) -> bool:
+    """Whether a name is that of a photograph, by its ending; what file managers hide is none."""
     path = Path(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
@@ -162,7 +177,7 @@ def members(source: Path) -> list[Member]:
             return [Member(str(p.relative_to(source)), _crc(p), partial(Path, p)) for p in _files(source)]
         path, inside = inside_zip(source)
         archive = zipfile.ZipFile(path)  # stays open for as long as its members are kept
-        chosen = (e for e in archive.infolist() if e.filename.startswith(inside) and _is_photo(e.filename))
+        chosen = (e for e in archive.infolist() if e.filename.startswith(inside) and is_photo(e.filename))
         entries = sorted(chosen, key=lambda e: e.filename)
         if inside and not entries:
             raise ValueError(f"{source}: {path.name} has no photographs in a folder of that name")

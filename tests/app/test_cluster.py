@@ -1,0 +1,237 @@
+"""A folder spread over a cluster: the same copies, a manifest of them, and nothing lost when somebody is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+
+import numpy as np
+import pytest
+import pyvips
+
+from photochrom.app.manifest import Entry, Manifest
+
+SLOW = ("--steps", "300")
+COUNT = 24
+
+
+def photochrom(*arguments, **settings):
+    command = [sys.executable, "-m", "photochrom", "colorize", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+
+
+def entries(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def tree(folder):
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.suffix in (".png", ".jpg", ".tif")
+    }
+
+
+@pytest.fixture
+def scans(tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number in range(COUNT):
+        ramp = np.linspace(30, 200, 48 * 64).reshape(48, 64) + number
+        pyvips.Image.new_from_array(ramp.astype(np.uint8)).write_to_file(str(folder / f"{number:02}.png"))
+    return folder
+
+
+@contextmanager
+def process(*command):
+    # in a session of its own, so that a kill takes the nanny's worker too
+    with subprocess.Popen(
+        [sys.executable, "-m", *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as begun:
+        try:
+            yield begun
+        finally:
+            killed(begun)
+
+
+def killed(begun):
+    with suppress(ProcessLookupError):
+        os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+
+
+@contextmanager
+def scheduler(tmp_path, port=0):
+    told = tmp_path / "scheduler.json"
+    told.unlink(missing_ok=True)
+    options = ("--port", port, "--no-dashboard", "--scheduler-file", told, "--host", "127.0.0.1")
+    with process("distributed.cli.dask_scheduler", *options) as begun:
+        until = time.monotonic() + 60
+        while not told.exists() or not told.read_text():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield begun, json.loads(told.read_text())["address"]
+
+
+@contextmanager
+def worker(address):
+    options = ("--nthreads", 1, "--no-nanny", "--no-dashboard", "--death-timeout", 60)
+    with process("distributed.cli.dask_worker", address, *options) as begun:
+        yield begun
+
+
+@contextmanager
+def running(*arguments):
+    """The command, and a way to wait until some photographs are done."""
+    command = [sys.executable, "-m", "photochrom", "colorize", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as begun:
+        try:
+            yield begun, lambda count: [begun.stdout.readline() for _ in range(count)]
+        finally:
+            begun.kill()
+
+
+def test_a_cluster_gives_the_copies_that_one_process_gives(photos, bundle, tmp_path):
+    alone = photochrom(photos, "-o", tmp_path / "alone", "--model", bundle)
+    spread = photochrom(photos, "-o", tmp_path / "spread", "--model", bundle, "--cluster", "local:2")
+    assert alone.returncode == spread.returncode == 1
+    assert tree(tmp_path / "spread") == tree(tmp_path / "alone")
+    assert "bad.jpg: cannot be read" in spread.stderr
+    assert "1 of 4 photographs failed" in spread.stderr
+    said = {entry["source"].rpartition("/")[2]: entry for entry in entries(tmp_path / "spread" / "photochrom.jsonl")}
+    assert set(said) == {"one.png", "two.jpg", "three.tif", "bad.jpg"}
+    assert said["one.png"]["outputs"] == [str(tmp_path / "spread" / "one.png")]
+    assert said["one.png"]["asked"]["seeds"] == [0]
+    assert len(said["one.png"]["sha256"]) == 64
+    assert "cannot be read" in said["bad.jpg"]["error"]
+
+
+def test_a_second_run_does_what_is_missing_or_asked_anew(scans, bundle, tmp_path):
+    asked = (scans, "-o", tmp_path / "out", "--model", bundle, "--cluster", "local:1")
+    assert photochrom(*asked).returncode == 0
+    (tmp_path / "out" / "03.png").unlink()
+    manifest = tmp_path / "out" / "photochrom.jsonl"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(line for line in lines if "03.png" not in line) + '{"source": "cut sho')
+    again = photochrom(*asked)
+    assert (again.returncode, again.stdout) == (0, f"{tmp_path / 'out' / '03.png'}\n")
+    assert f"{COUNT - 1} left as they are: done already, says {manifest}" in again.stderr
+    assert len(entries(manifest)) == COUNT
+    stronger = photochrom(*asked, "--strength", 1.5, "--overwrite")
+    assert len(stronger.stdout.splitlines()) == COUNT
+
+
+def test_addresses_are_read_and_written_by_workers(photos, bundle, tmp_path):
+    where = tmp_path / "manifest.jsonl"
+    out = (tmp_path / "out").as_uri()
+    done = photochrom(photos.as_uri(), "-o", out, "--model", bundle, "--cluster", "local:1", "--manifest", where)
+    assert done.returncode == 1, done.stderr
+    assert f"{photos.as_uri()}/bad.jpg: cannot be read" in done.stderr
+    photochrom(photos, "-o", tmp_path / "alone", "--model", bundle)
+    assert tree(tmp_path / "out") == tree(tmp_path / "alone")
+    assert {entry["source"] for entry in entries(where)} == {f"{photos.as_uri()}/{name}" for name in _names(photos)}
+    where.unlink()
+    again = photochrom(photos.as_uri(), "-o", out, "--model", bundle, "--cluster", "local:1", "--manifest", where)
+    assert again.stdout == ""
+    assert "3 left as they are: there already" in again.stderr
+
+
+def _names(photos):
+    return ("one.png", "two.jpg", "bad.jpg", "deeper/three.tif")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--cluster", "local:2", "--variants", 2), "2 variants: two-colors paints one picture of each"),
+        (("--cluster", "nowhere:abc"), "no scheduler answers"),
+        (("--cluster", "local:1", "--manifest", "MANIFEST"), "line 1: is no manifest of photochrom"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(photos, bundle, tmp_path, arguments, said):
+    (tmp_path / "other.jsonl").write_text("{}\n")
+    named = [tmp_path / "other.jsonl" if part == "MANIFEST" else part for part in arguments]
+    done = photochrom(photos, "-o", tmp_path / "out", "--model", bundle, *named)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_manifest_survives_a_cut_line(tmp_path):
+    manifest = Manifest(tmp_path / "m.jsonl")
+    manifest.add([Entry("a", {"seed": 1})])
+    with (tmp_path / "m.jsonl").open("ab") as file:
+        file.write(b'{"source": "b", "as')
+    manifest = Manifest(tmp_path / "m.jsonl")
+    manifest.add([Entry("c", {"seed": 1}, error="torn"), Entry("d", {"seed": 1})])
+    again = Manifest(tmp_path / "m.jsonl")
+    assert [entry["source"] for entry in entries(tmp_path / "m.jsonl")] == ["a", "c", "d"]
+    assert again.has("a", {"seed": 1})
+    assert not again.has("a", {"seed": 2})
+    assert not again.has("c", {"seed": 1})
+
+
+def finished(tmp_path):
+    return {path: path.stat() for path in (tmp_path / "out").glob("[!.]*.png")}
+
+
+def complete(tmp_path, before=()):
+    """Every photograph has its copy, one line that says so, and nothing that was there has been touched."""
+    now = finished(tmp_path)
+    assert len(now) == COUNT
+    for path, stat in dict(before).items():
+        assert (now[path].st_ino, now[path].st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
+    said = [entry["source"] for entry in entries(tmp_path / "out" / "photochrom.jsonl")]
+    assert sorted(said) == sorted(set(said))
+    assert len(said) == COUNT
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_nothing(scans, drawing, tmp_path):
+    with scheduler(tmp_path) as (_, address), worker(address) as one, worker(address):
+        asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster", address)
+        with running(*asked) as (client, until):
+            until(1)
+            killed(one)
+            _, errors = client.communicate(timeout=300)
+        assert client.returncode == 0, errors
+        assert len(finished(tmp_path)) == COUNT
+        said = {entry["source"] for entry in entries(tmp_path / "out" / "photochrom.jsonl") if not entry["error"]}
+        assert len(said) == COUNT
+
+
+@pytest.mark.slow
+def test_a_killed_client_loses_and_repeats_nothing(scans, drawing, tmp_path):
+    with scheduler(tmp_path) as (_, address), worker(address):
+        asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster", address)
+        with running(*asked) as (client, until):
+            until(1)
+            client.kill()
+            client.wait()
+        before = finished(tmp_path)
+        assert 0 < len(before) < COUNT
+        done = photochrom(*asked, timeout=300)
+        assert done.returncode == 0, done.stderr
+        complete(tmp_path, before)
+
+
+@pytest.mark.slow
+def test_a_killed_scheduler_is_named_and_the_next_run_goes_on(scans, drawing, tmp_path):
+    with scheduler(tmp_path) as (begun, address), worker(address):
+        asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster")
+        with running(*asked, address) as (client, until):
+            until(1)
+            killed(begun)
+            _, errors = client.communicate(timeout=120)
+        assert client.returncode == 1
+        assert "the cluster is gone" in errors
+        assert "the same command goes on with what is missing" in errors
+        assert "Traceback" not in errors
+    before = finished(tmp_path)
+    assert 0 < len(before) < COUNT
+    with scheduler(tmp_path) as (_, address), worker(address):
+        done = photochrom(*asked, address, timeout=300)
+    assert done.returncode == 0, done.stderr
+    complete(tmp_path, before)
