@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import pyvips
 
+from photochrom import Colorizer
+from photochrom.app import cluster
 from photochrom.app.manifest import Entry, Manifest
+from photochrom.engine.album import Settings, plan
 
 SLOW = ("--steps", "300")
 COUNT = 24
@@ -145,7 +148,7 @@ def _names(photos):
     ("arguments", "said"),
     [
         (("--cluster", "local:2", "--variants", 2), "2 variants: two-colors paints one picture of each"),
-        (("--cluster", "nowhere:abc"), "no scheduler answers"),
+        (("--cluster", "nowhere:abc"), "no scheduler with workers answers"),
         (("--cluster", "local:1", "--manifest", "MANIFEST"), "line 1: is no manifest of photochrom"),
     ],
 )
@@ -200,6 +203,27 @@ def test_a_killed_worker_loses_nothing(scans, drawing, tmp_path):
         assert len(finished(tmp_path)) == COUNT
         said = {entry["source"] for entry in entries(tmp_path / "out" / "photochrom.jsonl") if not entry["error"]}
         assert len(said) == COUNT
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what Dask says of the workers that end
+def test_a_photograph_that_kills_is_named_and_the_others_go_on(scans, bundle, tmp_path, monkeypatch):
+    def deadly(tasks, work):
+        from photochrom.app.cluster import painted
+
+        if any("07" in task.source.name for task in tasks):
+            os._exit(1)
+        return painted(tasks, work)
+
+    monkeypatch.setattr(cluster, "painted", deadly)
+    tasks = plan([scans], tmp_path / "out")
+    work = cluster.Work(str(bundle), Colorizer(bundle).card.weights, {}, Settings())
+    with cluster.connected("local:2") as client:
+        outcomes = list(cluster.spread(client, tasks, work, Manifest(tmp_path / "out" / "photochrom.jsonl")))
+    (failed,) = [outcome for outcome in outcomes if outcome.state == "failed"]
+    assert failed.task.source.name == "07.png"
+    assert "brought every worker down that was given it" in failed.reason
+    assert len(finished(tmp_path)) == COUNT - 1
 
 
 @pytest.mark.slow

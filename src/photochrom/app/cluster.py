@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
-from distributed import Client, LocalCluster, as_completed, get_worker
+from distributed import Client, Future, LocalCluster, as_completed, get_worker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
@@ -80,22 +80,24 @@ def connected(address: str) -> Iterator[Client]:
     Raises ClusterError where there is none.
     """
     logging.disable(logging.CRITICAL)  # what Dask would say, on and on, reaches the user as one sentence of ours
-    here = LOCAL.fullmatch(address)
-    if here:
-        count = int(here[1] or processors())
-        threads = max(1, processors() // count)
-        with (
-            LocalCluster(count, threads, processes=True, dashboard_address=None, silence_logs=50) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
-        return
     try:
-        client = Client(address, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
-        raise ClusterError(f"{address}: no scheduler answers ({error}): local begins a cluster here") from None
-    with client:
-        yield client
+        with ExitStack() as stack:
+            here = LOCAL.fullmatch(address)
+            try:
+                cluster = stack.enter_context(_begun(int(here[1] or processors()))) if here else address
+                client = stack.enter_context(Client(cluster, timeout=PATIENCE))
+                client.wait_for_workers(1, timeout=PATIENCE)
+            except (OSError, ValueError) as error:
+                why = f"no scheduler with workers answers ({error})"
+                raise ClusterError(f"{address}: {why}: local begins a cluster here") from None
+            yield client
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _begun(count: int) -> LocalCluster:
+    threads = max(1, processors() // count)
+    return LocalCluster(count, threads, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL)
 
 
 def is_address(text: str) -> bool:
@@ -124,8 +126,9 @@ def spread(
 ) -> Iterator[Outcome]:
     """Colour photographs on a cluster, giving each outcome once it is in the manifest.
 
-    What the manifest has is left out. A photograph that brings several workers down has failed; where a batch does, its
-    photographs go on one by one. Raises ClusterError where the scheduler is gone.
+    What the manifest has is left out. Photographs that were with workers that ended are suspects, and go on one by one
+    when all others are done; one that brings several down alone has failed. Raises ClusterError where the scheduler is
+    gone.
     """
     todo = []
     for task in tasks:
@@ -133,37 +136,35 @@ def spread(
             yield Outcome(_shown(task), "skipped", f"done already, says {manifest.path}")
         else:
             todo.append(task)
-    waiting = [todo[i : i + batch] for i in range(0, len(todo), batch)]
-    waiting.reverse()
-    running = as_completed(with_results=False)
+    waiting = [todo[i : i + batch] for i in reversed(range(0, len(todo), batch))]
+    suspects: list[Task | Parcel] = []
     given: dict[Any, Sequence[Task | Parcel]] = {}
+    running = as_completed(with_results=False)
 
-    def give() -> None:
+    def give(tasks: Sequence[Task | Parcel]) -> None:
+        future = client.submit(painted, tasks, work, pure=False)
+        given[future.key] = tasks
+        running.add(future)
+
+    def give_more() -> None:
         while waiting and len(given) < AHEAD * max(1, sum(client.nthreads().values())):
-            tasks = waiting.pop()
-            future = client.submit(painted, tasks, work, pure=False)
-            given[future.key] = tasks
-            running.add(future)
+            give(waiting.pop())
+        if not given and suspects:
+            give([suspects.pop()])
 
-    give()
+    alone = False
+    give_more()
     for future in running:
         tasks = given.pop(future.key)
-        try:
-            entries, outcomes = future.result()
-        except KilledWorker:
-            if len(tasks) > 1:
-                waiting.extend([task] for task in tasks)
-                give()
-                continue
-            entries, outcomes = zip(*(_lost(task, work) for task in tasks), strict=True)
-        except (FutureCancelledError, OSError) as error:
-            raise ClusterError(
-                f"the cluster is gone ({error}); the same command goes on with what is missing"
-            ) from None
+        came = _result(future, tasks, work, alone)
+        if came is None:
+            suspects.extend(tasks)
+        entries, outcomes = came or ((), ())
         future.release()
         manifest.add(entries)
         yield from outcomes
-        give()
+        alone = not (waiting or given)
+        give_more()
 
 
 def colorize_archive(  # noqa: PLR0913 - each is an option of the command
@@ -216,9 +217,21 @@ def _beside(tasks: Sequence[Task | Parcel]) -> Path:
     return Path(os.path.commonpath(folders)) / NAME if folders else Path(NAME)
 
 
-def _lost(task: Task | Parcel, work: Work) -> tuple[Entry, Outcome]:
-    reason = f"{task.source}: brought every worker down that was given it (please report this)"
-    return _entry(task, work, error=reason), Outcome(_shown(task), "failed", reason)
+def _result(
+    future: Future[Any], tasks: Sequence[Task | Parcel], work: Work, alone: bool
+) -> tuple[Sequence[Entry], Sequence[Outcome]] | None:
+    """What a worker found; None where those that were given the photographs ended, but had others too (``alone``)."""
+    try:
+        return future.result()
+    except KilledWorker:
+        if not alone:
+            return None
+        reasons = [f"{task.source}: brought every worker down that was given it (please report this)" for task in tasks]
+        failed = list(zip(tasks, reasons, strict=True))
+        entries = [_entry(task, work, error=reason) for task, reason in failed]
+        return entries, [Outcome(_shown(task), "failed", reason) for task, reason in failed]
+    except (FutureCancelledError, OSError) as error:
+        raise ClusterError(f"the cluster is gone ({error}); {GO_ON}") from None
 
 
 def _shown(task: Task | Parcel) -> Task:
