@@ -54,16 +54,17 @@ def main() -> None:
         shutil.copy(folder / "many" / "0.jpg", folder / "one")
         ways: dict[str, tuple[str, ...]] = {"one process": (), "one process, two jobs": ("--jobs", "2")}
         ways |= {f"{count} workers": ("--cluster", f"local:{count}") for count in asked.workers}
-        parts = [(name, part) for name in ways for part in ("many", "one")]
-        taken = in_turn(
-            asked.repeats, {(name, part): partial(colored, folder / part, *ways[name]) for name, part in parts}
-        )
+        runs = {
+            f"{name}: {part}": partial(colored, folder / part, *options)
+            for name, options in ways.items()
+            for part in ("many", "one")
+        }
+        taken = in_turn(asked.repeats, runs)
     finally:
         shutil.rmtree(folder)
     found = {name: (asked.photos - 1) / (taken[f"{name}: many"] - taken[f"{name}: one"]) for name in ways}
-    print(
-        f"{asked.photos} JPEGs of {asked.side**2 * 0.75e-6:.1f} megapixels\n| way | photographs a second | times one process |\n|---|---|---|"
-    )
+    print(f"{asked.photos} JPEGs of {asked.side**2 * 0.75e-6:.1f} megapixels")
+    print("| way | photographs a second | times one process |\n|---|---|---|")
     for name, rate in found.items():
         print(f"| {name} | {rate:.3g} | {rate / found['one process']:.3g} |")
     found["seconds of a task"] = scheduling(2000)
