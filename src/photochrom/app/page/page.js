@@ -115,7 +115,8 @@ class Photo {
     this.state(`In colour: ${job.width} × ${job.height} pixels, ${job.seconds.toFixed(1)} seconds`);
     this.part(".before").src = job.before;
     this.part(".compare").hidden = this.part(".after-it").hidden = false;
-    this.part(".variants").replaceChildren(...(job.copies.length > 1 ? job.copies.map((copy) => this.choice(copy)) : []));
+    this.part(".variants").replaceChildren(...job.copies.map((copy) => this.choice(copy)));
+    this.part(".variants").hidden = job.copies.length < 2;
     this.choose(job.copies[0]);
     this.show(this.part(".divide").value);
   }
