@@ -161,6 +161,11 @@ def test_mistakes_end_in_a_sentence(photos, bundle, tmp_path, arguments, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("photographs", "threads", "batch"), [(0, 0, 8), (24, 2, 8), (2000, 2, 20), (10**7, 100, 64)])
+def test_batches_are_small_until_there_are_many(photographs, threads, batch):
+    assert cluster.batch_of(photographs, threads) == batch
+
+
 def test_the_manifest_survives_a_cut_line(tmp_path):
     manifest = Manifest(tmp_path / "m.jsonl")
     manifest.add([Entry("a", {"seed": 1})])

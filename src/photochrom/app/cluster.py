@@ -31,7 +31,8 @@ from ..engine.stream import processors
 from .manifest import NAME, Entry, Manifest
 from .terminal import fail, report
 
-BATCH = 8  # photographs to a task of the cluster
+BATCH = 8, 64  # photographs to a task of the cluster, at least and at most
+TASKS = 50  # of a thread in a run, where batches allow: its end is then even, and the scheduler has little to do
 AHEAD = 3  # tasks under way for each thread of the cluster, so that none waits and the scheduler holds few
 PATIENCE = 30  # seconds to find a scheduler
 GO_ON = "the same command goes on with what is missing"
@@ -121,9 +122,12 @@ def parcels(source: str, out: str, seeds: Sequence[int], about: Sequence[str]) -
     ]
 
 
-def spread(
-    client: Client, tasks: Sequence[Task | Parcel], work: Work, manifest: Manifest, batch: int = BATCH
-) -> Iterator[Outcome]:
+def batch_of(photographs: int, threads: int) -> int:
+    """How many photographs to a task of the cluster."""
+    return min(max(photographs // (TASKS * max(1, threads)), BATCH[0]), BATCH[1])
+
+
+def spread(client: Client, tasks: Sequence[Task | Parcel], work: Work, manifest: Manifest) -> Iterator[Outcome]:
     """Colour photographs on a cluster, giving each outcome once it is in the manifest.
 
     What the manifest has is left out. Photographs that were with workers that ended are suspects, and go on one by one
@@ -136,6 +140,7 @@ def spread(
             yield Outcome(_shown(task), "skipped", f"done already, says {manifest.path}")
         else:
             todo.append(task)
+    batch = batch_of(len(todo), sum(client.nthreads().values()))
     waiting = [todo[i : i + batch] for i in reversed(range(0, len(todo), batch))]
     suspects: list[Task | Parcel] = []
     given: dict[Any, Sequence[Task | Parcel]] = {}
