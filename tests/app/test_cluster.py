@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import pyvips
@@ -15,7 +17,9 @@ import pyvips
 from photochrom import Colorizer
 from photochrom.app import cluster
 from photochrom.app.manifest import Entry, Manifest
+from photochrom.app.parcel import carried, parcels
 from photochrom.engine.album import Settings, plan
+from photochrom.engine.hints import Hint
 
 SLOW = ("--steps", "300")
 COUNT = 24
@@ -150,6 +154,9 @@ def _names(photos):
         (("--cluster", "local:2", "--variants", 2), "2 variants: two-colors paints one picture of each"),
         (("--cluster", "nowhere:abc"), "no scheduler with workers answers"),
         (("--cluster", "local:1", "--manifest", "MANIFEST"), "line 1: is no manifest of photochrom"),
+        (("--cluster", "local:0"), "give local, local:2 for two workers"),
+        (("--manifest", "MANIFEST"), "is for a cluster: give --cluster local"),
+        (("-o", "s3://bucket/out"), "is for a cluster: give --cluster local"),
     ],
 )
 def test_mistakes_end_in_a_sentence(photos, bundle, tmp_path, arguments, said):
@@ -167,17 +174,86 @@ def test_batches_are_small_until_there_are_many(photographs, threads, batch):
 
 
 def test_the_manifest_survives_a_cut_line(tmp_path):
-    manifest = Manifest(tmp_path / "m.jsonl")
-    manifest.add([Entry("a", {"seed": 1})])
-    with (tmp_path / "m.jsonl").open("ab") as file:
+    path = tmp_path / "m.jsonl"
+    with Manifest(path) as manifest:
+        manifest.add([Entry("a", {"seed": 1})])
+    with path.open("ab") as file:
         file.write(b'{"source": "b", "as')
-    manifest = Manifest(tmp_path / "m.jsonl")
-    manifest.add([Entry("c", {"seed": 1}, error="torn"), Entry("d", {"seed": 1})])
-    again = Manifest(tmp_path / "m.jsonl")
-    assert [entry["source"] for entry in entries(tmp_path / "m.jsonl")] == ["a", "c", "d"]
-    assert again.has("a", {"seed": 1})
-    assert not again.has("a", {"seed": 2})
-    assert not again.has("c", {"seed": 1})
+    with Manifest(path) as manifest:
+        manifest.add([Entry("c", {"seed": 1}, error="torn"), Entry(os.fsdecode(b"\xfc"), {"seed": 1})])
+    with Manifest(path) as again:
+        assert [entry["source"] for entry in entries(path)] == ["a", "c", os.fsdecode(b"\xfc")]
+        assert again.has("a", {"seed": 1})
+        assert again.differs("a", {"seed": 2})
+        assert not again.has("c", {"seed": 1})
+        assert not again.differs("c", {"seed": 2})
+
+
+def test_one_run_writes_a_manifest(tmp_path):
+    with Manifest(tmp_path / "m.jsonl"), pytest.raises(ValueError, match="another run is writing it"):
+        Manifest(tmp_path / "m.jsonl")
+    with pytest.raises(ValueError, match="cannot be written"):
+        Manifest(tmp_path)
+
+
+def test_a_copy_made_otherwise_is_not_what_is_asked_for(scans, bundle, tmp_path):
+    asked = (scans, "-o", tmp_path / "out", "--model", bundle, "--cluster", "local:1")
+    assert photochrom(*asked).returncode == 0
+    for _ in range(2):
+        paler = photochrom(*asked, "--strength", 0.2)
+        assert f"{COUNT} left as they are: there already, made otherwise" in paler.stderr
+    assert {entry["asked"]["strength"] for entry in entries(tmp_path / "out" / "photochrom.jsonl")} == {1.0}
+
+
+def test_what_decides_the_colours_is_asked():
+    hinted = cluster.Work("m", "w", {"steps": 3}, Settings(hints=(Hint.read("1,2,#0a0b0c"),)))
+    task = cluster.Task(Path("a.png"), Path("b.png"), (1,))
+    assert hinted.asked(task)["hints"] == ["1,2,#0a0b0c"]
+    assert hinted.asked(task)["steps"] == 3
+
+
+class TestParcels:
+    @pytest.fixture
+    def store(self, tmp_path):
+        for name in ("a scan.png", "b/ü.jpg", "b/notes.txt", "color/old.png"):
+            path = tmp_path / "in" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        return f"file://{tmp_path}/in"
+
+    def test_names_and_folders_are_kept(self, store):
+        found = parcels(store, "memory://out/", (1, 2), ("sheet",))
+        assert [parcel.target for parcel in found][:2] == ["memory://out/a scan.png", "memory://out/b/ü.jpg"]
+        assert found[0].source == f"{store}/a scan.png"
+        assert found[0].files == [f"memory://out/a scan-{end}" for end in ("1.png", "2.png", "1-2-sheet.jpg")]
+
+    def test_copies_inside_are_no_originals(self, store):
+        assert "color" not in str([parcel.source for parcel in parcels(store, f"{store}/color", (0,), ())])
+
+    def test_originals_are_never_written_over(self, store):
+        with pytest.raises(ValueError, match="is an original, which is never written over"):
+            parcels(store, store, (0,), ())
+
+    def test_two_cannot_become_one(self, store, tmp_path):
+        for name in ("x.heic", "x.heic.jpg"):
+            (tmp_path / "in" / name).write_bytes(b"")
+        with pytest.raises(ValueError, match=r"would both become memory://out/x\.heic\.jpg"):
+            parcels(store, "memory://out", (0,), ())
+
+    def test_what_cannot_be_listed_is_named(self):
+        with pytest.raises(ValueError, match="nothing://x: cannot be listed"):
+            parcels("nothing://x", "memory://out", (0,), ())
+
+    def test_no_original_and_no_part_stays_in_memory(self, bundle, tmp_path):
+        files = fsspec.filesystem("memory")
+        files.pipe_file("/scans/a b.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
+        (parcel,) = parcels("memory://scans", "memory://done", (0,), ())
+        outcome, digest = carried(Colorizer(bundle), parcel, Settings(), tmp_path)
+        assert (outcome.state, outcome.files, len(digest)) == ("written", ("memory://done/a b.png",), 64)
+        assert files.find("/done") == ["/done/a b.png"]
+        (tmp_path / "again").mkdir()
+        outcome, _ = carried(Colorizer(bundle), parcel, Settings(), tmp_path / "again")
+        assert (outcome.state, outcome.reason) == ("skipped", "there already")
 
 
 def finished(tmp_path):
@@ -223,8 +299,8 @@ def test_a_photograph_that_kills_is_named_and_the_others_go_on(scans, bundle, tm
     monkeypatch.setattr(cluster, "painted", deadly)
     tasks = plan([scans], tmp_path / "out")
     work = cluster.Work(str(bundle), Colorizer(bundle).card.weights, {}, Settings())
-    with cluster.connected("local:2") as client:
-        outcomes = list(cluster.spread(client, tasks, work, Manifest(tmp_path / "out" / "photochrom.jsonl")))
+    with cluster.connected("local:2") as client, Manifest(tmp_path / "out" / "photochrom.jsonl") as manifest:
+        outcomes = list(cluster.spread(client, tasks, work, manifest))
     (failed,) = [outcome for outcome in outcomes if outcome.state == "failed"]
     assert failed.task.source.name == "07.png"
     assert "brought every worker down that was given it" in failed.reason
@@ -232,8 +308,25 @@ def test_a_photograph_that_kills_is_named_and_the_others_go_on(scans, bundle, tm
 
 
 @pytest.mark.slow
+def test_ctrl_c_ends_in_a_sentence(scans, drawing, tmp_path):
+    command = [sys.executable, "-m", "photochrom", "colorize", scans, "-o", tmp_path / "out", "--model", drawing, *SLOW]
+    with subprocess.Popen(
+        [*map(str, command), "--cluster", "local:2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as begun:
+        begun.stdout.readline()
+        os.killpg(begun.pid, signal.SIGINT)  # as a terminal does
+        _, errors = begun.communicate(timeout=60)
+    assert begun.returncode == 130
+    assert errors == "photochrom: stopped; the same command goes on with what is missing\n"
+
+
+@pytest.mark.slow
 def test_a_killed_client_loses_and_repeats_nothing(scans, drawing, tmp_path):
-    with scheduler(tmp_path) as (_, address), worker(address):
+    with scheduler(tmp_path) as (_, address), worker(address), worker(address):
         asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster", address)
         with running(*asked) as (client, until):
             until(1)

@@ -108,6 +108,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             from .cluster import colorize_archive
 
             return colorize_archive(photos, out, model, sampling, settings, seeds, about, cluster, manifest)
+        if manifest or any("://" in text for text in [*photos, out or ""]):
+            raise ValueError(f"{manifest or 'addresses'}: is for a cluster: give --cluster local")
         tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, seeds, about)
         colorizer = Colorizer(model, threads=max(1, processors() // jobs), **sampling)
         check(colorizer, settings, len(tasks), seeds, about)

@@ -3,59 +3,43 @@
 A worker is any process with photochrom in it; each keeps one colorizer, and works on as many batches as it has threads.
 """
 
-import hashlib
 import logging
-import os
 import re
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import fsspec
 from distributed import Client, Future, LocalCluster, as_completed, get_worker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from .. import __version__
-from ..engine.album import Outcome, Settings, Task, check, colorize_all, is_photo, plan
+from ..engine.album import THERE, Outcome, Settings, Task, check, colorize_all, plan
 from ..engine.bundle import installed
-from ..engine.colorizer import Colorizer, written_as
+from ..engine.colorizer import Colorizer
+from ..engine.formats import SAVERS
 from ..engine.stream import processors
 from .manifest import NAME, Entry, Manifest
-from .terminal import fail, report
+from .parcel import Parcel, addressed, carried, digest_of, is_address, parcels
+from .terminal import deaf, fail, report
 
 BATCH = 8, 64  # photographs to a task of the cluster, at least and at most
 TASKS = 50  # of a thread in a run, where batches allow: its end is then even, and the scheduler has little to do
 AHEAD = 3  # tasks under way for each thread of the cluster, so that none waits and the scheduler holds few
-PATIENCE = 30  # seconds to find a scheduler
+PATIENCE = 30  # seconds to find a scheduler with workers
 GO_ON = "the same command goes on with what is missing"
-LOCAL = re.compile(r"local(?::(\d+))?")
+LOCAL = re.compile(r"local(?::([1-9]\d*))?")
 
 
 class ClusterError(Exception):
     """A cluster that is not there, or is there no more."""
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """A photograph at an address (`fsspec`), and the address of its copy: a `Task` for what is no path."""
-
-    source: str
-    target: str
-    seeds: tuple[int, ...] = (0,)
-    about: tuple[str, ...] = ()
-
-    def unpacked(self, folder: Path) -> Task:
-        """The task that it is once it lies in a folder."""
-        source, target = (Path(PurePosixPath(address).name) for address in (self.source, self.target))
-        return Task(folder / "in" / source, folder / "out" / target, self.seeds, self.about)
 
 
 @dataclass(frozen=True)
@@ -69,9 +53,10 @@ class Work:
 
     def asked(self, task: Task | Parcel) -> dict[str, Any]:
         """All that decides what a photograph's copies are, for a manifest."""
-        settings = {name: asdict(self.settings)[name] for name in ("strength", "size")}
-        made = {"seeds": list(task.seeds), "about": list(task.about), "target": str(task.target)}
-        return {"model": self.model, "weights": self.weights, **self.sampling, **settings, **made}
+        hints = [f"{hint.x},{hint.y},#{bytes(hint.rgb).hex()}" for hint in self.settings.hints]
+        about = {"seeds": list(task.seeds), "about": list(task.about), "target": str(task.target), "hints": hints}
+        how = {"strength": self.settings.strength, "size": self.settings.size}
+        return {"model": self.model, "weights": self.weights, **self.sampling, **how, **about}
 
 
 @contextmanager
@@ -98,28 +83,8 @@ def connected(address: str) -> Iterator[Client]:
 
 def _begun(count: int) -> LocalCluster:
     threads = max(1, processors() // count)
-    return LocalCluster(count, threads, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL)
-
-
-def is_address(text: str) -> bool:
-    """Whether it is one that `fsspec` reads, and no path."""
-    return "://" in text
-
-
-def parcels(source: str, out: str, seeds: Sequence[int], about: Sequence[str]) -> list[Parcel]:
-    """The photographs at an address, searched through, with copies of their names at another. Raises ValueError."""
-    try:
-        files, root = fsspec.url_to_fs(source)
-        found = files.find(root)
-    except (OSError, ValueError, ImportError) as error:
-        raise ValueError(f"{source}: cannot be listed ({error})") from None
-    photographs = sorted(name for name in found if is_photo(PurePosixPath(name).name))
-    inside = (PurePosixPath(name).relative_to(root.rstrip("/")) for name in photographs)
-    named = zip(photographs, inside, strict=True)
-    return [
-        Parcel(files.unstrip_protocol(name), f"{out.rstrip('/')}/{written_as(Path(part))}", tuple(seeds), tuple(about))
-        for name, part in named
-    ]
+    with deaf():
+        return LocalCluster(count, threads, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL)
 
 
 def batch_of(photographs: int, threads: int) -> int:
@@ -164,12 +129,36 @@ def spread(client: Client, tasks: Sequence[Task | Parcel], work: Work, manifest:
         came = _result(future, tasks, work, alone)
         if came is None:
             suspects.extend(tasks)
-        entries, outcomes = came or ((), ())
+        yield from _noted(manifest, came or [])
         future.release()
-        manifest.add(entries)
-        yield from outcomes
         alone = not (waiting or given)
         give_more()
+
+
+def _result(
+    future: Future[Any], tasks: Sequence[Task | Parcel], work: Work, alone: bool
+) -> Sequence[tuple[Entry, Outcome]] | None:
+    """What a worker found; None where those that were given the photographs ended, but had others too (``alone``)."""
+    try:
+        return future.result()
+    except KilledWorker:
+        if not alone:
+            return None
+        reasons = [f"{task.source}: brought every worker down that was given it (please report this)" for task in tasks]
+        return [
+            (_entry(task, work, error=reason), Outcome(_shown(task), "failed", reason))
+            for task, reason in zip(tasks, reasons, strict=True)
+        ]
+    except FutureCancelledError as error:
+        raise ClusterError(f"the cluster is gone ({error}); {GO_ON}") from None
+
+
+def _noted(manifest: Manifest, came: Sequence[tuple[Entry, Outcome]]) -> Iterator[Outcome]:
+    """Outcomes, once they are written down; a copy that was asked for otherwise is not what is asked for now."""
+    other = [entry.skipped == THERE and manifest.differs(entry.source, entry.asked) for entry, _ in came]
+    manifest.add(entry for (entry, _), differs in zip(came, other, strict=True) if not differs)
+    for (_, outcome), differs in zip(came, other, strict=True):
+        yield replace(outcome, reason=f"{THERE}, made otherwise") if differs else outcome
 
 
 def colorize_archive(  # noqa: PLR0913 - each is an option of the command
@@ -187,6 +176,8 @@ def colorize_archive(  # noqa: PLR0913 - each is an option of the command
 
     Raises ValueError for a wrong call.
     """
+    if address.startswith("local") and not LOCAL.fullmatch(address):
+        raise ValueError(f"cluster {address!r}: give local, local:2 for two workers, or the address of a scheduler")
     tasks = _planned(photos, out, seeds, about)
     if not tasks:
         fail(f"no photographs in {', '.join(photos)}", 1)
@@ -194,14 +185,17 @@ def colorize_archive(  # noqa: PLR0913 - each is an option of the command
     check(colorizer, settings, len(tasks), seeds, about)
     named = model if model == "default" or model in installed() else str(Path(model).resolve())
     work = Work(named, colorizer.card.weights, sampling, settings)
-    written = Manifest(manifest or _beside(tasks))
     try:
-        with connected(address) as client:
+        with Manifest(manifest or _beside(photos, out)) as written, connected(address) as client:
             report([_shown(task) for task in tasks], spread(client, tasks, work, written))
     except ClusterError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:
         fail(f"stopped; {GO_ON}", 130)
+    except ValueError:
+        raise
+    except Exception as error:  # a scheduler or a disc that fails has many
+        fail(f"the cluster failed ({type(error).__name__}: {error}); {GO_ON}", 1)
 
 
 def _planned(
@@ -212,31 +206,16 @@ def _planned(
         return [replace(task, source=task.source.absolute(), target=task.target.absolute()) for task in tasks]
     if out is None or len(photos) != 1:
         raise ValueError("addresses: name one folder, and with -o the folder for the copies")
-    source, target = (text if is_address(text) else Path(text).resolve().as_uri() for text in (photos[0], out))
-    return parcels(source, target, seeds, about)
+    return parcels(addressed(photos[0]), addressed(out), seeds, about)
 
 
-def _beside(tasks: Sequence[Task | Parcel]) -> Path:
-    """Where the manifest is when nobody says: in the folder of all copies, or here where that is an address."""
-    folders = [task.target.absolute().parent for task in tasks if isinstance(task, Task)]
-    return Path(os.path.commonpath(folders)) / NAME if folders else Path(NAME)
-
-
-def _result(
-    future: Future[Any], tasks: Sequence[Task | Parcel], work: Work, alone: bool
-) -> tuple[Sequence[Entry], Sequence[Outcome]] | None:
-    """What a worker found; None where those that were given the photographs ended, but had others too (``alone``)."""
-    try:
-        return future.result()
-    except KilledWorker:
-        if not alone:
-            return None
-        reasons = [f"{task.source}: brought every worker down that was given it (please report this)" for task in tasks]
-        failed = list(zip(tasks, reasons, strict=True))
-        entries = [_entry(task, work, error=reason) for task, reason in failed]
-        return entries, [Outcome(_shown(task), "failed", reason) for task, reason in failed]
-    except (FutureCancelledError, OSError) as error:
-        raise ClusterError(f"the cluster is gone ({error}); {GO_ON}") from None
+def _beside(photos: Sequence[str], out: str | None) -> Path:
+    """Where the manifest is when nobody says: in the folder of the copies, or here where that is an address."""
+    if out is not None:
+        folder = Path() if is_address(out) else Path(out)
+        return (folder.parent if folder.suffix.lower() in SAVERS else folder) / NAME
+    first = Path(photos[0]).absolute()
+    return (first.with_name(f"{first.name}-color") if first.is_dir() else first.parent) / NAME
 
 
 def _shown(task: Task | Parcel) -> Task:
@@ -255,62 +234,38 @@ _loading = threading.Lock()
 
 
 @lru_cache(maxsize=1)
-def _colorizer(model: str, sampling: tuple[tuple[str, Any], ...]) -> Colorizer:
-    return Colorizer(model, threads=1, **dict(sampling))
+def _colorizer(model: str, weights: str, sampling: tuple[tuple[str, Any], ...]) -> Colorizer:
+    found = Colorizer(model, threads=1, **dict(sampling))
+    if found.card.weights != weights:
+        raise ClusterError(f"{model}: has other weights on {get_worker().address}: give all workers one bundle")
+    return found
 
 
-def painted(tasks: Sequence[Task | Parcel], work: Work) -> tuple[list[Entry], list[Outcome]]:
-    """A batch of photographs, coloured by this worker. Raises BundleError where it has not the model that is meant."""
+def painted(tasks: Sequence[Task | Parcel], work: Work) -> list[tuple[Entry, Outcome]]:
+    """A batch of photographs, coloured by this worker. Raises ClusterError where it has not the model that is meant."""
     with _loading:
-        colorizer = _colorizer(work.model, tuple(sorted(work.sampling.items())))
-    if colorizer.card.weights != work.weights:
-        raise ClusterError(f"{work.model}: has other weights on {get_worker().address}: give all workers one bundle")
-    done = [_painted(colorizer, task, work) for task in tasks]
-    return [entry for entry, _ in done], [outcome for _, outcome in done]
+        colorizer = _colorizer(work.model, work.weights, tuple(sorted(work.sampling.items())))
+    return [_painted(colorizer, task, work) for task in tasks]
 
 
 def _painted(colorizer: Colorizer, task: Task | Parcel, work: Work) -> tuple[Entry, Outcome]:
     begun = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="photochrom-") as folder:
+    try:
         if isinstance(task, Parcel):
-            outcome, digest = _carried(colorizer, task, work.settings, Path(folder))
+            with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as folder:  # Dask clears it after a kill
+                outcome, digest = carried(colorizer, task, work.settings, Path(folder))
         else:
             (outcome,) = colorize_all(colorizer, [task], work.settings)
-            digest = _digest(task.source)
-    failed = outcome.state == "failed"
-    made = () if failed else tuple(str(file) for file in outcome.files or outcome.task.files)
-    error = outcome.reason if failed else ""
-    said = {"outputs": made, "sha256": digest, "error": error, "worker": get_worker().address}
-    return _entry(task, work, seconds=round(time.perf_counter() - begun, 3), **said), outcome
-
-
-def _carried(colorizer: Colorizer, parcel: Parcel, settings: Settings, folder: Path) -> tuple[Outcome, str]:
-    """A photograph fetched, coloured, and its copies brought to where they belong, each whole or not at all."""
-    task, shown = parcel.unpacked(folder), _shown(parcel)
-    try:
-        files, source = fsspec.url_to_fs(parcel.source)
-        there, target = fsspec.url_to_fs(parcel.target)
-        home = target.rpartition("/")[0]
-        if not settings.overwrite and all(there.exists(f"{home}/{file.name}") for file in task.files):
-            return Outcome(shown, "skipped", "there already"), ""
-        task.source.parent.mkdir()
-        files.get_file(source, str(task.source))
-        digest = _digest(task.source)
-        (outcome,) = colorize_all(colorizer, [task], settings)
-        if outcome.state == "failed":
-            return Outcome(shown, "failed", outcome.reason.replace(str(task.source), parcel.source)), digest
-        there.makedirs(home, exist_ok=True)
-        for file in outcome.files:
-            there.put_file(str(file), f"{home}/{file.name}.part")
-            there.mv(f"{home}/{file.name}.part", f"{home}/{file.name}")
-    except (OSError, ValueError, ImportError) as error:
-        return Outcome(shown, "failed", f"{parcel.source}: cannot be fetched or brought back ({error})"), ""
-    return replace(outcome, task=shown, files=tuple(Path(home) / file.name for file in outcome.files)), digest
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+            digest = digest_of(task.source)
+    except OSError as error:
+        outcome, digest = Outcome(_shown(task), "failed", f"{task.source}: {error.strerror} on its worker"), ""
+    there = outcome.state == "skipped" and outcome.reason == THERE
+    said = {
+        "outputs": tuple(map(str, task.files if there else outcome.files)),
+        "sha256": digest,
+        "seconds": round(time.perf_counter() - begun, 3),
+        "skipped": outcome.reason if outcome.state == "skipped" else "",
+        "error": outcome.reason if outcome.state == "failed" else "",
+        "worker": get_worker().address,
+    }
+    return _entry(task, work, **said), replace(outcome, task=_shown(task), files=() if there else outcome.files)

@@ -19,10 +19,11 @@ from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
 from .formats import SAVERS, WRITTEN_AS, shown
 from .hints import Hint, pinned
 from .photo import MAX_PIXELS, PhotoError, open_photo
-from .saving import whole
+from .saving import Taken, whole
 
 SUFFIXES = (*SAVERS, *WRITTEN_AS)
 PICTURES = (*SUFFIXES, ".gif", ".bmp", ".psd", ".dng", ".jxl", ".pdf")  # endings that nobody gives a folder
+THERE = "there already"
 ABOUT = ("sheet", "uncertainty", "trace")  # pictures about the copies of a photograph; see `engine.sheet`
 
 
@@ -66,7 +67,7 @@ class Outcome:
     task: Task
     state: str
     reason: str = ""
-    files: tuple[Path, ...] = ()
+    files: tuple[Path | str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop
 
 def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, Pin] | Outcome:
     if all(file.exists() for file in task.files) and not settings.overwrite:
-        return Outcome(task, "skipped", "there already")
+        return Outcome(task, "skipped", THERE)
     try:
         photo = open_photo(task.source, settings.max_pixels)
         if task.searched and photo.marked:
@@ -368,6 +369,8 @@ def _picture(colorizer: Colorizer, job: _Job, kind: str) -> bytes:
 
 def _failed(task: Task, error: Exception) -> Outcome:
     """One photograph must not end the others; what nobody foresaw is a fault of ours and is named as such."""
+    if isinstance(error, Taken):  # by another run, while this one worked
+        return Outcome(task, "skipped", THERE)
     if isinstance(error, PhotoError):
         return Outcome(task, "failed", str(error))
     if isinstance(error, OSError):

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 from copy import copy
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,7 @@ from .photo import Mark, Photo, PhotoError, open_photo
 
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
+P = TypeVar("P", bound=PurePath)
 BATCH = 8  # photographs that go through the model together, at most
 
 
@@ -166,7 +167,7 @@ def copy_of(path: Path) -> Path:
     return written_as(path.with_stem(f"{path.stem}-color"))
 
 
-def written_as(path: Path) -> Path:
+def written_as(path: P) -> P:
     """The path with a second ending where its own format can only be read: HEIC becomes .heic.jpg."""
     second = WRITTEN_AS.get(path.suffix.lower())
     return path.with_name(path.name + second) if second else path

@@ -13,15 +13,19 @@ from .formats import PhotoError, named, shown
 STALE = 600  # seconds after which an unfinished file belongs to a run that was killed
 
 
+class Taken(PhotoError):
+    """A file that is there already, and is not to be written over."""
+
+
 @contextmanager
 def whole(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom]:
     """A file to be written, which becomes `path` at the end; what killed runs left in the folder is removed.
 
-    Raises PhotoError where the file exists and `overwrite` is not given, or writing fails.
+    Raises `Taken` where the file exists and `overwrite` is not given, PhotoError where writing fails.
     """
     name = shown(path)
     if path.exists() and not overwrite:
-        raise PhotoError(f"{name}: exists already; give another name or overwrite")
+        raise Taken(f"{name}: exists already; give another name or overwrite")
     _sweep(path.parent)
     beside = path.with_name(f".{path.stem[:40]}.photochrom-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
@@ -49,8 +53,8 @@ def _publish(beside: Path, path: Path, overwrite: bool) -> None:
     try:
         path.hardlink_to(beside)  # unlike a rename, fails where the file exists
     except FileExistsError:
-        raise PhotoError(f"{shown(path)}: exists already; give another name or overwrite") from None
+        raise Taken(f"{shown(path)}: exists already; give another name or overwrite") from None
     except OSError:  # a file system without links
         if path.exists():
-            raise PhotoError(f"{shown(path)}: exists already; give another name or overwrite") from None
+            raise Taken(f"{shown(path)}: exists already; give another name or overwrite") from None
         beside.rename(path)
