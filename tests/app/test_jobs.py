@@ -1,8 +1,12 @@
 """Photographs on their way through workers that are slow, crash, or are killed; and colours that are remembered."""
 
 import os
+import shutil
 import signal
+import tempfile
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +82,58 @@ def test_a_crash_takes_one_photograph_and_no_other(studio, photo):
     next_one.finished.result(60)
     assert (crashing.failure.status, next_one.state) == (500, "done")
     assert "brought its worker down" in crashing.failure.reason
+
+
+def test_a_turned_photograph_leaves_nothing_when_its_worker_is_ended(studio, tmp_path):
+    ramp = np.linspace(20, 235, 3000 * 4000).reshape(3000, 4000)
+    image = pyvips.Image.new_from_array(ramp.astype(np.uint8)).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    job = submitted(studio, image.write_to_buffer(".jpg"))
+    until = time.monotonic() + 60
+    while not list(job.order.folder.glob("photochrom-*/turned.tif")):
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    studio.remove(job)
+    job.finished.result(60)
+    assert not job.order.folder.exists()
+    assert set(Path(tempfile.gettempdir()).glob("photochrom-*")) <= before
+
+
+def test_a_worker_that_cannot_begin_again_does_not_stop_the_queue(studio, photo, monkeypatch):
+    def no_memory():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    crashing, next_one = submitted(studio, photo, size=2048, sampling=SLOW), submitted(studio, photo)
+    working(crashing)
+    start = studio.workers[0].start
+    monkeypatch.setattr(studio.workers[0], "start", no_memory)
+    os.kill(studio.workers[0].process.pid, signal.SIGSEGV)
+    crashing.finished.result(60)
+    assert "no worker could begin" in crashing.failure.reason
+    monkeypatch.setattr(studio.workers[0], "start", start)
+    next_one.finished.result(60)
+    last = submitted(studio, photo)
+    last.finished.result(60)
+    assert last.state == "done"
+
+
+def test_room_is_told_while_files_come_and_go(studio):
+    stop = threading.Event()
+
+    def churn():
+        while not stop.is_set():
+            folder = studio.folder()
+            (folder / "file").write_bytes(b"x" * 100)
+            shutil.rmtree(folder)
+
+    churning = [threading.Thread(target=churn) for _ in range(3)]
+    for thread in churning:
+        thread.start()
+    assert not any(studio.crowded() for _ in range(300))
+    stop.set()
+    for thread in churning:
+        thread.join()
 
 
 def test_a_disc_that_is_full_is_named(drawing, tmp_path, monkeypatch, photo):

@@ -8,16 +8,21 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from ..engine.photo import MAX_PIXELS
-from .worker import UPLOAD, Done, Failed, Opened, Order, Painted, serve
+from .terminal import deaf
+from .worker import UPLOAD, Done, Failed, Opened, Order, Painted, Ready, serve
 
 State = Literal["queued", "working", "done", "failed"]
+GONE = "no such photograph here: it was removed, or forgotten after a while"
+LONGEST = 200  # bytes of a name: no file's may have more than 255
+READY = 120  # seconds that a worker may take to begin
 LOOK = 0.2  # seconds between two looks at whether a photograph is still wanted
 
 
@@ -69,7 +74,8 @@ class Job:
     def title(self, seed: int) -> str:
         """What the copy of a seed is called: NAME-color, with the seed where there are several."""
         several = f"-{seed}" if len(self.order.seeds) > 1 else ""
-        return f"{Path(self.name).stem or UPLOAD}-color{several}{self.copy(seed).suffix}"
+        stem = Path(self.name).stem.encode()[:LONGEST].decode(errors="ignore") or UPLOAD
+        return f"{stem}-color{several}{self.copy(seed).suffix}"
 
 
 class Jobs:
@@ -83,6 +89,7 @@ class Jobs:
         self.limits = limits
         self.root = Path(tempfile.mkdtemp(prefix="photochrom-web-"))
         self.jobs: dict[str, Job] = {}
+        self.coming = 0
         self.lock = threading.Lock()
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.workers = [_Worker(self.root, models, threads, limits.pixels) for _ in range(count)]
@@ -94,23 +101,48 @@ class Jobs:
         """A new folder for an upload."""
         return Path(tempfile.mkdtemp(dir=self.root))
 
-    def check(self) -> None:
-        """Raises Refused where one photograph more would be too many, once what is past its time is forgotten."""
+    def forget(self) -> None:
+        """Remove what is past its time."""
         now = time.monotonic()
         with self.lock:
             past = [job for job in self.jobs.values() if job.finished.done() and now - job.touched > self.limits.kept]
         for job in past:
             self.remove(job)
-        if self.waiting() >= self.limits.queue:
-            raise Refused(f"{self.waiting()} photographs are waiting already: try again in a while", 429)
-        if sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file()) > self.limits.held:
-            raise Refused(f"{self.limits.held >> 20} MB of photographs are held already: remove some, or wait", 429)
+
+    @contextmanager
+    def place(self, size: int = 0) -> Iterator[None]:
+        """While a photograph of so many bytes comes in, it counts as one that waits.
+
+        Raises Refused where one more would be too many.
+        """
+        with self.lock:
+            ahead = self.coming + sum(job.state == "queued" for job in self.jobs.values())
+            if ahead >= self.limits.queue:
+                raise Refused(f"{ahead} photographs are waiting already: try again in a while", 429)
+            self.coming += 1
+        try:
+            if self.crowded(size):
+                raise Refused(f"{self.limits.held >> 20} MB of photographs are held already: remove some, or wait", 429)
+            yield
+        finally:
+            with self.lock:
+                self.coming -= 1
+
+    def crowded(self, size: int = 0) -> bool:
+        """Whether so many bytes more would be too many to hold."""
+        sizes: dict[int, int] = {}
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                with suppress(OSError):  # gone since
+                    found = Path(folder, name).stat()
+                    sizes[found.st_ino] = found.st_size
+        return sum(sizes.values()) + size > self.limits.held
 
     def waiting(self, until: Job | None = None) -> int:
         """How many photographs wait, or wait before one of them."""
         with self.lock:
             ahead = list(self.jobs.values())
-        if until is not None:
+        if until in ahead:
             ahead = ahead[: ahead.index(until)]
         return sum(job.state == "queued" for job in ahead)
 
@@ -123,9 +155,13 @@ class Jobs:
         return job
 
     def again(self, job: Job, order: Order) -> Job:
-        """Queue the same photograph once more, with other wishes."""
+        """Queue the same photograph once more, with other wishes. Raises Refused where it is removed meanwhile."""
         folder = self.folder()
-        os.link(job.order.folder / UPLOAD, folder / UPLOAD)
+        try:
+            os.link(job.order.folder / UPLOAD, folder / UPLOAD)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise Refused(GONE, 404) from None
         return self.submit(job.name, replace(order, folder=folder))
 
     def get(self, identity: str) -> Job:
@@ -133,7 +169,7 @@ class Jobs:
         with self.lock:
             job = self.jobs.get(identity)
         if job is None:
-            raise Refused("no such photograph here: it was removed, or forgotten after a while", 404)
+            raise Refused(GONE, 404)
         job.touched = time.monotonic()
         return job
 
@@ -146,7 +182,7 @@ class Jobs:
             self._end(job)
 
     def close(self) -> None:
-        """Stop all, and forget all."""
+        """Stop all, and forget all; once more does nothing."""
         for job in list(self.jobs.values()):
             self.remove(job)
         for _ in self.threads:
@@ -157,13 +193,16 @@ class Jobs:
 
     def _work(self, worker: "_Worker") -> None:
         while job := self.queue.get():
-            if job.wanted:
-                job.state = "working"
-                begun = time.monotonic()
-                worker.run(job, self.limits.seconds)
-                job.seconds = time.monotonic() - begun
+            try:
+                if job.wanted:
+                    job.state = "working"
+                    worker.run(job, self.limits.seconds, self.crowded)
+            except Exception as error:  # such as no memory for another process
+                job.failure = Failed(f"{UPLOAD}: no worker could begin ({error}): try again in a while", 500)
+                job.state = "failed"
+            finally:
                 job.touched = time.monotonic()
-            self._end(job)
+                self._end(job)
         worker.stop()
 
     def _end(self, job: Job) -> None:
@@ -185,7 +224,9 @@ class _Worker:
     def start(self) -> None:
         self.pipe, theirs = self.context.Pipe()
         self.process = self.context.Process(target=serve, args=(theirs, *self.asked), daemon=True)
-        self.process.start()
+        self.ready = False
+        with deaf():
+            self.process.start()
         theirs.close()
 
     def stop(self) -> None:
@@ -193,18 +234,21 @@ class _Worker:
         self.process.join()
         self.pipe.close()
 
-    def run(self, job: Job, seconds: float) -> None:
+    def run(self, job: Job, seconds: float, crowded: Callable[[], bool]) -> None:
         """Have a photograph coloured, noting what is said; where it is not wanted any more or too slow, end it."""
-        until = time.monotonic() + seconds
         try:
+            if self.pipe.closed:
+                self.start()
+            if not self.ready:
+                self.ready = self.pipe.poll(READY) and isinstance(self.pipe.recv(), Ready)
+            begun = time.monotonic()
             self.pipe.send(job.order)
             while True:
-                if not job.wanted or time.monotonic() > until:
-                    reason = f"{UPLOAD}: took longer than {seconds:g} seconds: try fewer steps, or a quicker model"
-                    self._again(job, Failed(reason, 504))
-                    return
+                job.seconds = time.monotonic() - begun
                 if self.pipe.poll(LOOK) and _note(job, self.pipe.recv()):
                     return
+                if failure := _ended(job, seconds, crowded):
+                    return self._again(job, failure)
         except (EOFError, ConnectionError):
             self._again(job, Failed(f"{UPLOAD}: brought its worker down (please report this); others go on", 500))
 
@@ -212,6 +256,18 @@ class _Worker:
         job.failure, job.state = failure, "failed"
         self.stop()
         self.start()
+
+
+def _ended(job: Job, seconds: float, crowded: Callable[[], bool]) -> Failed | None:
+    """Why a photograph is not to be worked on any longer."""
+    if not job.wanted:
+        return Failed(f"{UPLOAD}: is not wanted any more", 404)
+    if (job.seconds or 0) > seconds:
+        why = f"took longer than {seconds:g} seconds: try fewer steps, or a quicker model"
+        return Failed(f"{UPLOAD}: {why}", 504)
+    if crowded():
+        return Failed(f"{UPLOAD}: there is no room for more copies: remove some photographs, or wait", 507)
+    return None
 
 
 def _note(job: Job, said: Opened | Painted | Failed | Done) -> bool:

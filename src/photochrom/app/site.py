@@ -26,16 +26,21 @@ def serve(
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server(address, family=family)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else error
-        raise ValueError(f"{host}:{port}: cannot be listened at ({why}): choose another --port") from None
-    names = (*LOCAL, *allowed) if host in ANYWHERE else (*LOCAL, host, *allowed)
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror
+        raise ValueError(f"{host}:{port}: cannot be listened at ({why}): choose another --port or --host") from None
+    named = f"[{host}]" if ":" in host else host
+    names = [name.lower() for name in (*LOCAL, *allowed, *(() if host in ANYWHERE else (named,)))]
     app = create(found, limits, jobs, max(1, processors() // jobs), names)
-    shown = "localhost" if host in ("127.0.0.1", "::1", *ANYWHERE) else host
+    shown = "localhost" if host in ("127.0.0.1", "::1", *ANYWHERE) else named
     typer.echo(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C stops it, and forgets all photographs)")
     if browser:
         webbrowser.open(f"http://{shown}:{listening.getsockname()[1]}")
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=1)
     try:
         uvicorn.Server(config).run([listening])
     except KeyboardInterrupt:  # which uvicorn passes on once it has ended
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    finally:
+        if hasattr(app.state, "jobs"):
+            app.state.jobs.close()

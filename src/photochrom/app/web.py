@@ -1,6 +1,7 @@
 """The page and its HTTP interface: photographs come in, and go out in colour; nothing else is read or fetched."""
 
 import asyncio
+import logging
 import re
 import shutil
 import zipfile
@@ -9,24 +10,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..core.sampling import restore
 from ..engine import bundle, formats
 from ..engine.hints import Hint
-from .jobs import Job, Jobs, Limits, Refused
+from .jobs import GONE, Job, Jobs, Limits, Refused
 from .messages import Anew, Answers, Health, Model, Named, Several, Status, Wishes, binary, problems, status
 from .worker import BEFORE, UPLOAD, Order, Painted
 
 PAGE = Path(__file__).parent / "page"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 TOLD = ["steps", "temperature"]  # of the settings of procedures, those that can be asked for here
+FORGETTING = 30  # seconds between two looks at what is past its time
 PATIENCE = 0.5  # seconds between two looks at whether somebody who waits is still there
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
 HEADERS = {
@@ -86,9 +90,11 @@ def create(
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         app.state.jobs = Jobs([str(choice.path) for choice in models.values()], limits, count, threads)
+        forgetting = asyncio.create_task(_forgetting(app.state.jobs))
         try:
             yield
         finally:
+            forgetting.cancel()
             await asyncio.to_thread(app.state.jobs.close)
 
     app = FastAPI(title="Photochrom", version=__version__, lifespan=running, docs_url=None, redoc_url=None)
@@ -96,6 +102,7 @@ def create(
     app.state.hosts = hosts
     app.middleware("http")(_guarded)
     app.exception_handler(Refused)(_refused)
+    app.exception_handler(ClientDisconnect)(_left)
     app.exception_handler(RequestValidationError)(_invalid)
     app.get("/health", responses=problems())(health)
     app.get("/models", responses=problems())(models_)
@@ -117,6 +124,12 @@ def create(
     app.get("/archive", response_class=Response, responses=zipped | shows)(archive)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
+
+
+async def _forgetting(jobs: Jobs) -> None:
+    while True:
+        await asyncio.sleep(min(FORGETTING, jobs.limits.kept))
+        await asyncio.to_thread(jobs.forget)
 
 
 def _jobs(request: Request) -> Jobs:
@@ -149,14 +162,15 @@ async def colorize(request: Request, jobs: Here, wishes: Annotated[Named, Query(
         while not job.finished.done():
             await asyncio.wait([asyncio.wrap_future(job.finished)], timeout=PATIENCE)
             if await request.is_disconnected():
-                return Response(status_code=499)
+                raise ClientDisconnect
         if job.failure:
             raise Refused(job.failure.reason, job.failure.status)
-        path = job.copy(wishes.seed)
-        content = await asyncio.to_thread(path.read_bytes)
-    finally:
+    except BaseException:
         await asyncio.to_thread(jobs.remove, job)
-    return Response(content, media_type=TYPES[path.suffix], headers=_called(job.title(wishes.seed)))
+        raise
+    answer = await photo(job, wishes.seed)
+    answer.background = BackgroundTask(jobs.remove, job)
+    return answer
 
 
 async def begin(request: Request, jobs: Here, wishes: Annotated[Several, Query()]) -> Status:
@@ -167,8 +181,8 @@ async def begin(request: Request, jobs: Here, wishes: Annotated[Several, Query()
 async def again(request: Request, jobs: Here, job: One, wishes: Annotated[Anew, Query()]) -> Status:
     """Queue a photograph that is here once more, with other wishes; both stay."""
     order = _order(request, wishes, wishes.variants)
-    await asyncio.to_thread(jobs.check)
-    return status(jobs, jobs.again(job, order))
+    with jobs.place():
+        return status(jobs, jobs.again(job, order))
 
 
 async def look(jobs: Here, job: One) -> Status:
@@ -203,6 +217,8 @@ async def archive(jobs: Here, job: Annotated[list[str], Query(min_length=1, max_
     """All copies of these photographs as a zip."""
     found = [jobs.get(identity) for identity in job]
     files = [(one.title(seed), one.copy(seed)) for one in found for seed in one.painted]
+    if not all(path.exists() for _, path in files):
+        raise Refused(GONE, 404)
     if not files:
         raise Refused("nothing is coloured yet", 409)
     return StreamingResponse(_zip(files), media_type="application/zip", headers=_called("photographs-in-colour.zip"))
@@ -211,15 +227,24 @@ async def archive(jobs: Here, job: Annotated[list[str], Query(min_length=1, max_
 async def _guarded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
     """No other site may have this one do anything, nor pass for it; answers say what a browser may do with them."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
-    name = re.sub(r":\d*$", "", host)
+    name = re.sub(r":\d*$", "", host).lower()
     if name not in request.app.state.hosts:
         response: Response = JSONResponse({"detail": f"not {name!r}: photochrom web --allow names other hosts"}, 400)
-    elif origin is not None and urlsplit(origin).netloc != host:
+    elif origin is not None and origin.partition("://")[2] != host:
         response = JSONResponse({"detail": "asked for by the page of another site"}, 403)
     else:
-        response = await answer(request)
+        try:
+            response = await answer(request)
+        except Exception:  # what nobody foresaw is a fault of ours, and told in the log
+            logging.getLogger("uvicorn.error").exception("%s %s", request.method, request.url.path)
+            response = JSONResponse({"detail": "something went wrong here (please report this)"}, 500)
     response.headers.update(HEADERS)
     return response
+
+
+async def _left(_: Request, __: Exception) -> Response:
+    """Nobody hears it."""
+    return Response(status_code=499)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
@@ -253,21 +278,19 @@ def _order(request: Request, wishes: Wishes, variants: int = 1) -> Order:
 
 async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Job:
     """Queue what a request holds, written down as it comes. Raises Refused for too much, or what is no photograph."""
-    await asyncio.to_thread(jobs.check)
-    folder, most = jobs.folder(), jobs.limits.upload
+    most, told = jobs.limits.upload, int(request.headers.get("content-length") or 0)
+    if told > most:
+        raise _too_much(most)
+    folder: Path | None = None
     try:
-        with (folder / UPLOAD).open("xb") as file:
-            if int(request.headers.get("content-length") or 0) > most:
-                raise _too_much(most)
+        with jobs.place(told):
+            folder = jobs.folder()
             async with asyncio.timeout(jobs.limits.seconds):
-                async for part in request.stream():
-                    if file.tell() + len(part) > most:
-                        raise _too_much(most)
-                    file.write(part)
-        with (folder / UPLOAD).open("rb") as file:
-            formats.kind(file.read(64), str(UPLOAD))
+                await _written(request, folder / UPLOAD, most)
+            return jobs.submit(_plain(name), replace(order, folder=folder))
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, formats.PhotoError):
             raise Refused(str(error), 415) from None
         if isinstance(error, TimeoutError):
@@ -275,7 +298,17 @@ async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Jo
         if isinstance(error, OSError):
             raise Refused(f"{UPLOAD}: cannot be kept ({error.strerror})", 507) from None
         raise
-    return jobs.submit(_plain(name), replace(order, folder=folder))
+
+
+async def _written(request: Request, path: Path, most: int) -> None:
+    """The body of a request in a file. Raises Refused for more than ``most`` bytes, PhotoError for no photograph."""
+    with path.open("x+b") as file:
+        async for part in request.stream():
+            if file.tell() + len(part) > most:
+                raise _too_much(most)
+            file.write(part)
+        file.seek(0)
+        formats.kind(file.read(64), str(UPLOAD))
 
 
 def _too_much(most: int) -> Refused:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import signal
+import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,11 @@ class Order:
     hints: tuple[Hint, ...] = ()
     sampling: Mapping[str, Any] = field(default_factory=dict)
     shown: bool = True
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker is there, and its first model loaded."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +128,13 @@ def serve(pipe: Connection, root: Path, models: Sequence[str], threads: int, max
     once, the others when they are asked for, each once.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to hear
-    colorizers = {models[0]: Remembering(models[0], threads)}
     try:
+        colorizers = {models[0]: Remembering(models[0], threads)}
+        pipe.send(Ready())
         while True:
             order = pipe.recv()
             os.chdir(order.folder)
+            tempfile.tempdir = str(order.folder)  # so that nothing is left of an order whose folder is gone
             for said in _said(colorizers, order, threads, max_pixels):
                 pipe.send(said)
             os.chdir(root)
@@ -142,7 +150,7 @@ def _said(colorizers: dict[str, Remembering], order: Order, threads: int, max_pi
     except TooLarge as error:
         yield Failed(str(error), 413)
     except ValueError as error:
-        yield Failed(str(error), 422)
+        yield Failed(str(error), 507 if "cannot be written (" in str(error) else 422)
     except OSError as error:
         yield Failed(f"{UPLOAD}: cannot be kept ({error.strerror})", 507)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from ..core import color
 from . import metadata
 from .metadata import Mark
-from .photo import Photo
+from .photo import LONGEST, Photo
 
 TILE = 160  # pixels of the short side of the square each picture is cut to
 SIDE = 256  # pixels of the short side of the photograph that others are about
@@ -63,11 +63,11 @@ def uncertainty(gray: Gray, colors: Sequence[AB], mark: Mark) -> bytes:
 
 def preview(photo: Photo, longest: int) -> bytes:
     """A JPEG of a photograph, upright, in sRGB, its long side at most `longest` pixels."""
-    side = max(1, round(min(longest / max(photo.width, photo.height), 1) * min(photo.width, photo.height)))
+    long, short = max(photo.width, photo.height), min(photo.width, photo.height)
+    side = max(1, round(min(longest / long, 1) * max(short, long / LONGEST)))  # of what a model sees, the long side too
     pixels = (photo.small(side, multiple=1) * 255).round().astype(np.uint8)
-    written: bytes = pyvips.Image.new_from_array(np.ascontiguousarray(pixels.transpose(1, 2, 0))).write_to_buffer(
-        ".jpg", Q=90
-    )
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    written: bytes = image.write_to_buffer(".jpg", Q=90)
     return written
 
 
