@@ -268,12 +268,17 @@ def test_upsamplers_that_are_broken_give_no_colour():
 
 
 @torch.no_grad()
-def test_upsamplers_take_the_likeliest_level_of_each_channel():
+def test_upsamplers_take_the_mean_or_the_likeliest_level_of_each_channel():
     net, (gray, color) = stages("spatial").spatial, photographs(4, 6, count=2)
     for channel in range(3):
         which = torch.full((2,), channel)
-        found, logits = net(gray, color[:, [channel]], which.float()), net.logits(gray, color[:, channel], which)
-        torch.testing.assert_close(found[:, 0], (logits.argmax(-1) + 0.5) / 128 - 1)
+        logits = net.logits(gray, color[:, channel], which)
+        mean = torch.distributions.Categorical(logits=logits).probs @ torch.arange(256.0)
+        for net.pick, level in (("mean", mean), ("likeliest", logits.argmax(-1))):
+            found = net(gray, color[:, [channel]], which.float())
+            torch.testing.assert_close(found[:, 0], (level + 0.5) / 128 - 1)
+    with pytest.raises(ValueError, match="pick 'median': choose one of mean, likeliest"):
+        type(net).Config(pick="median")
 
 
 def test_stages_learn_from_true_colours_made_coarse_and_small():

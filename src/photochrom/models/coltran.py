@@ -17,6 +17,9 @@ from ._axial import Axial, Stack
 from ._coltran import LEVELS, Core, level
 
 
+PICKS = ("mean", "likeliest")
+
+
 class Upsampler(nn.Module):
     """Each channel of a picture told again, one of 256 levels at every pixel, from it and the gray alone.
 
@@ -24,23 +27,30 @@ class Upsampler(nn.Module):
     each photograph, at random, and is judged by all three.
     """
 
-    chooses = True  # the likeliest level: where two are as likely, an export may take the other
+    chooses = True  # a level, or one that a level is made of: where two are as near, an export may take the other
 
     @dataclass(frozen=True)
     class Config:
-        """The shape of its layers, and how many pairs of them."""
+        """The shape of its layers, how many pairs of them, and the level they ``pick``: the mean or the likeliest.
+
+        The likeliest is the paper's. Of levels of which none is likely it takes the first or last, where saturated
+        colours pile up, rather than one of many: blotches of lime in a blue sky.
+        """
 
         shape: Axial = field(default_factory=lambda: Axial(width=64))
         layers: int = 2
+        pick: str = "mean"
 
         def __post_init__(self) -> None:
+            if self.pick not in PICKS:
+                raise ValueError(f"pick {self.pick!r}: choose one of {', '.join(PICKS)}")
             if self.layers < 1:
                 raise ValueError(f"layers {self.layers}: must be at least 1")
 
     def __init__(self, config: Config, levels: int, multiple: int = 1) -> None:
         super().__init__()
         self.inputs = {"gray": (1, "h", "w"), "plane": (1, "h", "w"), "t": ()}
-        self.given, self.multiple = levels, multiple
+        self.given, self.multiple, self.pick = levels, multiple, config.pick
         width = config.shape.width
         self.gray, self.channel = nn.Embedding(LEVELS, width), nn.Embedding(3 * levels, width)
         self.entry, self.stack = nn.Linear(2 * width, width), Stack(config.shape, config.layers)
@@ -52,12 +62,16 @@ class Upsampler(nn.Module):
         return self.head(self.stack(self.entry(torch.cat([known, self.gray(level(gray[:, 0]))], -1))))
 
     def forward(self, gray: Tensor, plane: Tensor, t: Tensor) -> Tensor:
-        """Gray and a channel in [-1, 1], both (b, 1, h, w), and which of 0 to 2 (b,) -> the likeliest (b, 1, h, w).
+        """Gray and a channel in [-1, 1], both (b, 1, h, w), and which of 0 to 2 (b,) -> what is picked (b, 1, h, w).
 
         Scores that are no numbers give what is none.
         """
         scores = self.logits(gray, plane[:, 0], t.round().clamp(0, 2).long())
-        return ((scores.argmax(-1) + 0.5) * (2 / LEVELS) - 1 + 0 * scores.sum(-1))[:, None]
+        if self.pick == "mean":
+            picked = scores.softmax(-1) @ torch.arange(LEVELS, dtype=scores.dtype, device=scores.device)
+        else:
+            picked = scores.argmax(-1) + 0 * scores.sum(-1)
+        return ((picked + 0.5) * (2 / LEVELS) - 1)[:, None]
 
     def loss(self, gray: Tensor, given: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray, what is given and what is true, all (b, ., h, w) -> cross-entropy in nats a pixel and channel."""
