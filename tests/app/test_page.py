@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from contextlib import contextmanager
 
+import httpx
 import numpy as np
 import pytest
 import pyvips
@@ -143,6 +144,35 @@ def test_a_colour_is_pinned(browser, address, bundle, by):
         found.get_by_text("In colour: ").wait_for()
         _, content = saved(page, found.get_by_role("link", name="Download one-color.png"))
         assert content == Colorizer(bundle)(photo())
+
+
+def test_one_that_the_server_has_forgotten_is_sent_again(browser, address, bundle):
+    with opened(browser, address, complains=["404", "404"]) as page:
+        send(page, ("one.png", photo()))
+        found = colored(page, "one.png")
+        link = found.get_by_role("link", name="Download one-color.png")
+        httpx.delete(f"{address}{link.get_attribute('href').rpartition('/photo/')[0]}").raise_for_status()
+        page.get_by_label("Strength").fill("0.5")
+        found.get_by_role("button", name="Colour again").click()
+        found.get_by_text("In colour: ").wait_for()
+        assert saved(page, link) == ("one-color.png", Colorizer(bundle)(photo(), strength=0.5))
+
+
+def test_what_is_asked_meanwhile_is_done_after(browser, address, bundle):
+    with opened(browser, address) as page:
+        send(page, ("one.png", photo()))
+        found = colored(page, "one.png")
+        for place in ((20, 20), (60, 60)):
+            found.get_by_role("button", name="Pin it to a place").click()
+            x, y = place
+            found.get_by_role("button", name="Place the colour").click(position={"x": x, "y": y})
+        texts = [text.rpartition("at ")[2].replace(" ", "") for text in found.locator(".pins button").all_inner_texts()]
+        found.get_by_text("In colour: ").wait_for()
+        page.get_by_text("1 of 1 photographs in colour").wait_for()
+        page.wait_for_timeout(1500)  # both rounds are over
+        found.get_by_text("In colour: ").wait_for()
+        _, content = saved(page, found.get_by_role("link", name="Download one-color.png"))
+        assert content == Colorizer(bundle)(photo(), hints=[f"{text},#b03a2e" for text in texts])
 
 
 def test_what_cannot_be_coloured_is_said_and_the_rest_goes_on(browser, address):

@@ -16,7 +16,6 @@ from ..core.autoregression import STAGES, Autoregressive, channel_last, palette,
 from ._axial import Axial, Stack
 from ._coltran import LEVELS, Core, level
 
-
 PICKS = ("mean", "likeliest")
 
 

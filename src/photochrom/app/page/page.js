@@ -1,6 +1,7 @@
 // The page: each photograph is an article, each request one of the HTTP interface that /openapi.json describes.
 
 const AT_ONCE = 2; // photographs that this page has under way
+const MOST = 1000; // photographs in a zip
 const LOOK = 300; // milliseconds between two looks at one
 const find = (selector, within = document) => within.querySelector(selector);
 const wishes = find("#wishes");
@@ -9,6 +10,7 @@ const photos = new Set();
 let models = [];
 let busy = 0;
 
+const inside = (value) => Math.min(0.9999, Math.max(0, value));
 const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 const say = (text) => (find("#said").textContent = text);
 
@@ -43,12 +45,18 @@ function asked() {
 }
 
 class Photo {
+  static count = 0;
+
   constructor(file) {
     this.file = file;
     this.pins = [];
     this.at = { x: 0.5, y: 0.5 };
     this.article = find("#photo").content.firstElementChild.cloneNode(true);
-    this.part("h3").textContent = file.name;
+    const title = Object.assign(this.part("h3"), { id: `photo-${(Photo.count += 1)}`, textContent: file.name });
+    this.article.setAttribute("aria-labelledby", title.id);
+    for (const part of [".again", ".pin", ".remove", ".divide", "progress", ".variants"]) {
+      this.part(part).setAttribute("aria-describedby", title.id);
+    }
     this.state("Waiting");
     this.part(".divide").oninput = (event) => this.show(event.target.value);
     this.part(".remove").onclick = () => this.remove();
@@ -65,11 +73,14 @@ class Photo {
   }
 
   state(text) {
-    this.part(".state").textContent = text;
+    const state = this.part(".state");
+    if (state.textContent !== text) state.textContent = text; // a screen reader hears each change
   }
 
   /** Send it, or have it coloured once more, and stay with it until it is done. */
   async run() {
+    this.running = true;
+    this.stale = false;
     const query = asked();
     for (const pin of this.pins) query.append("hint", `${pin.x},${pin.y},${pin.color}`);
     this.stop = new AbortController();
@@ -80,11 +91,8 @@ class Photo {
     this.part(".again").disabled = true;
     const before = this.job;
     try {
-      if (!before) query.set("name", this.file.name);
       this.state(before ? "Asking" : "Sending");
-      const options = { method: "POST", body: before ? null : this.file, signal: this.stop.signal };
-      const answer = await ask(`${before ? `jobs/${before.id}/again` : "jobs"}?${query}`, options);
-      this.next = await answer.json();
+      this.next = await this.begin(query);
       while (["queued", "working"].includes(this.next.state)) {
         this.state(this.next.state === "queued" ? `Waiting: ${this.next.ahead} before it` : "Colouring");
         if (this.next.copies.length) this.part("progress").value = this.next.copies.length / this.next.seeds.length;
@@ -99,15 +107,30 @@ class Photo {
       if (this.next && this.next !== this.job) forget(this.next);
       if (!photos.has(this)) return;
       this.state(this.job ? "As it was before" : "Not coloured");
+      if (error.name === "AbortError") return;
       this.part(".problem").textContent = error.message.replace(/^photograph(?=:)/, this.file.name);
       this.part(".problem").hidden = false;
     } finally {
       this.next = undefined;
+      this.running = false;
+      if (this.stale && photos.has(this)) start(this);
       this.part("progress").hidden = true;
       this.part(".again").disabled = false;
       this.part(".remove").textContent = "Remove";
       everything();
     }
+  }
+
+  /** A new job: of the photograph that is there, or sent where it is not, or not any more. */
+  async begin(query) {
+    const options = { method: "POST", signal: this.stop.signal };
+    if (this.job) {
+      const again = await fetch(`jobs/${this.job.id}/again?${query}`, options).catch(() => {});
+      if (again?.ok) return again.json();
+      this.stop.signal.throwIfAborted();
+    }
+    query.set("name", this.file.name);
+    return (await ask(`jobs?${query}`, { ...options, body: this.file })).json();
   }
 
   done() {
@@ -142,6 +165,7 @@ class Photo {
 
   show(percent) {
     this.part(".compare").style.setProperty("--at", `${percent}%`);
+    this.part(".divide").setAttribute("aria-valuetext", `${percent}% in colour, from the left`);
   }
 
   pinning(begin) {
@@ -151,7 +175,10 @@ class Photo {
       this.show(100);
       this.cross();
       this.part(".place").focus();
-    } else this.show(this.part(".divide").value);
+    } else {
+      this.show(this.part(".divide").value);
+      this.part(".pin").focus();
+    }
   }
 
   cross() {
@@ -165,16 +192,17 @@ class Photo {
     if (event.key === "Escape") this.pinning(false);
     if (x === undefined) return;
     event.preventDefault();
-    const inside = (value) => Math.min(0.9999, Math.max(0, value));
     this.at = { x: inside(this.at.x + x * step), y: inside(this.at.y + y * step) };
     this.cross();
+    say(`${Math.round(this.at.x * 100)}% from the left, ${Math.round(this.at.y * 100)}% from the top`);
   }
 
   /** A click, or Enter at the cross, pins the colour there and colours again. */
   pin(event) {
     if (event.detail) {
       const box = event.target.getBoundingClientRect();
-      this.at = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+      const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+      this.at = { x: inside(x), y: inside(y) };
     }
     const [x, y] = [Math.floor(this.at.x * this.job.width), Math.floor(this.at.y * this.job.height)];
     this.pins.push({ x, y, color: this.part(".color").value });
@@ -192,6 +220,7 @@ class Photo {
       button.onclick = () => {
         this.pins = this.pins.filter((other) => other !== pin);
         this.pinned();
+        this.part(".pin").focus();
         start(this);
       };
       item.append(button);
@@ -200,13 +229,12 @@ class Photo {
   }
 
   remove() {
-    if (this.next) {
-      this.stop.abort();
-      if (this.job) return;
-    }
-    photos.delete(this);
     this.stop?.abort();
+    if (this.running && this.job) return; // only what is being asked for is cancelled
+    photos.delete(this);
     if (this.job) forget(this.job);
+    const beside = this.article.nextElementSibling ?? this.article.previousElementSibling;
+    (beside ? find(".remove", beside) : find("#files")).focus();
     this.article.remove();
     everything();
   }
@@ -216,30 +244,35 @@ function forget(job) {
   fetch(`jobs/${job.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 }
 
-/** Take a photograph in turn. */
+/** Take a photograph in turn; one that is under way is taken again after. */
 async function start(photo) {
-  if (waiting.includes(photo) || photo.next) return;
+  if (photo.running) photo.stale = true;
+  if (photo.running || waiting.includes(photo)) return;
   waiting.push(photo);
   photo.state("Waiting");
   if (busy >= AT_ONCE) return;
   busy += 1;
-  while (waiting.length) {
-    const next = waiting.shift();
-    if (photos.has(next)) await next.run();
+  try {
+    while (waiting.length) {
+      const next = waiting.shift();
+      if (photos.has(next)) await next.run();
+    }
+  } finally {
+    busy -= 1;
   }
-  busy -= 1;
 }
 
 /** What concerns all photographs: how many are done, and where all are. */
 function everything() {
   const done = [...photos].filter((photo) => photo.job);
-  const query = new URLSearchParams(done.reverse().map((photo) => ["job", photo.job.id]));
+  const query = new URLSearchParams(done.slice(-MOST).map((photo) => ["job", photo.job.id]));
   find("#all").hidden = done.length < 2 && !done.some((photo) => photo.job.copies.length > 1);
   find("#all a").href = `archive?${query}`;
   say(photos.size ? `${done.length} of ${photos.size} photographs in colour` : "");
 }
 
 function take(files) {
+  if (!models.length) return say("The models are not known yet: try again in a moment.");
   for (const file of files) start(new Photo(file));
 }
 
@@ -263,9 +296,9 @@ function choice(model, first) {
 }
 
 const drop = find("#drop");
-drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
-drop.ondragleave = () => drop.classList.remove("over");
-drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); take(event.dataTransfer.files); };
+document.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
+document.ondragleave = () => drop.classList.remove("over");
+document.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); take(event.dataTransfer.files); };
 document.onpaste = (event) => take(event.clipboardData.files);
 find("#files").onchange = (event) => { take(event.target.files); event.target.value = ""; };
 wishes.oninput = fit;
@@ -276,6 +309,7 @@ for (const button of document.querySelectorAll("[data-example]")) {
     take([new File([await (await fetch(name)).blob()], name)]);
   };
 }
+window.onpageshow = (event) => event.persisted && location.reload();
 window.onpagehide = () => { for (const photo of photos) for (const job of [photo.job, photo.next]) if (job) forget(job); };
 
 try {
