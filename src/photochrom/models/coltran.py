@@ -17,6 +17,7 @@ from ._axial import Axial, Stack
 from ._coltran import LEVELS, Core, level
 
 PICKS = ("mean", "likeliest")
+HAIR = 0.01  # of a level, added to a mean: the middle of all levels, if none is likely, is no tie for the next stage
 
 
 class Upsampler(nn.Module):
@@ -67,7 +68,7 @@ class Upsampler(nn.Module):
         """
         scores = self.logits(gray, plane[:, 0], t.round().clamp(0, 2).long())
         if self.pick == "mean":
-            picked = scores.softmax(-1) @ torch.arange(LEVELS, dtype=scores.dtype, device=scores.device)
+            picked = scores.softmax(-1) @ torch.arange(LEVELS, dtype=scores.dtype, device=scores.device) + HAIR
         else:
             picked = scores.argmax(-1) + 0 * scores.sum(-1)
         return ((picked + 0.5) * (2 / LEVELS) - 1)[:, None]
