@@ -154,6 +154,7 @@ def _names(photos):
         (("--cluster", "local:2", "--variants", 2), "2 variants: two-colors paints one picture of each"),
         (("--cluster", "nowhere:abc"), "no scheduler with workers answers"),
         (("--cluster", "local:1", "--manifest", "MANIFEST"), "line 1: is no manifest of photochrom"),
+        (("--cluster", "local", "--jobs", 2), "jobs 2: is for one process: --cluster local:2 begins"),
         (("--cluster", "local:0"), "give local, local:2 for two workers"),
         (("--manifest", "MANIFEST"), "is for a cluster: give --cluster local"),
         (("-o", "s3://bucket/out"), "is for a cluster: give --cluster local"),

@@ -105,6 +105,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         settings = Settings(strength, size, tuple(pins), overwrite, max_pixels)
         if cluster:
             needs_extra("cluster")
+            if jobs > 1:
+                raise ValueError(f"jobs {jobs}: is for one process: --cluster local:{jobs} begins as many workers")
             from .cluster import colorize_archive
 
             return colorize_archive(photos, out, model, sampling, settings, seeds, about, cluster, manifest)

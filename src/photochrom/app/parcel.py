@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
-from ..engine.album import THERE, Outcome, Settings, Task, colorize_all, is_photo
+from ..engine.album import THERE, Outcome, Settings, Task, apart, colorize_all, is_photo
 from ..engine.colorizer import Colorizer, written_as
 
 
@@ -65,20 +65,8 @@ def parcels(source: str, out: str, seeds: Sequence[int], about: Sequence[str]) -
         Parcel(f"{base}/{name}", f"{target}/{written_as(PurePosixPath(name))}", tuple(seeds), tuple(about))
         for name in names
     ]
-    _check(made)
+    apart([(file, parcel.source) for parcel in made for file in parcel.files], {parcel.source for parcel in made})
     return made
-
-
-def _check(made: Sequence[Parcel]) -> None:
-    originals = {parcel.source for parcel in made}
-    taken: dict[str, str] = {}
-    for parcel in made:
-        for file in parcel.files:
-            if file in originals:
-                raise ValueError(f"{file}: is an original, which is never written over; name another folder with -o")
-            if taken.setdefault(file, parcel.source) != parcel.source:
-                both = f"{parcel.source} and {taken[file]}"
-                raise ValueError(f"{both} would both become {file}: colour one apart")
 
 
 def carried(colorizer: Colorizer, parcel: Parcel, settings: Settings, folder: Path) -> tuple[Outcome, str]:

@@ -158,9 +158,10 @@ async def colorize(request: Request, jobs: Here, wishes: Annotated[Named, Query(
     """Colour a photograph, and wait for it: the same format, size, depth and metadata. Nothing of it is kept."""
     order = replace(_order(request, wishes), shown=False)
     job = await _received(request, jobs, order, wishes.name)
+    finished = asyncio.wrap_future(job.finished)
     try:
-        while not job.finished.done():
-            await asyncio.wait([asyncio.wrap_future(job.finished)], timeout=PATIENCE)
+        while not finished.done():
+            await asyncio.wait([finished], timeout=PATIENCE)
             if await request.is_disconnected():
                 raise ClientDisconnect
         if job.failure:

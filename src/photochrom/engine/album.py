@@ -4,11 +4,12 @@ import queue
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,17 +101,27 @@ def plan(
     }
     if out is None:
         tasks = {source: task for source, task in tasks.items() if source not in copies}
-    targets: dict[Path, Path] = {}
-    for file, source in [(file, task.source) for task in tasks.values() for file in task.files]:
-        target = file.resolve()
-        if target in tasks:
+    apart([(file, task.source) for task in tasks.values() for file in task.files], tasks, Path.resolve)
+    return list(tasks.values())
+
+
+def apart(
+    copies: Iterable[tuple[Any, Any]], originals: Container[Any], place: Callable[[Any], Any] = lambda file: file
+) -> None:
+    """Raises ValueError where a copy, told with its source, would be an original or another's copy.
+
+    ``place``: where a file really is, as ``originals`` have it.
+    """
+    taken: dict[Any, Any] = {}
+    for file, source in copies:
+        target = place(file)
+        if target in originals:
             raise ValueError(
                 f"{shown(target)}: is an original, which is never written over; name another folder with -o"
             )
-        if targets.setdefault(target, source) != source:
-            both = f"{shown(source)} and {shown(targets[target])}"
+        if taken.setdefault(target, source) != source:
+            both = f"{shown(source)} and {shown(taken[target])}"
             raise ValueError(f"{both} would both become {shown(file)}: colour one apart")
-    return list(tasks.values())
 
 
 def check(colorizer: Colorizer, settings: Settings, photos: int, seeds: Sequence[int], about: Sequence[str]) -> None:
