@@ -1,9 +1,10 @@
 """Photographs a second of `photochrom colorize --cluster local:N`, against one process, and what a batch costs.
 
-    python benchmarks/cluster.py [--photos 96] [--side 1600] [--workers 1 2] [--repeats 3] [--json FILE]
+    python benchmarks/cluster.py [--photos 320] [--side 1200] [--workers 1 2] [--repeats 3] [--json FILE]
 
-Every way colours the same folder of JPEGs into an empty one, in turn, and then one photograph alone, which is taken
-off: so the start of processes is left out. The median of the repeats. Last, empty tasks are sent through the scheduler.
+Every way colours the same folder of JPEGs into an empty one, in turn, and then a fifth of it, which is taken off: so
+the start of processes, each with its model, is left out. The median of the repeats. Last, empty tasks are sent through
+the scheduler.
 """
 
 import argparse
@@ -30,7 +31,7 @@ def colored(photos: Path, *options: str) -> None:
 
 def scheduling(tasks: int) -> float:
     """Seconds that the scheduler and two idle workers take for a task that does nothing."""
-    with LocalCluster(2, 1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         client.gather(client.map(abs, range(100)))
         begun = time.perf_counter()
         client.gather(client.map(abs, range(1000, 1000 + tasks)))
@@ -39,8 +40,8 @@ def scheduling(tasks: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--photos", type=int, default=96)
-    parser.add_argument("--side", type=int, default=1600)
+    parser.add_argument("--photos", type=int, default=320)
+    parser.add_argument("--side", type=int, default=1200)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
@@ -48,21 +49,23 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         (folder / "many").mkdir()
-        (folder / "one").mkdir()
+        (folder / "few").mkdir()
         for number in range(asked.photos):
             (folder / "many" / f"{number}.jpg").write_bytes(photograph(number, asked.side))
-        shutil.copy(folder / "many" / "0.jpg", folder / "one")
+        few = asked.photos // 5
+        for number in range(few):
+            shutil.copy(folder / "many" / f"{number}.jpg", folder / "few")
         ways: dict[str, tuple[str, ...]] = {"one process": (), "one process, two jobs": ("--jobs", "2")}
         ways |= {f"{count} workers": ("--cluster", f"local:{count}") for count in asked.workers}
         runs = {
             f"{name}: {part}": partial(colored, folder / part, *options)
             for name, options in ways.items()
-            for part in ("many", "one")
+            for part in ("many", "few")
         }
         taken = in_turn(asked.repeats, runs)
     finally:
         shutil.rmtree(folder)
-    found = {name: (asked.photos - 1) / (taken[f"{name}: many"] - taken[f"{name}: one"]) for name in ways}
+    found = {name: (asked.photos - few) / (taken[f"{name}: many"] - taken[f"{name}: few"]) for name in ways}
     print(f"{asked.photos} JPEGs of {asked.side**2 * 0.75e-6:.1f} megapixels")
     print("| way | photographs a second | times one process |\n|---|---|---|")
     for name, rate in found.items():

@@ -288,6 +288,26 @@ def test_a_killed_worker_loses_nothing(scans, drawing, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_run_without_workers_says_so_and_waits_for_others(scans, drawing, tmp_path):
+    with scheduler(tmp_path) as (_, address), worker(address) as only:
+        asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster", address)
+        with running(*asked) as (client, until):
+            until(1)
+            killed(only)
+            assert "no worker is left: waiting for others" in client.stderr.readline()
+            with worker(address):
+                _, errors = client.communicate(timeout=300)
+        assert (client.returncode, errors) == (0, "")
+        assert len(finished(tmp_path)) == COUNT
+
+
+def test_a_local_cluster_has_as_many_workers_as_asked_for():
+    with cluster.connected("local:3") as client:
+        client.wait_for_workers(3, timeout=60)
+        assert list(client.nthreads().values()) == [1, 1, 1]
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what Dask says of the workers that end
 def test_a_photograph_that_kills_is_named_and_the_others_go_on(scans, bundle, tmp_path, monkeypatch):
     def deadly(tasks, work):

@@ -13,7 +13,7 @@ import pytest
 import pyvips
 
 from photochrom.app import worker
-from photochrom.app.jobs import Jobs, Limits, Refused
+from photochrom.app.jobs import Job, Jobs, Limits, Refused
 from photochrom.app.worker import UPLOAD, Order, Remembering
 
 SLOW = {"steps": 1000}
@@ -118,22 +118,37 @@ def test_a_worker_that_cannot_begin_again_does_not_stop_the_queue(studio, photo,
     assert last.state == "done"
 
 
-def test_room_is_told_while_files_come_and_go(studio):
+def test_what_is_held_is_told_to_the_byte(studio, photo):
+    job = submitted(studio, photo)
+    job.finished.result(60)
+    again = studio.again(job, job.order)
+    again.finished.result(60)
+    files = {file.stat().st_ino: file.stat().st_size for file in studio.root.rglob("*") if file.is_file()}
+    assert studio.held() == sum(files.values())
+    with studio.place(1000):
+        assert studio.held() == sum(files.values()) + 1000
+    studio.remove(job)
+    assert studio.held() == sum(file.stat().st_size for file in again.order.folder.iterdir())
+    studio.remove(again)
+    assert studio.held() == 0
+
+
+def test_files_that_come_and_go_while_they_are_weighed(studio):
+    job = Job("one", Order(studio.folder(), ""))
     stop = threading.Event()
 
     def churn():
         while not stop.is_set():
-            folder = studio.folder()
+            folder = job.order.folder / "within"
+            folder.mkdir()
             (folder / "file").write_bytes(b"x" * 100)
             shutil.rmtree(folder)
 
-    churning = [threading.Thread(target=churn) for _ in range(3)]
-    for thread in churning:
-        thread.start()
-    assert not any(studio.crowded() for _ in range(300))
+    churning = threading.Thread(target=churn)
+    churning.start()
+    assert not any(studio.crowded(job) for _ in range(300))
     stop.set()
-    for thread in churning:
-        thread.join()
+    churning.join()
 
 
 def test_a_disc_that_is_full_is_named(drawing, tmp_path, monkeypatch, photo):
@@ -146,6 +161,9 @@ def test_a_disc_that_is_full_is_named(drawing, tmp_path, monkeypatch, photo):
     monkeypatch.setattr(worker, "preview", full)
     (said,) = worker._said({}, Order(tmp_path, str(drawing)), 1, 10**8)
     assert (said.status, said.reason) == (507, "photograph: cannot be kept (No space left on device)")
+    monkeypatch.setattr("photochrom.engine.saving._publish", full)
+    *_, said = worker._said({}, Order(tmp_path, str(drawing), shown=False), 1, 10**8)
+    assert (said.status, said.reason) == (507, "0.png: cannot be written (No space left on device)")
 
 
 def test_a_name_that_nobody_has_is_refused(studio):

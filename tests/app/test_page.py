@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import time
 import zipfile
 from contextlib import contextmanager
 
@@ -198,6 +199,19 @@ def test_one_that_is_cancelled_leaves_the_others(browser, address):
         slow.get_by_role("button", name="Cancel").click()
         colored(page, "good.png")
         assert slow.count() == 0
+
+
+def test_a_page_that_is_left_is_forgotten(browser, address):
+    with opened(browser, address) as page:
+        send(page, ("one.png", photo()))
+        copy = colored(page, "one.png").get_by_role("link", name="Download").get_attribute("href")
+        job = f"{address}/{copy.partition('/photo')[0].strip('/')}"
+        assert httpx.get(job).status_code == 200
+        page.goto("about:blank")
+        until = time.monotonic() + 30
+        while httpx.get(job).status_code != 404:
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
 
 def test_a_server_that_is_gone_is_named(browser, address):

@@ -5,23 +5,27 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+import httpx
 import numpy as np
 import pytest
 import pyvips
 from fastapi.testclient import TestClient
 
 from photochrom import Colorizer
+from photochrom.app import site
+from photochrom.app.guard import HEADERS
 from photochrom.app.jobs import Limits
-from photochrom.app.web import HEADERS, choices, create
+from photochrom.app.web import choices, create
 from photochrom.engine.colorizer import Hint
 
 RAMP = np.linspace(20, 235, 48 * 64).reshape(48, 64)
@@ -305,6 +309,25 @@ def test_ctrl_c_ends_it_and_nothing_stays(bundle, tmp_path):
         _, said = process.communicate(timeout=30)
         assert (process.returncode, said) == (0, "")
         assert list(tmp_path.iterdir()) == []
+
+
+def test_more_connections_than_can_be_are_turned_away(bundle):
+    with command("--model", bundle) as (_, address), ExitStack() as opened:
+        place = "localhost", int(address.rpartition(":")[2])
+        for _ in range(site.CONNECTIONS):
+            opened.enter_context(socket.create_connection(place))
+        _until(lambda: httpx.get(f"{address}/health").status_code == 503)
+        opened.close()
+        _until(lambda: httpx.get(f"{address}/health").status_code == 200)
+
+
+def test_one_that_leaves_while_it_waits_is_forgotten(listening, drawing, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with listening([drawing]) as address:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/colorize?size=2048&steps=1000", content=encoded(), timeout=3)
+        _until(lambda: not list(tmp_path.glob("photochrom-web-*/*")))
+        assert httpx.get(f"{address}/health").json()["waiting"] == 0
 
 
 def test_a_killed_server_leaves_nothing_either(bundle, tmp_path):

@@ -16,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import dask
+import typer
 from distributed import Client, Future, LocalCluster, as_completed, get_worker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
@@ -34,6 +36,7 @@ BATCH = 8, 64  # photographs to a task of the cluster, at least and at most
 TASKS = 50  # of a thread in a run, where batches allow: its end is then even, and the scheduler has little to do
 AHEAD = 3  # tasks under way for each thread of the cluster, so that none waits and the scheduler holds few
 PATIENCE = 30  # seconds to find a scheduler with workers
+LOOK = 5  # seconds between two looks at whether workers are left
 GO_ON = "the same command goes on with what is missing"
 LOCAL = re.compile(r"local(?::([1-9]\d*))?")
 
@@ -82,9 +85,11 @@ def connected(address: str) -> Iterator[Client]:
 
 
 def _begun(count: int) -> LocalCluster:
-    threads = max(1, processors() // count)
-    with deaf():
-        return LocalCluster(count, threads, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL)
+    """Workers of one thread: two in one process would wait for each other. Nobody looks at Dask's profile of them."""
+    with deaf(), dask.config.set({"distributed.worker.profile.enabled": False}):
+        return LocalCluster(
+            n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        )
 
 
 def batch_of(photographs: int, threads: int) -> int:
@@ -124,15 +129,37 @@ def spread(client: Client, tasks: Sequence[Task | Parcel], work: Work, manifest:
 
     alone = False
     give_more()
-    for future in running:
-        tasks = given.pop(future.key)
-        came = _result(future, tasks, work, alone)
-        if came is None:
-            suspects.extend(tasks)
-        yield from _noted(manifest, came or [])
-        future.release()
-        alone = not (waiting or given)
-        give_more()
+    with _watched(client):
+        for future in running:
+            tasks = given.pop(future.key)
+            came = _result(future, tasks, work, alone)
+            if came is None:
+                suspects.extend(tasks)
+            yield from _noted(manifest, came or [])
+            future.release()
+            alone = not (waiting or given)
+            give_more()
+
+
+@contextmanager
+def _watched(client: Client) -> Iterator[None]:
+    """Says when no worker is left: others may come, so the run waits for them."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        there = True
+        while not ended.wait(LOOK):
+            before, there = there, bool(client.nthreads())
+            if before and not there:
+                typer.echo(f"photochrom: no worker is left: waiting for others (Ctrl-C stops; {GO_ON})", err=True)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _result(

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -65,6 +65,17 @@ class Job:
     seconds: float | None = None
     touched: float = field(default_factory=time.monotonic)
     finished: Future[None] = field(default_factory=Future)
+    held: Mapping[int, int] = field(default_factory=dict)
+
+    def weigh(self) -> None:
+        """Note the bytes of each file that is there now, by inode: one photograph may be that of several jobs."""
+        found: dict[int, int] = {}
+        for folder, _, names in os.walk(self.order.folder):
+            for name in names:
+                with suppress(OSError):  # gone since
+                    stat = Path(folder, name).stat()
+                    found[stat.st_ino] = stat.st_size
+        self.held = found
 
     def copy(self, seed: int) -> Path:
         """The coloured copy of a seed that is painted."""
@@ -89,7 +100,7 @@ class Jobs:
         self.limits = limits
         self.root = Path(tempfile.mkdtemp(prefix="photochrom-web-"))
         self.jobs: dict[str, Job] = {}
-        self.coming = 0
+        self.coming: dict[object, int] = {}  # bytes of photographs on their way here
         self.lock = threading.Lock()
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.workers = [_Worker(self.root, models, threads, limits.pixels) for _ in range(count)]
@@ -115,28 +126,32 @@ class Jobs:
 
         Raises Refused where one more would be too many.
         """
+        this = object()
         with self.lock:
-            ahead = self.coming + sum(job.state == "queued" for job in self.jobs.values())
+            ahead = len(self.coming) + sum(job.state == "queued" for job in self.jobs.values())
             if ahead >= self.limits.queue:
                 raise Refused(f"{ahead} photographs are waiting already: try again in a while", 429)
-            self.coming += 1
-        try:
-            if self.crowded(size):
+            if self.held() + size > self.limits.held:
                 raise Refused(f"{self.limits.held >> 20} MB of photographs are held already: remove some, or wait", 429)
+            self.coming[this] = size
+        try:
             yield
         finally:
             with self.lock:
-                self.coming -= 1
+                del self.coming[this]
 
-    def crowded(self, size: int = 0) -> bool:
-        """Whether so many bytes more would be too many to hold."""
-        sizes: dict[int, int] = {}
-        for folder, _, names in os.walk(self.root):
-            for name in names:
-                with suppress(OSError):  # gone since
-                    found = Path(folder, name).stat()
-                    sizes[found.st_ino] = found.st_size
-        return sum(sizes.values()) + size > self.limits.held
+    def held(self) -> int:
+        """Bytes of all photographs, on their way here too, and of what was made of them. Ask under the lock."""
+        files: dict[int, int] = {}
+        for job in self.jobs.values():
+            files |= job.held
+        return sum(files.values()) + sum(self.coming.values())
+
+    def crowded(self, job: Job) -> bool:
+        """Whether a job has made more files than can be held."""
+        job.weigh()
+        with self.lock:
+            return self.held() > self.limits.held
 
     def waiting(self, until: Job | None = None) -> int:
         """How many photographs wait, or wait before one of them."""
@@ -149,6 +164,7 @@ class Jobs:
     def submit(self, name: str, order: Order) -> Job:
         """Queue a photograph that lies in its order's folder."""
         job = Job(name, order)
+        job.weigh()
         with self.lock:
             self.jobs[job.identity] = job
         self.queue.put(job)
@@ -201,6 +217,7 @@ class Jobs:
                 job.failure = Failed(f"{UPLOAD}: no worker could begin ({error}): try again in a while", 500)
                 job.state = "failed"
             finally:
+                job.weigh()
                 job.touched = time.monotonic()
                 self._end(job)
         worker.stop()
@@ -234,7 +251,7 @@ class _Worker:
         self.process.join()
         self.pipe.close()
 
-    def run(self, job: Job, seconds: float, crowded: Callable[[], bool]) -> None:
+    def run(self, job: Job, seconds: float, crowded: Callable[[Job], bool]) -> None:
         """Have a photograph coloured, noting what is said; where it is not wanted any more or too slow, end it."""
         try:
             if self.pipe.closed:
@@ -258,14 +275,14 @@ class _Worker:
         self.start()
 
 
-def _ended(job: Job, seconds: float, crowded: Callable[[], bool]) -> Failed | None:
+def _ended(job: Job, seconds: float, crowded: Callable[[Job], bool]) -> Failed | None:
     """Why a photograph is not to be worked on any longer."""
     if not job.wanted:
         return Failed(f"{UPLOAD}: is not wanted any more", 404)
     if (job.seconds or 0) > seconds:
         why = f"took longer than {seconds:g} seconds: try fewer steps, or a quicker model"
         return Failed(f"{UPLOAD}: {why}", 504)
-    if crowded():
+    if crowded(job):
         return Failed(f"{UPLOAD}: there is no room for more copies: remove some photographs, or wait", 507)
     return None
 

@@ -14,6 +14,7 @@ from .jobs import Limits
 from .web import LOCAL, choices, create
 
 ANYWHERE = ("0.0.0.0", "::")
+CONNECTIONS = 500  # at once, and what comes beyond is answered 503: a process may have some 1,000 files open
 
 
 def serve(
@@ -36,7 +37,14 @@ def serve(
     typer.echo(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C stops it, and forgets all photographs)")
     if browser:
         webbrowser.open(f"http://{shown}:{listening.getsockname()[1]}")
-    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=1,
+    )
     try:
         uvicorn.Server(config).run([listening])
     except KeyboardInterrupt:  # which uvicorn passes on once it has ended

@@ -1,11 +1,10 @@
 """The page and its HTTP interface: photographs come in, and go out in colour; nothing else is read or fetched."""
 
 import asyncio
-import logging
 import re
 import shutil
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from .. import __version__
 from ..core.sampling import restore
 from ..engine import bundle, formats
 from ..engine.hints import Hint
+from .guard import Guard
 from .jobs import GONE, Job, Jobs, Limits, Refused
 from .messages import Anew, Answers, Health, Model, Named, Several, Status, Wishes, binary, problems, status
 from .worker import BEFORE, UPLOAD, Order, Painted
@@ -32,14 +32,6 @@ LOCAL = ("localhost", "127.0.0.1", "[::1]")
 TOLD = ["steps", "temperature"]  # of the settings of procedures, those that can be asked for here
 FORGETTING = 30  # seconds between two looks at what is past its time
 PATIENCE = 0.5  # seconds between two looks at whether somebody who waits is still there
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-HEADERS = {
-    "Content-Security-Policy": f"{POLICY}base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff", ".webp": "image/webp", ".avif": "image/avif"}
 
 
@@ -99,8 +91,7 @@ def create(
 
     app = FastAPI(title="Photochrom", version=__version__, lifespan=running, docs_url=None, redoc_url=None)
     app.state.models = models
-    app.state.hosts = hosts
-    app.middleware("http")(_guarded)
+    app.add_middleware(Guard, hosts=hosts)
     app.exception_handler(Refused)(_refused)
     app.exception_handler(ClientDisconnect)(_left)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -225,24 +216,6 @@ async def archive(jobs: Here, job: Annotated[list[str], Query(min_length=1, max_
     return StreamingResponse(_zip(files), media_type="application/zip", headers=_called("photographs-in-colour.zip"))
 
 
-async def _guarded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    """No other site may have this one do anything, nor pass for it; answers say what a browser may do with them."""
-    host, origin = request.headers.get("host", ""), request.headers.get("origin")
-    name = re.sub(r":\d*$", "", host).lower()
-    if name not in request.app.state.hosts:
-        response: Response = JSONResponse({"detail": f"not {name!r}: photochrom web --allow names other hosts"}, 400)
-    elif origin is not None and origin.partition("://")[2] != host:
-        response = JSONResponse({"detail": "asked for by the page of another site"}, 403)
-    else:
-        try:
-            response = await answer(request)
-        except Exception:  # what nobody foresaw is a fault of ours, and told in the log
-            logging.getLogger("uvicorn.error").exception("%s %s", request.method, request.url.path)
-            response = JSONResponse({"detail": "something went wrong here (please report this)"}, 500)
-    response.headers.update(HEADERS)
-    return response
-
-
 async def _left(_: Request, __: Exception) -> Response:
     """Nobody hears it."""
     return Response(status_code=499)
@@ -284,7 +257,7 @@ async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Jo
         raise _too_much(most)
     folder: Path | None = None
     try:
-        with jobs.place(told):
+        with jobs.place(told or most):
             folder = jobs.folder()
             async with asyncio.timeout(jobs.limits.seconds):
                 await _written(request, folder / UPLOAD, most)

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..core.procedure import Pin, unpinned
-from ..engine.album import Settings, Task, colorize_all
 from ..engine.colorizer import AB, Colorizer, Gray
-from ..engine.formats import TooLarge
-from ..engine.hints import Hint
-from ..engine.photo import PhotoError, open_photo
+from ..engine.formats import NotKept, TooLarge
+from ..engine.hints import Hint, pinned
+from ..engine.photo import open_photo
 from ..engine.sheet import preview
 
 UPLOAD = Path("photograph")  # in the folder of an order: what messages call it
@@ -149,8 +148,10 @@ def _said(colorizers: dict[str, Remembering], order: Order, threads: int, max_pi
         yield from colored(colorizers[order.model].told(**order.sampling), order, max_pixels)
     except TooLarge as error:
         yield Failed(str(error), 413)
+    except NotKept as error:
+        yield Failed(str(error), 507)
     except ValueError as error:
-        yield Failed(str(error), 507 if "cannot be written (" in str(error) else 422)
+        yield Failed(str(error), 422)
     except OSError as error:
         yield Failed(f"{UPLOAD}: cannot be kept ({error.strerror})", 507)
 
@@ -158,16 +159,15 @@ def _said(colorizers: dict[str, Remembering], order: Order, threads: int, max_pi
 def colored(colorizer: Colorizer, order: Order, max_pixels: int) -> Iterator[Said]:
     """Colour the photograph of an order, in the current folder, seed by seed. Raises ValueError where it cannot be."""
     photo = open_photo(UPLOAD, max_pixels)
-    colorizer.side(order.size)
+    gray = colorizer.look(photo, order.size)
+    pin = pinned(photo, gray, order.hints, order.strength)
     if order.shown:
         Path(BEFORE).write_bytes(preview(photo, PREVIEW))
     yield Opened(photo.width, photo.height, photo.depth, photo.suffix)
-    settings = Settings(order.strength, order.size, order.hints, max_pixels=max_pixels)
     for seed in order.seeds:
+        (ab,) = colorizer.predict([gray], seed, pin)
         copy = Path(Painted.copy(seed, photo.suffix))
-        for outcome in colorize_all(colorizer, [Task(UPLOAD, copy, (seed,))], settings):
-            if outcome.state != "written":
-                raise PhotoError(outcome.reason)
+        photo.colored(ab, order.strength, colorizer.threads).save(copy, colorizer.mark(seed))
         if order.shown:
             Path(Painted.preview(seed)).write_bytes(preview(open_photo(copy, max_pixels), PREVIEW))
         yield Painted(seed)

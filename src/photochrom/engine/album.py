@@ -348,8 +348,8 @@ def _copy(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> Non
         copy = task.copies[seed]
         if job.missing(copy):
             copy.parent.mkdir(parents=True, exist_ok=True)
-            photo = open_photo(task.source, settings.max_pixels)
-            job.files.append(photo.colored(job.colors[seed]).save(copy, colorizer.mark(seed), settings.overwrite))
+            colored = open_photo(task.source, settings.max_pixels).colored(job.colors[seed], threads=colorizer.threads)
+            job.files.append(colored.save(copy, colorizer.mark(seed), settings.overwrite))
     except Exception as error:
         job.failure = job.failure or _failed(task, error)
 

@@ -30,7 +30,7 @@ class Colorizer:
 
     Args:
         model: an installed name (``photochrom models`` lists them), or the path of a bundle.
-        threads: for the networks; the processors this process may use, when None.
+        threads: for networks and the full size; as many as there are processors for this process, when None.
         sampling: settings of a model of several steps, over its own: ``steps``, ``solver``, ``eta``, ``temperature``;
             see `core.sampling.Diffusion`, `core.restoring.Cold` and `core.autoregression.Autoregressive`.
 
@@ -40,6 +40,7 @@ class Colorizer:
 
     def __init__(self, model: str | Path = "default", threads: int | None = None, **sampling: Any) -> None:
         self.card, self.procedure, self.nets = opened(model, threads, sampling)
+        self.threads = threads
         if not self.procedure.paints:
             what = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
             raise BundleError(f"{model}: gives no colour to a photograph ({what}): choose a model that does")
@@ -76,7 +77,7 @@ class Colorizer:
         gray = self.look(taken, size)
         pin = pinned(taken, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints], strength)
         ab = self.predict([gray], seed, pin)[0]
-        colored, mark = taken.colored(ab, strength), self.mark(seed)
+        colored, mark = taken.colored(ab, strength, self.threads), self.mark(seed)
         if isinstance(photo, str | os.PathLike):
             return colored.save(copy_of(Path(photo)), mark)
         if isinstance(photo, bytes | bytearray | memoryview):

@@ -55,6 +55,10 @@ class TooLarge(PhotoError):
     """A photograph with more pixels than the limit."""
 
 
+class NotKept(PhotoError):
+    """A copy that the system does not take: for want of room, or of leave."""
+
+
 @contextmanager
 def named(name: str, doing: str) -> Iterator[None]:
     """Errors of libvips and of the system become a `PhotoError` that names the photo and what was being done."""
@@ -64,9 +68,11 @@ def named(name: str, doing: str) -> Iterator[None]:
         lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
         causes = [line.removeprefix(SYSTEM) for line in lines if line.startswith(SYSTEM)]  # such as a full disc
         reason = (causes or lines or ["damaged or cut short"])[0]
-        raise PhotoError(f"{name}: cannot be {doing} ({reason})") from error
+        kind = NotKept if causes and doing == "written" else PhotoError
+        raise kind(f"{name}: cannot be {doing} ({reason})") from error
     except OSError as error:
-        raise PhotoError(f"{name}: cannot be {doing} ({error.strerror or error})") from error
+        kind = NotKept if doing == "written" else PhotoError
+        raise kind(f"{name}: cannot be {doing} ({error.strerror or error})") from error
 
 
 def kind(head: bytes, name: str) -> str:

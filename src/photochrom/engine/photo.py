@@ -120,9 +120,14 @@ class Photo:
             planes = np.moveaxis(image.numpy().reshape(image.height, image.width, -1), -1, 0)
         return np.broadcast_to(np.moveaxis(_upright(planes, self.orientation), 0, -1), (self.height, self.width, 3))
 
-    def colored(self, ab: Float32[np.ndarray, "2 h w"], strength: float = 1.0) -> "ColoredPhoto":
-        """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `strength`."""
-        return ColoredPhoto(self, ab * np.float32(strength) * np.float32(color.AB_SCALE))
+    def colored(
+        self, ab: Float32[np.ndarray, "2 h w"], strength: float = 1.0, threads: int | None = None
+    ) -> "ColoredPhoto":
+        """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `strength`.
+
+        ``threads``: that compute it; as many as there are processors, when None.
+        """
+        return ColoredPhoto(self, ab * np.float32(strength) * np.float32(color.AB_SCALE), threads)
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ class ColoredPhoto:
 
     photo: Photo
     ab: Float32[np.ndarray, "2 h w"]
+    threads: int | None = None
 
     def save(self, path: str | Path, mark: Mark, overwrite: bool = False) -> Path:
         """Written to `path` in the format its ending names, with marks and metadata; whole or not at all.
@@ -199,7 +205,7 @@ class ColoredPhoto:
             return join(strip, chroma.rows(top, len(strip)), depth)
 
         with ExitStack() as stack:
-            image = stack.enter_context(worked(gray, rows, work, depth))
+            image = stack.enter_context(worked(gray, rows, work, depth, self.threads))
             image = image.copy(interpretation="rgb16" if deep else "srgb")
             if photo.alpha:
                 image = image.bandjoin(profiles.alpha(photo.reader.open(), depth))

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import starmap
 
 import numpy as np
 import pyvips
@@ -32,14 +33,16 @@ def _strips(image: pyvips.Image, rows: int) -> Iterator[tuple[np.ndarray, int]]:
         yield strip.reshape(count, image.width, image.bands), top
 
 
-def _ahead(strips: Iterator[tuple[np.ndarray, int]], work: Strip) -> Iterator[np.ndarray]:
-    """`work` of each strip, in order, on all cores (numpy lets go of the interpreter's lock)."""
-    cores = processors()
+def _ahead(strips: Iterator[tuple[np.ndarray, int]], work: Strip, threads: int) -> Iterator[np.ndarray]:
+    """`work` of each strip, in order, on several threads (numpy lets go of the interpreter's lock)."""
+    if threads == 1:
+        yield from starmap(work, strips)
+        return
     pending: collections.deque[Future[np.ndarray]] = collections.deque()
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for strip in strips:
             pending.append(pool.submit(work, *strip))
-            if len(pending) > cores:
+            if len(pending) > threads:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -131,14 +134,17 @@ class _Strips:
 
 
 @contextmanager
-def worked(image: pyvips.Image, rows: int, work: Strip, depth: int) -> Iterator[pyvips.Image]:
+def worked(
+    image: pyvips.Image, rows: int, work: Strip, depth: int, threads: int | None = None
+) -> Iterator[pyvips.Image]:
     """`image` (8 or 16 bits) after `work` on strips of `rows` rows: an RGB image of `depth` bits, to be read once.
 
+    ``threads``: that `work`; as many as there are processors, when None.
     What goes wrong while it is read, in `work` or in libvips, is raised on leaving.
     """
     header = _header(image.width, image.height, rows, depth)
     size = len(header) + image.width * image.height * 3 * depth // 8
-    file = _Strips(header, size, _ahead(_strips(image, rows), work))
+    file = _Strips(header, size, _ahead(_strips(image, rows), work, threads or processors()))
     source = pyvips.SourceCustom()
     source.on_read(file.read)
     source.on_seek(file.seek)
