@@ -1,11 +1,14 @@
 """Shapes are checked in tests alone: annotated functions of the light path go through beartype."""
 
+import os
 import signal
 
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the processors
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell runs the tests in the background it is ignored
 
 hook = install_import_hook(
