@@ -9,6 +9,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 import photochrom
+from photochrom.engine import stream
 from photochrom.engine.album import Settings, colorize_all, plan
 from photochrom.engine.bundle import BundleError
 from photochrom.engine.colorizer import Colorizer
@@ -94,6 +95,15 @@ def test_lightness_is_the_photographs(colorizer):
     shift = rgb2lab(colorizer(RAMP))[..., 0] - rgb2lab(np.dstack([RAMP] * 3))[..., 0]
     assert abs(shift).max() <= 1
     assert abs(shift).mean() <= 0.1
+
+
+def test_one_thread_begins_no_others(colorizer, bundle, monkeypatch):
+    photo = np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8)
+    several = colorizer(photo)
+    monkeypatch.delattr(stream, "ThreadPoolExecutor")
+    np.testing.assert_array_equal(Colorizer(bundle, threads=1)(photo), several)
+    with pytest.raises(NameError):
+        Colorizer(bundle, threads=2)(photo)
 
 
 def test_one_line_does_it(bundle):

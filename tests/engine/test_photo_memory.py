@@ -39,7 +39,8 @@ def test_a_hundred_megapixels_in_350_megabytes(tmp_path, orientation, suffix):
 
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("rows", [1, 32, 300, 1000])
-def test_every_pixel_comes_through_the_stream(depth, rows):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_pixel_comes_through_the_stream(depth, rows, threads):
     pixels = np.random.default_rng(0).integers(0, 1 << depth, (301, 457, 3)).astype(f"u{depth // 8}")
     seen = []
 
@@ -47,7 +48,7 @@ def test_every_pixel_comes_through_the_stream(depth, rows):
         seen.append((top, len(strip)))
         return ~strip
 
-    with stream.worked(pyvips.Image.new_from_array(pixels), rows, negative, depth) as made:
+    with stream.worked(pyvips.Image.new_from_array(pixels), rows, negative, depth, threads) as made:
         np.testing.assert_array_equal(made.numpy(), ~pixels)
     assert sorted(seen) == [(top, min(rows, 301 - top)) for top in range(0, 301, rows)]
 
