@@ -190,6 +190,15 @@ def test_the_manifest_survives_a_cut_line(tmp_path):
         assert not again.differs("c", {"seed": 2})
 
 
+@pytest.mark.parametrize("text", ["dear diary", '{"source": 1}\nand then', '{"sink'])
+def test_a_file_that_is_no_manifest_stays_as_it_is(tmp_path, text):
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is no manifest of photochrom"):
+        Manifest(path)
+    assert path.read_text() == text
+
+
 def test_one_run_writes_a_manifest(tmp_path):
     with Manifest(tmp_path / "m.jsonl"), pytest.raises(ValueError, match="another run is writing it"):
         Manifest(tmp_path / "m.jsonl")
@@ -204,6 +213,27 @@ def test_a_copy_made_otherwise_is_not_what_is_asked_for(scans, bundle, tmp_path)
         paler = photochrom(*asked, "--strength", 0.2)
         assert f"{COUNT} left as they are: there already, made otherwise" in paler.stderr
     assert {entry["asked"]["strength"] for entry in entries(tmp_path / "out" / "photochrom.jsonl")} == {1.0}
+
+
+def test_a_model_is_known_by_its_weights(tmp_path):
+    task = cluster.Task(Path("a.png"), Path("b.png"))
+    one, renamed, other = (cluster.Work(*model, {}, Settings()).asked(task) for model in ("aw", "bw", "av"))
+    with Manifest(tmp_path / "m.jsonl") as manifest:
+        manifest.add([Entry("a.png", one)])
+    with Manifest(tmp_path / "m.jsonl") as manifest:
+        assert manifest.has("a.png", renamed)
+        assert manifest.differs("a.png", other)
+
+
+def test_a_scheduler_that_goes_is_no_matter_for_who_looks_for_workers(monkeypatch, capfd):
+    class Gone:
+        def nthreads(self):
+            raise OSError("the scheduler is gone")
+
+    monkeypatch.setattr(cluster, "LOOK", 0.01)
+    with cluster._watched(Gone()):
+        time.sleep(0.1)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_decides_the_colours_is_asked():
@@ -256,6 +286,28 @@ class TestParcels:
         outcome, _ = carried(Colorizer(bundle), parcel, Settings(), tmp_path / "again")
         assert (outcome.state, outcome.reason) == ("skipped", "there already")
 
+    def test_a_copy_that_is_there_is_not_made_again(self, drawing, tmp_path):
+        files = fsspec.filesystem("memory")
+        files.pipe_file("/more/a.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
+        files.pipe_file("/some/a-0.png", b"mine")
+        (parcel,) = parcels("memory://more", "memory://some", (0, 1), ("sheet",))
+        outcome, _ = carried(Colorizer(drawing), parcel, Settings(), tmp_path)
+        assert outcome.files == ("memory://some/a-1.png", "memory://some/a-0-1-sheet.jpg")
+        assert files.cat_file("/some/a-0.png") == b"mine"
+
+    def test_what_cannot_be_brought_leaves_no_part(self, bundle, tmp_path, monkeypatch):
+        files = fsspec.filesystem("memory")
+        files.pipe_file("/full/in/a.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(type(files), "mv", full)
+        (parcel,) = parcels("memory://full/in", "memory://full/out", (0,), ())
+        outcome, _ = carried(Colorizer(bundle), parcel, Settings(), tmp_path)
+        assert "a.png: cannot be fetched or brought back" in outcome.reason
+        assert files.find("/full/out") == []
+
 
 def finished(tmp_path):
     return {path: path.stat() for path in (tmp_path / "out").glob("[!.]*.png")}
@@ -283,8 +335,7 @@ def test_a_killed_worker_loses_nothing(scans, drawing, tmp_path):
             _, errors = client.communicate(timeout=300)
         assert client.returncode == 0, errors
         assert len(finished(tmp_path)) == COUNT
-        said = {entry["source"] for entry in entries(tmp_path / "out" / "photochrom.jsonl") if not entry["error"]}
-        assert len(said) == COUNT
+        complete(tmp_path)
 
 
 @pytest.mark.slow

@@ -101,21 +101,49 @@ def test_a_turned_photograph_leaves_nothing_when_its_worker_is_ended(studio, tmp
 
 
 def test_a_worker_that_cannot_begin_again_does_not_stop_the_queue(studio, photo, monkeypatch):
-    def no_memory():
+    def no_memory(_):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    crashing, next_one = submitted(studio, photo, size=2048, sampling=SLOW), submitted(studio, photo)
+    crashing = submitted(studio, photo, size=2048, sampling=SLOW)
     working(crashing)
-    start = studio.workers[0].start
-    monkeypatch.setattr(studio.workers[0], "start", no_memory)
-    os.kill(studio.workers[0].process.pid, signal.SIGSEGV)
-    crashing.finished.result(60)
-    assert "no worker could begin" in crashing.failure.reason
-    monkeypatch.setattr(studio.workers[0], "start", start)
-    next_one.finished.result(60)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(studio.workers[0].process), "start", no_memory)
+        os.kill(studio.workers[0].process.pid, signal.SIGSEGV)
+        crashing.finished.result(60)
+        refused = submitted(studio, photo)
+        refused.finished.result(60)
+    assert "brought its worker down" in crashing.failure.reason
+    assert "no worker could begin (" in refused.failure.reason
     last = submitted(studio, photo)
     last.finished.result(60)
     assert last.state == "done"
+
+
+def test_a_worker_that_ended_while_nothing_was_to_do_is_begun_anew(studio, photo):
+    for _ in range(2):
+        job = submitted(studio, photo)
+        job.finished.result(60)
+        assert job.state == "done"
+        studio.workers[0].process.kill()
+        studio.workers[0].process.join()
+
+
+def test_one_that_is_cancelled_while_a_worker_begins(studio, photo):
+    job = submitted(studio, photo)
+    working(job)
+    studio.remove(job)
+    job.finished.result(60)
+    assert not job.order.folder.exists()
+    last = submitted(studio, photo)
+    last.finished.result(60)
+    assert last.state == "done"
+
+
+def test_one_that_is_too_long_in_beginning_is_ended(studio, photo, monkeypatch):
+    monkeypatch.setattr("photochrom.app.jobs.READY", 0)
+    job = submitted(studio, photo)
+    job.finished.result(60)
+    assert "no worker was ready after 0 seconds" in job.failure.reason
 
 
 def test_what_is_held_is_told_to_the_byte(studio, photo):

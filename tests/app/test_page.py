@@ -1,6 +1,7 @@
 """The page in a real browser, at the width of a phone and of a desk."""
 
 import io
+import re
 import shutil
 import time
 import zipfile
@@ -75,7 +76,7 @@ def saved(page, link):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_photograph_is_dropped_compared_and_kept(browser, address, bundle, width):
+def test_a_photograph_is_compared_and_kept(browser, address, bundle, width):
     with opened(browser, address, width) as page:
         send(page, ("one.png", photo()))
         found = colored(page, "one.png")
@@ -91,9 +92,45 @@ def test_a_photograph_is_dropped_compared_and_kept(browser, address, bundle, wid
         name, content = saved(page, found.get_by_role("link", name="Download one-color.png"))
         assert name == "one-color.png"
         assert content == Colorizer(bundle)(photo())
-        assert page.locator("body").bounding_box()["width"] <= WIDTHS[width][0]
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
         for part in ("img.before", "img.after"):
             assert found.locator(part).bounding_box()["width"] <= WIDTHS[width][0]
+
+
+@pytest.mark.parametrize(("kind", "holder"), [("drop", "dataTransfer"), ("paste", "clipboardData")])
+def test_a_photograph_is_dropped_or_pasted(browser, address, kind, holder):
+    with opened(browser, address) as page:
+        page.evaluate(
+            """([kind, holder, bytes]) => {
+                const held = new DataTransfer();
+                held.items.add(new File([new Uint8Array(bytes)], "one.png", { type: "image/png" }));
+                const Kind = kind === "drop" ? DragEvent : ClipboardEvent;
+                document.body.dispatchEvent(new Kind(kind, { [holder]: held, bubbles: true }));
+            }""",
+            [kind, holder, list(photo())],
+        )
+        colored(page, "one.png")
+
+
+@pytest.mark.parametrize(("button", "name"), [("Try a man with a camera", "camera.jpg"), ("or a rocket", "rocket.jpg")])
+def test_an_example_is_coloured(browser, address, button, name):
+    with opened(browser, address) as page:
+        page.get_by_role("button", name=button).click()
+        colored(page, name)
+
+
+def test_in_the_dark_it_is_dark(browser, address):
+    with opened(browser, address) as page:
+        shades = []
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            shown = (
+                "(({ backgroundColor, color }) => [backgroundColor, color])(getComputedStyle(document.documentElement))"
+            )
+            shades.append([sum(map(int, re.findall(r"\d+", color)[:3])) for color in page.evaluate(shown)])
+        (light, dark_ink), (dark, light_ink) = shades
+        assert light - dark_ink > 400
+        assert light_ink - dark > 400
 
 
 def test_variants_are_chosen_and_all_come_as_a_zip(browser, address, drawing):
@@ -178,10 +215,10 @@ def test_what_is_asked_meanwhile_is_done_after(browser, address, bundle):
 
 def test_what_cannot_be_coloured_is_said_and_the_rest_goes_on(browser, address):
     with opened(browser, address, complains=["415"]) as page:
-        send(page, ("<b>notes.png", b"no photograph"), ("cut.png", photo()[:400]), ("good.png", photo()))
+        send(page, ("<b>$'notes.png", b"no photograph"), ("cut.png", photo()[:400]), ("good.png", photo()))
         colored(page, "good.png")
-        bad = article(page, "<b>notes.png").get_by_role("alert")
-        assert bad.inner_text().startswith("<b>notes.png: is not a photograph; Photochrom reads JPEG")
+        bad = article(page, "<b>$'notes.png").get_by_role("alert")
+        assert bad.inner_text().startswith("<b>$'notes.png: is not a photograph; Photochrom reads JPEG")
         article(page, "cut.png").get_by_text("cut.png: cannot be read").wait_for()
         page.get_by_text("1 of 3 photographs in colour").wait_for()
 

@@ -88,7 +88,7 @@ def _begun(count: int) -> LocalCluster:
     """Workers of one thread: two in one process would wait for each other. Nobody looks at Dask's profile of them."""
     with deaf(), dask.config.set({"distributed.worker.profile.enabled": False}):
         return LocalCluster(
-            n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
         )
 
 
@@ -149,7 +149,10 @@ def _watched(client: Client) -> Iterator[None]:
     def watch() -> None:
         there = True
         while not ended.wait(LOOK):
-            before, there = there, bool(client.nthreads())
+            try:
+                before, there = there, bool(client.nthreads())
+            except Exception:  # the scheduler is gone, as the run itself will tell
+                return
             if before and not there:
                 typer.echo(f"photochrom: no worker is left: waiting for others (Ctrl-C stops; {GO_ON})", err=True)
 

@@ -1,14 +1,17 @@
 """What stands before the page: which requests it hears, and what its answers tell a browser."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+PATIENCE = 10  # seconds to hear out a request that is refused
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
 HEADERS = {
     "Content-Security-Policy": f"{POLICY}base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -33,24 +36,35 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun = False
+        begun, coming = False, True
+
+        async def heard() -> Message:
+            nonlocal coming
+            message = await receive()
+            coming = message["type"] == "http.request" and message.get("more_body", False)
+            return message
 
         async def headed(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 MutableHeaders(scope=message).update(HEADERS)
+                if message["status"] >= 400:  # many clients hear no refusal until they have said all
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(PATIENCE):
+                            while coming:
+                                await heard()
             await send(message)
 
         answer = self._refused(Request(scope)) or self.app
         try:
-            await answer(scope, receive, headed)
+            await answer(scope, heard, headed)
         except Exception:  # what nobody foresaw is a fault of ours, and told in the log
             if begun:
                 raise
             logging.getLogger("uvicorn.error").exception("%s %s", scope["method"], scope["path"])
             unforeseen = JSONResponse({"detail": "something went wrong here (please report this)"}, 500)
-            await unforeseen(scope, receive, headed)
+            await unforeseen(scope, heard, headed)
 
     def _refused(self, request: Request) -> JSONResponse | None:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")

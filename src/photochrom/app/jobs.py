@@ -17,12 +17,13 @@ from typing import Literal
 
 from ..engine.photo import MAX_PIXELS
 from .terminal import deaf
-from .worker import UPLOAD, Done, Failed, Opened, Order, Painted, Ready, serve
+from .worker import UPLOAD, Done, Failed, Opened, Order, Painted, Ready, Said, serve
 
 State = Literal["queued", "working", "done", "failed"]
 GONE = "no such photograph here: it was removed, or forgotten after a while"
 LONGEST = 200  # bytes of a name: no file's may have more than 255
 READY = 120  # seconds that a worker may take to begin
+NOT_WANTED = Failed(f"{UPLOAD}: is not wanted any more", 404)
 LOOK = 0.2  # seconds between two looks at whether a photograph is still wanted
 
 
@@ -193,8 +194,9 @@ class Jobs:
         """Stop what is going on, and forget all about it."""
         with self.lock:
             self.jobs.pop(job.identity, None)
-        job.wanted = False
-        if job.state != "working":
+            job.wanted = False
+            working = job.state == "working"
+        if not working:
             self._end(job)
 
     def close(self) -> None:
@@ -209,13 +211,14 @@ class Jobs:
 
     def _work(self, worker: "_Worker") -> None:
         while job := self.queue.get():
+            with self.lock:
+                job.state = "working" if job.wanted else "failed"
             try:
                 if job.wanted:
-                    job.state = "working"
                     worker.run(job, self.limits.seconds, self.crowded)
             except Exception as error:  # such as no memory for another process
-                job.failure = Failed(f"{UPLOAD}: no worker could begin ({error}): try again in a while", 500)
-                job.state = "failed"
+                why = f"{UPLOAD}: no worker could begin ({error}): try again in a while"
+                job.failure, job.state = job.failure or Failed(why, 500), "failed"
             finally:
                 job.weigh()
                 job.touched = time.monotonic()
@@ -239,12 +242,17 @@ class _Worker:
         self.start()
 
     def start(self) -> None:
-        self.pipe, theirs = self.context.Pipe()
-        self.process = self.context.Process(target=serve, args=(theirs, *self.asked), daemon=True)
-        self.ready = False
-        with deaf():
-            self.process.start()
-        theirs.close()
+        pipe, theirs = self.context.Pipe()
+        process = self.context.Process(target=serve, args=(theirs, *self.asked), daemon=True)
+        try:
+            with deaf():
+                process.start()
+        except BaseException:
+            pipe.close()
+            raise
+        finally:
+            theirs.close()
+        self.pipe, self.process, self.ready = pipe, process, False
 
     def stop(self) -> None:
         self.process.kill()
@@ -254,10 +262,19 @@ class _Worker:
     def run(self, job: Job, seconds: float, crowded: Callable[[Job], bool]) -> None:
         """Have a photograph coloured, noting what is said; where it is not wanted any more or too slow, end it."""
         try:
-            if self.pipe.closed:
+            if not self.process.is_alive():  # ended since, or could not begin
+                self.stop()
                 self.start()
-            if not self.ready:
-                self.ready = self.pipe.poll(READY) and isinstance(self.pipe.recv(), Ready)
+            begun = time.monotonic()
+            while not self.ready:
+                if self.pipe.poll(LOOK):
+                    self.ready = isinstance(self.pipe.recv(), Ready)
+                elif not job.wanted:
+                    job.failure, job.state = NOT_WANTED, "failed"
+                    return
+                elif time.monotonic() - begun > READY:
+                    self._fail(job, Failed(f"{UPLOAD}: no worker was ready after {READY} seconds", 500))
+                    return
             begun = time.monotonic()
             self.pipe.send(job.order)
             while True:
@@ -265,11 +282,13 @@ class _Worker:
                 if self.pipe.poll(LOOK) and _note(job, self.pipe.recv()):
                     return
                 if failure := _ended(job, seconds, crowded):
-                    return self._again(job, failure)
+                    self._fail(job, failure)
+                    return
         except (EOFError, ConnectionError):
-            self._again(job, Failed(f"{UPLOAD}: brought its worker down (please report this); others go on", 500))
+            self._fail(job, Failed(f"{UPLOAD}: brought its worker down (please report this); others go on", 500))
 
-    def _again(self, job: Job, failure: Failed) -> None:
+    def _fail(self, job: Job, failure: Failed) -> None:
+        """End a photograph and the process that works on it, and begin another."""
         job.failure, job.state = failure, "failed"
         self.stop()
         self.start()
@@ -278,7 +297,7 @@ class _Worker:
 def _ended(job: Job, seconds: float, crowded: Callable[[Job], bool]) -> Failed | None:
     """Why a photograph is not to be worked on any longer."""
     if not job.wanted:
-        return Failed(f"{UPLOAD}: is not wanted any more", 404)
+        return NOT_WANTED
     if (job.seconds or 0) > seconds:
         why = f"took longer than {seconds:g} seconds: try fewer steps, or a quicker model"
         return Failed(f"{UPLOAD}: {why}", 504)
@@ -287,7 +306,7 @@ def _ended(job: Job, seconds: float, crowded: Callable[[Job], bool]) -> Failed |
     return None
 
 
-def _note(job: Job, said: Opened | Painted | Failed | Done) -> bool:
+def _note(job: Job, said: Said) -> bool:
     """What a worker said of a photograph; whether that was the last of it."""
     if isinstance(said, Opened):
         job.opened = said

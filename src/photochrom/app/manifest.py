@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 NAME = "photochrom.jsonl"
+BEGIN = b'{"source": "'  # of every line
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Manifest:
         self.file.seek(0)
         whole = 0
         for number, line in enumerate(self.file, 1):
-            if not line.endswith(b"\n"):  # cut short by a kill
+            if not line.endswith(b"\n") and (line.startswith(BEGIN) or BEGIN.startswith(line)):  # cut short by a kill
                 break
             try:
                 entry = Entry(**json.loads(line))
@@ -101,4 +102,5 @@ class Manifest:
 
 
 def _key(asked: Mapping[str, Any]) -> str:
-    return json.dumps(asked, sort_keys=True)
+    """Equal for what gives the same copies: a model is known by its weights, whatever it is called."""
+    return json.dumps({name: value for name, value in asked.items() if name != "model"}, sort_keys=True)

@@ -126,9 +126,11 @@ PROBLEMS = {
     409: "Nothing is there yet.",
     413: "More bytes or pixels than the limit.",
     415: "Not a photograph, or of a format that is not read.",
+    416: "No such part of the file.",
     422: "What was asked for cannot be, or the photograph is damaged.",
     429: "Too many photographs wait, or are held.",
-    500: "The photograph brought its worker down.",
+    500: "The photograph brought its worker down, or something else went wrong here.",
+    503: "More connections at once than can be.",
     504: "It took longer than the limit.",
     507: "There is no room to keep it.",
 }
@@ -139,7 +141,7 @@ Answers = dict[int | str, dict[str, Any]]  # by status, as OpenAPI describes the
 
 def problems(*statuses: int) -> Answers:
     """The answers a route may give that are none, for its description."""
-    return {status: {"model": Problem, "description": PROBLEMS[status]} for status in (400, 403, *statuses)}
+    return {status: {"model": Problem, "description": PROBLEMS[status]} for status in (400, 403, 500, 503, *statuses)}
 
 
 def binary(description: str, *types: str) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Photographs at addresses (`fsspec`): listed, fetched, coloured, and brought to where they belong."""
 
 import hashlib
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -78,21 +80,36 @@ def carried(colorizer: Colorizer, parcel: Parcel, settings: Settings, folder: Pa
     try:
         here, source = fsspec.url_to_fs(parcel.source)
         there, home = fsspec.url_to_fs(parcel.home)
-        if not settings.overwrite and all(there.exists(f"{home}/{file.name}") for file in task.files):
+        kept = [file for file in task.files if not settings.overwrite and there.exists(f"{home}/{file.name}")]
+        if len(kept) == len(task.files):
             return Outcome(task, "skipped", THERE, tuple(parcel.files)), ""
-        task.source.parent.mkdir()
+        for file in (*kept, task.source):
+            file.parent.mkdir(exist_ok=True)
+        for file in kept:  # stands for the one that is there, which is not made again
+            file.touch()
         here.get_file(source, str(task.source))
         digest = digest_of(task.source)
         (outcome,) = colorize_all(colorizer, [task], settings)
         there.makedirs(home, exist_ok=True)
         for file in map(Path, outcome.files):
-            there.put_file(str(file), f"{home}/{file.name}.part")
-            there.mv(f"{home}/{file.name}.part", f"{home}/{file.name}")
+            _brought(there, file, f"{home}/{file.name}")
     except Exception as error:  # each kind of storage has its own
         reason = f"{parcel.source}: cannot be fetched or brought back ({type(error).__name__}: {error})"
         return Outcome(task, "failed", reason), digest
     files = tuple(f"{parcel.home}/{Path(file).name}" for file in outcome.files)
     return replace(outcome, reason=outcome.reason.replace(str(task.source), parcel.source), files=files), digest
+
+
+def _brought(there: fsspec.AbstractFileSystem, file: Path, target: str) -> None:
+    """Whole or not at all, whoever else may bring the same."""
+    part = f"{target}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        there.put_file(str(file), part)
+        there.mv(part, target)
+    except BaseException:
+        with suppress(Exception):
+            there.rm_file(part)
+        raise
 
 
 def digest_of(path: Path) -> str:

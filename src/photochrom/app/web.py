@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import time
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ PAGE = Path(__file__).parent / "page"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 TOLD = ["steps", "temperature"]  # of the settings of procedures, those that can be asked for here
 FORGETTING = 30  # seconds between two looks at what is past its time
+STALLED = 30  # seconds without a byte of a photograph that is on its way
 PATIENCE = 0.5  # seconds between two looks at whether somebody who waits is still there
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff", ".webp": "image/webp", ".avif": "image/avif"}
 
@@ -98,21 +100,21 @@ def create(
     app.get("/health", responses=problems())(health)
     app.get("/models", responses=problems())(models_)
     sent = {"requestBody": {"required": True, **binary("The bytes of a photograph.", "application/octet-stream")}}
-    done: Answers = {200: binary("The photograph in colour.", *TYPES.values())}
-    small: Answers = {200: binary("A JPEG.", "image/jpeg")}
+    done: Answers = dict.fromkeys((200, 206), binary("The photograph in colour, or a part of it.", *TYPES.values()))
+    small: Answers = dict.fromkeys((200, 206), binary("A JPEG, or a part of it.", "image/jpeg"))
     zipped: Answers = {200: binary("A zip.", "application/zip")}
-    waits = problems(404, 408, 413, 415, 422, 429, 500, 504, 507)
+    waits = problems(404, 408, 413, 415, 416, 422, 429, 504, 507)
     app.post("/colorize", response_class=Response, responses=done | waits, openapi_extra=sent)(colorize)
     queues = problems(404, 408, 413, 415, 422, 429, 507)
     app.post("/jobs", status_code=202, responses=queues, openapi_extra=sent)(begin)
     app.post("/jobs/{identity}/again", status_code=202, responses=problems(404, 422, 429))(again)
     app.get("/jobs/{identity}", responses=problems(404))(look)
     app.delete("/jobs/{identity}", status_code=204, responses=problems(404))(remove)
-    shows = problems(404, 409, 422)
+    shows = problems(404, 409, 416, 422)
     app.get("/jobs/{identity}/before", response_class=Response, responses=small | shows)(before)
     app.get("/jobs/{identity}/preview/{seed}", response_class=Response, responses=small | shows)(preview)
     app.get("/jobs/{identity}/photo/{seed}", response_class=Response, responses=done | shows)(photo)
-    app.get("/archive", response_class=Response, responses=zipped | shows)(archive)
+    app.get("/archive", response_class=Response, responses=zipped | problems(404, 409, 422))(archive)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
 
@@ -208,8 +210,8 @@ async def photo(job: One, seed: int) -> FileResponse:
 async def archive(jobs: Here, job: Annotated[list[str], Query(min_length=1, max_length=1000)]) -> StreamingResponse:
     """All copies of these photographs as a zip."""
     found = [jobs.get(identity) for identity in job]
-    files = [(one.title(seed), one.copy(seed)) for one in found for seed in one.painted]
-    if not all(path.exists() for _, path in files):
+    files = [(one, one.title(seed), one.copy(seed)) for one in found for seed in one.painted]
+    if not all(path.exists() for *_, path in files):
         raise Refused(GONE, 404)
     if not files:
         raise Refused("nothing is coloured yet", 409)
@@ -229,7 +231,9 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+    wish = first["loc"][1]
+    why = "write it as x,y,#rrggbb, such as 120,80,#b03a2e" if wish == "hint" else first["msg"]
+    return JSONResponse({"detail": f"{wish} {str(first['input'])[:100]!r}: {why}"}, 422)
 
 
 def _order(request: Request, wishes: Wishes, variants: int = 1) -> Order:
@@ -268,7 +272,7 @@ async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Jo
         if isinstance(error, formats.PhotoError):
             raise Refused(str(error), 415) from None
         if isinstance(error, TimeoutError):
-            raise Refused(f"{UPLOAD}: was not here after {jobs.limits.seconds:g} seconds", 408) from None
+            raise Refused(f"{UPLOAD}: did not come in time: send it again", 408) from None
         if isinstance(error, OSError):
             raise Refused(f"{UPLOAD}: cannot be kept ({error.strerror})", 507) from None
         raise
@@ -276,8 +280,13 @@ async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Jo
 
 async def _written(request: Request, path: Path, most: int) -> None:
     """The body of a request in a file. Raises Refused for more than ``most`` bytes, PhotoError for no photograph."""
+    parts = request.stream()
     with path.open("x+b") as file:
-        async for part in request.stream():
+        while True:
+            async with asyncio.timeout(STALLED):
+                part = await anext(parts, None)
+            if part is None:
+                break
             if file.tell() + len(part) > most:
                 raise _too_much(most)
             file.write(part)
@@ -307,12 +316,12 @@ def _called(name: str) -> dict[str, str]:
     return {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
 
 
-def _zip(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
+def _zip(files: Sequence[tuple[Job, str, Path]]) -> Iterator[bytes]:
     """A zip of files, as they are, piece by piece; what has a name that is taken gets a number."""
     made = _Pieces()
     taken: set[str] = set()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for title, path in files:
+        for job, title, path in files:
             name, number = Path(title), 1
             while str(name) in taken:
                 number += 1
@@ -320,6 +329,7 @@ def _zip(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
             taken.add(str(name))
             with archive.open(zipfile.ZipInfo.from_file(path, name), "w") as target, path.open("rb") as source:
                 while piece := source.read(1 << 20):
+                    job.touched = time.monotonic()
                     target.write(piece)
                     yield made.taken()
     yield made.taken()

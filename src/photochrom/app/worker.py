@@ -1,10 +1,12 @@
 """A process that colours one photograph after another: it may crash, or be killed, and nothing else comes to harm."""
 
 import hashlib
+import multiprocessing
 import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core.procedure import Pin, unpinned
+from ..engine.bundle import BundleError
 from ..engine.colorizer import AB, Colorizer, Gray
 from ..engine.formats import NotKept, TooLarge
 from ..engine.hints import Hint, pinned
@@ -120,13 +123,25 @@ class Remembering(Colorizer):
         return hashlib.sha256(about + np.ascontiguousarray(gray).tobytes()).hexdigest()
 
 
-def serve(pipe: Connection, root: Path, models: Sequence[str], threads: int, max_pixels: int) -> None:
-    """Answer each `Order` that comes by ``pipe`` with what is `Said` on it, until the other end is closed.
+def _follow(root: Path) -> None:
+    """Once the process that began this one has ended, in whatever way, so does this one, and nothing is left."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    while root.exists():  # what is at work may still write into it
+        shutil.rmtree(root, ignore_errors=True)
+    os._exit(1)
 
-    Then ``root``, the folder of all orders, is removed: whoever made it is gone. The first of ``models`` is loaded at
-    once, the others when they are asked for, each once.
+
+def serve(pipe: Connection, root: Path, models: Sequence[str], threads: int, max_pixels: int) -> None:
+    """Answer each `Order` that comes by ``pipe`` with what is `Said` on it, until the process at the other end is gone.
+
+    Then ``root``, the folder of all orders, is removed, and what is being worked on is dropped. The first of ``models``
+    is loaded at once, the others when they are asked for, each once.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to hear
+    following = threading.Thread(target=_follow, args=(root,), daemon=True)
+    following.start()
     try:
         colorizers = {models[0]: Remembering(models[0], threads)}
         pipe.send(Ready())
@@ -138,7 +153,7 @@ def serve(pipe: Connection, root: Path, models: Sequence[str], threads: int, max
                 pipe.send(said)
             os.chdir(root)
     except (EOFError, ConnectionError):
-        shutil.rmtree(root, ignore_errors=True)
+        following.join()
 
 
 def _said(colorizers: dict[str, Remembering], order: Order, threads: int, max_pixels: int) -> Iterator[Said]:
@@ -148,6 +163,8 @@ def _said(colorizers: dict[str, Remembering], order: Order, threads: int, max_pi
         yield from colored(colorizers[order.model].told(**order.sampling), order, max_pixels)
     except TooLarge as error:
         yield Failed(str(error), 413)
+    except BundleError as error:
+        yield Failed(str(error), 500)
     except NotKept as error:
         yield Failed(str(error), 507)
     except ValueError as error:

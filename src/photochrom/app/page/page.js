@@ -3,6 +3,7 @@
 const AT_ONCE = 2; // photographs that this page has under way
 const MOST = 1000; // photographs in a zip
 const LOOK = 300; // milliseconds between two looks at one
+const KEEP = 300_000; // milliseconds between two looks at those that are done, lest they be forgotten
 const find = (selector, within = document) => within.querySelector(selector);
 const wishes = find("#wishes");
 const waiting = [];
@@ -26,7 +27,7 @@ async function ask(address, options) {
     }
     if (answer.ok) return answer;
     const why = (await answer.json().catch(() => ({}))).detail ?? `The answer was ${answer.status}.`;
-    if (answer.status !== 429) throw new Error(why);
+    if (answer.status !== 429) throw Object.assign(new Error(why), { status: answer.status });
     say(`${why} Trying again.`);
     await sleep(1000 * Number(answer.headers.get("Retry-After") ?? 10));
   }
@@ -108,16 +109,16 @@ class Photo {
       if (!photos.has(this)) return;
       this.state(this.job ? "As it was before" : "Not coloured");
       if (error.name === "AbortError") return;
-      this.part(".problem").textContent = error.message.replace(/^photograph(?=:)/, this.file.name);
+      this.part(".problem").textContent = error.message.replace(/^photograph(?=:)/, () => this.file.name);
       this.part(".problem").hidden = false;
     } finally {
       this.next = undefined;
       this.running = false;
-      if (this.stale && photos.has(this)) start(this);
       this.part("progress").hidden = true;
       this.part(".again").disabled = false;
       this.part(".remove").textContent = "Remove";
       everything();
+      if (this.stale && photos.has(this)) start(this);
     }
   }
 
@@ -125,9 +126,11 @@ class Photo {
   async begin(query) {
     const options = { method: "POST", signal: this.stop.signal };
     if (this.job) {
-      const again = await fetch(`jobs/${this.job.id}/again?${query}`, options).catch(() => {});
-      if (again?.ok) return again.json();
-      this.stop.signal.throwIfAborted();
+      try {
+        return await (await ask(`jobs/${this.job.id}/again?${query}`, options)).json();
+      } catch (error) {
+        if (error.status !== 404) throw error;
+      }
     }
     query.set("name", this.file.name);
     return (await ask(`jobs?${query}`, { ...options, body: this.file })).json();
@@ -309,6 +312,7 @@ for (const button of document.querySelectorAll("[data-example]")) {
     take([new File([await (await fetch(name)).blob()], name)]);
   };
 }
+setInterval(() => { for (const { job } of photos) if (job) fetch(`jobs/${job.id}`).catch(() => {}); }, KEEP);
 window.onpageshow = (event) => event.persisted && location.reload();
 window.onpagehide = () => { for (const photo of photos) for (const job of [photo.job, photo.next]) if (job) forget(job); };
 
