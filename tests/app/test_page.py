@@ -78,6 +78,10 @@ def saved(page, link):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_photograph_is_compared_and_kept(browser, address, bundle, width):
     with opened(browser, address, width) as page:
+        send(page, (f"{'long' * 50}.png", photo()))
+        long = colored(page, "longlong")
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
+        long.get_by_role("button", name="Remove").click()
         send(page, ("one.png", photo()))
         found = colored(page, "one.png")
         found.get_by_text("160 × 120 pixels").wait_for()
@@ -92,7 +96,6 @@ def test_a_photograph_is_compared_and_kept(browser, address, bundle, width):
         name, content = saved(page, found.get_by_role("link", name="Download one-color.png"))
         assert name == "one-color.png"
         assert content == Colorizer(bundle)(photo())
-        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
         for part in ("img.before", "img.after"):
             assert found.locator(part).bounding_box()["width"] <= WIDTHS[width][0]
 
@@ -153,6 +156,20 @@ def test_variants_are_chosen_and_all_come_as_a_zip(browser, address, drawing):
             assert archive.read("two-color-6.png") == content
         found.get_by_role("button", name="Remove").click()
         page.get_by_text("1 of 1 photographs in colour").wait_for()
+
+
+def test_a_pin_keeps_the_variant_that_was_chosen(browser, address):
+    with opened(browser, address) as page:
+        page.get_by_label("drawing").check()
+        page.get_by_label("Variants").fill("3")
+        send(page, ("one.png", photo()))
+        found = colored(page, "one.png")
+        found.get_by_role("button", name="Seed 1").click()
+        found.get_by_role("button", name="Pin it to a place").click()
+        found.get_by_role("button", name="Place the colour").click(position={"x": 20, "y": 20})
+        found.get_by_text("Waiting").wait_for(state="detached")
+        found.get_by_text("In colour: ").wait_for()
+        assert found.get_by_role("button", name="Seed 1").get_attribute("aria-pressed") == "true"
 
 
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])

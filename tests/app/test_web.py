@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from urllib.parse import unquote
 
@@ -141,6 +142,7 @@ def test_models_say_what_they_can_be_told(client):
 
 
 def test_what_is_no_photograph_is_refused(client):
+    assert "this is a form" in why(client.post("/jobs", files={"photo": encoded()}), 415)
     assert "is not a photograph; Photochrom reads JPEG" in why(client.post("/jobs", content=b"hello"), 415)
     assert "is empty" in why(client.post("/colorize"), 415)
     job = finished(client, begun(client, encoded(".jpg")[:300]))
@@ -331,6 +333,17 @@ def test_one_that_leaves_while_it_waits_is_forgotten(listening, drawing, monkeyp
             httpx.post(f"{address}/colorize?size=2048&steps=1000", content=encoded(), timeout=3)
         _until(lambda: not list(tmp_path.glob("photochrom-web-*/*")))
         assert httpx.get(f"{address}/health").json()["waiting"] == 0
+
+
+def test_ctrl_c_tells_who_waits(drawing):
+    with command("--model", drawing) as (process, address), ThreadPoolExecutor() as pool:
+        waits = pool.submit(httpx.post, f"{address}/colorize?size=2048&steps=1000", content=encoded(), timeout=60)
+        _until(lambda: httpx.get(f"{address}/health").json()["waiting"] == 0)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert (process.returncode, said) == (0, "")
+        assert "not wanted any more" in why(waits.result(), 404)
 
 
 @pytest.mark.parametrize("busy", [False, True])

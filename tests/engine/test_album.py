@@ -130,6 +130,14 @@ def test_a_damaged_photograph_does_not_stop_the_rest(photos, colorizer, jobs):
     assert written == ["one.png", "three.tif", "two.jpg"]
 
 
+def test_a_picture_of_a_kind_that_is_not_read_is_named(photos, colorizer):
+    (photos / "page.GIF").write_bytes(b"GIF89a")
+    (photos / "notes.txt").write_bytes(b"text")
+    outcomes = list(colorize_all(colorizer, plan([photos]), Settings()))
+    (failed,) = [outcome.reason for outcome in outcomes if outcome.state == "failed"]
+    assert failed.startswith(f"{photos / 'page.GIF'}: is not a photograph; Photochrom reads JPEG")
+
+
 def test_a_second_run_skips_what_is_there_and_overwrite_does_not(photos, colorizer):
     tasks = [t for t in plan([photos]) if t.source.name != "bad.jpg"]
     first = states(colorize_all(colorizer, tasks, Settings()))

@@ -182,6 +182,13 @@ def test_deep_tiffs(kind):
     assert np.abs(result[..., 0] / 65535 - expected).max() < 1e-3
 
 
+def test_floats_that_are_codes_are_not_taken_for_light():
+    codes = np.broadcast_to(np.linspace(0, 255, 64, dtype=np.float32), (8, 64))
+    photo = open_photo(pyvips.Image.new_from_array(codes[..., None]).tiffsave_buffer())
+    with pytest.raises(PhotoError, match="its numbers average 12., where floats are light from 0 to 1: save it with 8"):
+        photo.gray(32)
+
+
 def test_numbers_that_are_no_light_are_refused():
     blob = pyvips.Image.black(8, 8).cast("short").tiffsave_buffer()
     with pytest.raises(PhotoError, match="scan: numbers of type short are not read"):

@@ -179,8 +179,8 @@ def _result(
             (_entry(task, work, error=reason), Outcome(_shown(task), "failed", reason))
             for task, reason in zip(tasks, reasons, strict=True)
         ]
-    except FutureCancelledError as error:
-        raise ClusterError(f"the cluster is gone ({error}); {GO_ON}") from None
+    except FutureCancelledError:
+        raise ClusterError(f"the cluster is gone: its scheduler does not answer; {GO_ON}") from None
 
 
 def _noted(manifest: Manifest, came: Sequence[tuple[Entry, Outcome]]) -> Iterator[Outcome]:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
-from ..engine.album import THERE, Outcome, Settings, Task, apart, colorize_all, is_photo
+from ..engine.album import PICTURES, THERE, Outcome, Settings, Task, apart, colorize_all, is_photo
 from ..engine.colorizer import Colorizer, written_as
 
 
@@ -62,7 +62,11 @@ def parcels(source: str, out: str, seeds: Sequence[int], about: Sequence[str]) -
     except Exception as error:  # each kind of storage has its own
         raise ValueError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
     inside = f"{target.removeprefix(f'{base}/')}/" if target.startswith(f"{base}/") else None
-    names = [n for n in sorted(found) if is_photo(PurePosixPath(n).name) and not (inside and n.startswith(inside))]
+    names = [
+        name
+        for name in sorted(found)
+        if is_photo(PurePosixPath(name).name, PICTURES) and not (inside and name.startswith(inside))
+    ]
     made = [
         Parcel(f"{base}/{name}", f"{target}/{written_as(PurePosixPath(name))}", tuple(seeds), tuple(about))
         for name in names

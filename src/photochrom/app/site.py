@@ -1,5 +1,6 @@
 """The page, served: an address to listen at, and how it is told and left."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,6 +16,13 @@ from .web import LOCAL, choices, create
 
 ANYWHERE = ("0.0.0.0", "::")
 CONNECTIONS = 500  # at once, and what comes beyond is answered 503: a process may have some 1,000 files open
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who waits for a photograph is told at once that it will not come."""
+        await asyncio.to_thread(self.config.app.state.jobs.close)  # type: ignore[union-attr]
+        await super().shutdown(sockets)
 
 
 def serve(
@@ -46,7 +54,7 @@ def serve(
         timeout_graceful_shutdown=1,
     )
     try:
-        uvicorn.Server(config).run([listening])
+        _Server(config).run([listening])
     except KeyboardInterrupt:  # which uvicorn passes on once it has ended
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     finally:

@@ -256,6 +256,8 @@ def _order(request: Request, wishes: Wishes, variants: int = 1) -> Order:
 
 async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Job:
     """Queue what a request holds, written down as it comes. Raises Refused for too much, or what is no photograph."""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise Refused("this is a form: send the bytes of the photograph alone (curl --data-binary @old.jpg)", 415)
     most, told = jobs.limits.upload, int(request.headers.get("content-length") or 0)
     if told > most:
         raise _too_much(most)

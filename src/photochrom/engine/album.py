@@ -23,7 +23,8 @@ from .photo import MAX_PIXELS, PhotoError, open_photo
 from .saving import Taken, whole
 
 SUFFIXES = (*SAVERS, *WRITTEN_AS)
-PICTURES = (*SUFFIXES, ".gif", ".bmp", ".psd", ".dng", ".jxl", ".pdf")  # endings that nobody gives a folder
+PICTURES = (*SUFFIXES, ".gif", ".bmp", ".psd", ".dng", ".jxl")  # those that are not read are said to be
+FILES = (*PICTURES, ".pdf")  # endings that nobody gives a folder
 THERE = "there already"
 ABOUT = ("sheet", "uncertainty", "trace")  # pictures about the copies of a photograph; see `engine.sheet`
 
@@ -85,7 +86,7 @@ class Settings:
 def plan(
     sources: Sequence[Path], out: Path | None = None, seeds: Sequence[int] = (0,), about: Sequence[str] = ()
 ) -> list[Task]:
-    """The photographs among files and folders (searched through), each with its target.
+    """The photographs (`PICTURES`) among files and folders (searched through), each with its target.
 
     A file's copy is ``NAME-color.EXT`` beside it, a folder's copies keep their names in ``FOLDER-color``; with
     ``out``, copies keep their names in that folder, or one file becomes the file ``out``. Several ``seeds`` make
@@ -139,7 +140,7 @@ def check(colorizer: Colorizer, settings: Settings, photos: int, seeds: Sequence
 
 
 def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
-    if out is not None and out.suffix.lower() in PICTURES and not out.is_dir():
+    if out is not None and out.suffix.lower() in FILES and not out.is_dir():
         return [_to_file(source, out, alone)]
     if source.is_dir():
         named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
@@ -147,7 +148,7 @@ def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
         inside = source.resolve() in root.resolve().parents  # then copies of an earlier run are no originals
         return [
             Task(p, root / written_as(p.relative_to(source)), searched=True)
-            for p in _files(source)
+            for p in _files(source, PICTURES)
             if not (inside and root.resolve() in p.resolve().parents)
         ]
     if out is None:
@@ -163,14 +164,14 @@ def _to_file(source: Path, out: Path, alone: bool) -> Task:
     return Task(source, out)
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if is_photo(p.name) and p.is_file())
+def _files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if is_photo(p.name, suffixes) and p.is_file())
 
 
-def is_photo(name: str) -> bool:
+def is_photo(name: str, suffixes: Sequence[str] = SUFFIXES) -> bool:
     """Whether a name is that of a photograph, by its ending; what file managers hide is none."""
     path = Path(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
 @dataclass(frozen=True)

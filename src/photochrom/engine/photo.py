@@ -107,7 +107,8 @@ class Photo:
         shrink = next((n for n in (8, 4, 2) if self.reader.kind == "jpeg" and 1 / scale >= 2 * n), 1)
         with named(self.name, "read"):
             image = self.reader.open(shrink)
-            image = image.resize(width / image.width, vscale=height / image.height)
+            image = image.resize(width / image.width, vscale=height / image.height).copy_memory()
+            profiles.check_light(image, self.name)
             pixels = profiles.standard(image, self.name).numpy().reshape(height, width, -1)
         top = np.float32(np.iinfo(pixels.dtype).max)
         rgb = np.broadcast_to(pixels.astype(np.float32).transpose(2, 0, 1) / top, (3, height, width))

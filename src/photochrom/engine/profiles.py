@@ -54,6 +54,13 @@ def alpha(image: pyvips.Image, depth: int) -> pyvips.Image:
     return deep if depth == 16 else (deep / 257).rint().cast("uchar")
 
 
+def check_light(image: pyvips.Image, name: str) -> None:
+    """`PhotoError` for floats that are codes, such as 0 to 255, and would all be white as light (see `standard`)."""
+    if image.format in ("float", "double") and image.avg() > 1:
+        why = f"its numbers average {image.avg():.3g}, where floats are light from 0 to 1"
+        raise PhotoError(f"{name}: {why}: save it with 8 or 16 bits a channel")
+
+
 def standard(image: pyvips.Image, name: str) -> pyvips.Image:
     """One channel of gray or three of sRGB, of 8 or 16 bits, without alpha.
 

@@ -23,6 +23,7 @@ async function ask(address, options) {
       answer = await fetch(address, options);
     } catch (error) {
       if (error.name === "AbortError") throw error;
+      await options?.body?.slice(0, 1).arrayBuffer().catch(() => { throw new Error("It cannot be read (any more)."); });
       throw new Error("Nobody answers: is `photochrom web` still running?");
     }
     if (answer.ok) return answer;
@@ -143,7 +144,7 @@ class Photo {
     this.part(".compare").hidden = this.part(".after-it").hidden = false;
     this.part(".variants").replaceChildren(...job.copies.map((copy) => this.choice(copy)));
     this.part(".variants").hidden = job.copies.length < 2;
-    this.choose(job.copies[0]);
+    this.choose(job.copies.find((copy) => copy.seed === this.seed) ?? job.copies[0]);
     this.show(this.part(".divide").value);
   }
 
@@ -158,6 +159,7 @@ class Photo {
   }
 
   choose(copy) {
+    this.seed = copy.seed;
     this.part(".after").src = copy.preview;
     Object.assign(this.part(".save"), { href: copy.photo, download: copy.name });
     this.part(".save").textContent = `Download ${copy.name}`;
@@ -309,7 +311,11 @@ wishes.onsubmit = (event) => event.preventDefault();
 for (const button of document.querySelectorAll("[data-example]")) {
   button.onclick = async () => {
     const name = button.dataset.example;
-    take([new File([await (await fetch(name)).blob()], name)]);
+    try {
+      take([new File([await (await ask(name)).blob()], name)]);
+    } catch (error) {
+      say(error.message);
+    }
   };
 }
 setInterval(() => { for (const { job } of photos) if (job) fetch(`jobs/${job.id}`).catch(() => {}); }, KEEP);
