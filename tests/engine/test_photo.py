@@ -185,7 +185,7 @@ def test_deep_tiffs(kind):
 def test_floats_that_are_codes_are_not_taken_for_light():
     codes = np.broadcast_to(np.linspace(0, 255, 64, dtype=np.float32), (8, 64))
     photo = open_photo(pyvips.Image.new_from_array(codes[..., None]).tiffsave_buffer())
-    with pytest.raises(PhotoError, match=r"its numbers average 12\d, where floats are light from 0 to 1: save it with 8"):
+    with pytest.raises(PhotoError, match=r"its numbers average 12\d, where floats are light from 0 to 1"):
         photo.gray(32)
 
 
