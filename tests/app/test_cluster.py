@@ -271,6 +271,10 @@ class TestParcels:
         with pytest.raises(ValueError, match=r"would both become memory://out/x\.heic\.jpg"):
             parcels(store, "memory://out", (0,), ())
 
+    def test_one_file_is_no_folder(self, store):
+        with pytest.raises(ValueError, match=r"a scan\.png: is one file: name the folder it lies in"):
+            parcels(f"{store}/a scan.png", "memory://out", (0,), ())
+
     def test_what_cannot_be_listed_is_named(self):
         with pytest.raises(ValueError, match="nothing://x: cannot be listed"):
             parcels("nothing://x", "memory://out", (0,), ())

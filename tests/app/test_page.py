@@ -158,6 +158,18 @@ def test_variants_are_chosen_and_all_come_as_a_zip(browser, address, drawing):
         page.get_by_text("1 of 1 photographs in colour").wait_for()
 
 
+def test_wishes_that_cannot_be_are_said_before_anything_is_sent(browser, address):
+    with opened(browser, address) as page:
+        page.get_by_label("drawing").check()
+        page.get_by_label("Variants").fill("99")
+        send(page, ("one.png", photo()))
+        assert page.locator("#variants:invalid").count() == 1
+        assert page.locator("article").count() == 0
+        page.get_by_label("two-colors").check()
+        send(page, ("one.png", photo()))
+        colored(page, "one.png")
+
+
 def test_a_pin_keeps_the_variant_that_was_chosen(browser, address):
     with opened(browser, address) as page:
         page.get_by_label("drawing").check()

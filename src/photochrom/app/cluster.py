@@ -35,7 +35,8 @@ from .terminal import deaf, fail, report
 BATCH = 8, 64  # photographs to a task of the cluster, at least and at most
 TASKS = 50  # of a thread in a run, where batches allow: its end is then even, and the scheduler has little to do
 AHEAD = 3  # tasks under way for each thread of the cluster, so that none waits and the scheduler holds few
-PATIENCE = 30  # seconds to find a scheduler with workers
+ANSWER = 10  # seconds to find a scheduler
+PATIENCE = 30  # seconds until it has workers
 LOOK = 5  # seconds between two looks at whether workers are left
 GO_ON = "the same command goes on with what is missing"
 LOCAL = re.compile(r"local(?::([1-9]\d*))?")
@@ -74,7 +75,9 @@ def connected(address: str) -> Iterator[Client]:
             here = LOCAL.fullmatch(address)
             try:
                 cluster = stack.enter_context(_begun(int(here[1] or processors()))) if here else address
-                client = stack.enter_context(Client(cluster, timeout=PATIENCE))
+                client = stack.enter_context(Client(cluster, timeout=ANSWER))
+                if not client.nthreads():
+                    typer.echo(f"photochrom: {address} has no workers yet: waiting for one", err=True)
                 client.wait_for_workers(1, timeout=PATIENCE)
             except (OSError, ValueError) as error:
                 why = f"no scheduler with workers answers ({error})"

@@ -62,6 +62,8 @@ def parcels(source: str, out: str, seeds: Sequence[int], about: Sequence[str]) -
     except Exception as error:  # each kind of storage has its own
         raise ValueError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
     inside = f"{target.removeprefix(f'{base}/')}/" if target.startswith(f"{base}/") else None
+    if files.isfile(root):
+        raise ValueError(f"{source}: is one file: name the folder it lies in")
     names = [
         name
         for name in sorted(found)

@@ -62,7 +62,7 @@ class Photo {
     this.state("Waiting");
     this.part(".divide").oninput = (event) => this.show(event.target.value);
     this.part(".remove").onclick = () => this.remove();
-    this.part(".again").onclick = () => start(this);
+    this.part(".again").onclick = () => wishes.reportValidity() && start(this);
     this.part(".pin").onclick = () => this.pinning(this.part(".place").hidden);
     this.part(".place").onclick = (event) => this.pin(event);
     this.part(".place").onkeydown = (event) => this.move(event);
@@ -278,13 +278,14 @@ function everything() {
 
 function take(files) {
   if (!models.length) return say("The models are not known yet: try again in a moment.");
-  for (const file of files) start(new Photo(file));
+  if (wishes.reportValidity()) for (const file of files) start(new Photo(file));
 }
 
 function fit() {
   const chosen = models.find((model) => model.name === find("input[name=model]:checked").value);
   for (const part of document.querySelectorAll("[data-for]")) {
     part.hidden = !(part.dataset.for === "draws" ? chosen.draws : chosen.told.includes(part.dataset.for));
+    find("input", part).disabled = part.hidden; // what is not asked for need not be right
   }
   find("#wishes output").textContent = find("#strength").value;
 }
