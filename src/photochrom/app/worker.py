@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from ..engine.sheet import preview
 UPLOAD = Path("photograph")  # in the folder of an order: what messages call it
 BEFORE = "before.jpg"
 PREVIEW = 1600  # pixels of the long side of what a page shows
+LEAVING = 10  # seconds to remove what is left, at most
 REMEMBERED = 64 << 20  # bytes of colours that are kept for the same question
 
 
@@ -128,7 +130,8 @@ def _follow(root: Path) -> None:
     parent = multiprocessing.parent_process()
     assert parent
     parent.join()
-    while root.exists():  # what is at work may still write into it
+    until = time.monotonic() + LEAVING
+    while root.exists() and time.monotonic() < until:  # what is at work may still write into it
         shutil.rmtree(root, ignore_errors=True)
     os._exit(1)
 
