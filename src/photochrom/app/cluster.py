@@ -159,13 +159,11 @@ def _watched(client: Client) -> Iterator[None]:
             if before and not there:
                 typer.echo(f"photochrom: no worker is left: waiting for others (Ctrl-C stops; {GO_ON})", err=True)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
         ended.set()
-        thread.join()
 
 
 def _result(
