@@ -44,16 +44,20 @@ class Guard:
             coming = message["type"] == "http.request" and message.get("more_body", False)
             return message
 
+        async def hear_out() -> None:
+            """Many clients hear no refusal until they have said all."""
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    while coming:
+                        await heard()
+
         async def headed(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 MutableHeaders(scope=message).update(HEADERS)
-                if message["status"] >= 400:  # many clients hear no refusal until they have said all
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(PATIENCE):
-                            while coming:
-                                await heard()
+                if message["status"] >= 400:
+                    await hear_out()
             await send(message)
 
         answer = self._refused(Request(scope)) or self.app

@@ -134,6 +134,7 @@ PROBLEMS = {
     504: "It took longer than the limit.",
     507: "There is no room to keep it.",
 }
+PLAIN = (416, 503)  # those that Starlette and uvicorn give themselves, as plain text
 
 
 Answers = dict[int | str, dict[str, Any]]  # by status, as OpenAPI describes them
@@ -141,7 +142,8 @@ Answers = dict[int | str, dict[str, Any]]  # by status, as OpenAPI describes the
 
 def problems(*statuses: int) -> Answers:
     """The answers a route may give that are none, for its description."""
-    return {status: {"model": Problem, "description": PROBLEMS[status]} for status in (400, 403, 500, 503, *statuses)}
+    told = {status: {"description": PROBLEMS[status]} for status in (400, 403, 500, 503, *statuses)}
+    return {status: said if status in PLAIN else {"model": Problem, **said} for status, said in told.items()}
 
 
 def binary(description: str, *types: str) -> dict[str, Any]:

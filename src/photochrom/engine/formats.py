@@ -68,11 +68,11 @@ def named(name: str, doing: str) -> Iterator[None]:
         lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
         causes = [line.removeprefix(SYSTEM) for line in lines if line.startswith(SYSTEM)]  # such as a full disc
         reason = (causes or lines or ["damaged or cut short"])[0]
-        kind = NotKept if causes and doing == "written" else PhotoError
-        raise kind(f"{name}: cannot be {doing} ({reason})") from error
+        failure = NotKept if causes and doing == "written" else PhotoError
+        raise failure(f"{name}: cannot be {doing} ({reason})") from error
     except OSError as error:
-        kind = NotKept if doing == "written" else PhotoError
-        raise kind(f"{name}: cannot be {doing} ({error.strerror or error})") from error
+        failure = NotKept if doing == "written" else PhotoError
+        raise failure(f"{name}: cannot be {doing} ({error.strerror or error})") from error
 
 
 def kind(head: bytes, name: str) -> str:
