@@ -29,13 +29,13 @@ import torch
 from timing import in_turn
 from torch import Tensor
 
-from photochrom.core.autoregression import NOTHING, Autoregressive
-from photochrom.engine.networks import OnnxNet, SeededNoise
+from photochrom.core.sampling.autoregressive import NOTHING, Autoregressive
+from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models._coltran import Core, shifted
 from photochrom.models.coltran import Model
-from photochrom.train.export import network_bytes
-from photochrom.train.recipe import read
-from photochrom.train.validation import torch_nets, torch_noise
+from photochrom.training.export import network_bytes
+from photochrom.training.recipe import read
+from photochrom.training.validation import torch_nets, torch_noise
 
 ALONE = "one pass a pixel"
 AUTHORS = "the authors' order"

@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from photochrom.core.color import AB_SCALE, ab_of
-from photochrom.core.restoring import Cold
+from photochrom.core.sampling.cold import Cold
 from photochrom.models._autoencoder import perplexity
-from photochrom.train import checkpoint
-from photochrom.train.data import HeldOut, gather
-from photochrom.train.validation import torch_nets, torch_noise
+from photochrom.training import checkpoint
+from photochrom.training.dataset import HeldOut, gather
+from photochrom.training.validation import torch_nets, torch_noise
 
 TINY = 1e-6
 

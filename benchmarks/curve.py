@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from photochrom.core.color import AB_SCALE, colorfulness, fit_gamut, lab_to_rgb, rgb_to_lab
-from photochrom.engine.album import members
-from photochrom.engine.colorizer import Colorizer
-from photochrom.engine.join import Chroma
-from photochrom.engine.photo import open_photo
-from photochrom.evaluate.measure import planes
-from photochrom.evaluate.metrics import ab_distance
-from photochrom.evaluate.protocols import NATIVE
+from photochrom.evaluation.measure import planes
+from photochrom.evaluation.metrics import ab_distance
+from photochrom.evaluation.protocols import NATIVE
+from photochrom.imaging.chroma import Chroma
+from photochrom.imaging.photo import open_photo
+from photochrom.inference.batch import members
+from photochrom.inference.colorizer import Colorizer
 
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0)
 

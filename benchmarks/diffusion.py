@@ -19,11 +19,11 @@ from timing import in_turn
 from torch import Tensor, nn
 
 from photochrom.core.sampling import Diffusion
-from photochrom.engine.networks import OnnxNet, SeededNoise
+from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models._denoiser import Denoiser, guess, simple_loss
-from photochrom.train.export import network_bytes
-from photochrom.train.recipe import read
-from photochrom.train.validation import torch_noise
+from photochrom.training.export import network_bytes
+from photochrom.training.recipe import read
+from photochrom.training.validation import torch_noise
 
 CONDITION = 64  # channels beside the noisy picture: as many as the guide's features
 

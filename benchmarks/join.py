@@ -17,9 +17,9 @@ import numpy as np
 import pyvips
 
 from photochrom.core import color
-from photochrom.engine.colorizer import Colorizer
-from photochrom.engine.join import ROOT, UNIT, paint, shifts
-from photochrom.engine.photo import open_photo
+from photochrom.imaging.chroma import ROOT, UNIT, paint, shifts
+from photochrom.imaging.photo import open_photo
+from photochrom.inference.colorizer import Colorizer
 
 
 def photos(place: Path, only: str, limit: int) -> Iterator[np.ndarray]:

@@ -26,10 +26,10 @@ from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import maximum_mean_discrepancy
 
 from photochrom.core.color import ciede2000, rgb_to_lab
-from photochrom.engine.colorizer import Colorizer
-from photochrom.evaluate import measure, metrics, protocols, statistics
-from photochrom.evaluate.colors import bins_of
-from photochrom.evaluate.networks import Networks
+from photochrom.evaluation import measure, metrics, protocols, statistics
+from photochrom.evaluation.dataset_colors import bins_of
+from photochrom.evaluation.features import Networks
+from photochrom.inference.colorizer import Colorizer
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random((3, 256, 340)).astype(np.float32)
@@ -132,7 +132,7 @@ def photographs(source: Path | None, count: int) -> list[np.ndarray]:
     if source is None:
         made = [data.astronaut()[:256, :340], data.coffee()[:256, :340], data.chelsea()[:256, :340]]
         return [np.ascontiguousarray(made[i % 3]) for i in range(count)]
-    from photochrom.app.evaluation import _photographs
+    from photochrom.evaluation.run import _photographs
 
     return [p.read() for p in _photographs([source])[:count]]
 

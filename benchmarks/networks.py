@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from photochrom import models
-from photochrom.engine.colorizer import Colorizer
-from photochrom.train.recipe import Recipe, read
+from photochrom.inference.colorizer import Colorizer
+from photochrom.training.recipe import Recipe, read
 
 # (photos, channels, side) of 3 x 3 convolutions, from many pixels to many channels
 CONVOLUTIONS = [(8, 64, 96), (8, 128, 48), (8, 256, 24), (8, 512, 12), (1, 256, 64)]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 NOTHING = """
 import sys, numpy as np, pyvips
-from photochrom.engine.photo import Mark, open_photo
+from photochrom.imaging.photo import Mark, open_photo
 """
 OURS = f"""{NOTHING}
 photo = open_photo(sys.argv[1])

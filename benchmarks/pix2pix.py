@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from photochrom.models._adversarial import Discriminator, Generator
 from photochrom.models.pix2pix import Model
-from photochrom.train.recipe import read
+from photochrom.training.recipe import read
 
 
 class Plain(nn.Module):

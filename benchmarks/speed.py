@@ -41,14 +41,14 @@ image.write_to_file(sys.argv[2], Q=int(sys.argv[3]), subsample_mode=sys.argv[4])
 """
 SESSION = """
 import sys
-from photochrom.engine.colorizer import Colorizer
+from photochrom.inference.colorizer import Colorizer
 Colorizer(sys.argv[1])
 """
 # The first pass of a fresh process, which is the one that a command for one photograph pays.
 PASS = """
 import sys, time
-from photochrom.engine.colorizer import Colorizer
-from photochrom.engine.photo import open_photo
+from photochrom.inference.colorizer import Colorizer
+from photochrom.imaging.photo import open_photo
 colorizer = Colorizer(sys.argv[1])
 gray = colorizer.look(open_photo(sys.argv[2]))
 start = time.perf_counter()
@@ -153,7 +153,7 @@ def wall(cost: Cost) -> str:
 
 def photo_rows(model: str, plan: Plan, megapixels: str, folder: Path) -> None:
     """One large JPEG, from the start of the process to the written file."""
-    from photochrom.engine.formats import SAVERS
+    from photochrom.imaging.formats import SAVERS
 
     photo, out = folder / f"{megapixels}.jpg", folder / "out"
     width, height = plan.sizes[megapixels]
@@ -203,7 +203,7 @@ def album_row(model: str, plan: Plan, folder: Path) -> None:
 
 
 def main() -> None:
-    from photochrom.engine.stream import processors
+    from photochrom.imaging.strips import processors
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="default", help="an installed bundle, or the path of one")

@@ -12,7 +12,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the processor
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell runs the tests in the background it is ignored
 
 hook = install_import_hook(
-    ["photochrom.core", "photochrom.engine"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+    ["photochrom.core", "photochrom.imaging", "photochrom.inference"],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 
 
@@ -31,7 +32,7 @@ def two_colors():
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory):
     """A bundle whose one network is `two_colors`."""
-    from photochrom.engine import bundle as bundles
+    from photochrom.inference import bundle as bundles
 
     path = tmp_path_factory.mktemp("bundle") / "two-colors"
     card = bundles.Card("two-colors", "unet", {"kind": "direct", "target": "ab"}, {}, size=32)
@@ -63,7 +64,7 @@ def noisy_colors():
 def drawing(tmp_path_factory):
     """A bundle that draws: a diffusion in three steps whose one network is `noisy_colors`."""
     from photochrom.core.sampling import Diffusion, describe
-    from photochrom.engine import bundle as bundles
+    from photochrom.inference import bundle as bundles
 
     path = tmp_path_factory.mktemp("bundle") / "drawing"
     card = bundles.Card("drawing", "ddpm", describe(Diffusion(prediction="clean", steps=3)), {}, size=32)

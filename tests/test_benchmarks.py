@@ -124,7 +124,7 @@ def test_every_variant_of_a_study_is_a_recipe_of_its_own(study, pytestconfig, mo
     monkeypatch.syspath_prepend(pytestconfig.rootpath / "benchmarks")
     from study import RECIPE, SETS, variants
 
-    from photochrom.train.recipe import read, resolved
+    from photochrom.training.recipe import read, resolved
 
     made = {name: resolved(read(RECIPE, variant.sets)) for name, variant in variants(study).items()}
     kinds = [str((made[name], variant.photos)) for name, variant in variants(study).items()]

@@ -13,7 +13,7 @@ import pytest
 import pyvips
 from typer.main import get_command
 
-from photochrom.app.cli import app
+from photochrom.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,7 +80,7 @@ def test_every_command_is_one_that_exists(command):
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").rglob("*.toml")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_recipe_reads_and_says_its_command(recipe):
-    from photochrom.train.recipe import read
+    from photochrom.training.recipe import read
 
     assert read(recipe)
     assert recipe.read_text().startswith(f"# photochrom train {recipe.relative_to(ROOT)} --data ")

@@ -11,7 +11,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from photochrom.engine.restorer import Restorer
+from photochrom.inference.restorer import Restorer
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 ENLARGED = 2

@@ -6,13 +6,13 @@ __version__ = "0.1.0"
 __all__ = ["Colorizer", "__version__", "colorize"]
 
 if TYPE_CHECKING:
-    from .engine.colorizer import Colorizer, colorize
+    from .inference.colorizer import Colorizer, colorize
 
 
 def __getattr__(name: str) -> Any:
     """`Colorizer` and `colorize`, imported at first use, so that ``photochrom --help`` stays quick."""
     if name in ("Colorizer", "colorize"):
-        from .engine import colorizer
+        from .inference import colorizer
 
         return getattr(colorizer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """``python -m photochrom``."""
 
-from .app.cli import main
+from .cli.main import main
 
 main()

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from photochrom.core import diffusion
 from photochrom.core.sampling import Diffusion
+from photochrom.core.sampling import diffusion_steps as diffusion
 from photochrom.models._bound import bits, bound, divergence, surprise
 
 UNIT = 0.01

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from photochrom.core.autoregression import Autoregressive, channel_last, palette, pooled
-from photochrom.engine.networks import OnnxNet, SeededNoise
+from photochrom.core.sampling.autoregressive import Autoregressive, channel_last, palette, pooled
+from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models._axial import CONDITIONAL, Attention, Axial, Layer, Norms, Places, stretched
 from photochrom.models._blocks import ColorNet
 from photochrom.models._coltran import Core, shifted
 from photochrom.models.coltran import Model, Upsampler
-from photochrom.train.checkpoint import start
-from photochrom.train.export import network_bytes
-from photochrom.train.rates import groups
-from photochrom.train.recipe import Optimizer
-from photochrom.train.validation import torch_nets
+from photochrom.training.checkpoint import start
+from photochrom.training.export import network_bytes
+from photochrom.training.rates import groups
+from photochrom.training.recipe import Optimizer
+from photochrom.training.validation import torch_nets
 
 SHAPE = Axial(width=8, heads=2, side=4)
 GUIDE = ColorNet.Config(depth=2, filters=4, widths=(4,))  # gives features at a stride of 2

@@ -7,14 +7,14 @@ import torch
 from photochrom import models
 from photochrom.core.color import AB_SCALE, L_SCALE, lab_to_rgb
 from photochrom.core.sampling import describe
-from photochrom.engine.bundle import BundleError, Card, load
-from photochrom.engine.bundle import save as save_bundle
-from photochrom.engine.colorizer import Colorizer
-from photochrom.engine.networks import OnnxNet, SeededNoise
-from photochrom.train.checkpoint import start_from
-from photochrom.train.export import network_bytes
-from photochrom.train.recipe import read
-from photochrom.train.validation import torch_nets
+from photochrom.inference.bundle import BundleError, Card, load
+from photochrom.inference.bundle import save as save_bundle
+from photochrom.inference.colorizer import Colorizer
+from photochrom.inference.onnx import OnnxNet, SeededNoise
+from photochrom.training.checkpoint import start_from
+from photochrom.training.export import network_bytes
+from photochrom.training.recipe import read
+from photochrom.training.validation import torch_nets
 
 SIDE = 32
 

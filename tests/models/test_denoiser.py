@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from photochrom import models
-from photochrom.core import diffusion
 from photochrom.core.sampling import Diffusion
+from photochrom.core.sampling import diffusion_steps as diffusion
 from photochrom.models import ddpm, palette
 from photochrom.models._bound import step_back
 from photochrom.models._denoiser import Attention, Denoiser, guess, simple_loss

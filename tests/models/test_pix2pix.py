@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from photochrom.models._adversarial import OBJECTIVES, Discriminator, Generator, field_of, mirrored
 from photochrom.models.pix2pix import Model
-from photochrom.train.export import tuned
-from photochrom.train.recipe import RecipeError, parse
+from photochrom.training.export import tuned
+from photochrom.training.recipe import RecipeError, parse
 
 NET = {"downs": 4, "filters": 4, "dropped": 2}
 

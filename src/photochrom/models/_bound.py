@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core import diffusion
 from ..core.sampling import Diffusion
+from ..core.sampling import diffusion_steps as diffusion
 from ._denoiser import Guess, guess
 
 DRAWS = 8  # of the level, for each photograph

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.autoregression import NOTHING, Autoregressive, bits_per_dim, channel_last, pooled, symbols
+from ..core.sampling.autoregressive import NOTHING, Autoregressive, bits_per_dim, channel_last, pooled, symbols
 from ._axial import CONDITIONAL, Axial, Conditions, Layer, Norms, Places, Stack
 from ._blocks import ColorNet, Guide, at_size
 

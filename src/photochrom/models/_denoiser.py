@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core import diffusion
 from ..core.sampling import Diffusion
+from ..core.sampling import diffusion_steps as diffusion
 
 FREQUENCIES = 64  # of the embedding of the noise level
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.restoring import Cold
+from ..core.sampling.cold import Cold
 from ._autoencoder import Autoencoder
 from ._denoiser import Denoiser, waves
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.autoregression import STAGES, Autoregressive, channel_last, palette, pooled, repeated, symbols
+from ..core.sampling.autoregressive import STAGES, Autoregressive, channel_last, palette, pooled, repeated, symbols
 from ._axial import Axial, Stack
 from ._coltran import LEVELS, Core, level
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..core import diffusion
 from ..core.sampling import Diffusion
+from ..core.sampling import diffusion_steps as diffusion
 from ._denoiser import Denoiser, guess, simple_loss
 
 

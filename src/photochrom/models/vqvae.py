@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.restoring import Reconstruction
+from ..core.sampling.reconstruction import Reconstruction
 from ._autoencoder import Autoencoder, Codebook, joined, perplexity
 
 

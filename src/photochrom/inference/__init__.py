@@ -1,0 +1,1 @@
+"""Models and colours: the light path, which never imports torch."""

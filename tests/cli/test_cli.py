@@ -1,0 +1,220 @@
+"""Every command as a person runs it: what it prints, what it leaves, how it exits."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from photochrom import __version__
+from photochrom.inference.bundle import installed
+
+COMMANDS = ("colorize", "inspect", "models", "train", "export", "evaluate", "web")
+
+
+def photochrom(*arguments, **settings):
+    command = [sys.executable, "-m", "photochrom", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_version():
+    assert photochrom("--version").stdout == f"photochrom {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    shown = photochrom(command, "--help", env={**os.environ, "COLUMNS": "120"})
+    assert shown.returncode == 0
+    assert f"photochrom {command}" in shown.stdout
+    assert len(shown.stdout.splitlines()) > 6
+
+
+def test_no_command_is_unknown_to_these_tests():
+    from typer.main import get_command
+
+    from photochrom.cli.main import app
+
+    assert set(get_command(app).commands) == set(COMMANDS)
+
+
+def test_one_photograph(photos, bundle):
+    done = photochrom("colorize", photos / "one.png", "--model", bundle)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{photos / 'one-color.png'}\n"
+    assert (photos / "one-color.png").exists()
+
+
+def test_nothing_is_left_but_the_copy(photos, bundle, tmp_path):
+    (tmp_path / "home").mkdir()
+    env = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "home")}
+    assert photochrom("colorize", photos / "one.png", "--model", bundle, env=env).returncode == 0
+    assert files(tmp_path / "home") == []  # a runtime that reports home leaves its identity here
+
+
+def test_a_folder_with_a_damaged_photograph(photos, bundle, tmp_path):
+    done = photochrom("colorize", photos, "-o", tmp_path / "out", "--model", bundle, "--jobs", 2)
+    assert done.returncode == 1
+    assert "bad.jpg" in done.stderr
+    assert "1 of 4 photographs failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files(tmp_path / "out") == ["deeper/three.tif", "one.png", "two.jpg"]
+
+
+def test_variants_and_what_shows_them(photos, drawing):
+    done = photochrom(
+        *("colorize", photos / "one.png", "--model", drawing, "--variants", 2, "--seed", 7, "--uncertainty", "--trace"),
+        *("--steps", 4, "--solver", "dpm-solver", "--hint", "5,5,#c03020"),
+    )
+    assert done.returncode == 0
+    names = [f"one-color-{end}" for end in ("7.png", "8.png", "7-8-sheet.jpg", "7-8-uncertainty.jpg", "7-8-trace.jpg")]
+    assert [line.rpartition("/")[2] for line in done.stdout.split()] == names
+    assert all((photos / name).stat().st_size for name in names)
+
+
+def test_uncertainty_wants_variants(photos, drawing):
+    done = photochrom("colorize", photos / "one.png", "--model", drawing, "--uncertainty")
+    assert done.returncode == 2
+    assert "ask for some with --variants" in done.stderr
+
+
+def test_on_one_screen_paths_and_the_bar_keep_apart(photos, bundle):
+    """With a terminal for both, each path has a line of its own, and none is lost."""
+    main, other = pty.openpty()
+    command = [sys.executable, "-m", "photochrom", "colorize", str(photos), "--model", str(bundle)]
+    with subprocess.Popen(command, stdout=other, stderr=other, env={**os.environ, "TERM": "xterm"}) as running:
+        os.close(other)
+        shown = b""
+        with suppress(OSError):  # a terminal that is closed at the other end
+            while part := os.read(main, 4096):
+                shown += part
+    os.close(main)
+    assert running.returncode == 1
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", shown.decode())
+    lines = [line.strip() for line in re.split(r"[\r\n]+", plain)]
+    assert {line.rpartition("/")[2] for line in lines if line.endswith((".png", ".tif", "two.jpg"))} == {
+        *("one.png", "two.jpg", "three.tif")
+    }
+
+
+def test_a_second_run_skips_and_says_so(photos, bundle):
+    arguments = ("colorize", photos / "one.png", "--model", bundle)
+    photochrom(*arguments)
+    again = photochrom(*arguments)
+    assert again.returncode == 0
+    assert "1 left as they are: there already" in again.stderr
+    assert photochrom(*arguments, "--overwrite").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["colorize"], 2, "Missing argument"),
+        (["colorize", "missing.jpg"], 1, "missing.jpg: cannot be read (No such file or directory)"),
+        (["colorize", "x.jpg", "--strength", "-1"], 2, "strength"),
+        (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
+        (["colorize", "x.jpg", "--colour"], 2, "No such option"),
+        (["colorize", "x.jpg", "--variants", "3"], 2, "3 variants: unet paints one picture of each"),
+        (["colorize", "x.jpg", "--trace"], 2, "trace: unet leaves none; choose a model that paints in several steps"),
+        (["colorize", "x.jpg", "--uncertainty"], 2, "uncertainty: unet paints one picture of each"),
+        (["colorize", "x.jpg", "-o", "y.heic"], 2, "y.heic: cannot be written; choose one of .jpg"),
+        (["colorize", "x.jpg", "y.jpg", "-o", "both.jpg"], 2, "both.jpg: one file cannot take several photographs"),
+        (["colorize", ".", "-o", "all.jpg"], 2, "all.jpg: one file cannot take several photographs"),
+        (["colorize", "x.jpg", "--steps", "10"], 2, "steps: unet paints in one pass"),
+        (["colorize", "x.jpg", "--hint", "1,2,red"], 2, "write it as x,y,#rrggbb"),
+        (["colorize", "x.jpg", "--hints", "missing.txt"], 2, "missing.txt: cannot be read as a list of hints"),
+        (["colorize", "x.jpg", "y.jpg", "--hint", "1,2,#ff0000"], 2, "hints: are places in one photograph"),
+        (["train", "missing.toml"], 2, "missing.toml: cannot be read"),
+        (["export", "missing"], 2, "there is no such checkpoint"),
+        (["paint"], 2, "No such command"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(arguments, code, said, tmp_path):
+    done = photochrom(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert said in " ".join(done.stderr.replace("│", "").split())
+    assert "Traceback" not in done.stderr
+    assert files(tmp_path) == []
+
+
+def test_an_empty_folder_is_no_success(tmp_path):
+    done = photochrom("colorize", tmp_path)
+    assert done.returncode == 1
+    assert "no photographs in" in done.stderr
+
+
+def test_models_are_listed():
+    assert set(json.loads(photochrom("models", "--json").stdout)) == set(installed())
+    assert all(name in photochrom("models").stdout for name in installed())
+
+
+def test_interruption_keeps_what_is_done(photos, bundle):
+    for i in range(400):
+        (photos / f"more{i}.png").write_bytes((photos / "one.png").read_bytes())
+    command = [sys.executable, "-m", "photochrom", "colorize", str(photos), "--model", str(bundle)]
+    out = photos.parent / "album-color"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        while not (out.exists() and files(out)) and running.poll() is None:
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "stopped; the same command goes on with what is missing" in said
+    assert "Traceback" not in said
+    written = files(out)
+    assert 0 < len(written) < 400
+    assert not [name for name in written if name.split("/")[-1].startswith(".")]
+
+
+SWALLOWS = """
+import sys, time
+print("importing", flush=True)
+try:
+    time.sleep(60)
+except BaseException:
+    raise ImportError("cannot be imported") from None
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("arguments", "library"),
+    [
+        (["colorize", "one.png"], "pyvips"),
+        (["train", "recipe.toml"], "torch"),
+        (["export", "run"], "torch"),
+        (["inspect", "photos"], "numpy"),
+        (["evaluate", "--data", "photos"], "numpy"),
+    ],
+    ids=lambda x: x[0] if isinstance(x, list) else x,
+)
+def test_interruption_while_libraries_are_imported_leaves_at_once(tmp_path, arguments, library, number):
+    (tmp_path / f"{library}.py").write_text(SWALLOWS)
+    command, path = [sys.executable, "-m", "photochrom", *arguments], {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | path, cwd=tmp_path
+    ) as running:
+        assert running.stdout.readline() == "importing\n"
+        running.send_signal(number)
+        _, said = running.communicate(timeout=30)
+    assert (running.returncode, said) == (130, "photochrom: stopped\n")
+
+
+def test_the_light_path_needs_no_torch(photos, bundle):
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'pytorch_lightning', 'onnx', 'PIL')));"
+        f"sys.argv = ['photochrom', 'colorize', {str(photos / 'one.png')!r}, '--model', {str(bundle)!r}];"
+        "from photochrom.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (photos / "one-color.png").exists()

@@ -1,0 +1,223 @@
+"""Coarse colours as numbers, and drawing them one after the other, on networks made of formulas."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from photochrom.core.sampling import describe, restore
+from photochrom.core.sampling.autoregressive import NOTHING, Autoregressive, _asked, palette, pooled, repeated, symbols
+from photochrom.core.sampling.procedure import unpinned
+from photochrom.inference.onnx import SeededNoise
+
+BYTES = (np.arange(256) / 127.5 - 1).astype(np.float32)
+
+
+def test_bits_are_those_of_bytes():
+    """8 to 3 bits is floor(x / 32), and red counts most: 64 R + 8 G + B."""
+    rgb = np.stack([BYTES, BYTES[::-1], np.full_like(BYTES, BYTES[200])], -1)
+    x = np.arange(256)
+    np.testing.assert_array_equal(symbols(rgb), 64 * (x // 32) + 8 * ((255 - x) // 32) + 200 // 32)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_colours_round_trip(bits):
+    colors = palette(BYTES, bits)
+    assert colors.shape == (8**bits, 3)
+    assert colors.dtype == np.float32
+    np.testing.assert_array_equal(symbols(colors, bits), np.arange(8**bits))
+    np.testing.assert_allclose(colors.mean(0), 0, atol=1e-6)  # neither darker nor lighter on the whole
+
+
+@given(arrays(np.float32, (4, 3), elements=st.floats(-3, 3, width=32)))
+def test_a_colour_is_in_the_coarse_one_it_is_given(rgb):
+    found = palette(rgb)[symbols(rgb)]
+    assert (abs(found - rgb.clip(-1, 1)) <= 1 / 8 + 1e-6).all()
+
+
+def test_pools_and_repeats():
+    planes = np.random.default_rng(0).random((2, 3, 6, 4), np.float32)
+    np.testing.assert_array_equal(pooled(repeated(planes, 2), 2), planes)
+    assert pooled(planes, 2)[1, 2, 0, 1] == pytest.approx(planes[1, 2, :2, 2:].mean())
+    with pytest.raises(ValueError, match="4 x 6 pixels: both sides must divide by the factor 4"):
+        pooled(planes, 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"temperature": 0}, "temperature 0: must be above 0"),
+        ({"temperature": -1.0}, "greedy takes the likeliest"),
+        ({"temperature": float("nan")}, "temperature nan"),
+        ({"temperature": 1e-39}, "temperature 1e-39"),
+        ({"stages": ()}, "choose one or more of core, color, spatial"),
+        ({"stages": ("core", "spatial")}, "in order, no gap"),
+        ({"stages": ("paint",)}, "paint"),
+        ({"solver": "beam"}, "solver 'beam': choose sample or greedy"),
+        ({"bits": 5}, "bits 5"),
+        ({"factor": 0}, "factor 0"),
+    ],
+)
+def test_what_cannot_be(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Autoregressive(**settings)
+
+
+def test_it_is_stored_and_restored():
+    procedure = Autoregressive(("core",), 2, temperature=0.7)
+    assert restore(describe(procedure)) == procedure
+    assert procedure.networks == ("encoder", "row", "pixel", "outer")
+    assert Autoregressive(guided=True).networks == ("guide", "encoder", "row", "pixel", "outer", "color", "spatial")
+    assert not Autoregressive(("color",)).paints
+
+
+class Toy(dict):
+    """Networks whose logits are ``table``, plus ``echo`` for the colour of the pixel before; they keep their calls."""
+
+    def __init__(self, table, echo=0.0):
+        super().__init__({name: self.kept(name) for name in ("encoder", "row", "pixel", "outer")})
+        self.table, self.echo, self.calls = np.asarray(table, np.float32), echo, []
+
+    def kept(self, name):
+        def net(t, **given):
+            self.calls.append((name, {key: array.shape for key, array in given.items()}))
+            return getattr(self, name)(**given)
+
+        return net
+
+    def encoder(self, gray):
+        b, _, h, w = gray.shape
+        empty = np.zeros((b, 0, w, 1), np.float32)
+        return np.zeros((b, h, w, 3), np.float32), gray[:, :, 0, 0], np.zeros((b, w, 1), np.float32), empty
+
+    def row(self, context, above):
+        return context, np.zeros((len(context), 0, 1), np.float32)
+
+    def pixel(self, color, condition, norms, past):
+        assert (past.shape[1] == 0) == (color == NOTHING).all()
+        logits = np.broadcast_to(self.table, (len(color), self.table.size)).copy()
+        logits[range(len(color)), symbols(color, 1)] += self.echo * (color[:, 0] > NOTHING)
+        return logits, color[:, :1]
+
+    def outer(self, color, context, norms, past):
+        return color[..., :1], color[..., :1]
+
+
+GRAY = np.zeros((2, 1, 8, 12), np.float32)
+CORE = Autoregressive(("core",), factor=2, bits=1)
+
+
+def test_each_network_is_called_once_for_what_it_is_for():
+    toy = Toy(np.zeros(8))
+    CORE(toy, GRAY, SeededNoise([0, 1]))
+    names = [name for name, _ in toy.calls]
+    assert {name: names.count(name) for name in set(names)} == {"encoder": 1, "row": 4, "pixel": 24, "outer": 4}
+    pasts = [shapes["past"][1] for name, shapes in toy.calls if name in ("pixel", "outer")]
+    assert pasts == [past for row in range(4) for past in (*range(6), row)]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_colours_are_drawn_as_likely_as_they_are(temperature):
+    table = np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
+    procedure = Autoregressive(("core",), factor=1, bits=1, temperature=temperature)
+    gray = np.zeros((4, 1, 40, 40), np.float32)
+    drawn = symbols(np.moveaxis(procedure.coarse(Toy(table), gray, SeededNoise(range(4))), 1, -1), 1)
+    expected = np.exp(table / temperature)
+    expected *= drawn.size / expected.sum()
+    counts = np.bincount(drawn.ravel(), minlength=8)
+    assert (((counts - expected) ** 2 / expected).sum()) < 24.3  # chi-square of 7 degrees, one in a thousand
+
+
+def test_greedy_takes_the_likeliest_and_sampling_comes_to_it_as_it_cools():
+    table = np.arange(8) / 10
+    greedy = Autoregressive(("core",), 2, 1, solver="greedy")
+    cold = Autoregressive(("core",), 2, 1, temperature=1e-3)
+    coarse = greedy.coarse(Toy(table), GRAY, SeededNoise([0, 1]))
+    assert (symbols(np.moveaxis(coarse, 1, -1), 1) == 7).all()
+    np.testing.assert_array_equal(coarse, cold.coarse(Toy(table), GRAY, SeededNoise([0, 1])))
+    assert cold.draws
+    assert not greedy.draws
+
+
+def test_seeds_name_pictures_whatever_the_batch():
+    table = np.zeros(8)
+    both = CORE.coarse(Toy(table), GRAY, SeededNoise([5, 6]))
+    assert (both[0] != both[1]).any()
+    np.testing.assert_array_equal(CORE.coarse(Toy(table), GRAY[:1], SeededNoise([6]))[0], both[1])
+
+
+def test_what_is_pinned_is_painted_and_known_to_what_follows():
+    """The toy repeats the colour before it: from the pinned pixel on, its row is of its colour."""
+    red = np.array([0.4, 0.3], np.float32)[:, None, None]
+
+    def pin(ab):
+        ab = ab.copy()
+        ab[:, :, 2:4, 4:6] = red
+        return ab
+
+    toy = Toy(np.eye(8)[0], echo=9.0)
+    greedy = Autoregressive(("core",), 2, 1, solver="greedy")
+    free, told = (
+        symbols(np.moveaxis(greedy.coarse(toy, GRAY, SeededNoise([0, 1]), p), 1, -1), 1) for p in (unpinned, pin)
+    )
+    assert (free == 0).all()
+    assert (told[:, 1, 2:] == told[0, 1, 2]).all()
+    assert told[0, 1, 2] == 0b100  # red at middle gray: of the three channels, that alone is light
+    assert (told[:, 1, :2] == 0).all()
+    assert (told[:, [0, 2, 3]] == 0).all()
+
+
+def test_what_is_no_number_is_not_taken_for_a_colour():
+    """The likeliest of scores that are no numbers would be the first, in every pixel."""
+    table = np.full(8, np.nan)
+    with pytest.raises(FloatingPointError, match="not numbers"):
+        CORE(Toy(table), GRAY, SeededNoise([0, 1]))
+    spatial = {"spatial": lambda t, gray, plane: plane * np.float32(np.nan)}
+    with pytest.raises(FloatingPointError, match="not numbers"):
+        list(Autoregressive(("spatial",), 2).restore(spatial, np.zeros((2, 3, 8, 12), np.float32), GRAY))
+
+
+def test_two_hints_may_be_in_one_coarse_pixel():
+    gray = np.zeros((1, 1, 4, 4), np.float32)
+    seen = []
+
+    def pin(ab):
+        seen.append(ab.shape[2:])
+        ab = ab.copy()
+        ab[:, 0, 0, 0], ab[:, 0, 0, 1], ab[:, 0, 1, :2] = 0.9, 0.5, 0.7
+        return ab
+
+    pinned, asked = _asked(gray, 2, pin)
+    assert set(seen) == {(4, 4)}
+    assert pinned.tolist() == [[[True, False], [False, False]]]
+    red, green, blue = asked[0, :, 0, 0]
+    assert red > max(green, blue)
+
+
+def test_greedy_has_no_temperature():
+    assert Autoregressive().told == ("solver", "temperature")
+    assert Autoregressive(solver="greedy").told == ("solver",)
+
+
+def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
+    table = np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
+    color = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32)
+    true = symbols(np.moveaxis(pooled(color, 2), 1, -1), 1)
+    np.testing.assert_allclose(CORE.surprise(Toy(table), GRAY, color), -table[true], rtol=1e-5)
+
+
+def test_a_picture_that_no_memory_holds_is_refused():
+    gray = np.zeros((1, 1, 512, 512), np.float32)
+    with pytest.raises(ValueError, match=r"512 x 512 pixels: more than the spatial stage has memory for.*--size"):
+        Autoregressive()({}, gray, SeededNoise([0]))
+    with pytest.raises(ValueError, match="512 x 512 pixels: both sides must divide by the factor 3"):
+        Autoregressive(factor=3)({}, gray, SeededNoise([0]))
+
+
+def test_stages_without_a_core_refine_what_they_are_given():
+    nets = {"spatial": lambda t, gray, plane: plane * 0.5 + t}
+    picture = repeated(np.random.default_rng(0).random((2, 3, 4, 6), np.float32), 2)
+    begin, end = Autoregressive(("spatial",), 2).restore(nets, picture, GRAY)
+    np.testing.assert_array_equal(begin, picture)
+    np.testing.assert_allclose(end, picture * 0.5 + np.arange(3)[:, None, None])

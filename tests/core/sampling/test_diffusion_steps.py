@@ -1,0 +1,173 @@
+"""Diffusion's formulas against diffusers, numpy against torch, and what must hold at the ends."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from hypothesis import given
+from hypothesis import strategies as st
+
+from photochrom.core.sampling import Diffusion
+from photochrom.core.sampling import diffusion_steps as diffusion
+from photochrom.core.sampling.diffusion_steps import (
+    clean_of,
+    cosine,
+    ddim,
+    linear,
+    noise_of,
+    noised,
+    posterior,
+    respaced,
+    target,
+)
+
+RNG = np.random.default_rng(0)
+CLEAN, NOISE, NOISY, PREDICTED = (torch.from_numpy(RNG.normal(size=(2, 2, 6, 5))) for _ in range(4))
+SCHEDULES = {"linear": linear(1000, 1e-4, 0.02), "squaredcos_cap_v2": cosine(1000)}
+GAMMAS = st.floats(1e-4, 0.9999)
+
+
+def theirs(kind, name="linear", **settings):
+    return kind(1000, beta_start=1e-4, beta_end=0.02, beta_schedule=name, **settings)
+
+
+def seeded(like):
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(7), dtype=like.dtype)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_are_those_of_diffusers(name):
+    found = theirs(DDPMScheduler, name).alphas_cumprod
+    np.testing.assert_allclose(SCHEDULES[name][1:], found, rtol=2e-3, atol=1e-7)
+    assert SCHEDULES[name][0] == 1
+    assert all(a > b > 0 for a, b in zip(SCHEDULES[name], SCHEDULES[name][1:], strict=False))
+
+
+def test_palettes_schedules_end_where_the_paper_leaves_them():
+    assert linear(2000, 1e-6, 0.01)[-1] == pytest.approx(4.39e-5, rel=0.01)
+    assert linear(1000, 1e-4, 0.09)[-1] == pytest.approx(6.6e-21, rel=0.05)
+
+
+@given(st.integers(1, 300), st.data())
+def test_respacing_keeps_both_ends_and_the_order(steps, data):
+    schedule = cosine(steps)
+    few = respaced(schedule, data.draw(st.integers(1, steps)))
+    assert (few[0], few[-1]) == (1, schedule[-1])
+    assert set(few) <= set(schedule)
+    assert list(few) == sorted(few, reverse=True)
+    assert respaced(schedule, steps) == schedule
+
+
+@pytest.mark.parametrize("steps", [0, 11])
+def test_steps_that_the_schedule_has_not_are_refused(steps):
+    with pytest.raises(ValueError, match=f"{steps} steps: the schedule has 10, choose from 1 to 10"):
+        respaced(cosine(10), steps)
+
+
+def test_noising_is_that_of_diffusers():
+    found = theirs(DDPMScheduler).add_noise(CLEAN, NOISE, torch.tensor([400]))
+    torch.testing.assert_close(noised(CLEAN, NOISE, SCHEDULES["linear"][401]), found, atol=1e-5, rtol=1e-4)
+
+
+@given(GAMMAS, st.sampled_from(diffusion.PREDICTIONS))
+def test_what_a_network_is_to_give_means_the_clean_picture(gamma, prediction):
+    noisy = noised(CLEAN, NOISE, gamma)
+    goal = target(prediction, CLEAN, NOISE, gamma)
+    torch.testing.assert_close(clean_of(prediction, noisy, goal, gamma), CLEAN, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(noise_of(noisy, CLEAN, gamma), NOISE, atol=1e-6, rtol=1e-6)
+
+
+def test_an_unknown_prediction_is_refused():
+    with pytest.raises(ValueError, match="prediction 'colour': choose one of noise, clean, velocity"):
+        target("colour", CLEAN, NOISE, 0.5)
+
+
+@given(GAMMAS, st.floats(0.01, 0.99))
+def test_the_posteriors_mean_is_that_of_palettes_second_algorithm(before, alpha):
+    gamma = before * alpha
+    clean = clean_of("noise", NOISY, PREDICTED, gamma)
+    direct = (NOISY - (1 - alpha) / math.sqrt(1 - gamma) * PREDICTED) / math.sqrt(alpha)
+    torch.testing.assert_close(posterior(NOISY, clean, gamma, before), direct, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("at", [999, 400, 1, 0])
+@pytest.mark.parametrize(("share", "name"), [(0.0, "fixed_small"), (1.0, "fixed_large")])
+def test_ancestral_steps_are_those_of_diffusers(at, share, name):
+    scheduler = theirs(DDPMScheduler, variance_type=name, clip_sample=False)
+    found = scheduler.step(PREDICTED, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
+    gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at]
+    ours = diffusion.ancestral(NOISY, clean_of("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, share)
+    torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("at", [999, 400, 1, 0])
+def test_steps_of_learned_variance_are_those_of_diffusers(at):
+    scheduler = theirs(DDPMScheduler, variance_type="learned_range", clip_sample=False)
+    told = torch.cat([PREDICTED, NOISE.tanh()], 1)
+    found = scheduler.step(told, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
+    gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at]
+    predicted, share = Diffusion(variance="learned").read(told)
+    ours = diffusion.ancestral(NOISY, clean_of("noise", NOISY, predicted, gamma), gamma, before, seeded, share)
+    torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("at", [950, 500, 50])
+def test_ddim_steps_are_those_of_diffusers(at, eta):
+    scheduler = theirs(DDIMScheduler, clip_sample=False, set_alpha_to_one=True)
+    scheduler.set_timesteps(20)
+    settings = {"eta": eta, "generator": torch.Generator().manual_seed(7)}
+    found = scheduler.step(PREDICTED, at, NOISY, **settings).prev_sample
+    gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at - 49]
+    ours = ddim(NOISY, clean_of("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, eta)
+    torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
+
+
+def test_ddim_that_renews_all_noise_is_ancestral():
+    schedule = SCHEDULES["linear"]
+    clean = clean_of("noise", NOISY, PREDICTED, schedule[500])
+    one = ddim(NOISY, clean, schedule[500], schedule[499], seeded, 1.0)
+    torch.testing.assert_close(one, diffusion.ancestral(NOISY, clean, schedule[500], schedule[499], seeded))
+
+
+@pytest.mark.parametrize("steps", [3, 10, 25])
+def test_the_solver_walks_as_that_of_diffusers(steps):
+    scheduler = theirs(
+        DPMSolverMultistepScheduler, algorithm_type="dpmsolver++", solver_type="midpoint", final_sigmas_type="zero"
+    )
+    scheduler.set_timesteps(steps)
+    walk = [1 / (1 + float(sigma) ** 2) for sigma in scheduler.sigmas]
+    x = y = NOISY
+    last = None
+    for at, gamma, before in zip(scheduler.timesteps, walk, walk[1:], strict=False):
+        x = scheduler.step(0.4 * x.tanh(), at, x).prev_sample
+        clean = clean_of("noise", y, 0.4 * y.tanh(), gamma)
+        y, last = diffusion.dpm_solver(y, clean, last, gamma, before), (clean, gamma)
+        torch.testing.assert_close(y, x, atol=1e-4, rtol=1e-3)
+
+
+def walked(x, steps, sampler):
+    """The picture that an exact denoiser of one known picture gives: whatever the steps, that picture."""
+    schedule, last = respaced(cosine(100), steps), None
+    for before, gamma in reversed(list(pairwise(schedule))):
+        clean = x * 0 + 0.25
+        if sampler == "ddim":
+            x = ddim(x, clean, gamma, before, lambda like: like * 0)
+        elif sampler == "ancestral":
+            x = diffusion.ancestral(x, clean, gamma, before, lambda like: like * 0)
+        else:
+            x, last = diffusion.dpm_solver(x, clean, last, gamma, before), (clean, gamma)
+    return x
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral", "dpm-solver"])
+@pytest.mark.parametrize("steps", [1, 2, 20])
+def test_an_exact_denoiser_is_obeyed_and_numpy_equals_torch(sampler, steps):
+    x = NOISY.float()
+    torch.testing.assert_close(walked(x, steps, sampler), torch.full_like(x, 0.25), atol=1e-5, rtol=0)
+    light = walked(x.numpy(), steps, sampler)
+    assert light.dtype == np.float32
+    np.testing.assert_allclose(light, walked(x, steps, sampler), atol=1e-4)

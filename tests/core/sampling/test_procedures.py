@@ -1,0 +1,141 @@
+"""Procedures: numpy equals torch, ends meet, descriptions round-trip."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from photochrom.core import color, sampling
+from photochrom.core.sampling import diffusion_steps as diffusion
+from photochrom.core.sampling.diffusion import SOLVERS
+
+GRAY = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 12)).astype(np.float32)
+LOGITS = np.random.default_rng(1).normal(0, 4, (2, len(color.ab_bins()), 4, 6)).astype(np.float32)
+RGB = np.random.default_rng(2).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32)
+AB = RGB[:, :2]
+
+CASES = [
+    (sampling.Direct(), {"colors": AB}),
+    (sampling.Direct("rgb"), {"colors": RGB}),
+    (sampling.AnnealedMean(), {"logits": LOGITS}),
+    (sampling.AnnealedMean(0.1, 1.5), {"logits": LOGITS}),
+    (sampling.Diffusion(steps=5, gain=4.0), {"denoiser": AB}),
+    (sampling.Diffusion(steps=5, solver="dpm-solver", prediction="noise"), {"denoiser": AB}),
+    (
+        sampling.Diffusion("rgb", "linear", 100, (1e-4, 0.09), "clean", "ancestral", 5, variance="forward"),
+        {"denoiser": RGB},
+    ),
+    (
+        sampling.Diffusion(solver="ancestral", variance="learned", steps=5),
+        {"denoiser": np.concatenate([AB, RGB[:, 1:]], 1)},
+    ),
+    (sampling.Diffusion(guided=True, solver="ancestral", steps=3), {"guide": LOGITS, "denoiser": AB[:, :, :4, :6]}),
+]
+
+
+def run(procedure, outputs, made):
+    nets = {name: lambda t, out=out, **arrays: made(out) for name, out in outputs.items()}
+    return np.asarray(procedure(nets, made(GRAY), lambda like: like))
+
+
+@pytest.mark.parametrize(("procedure", "outputs"), CASES)
+def test_numpy_equals_torch(procedure, outputs):
+    light, heavy = (run(procedure, outputs, made) for made in (np.asarray, torch.from_numpy))
+    assert light.dtype == np.float32
+    assert light.shape[1] == 2
+    assert abs(light).max() <= 1
+    np.testing.assert_allclose(light, heavy, atol=1e-4)
+
+
+def test_rgb_target_keeps_the_colour_of_the_prediction():
+    found = run(sampling.Direct("rgb"), {"colors": RGB}, np.asarray)
+    np.testing.assert_allclose(found * 110, color.rgb_to_lab(RGB / 2 + 0.5)[:, 1:], atol=1e-2)
+
+
+def test_annealed_mean_at_temperature_one_is_the_mean():
+    p = torch.softmax(torch.from_numpy(LOGITS), 1)
+    mean = torch.einsum("bqhw,qc->bchw", p, torch.tensor(color.ab_bins())) / color.AB_SCALE
+    np.testing.assert_allclose(run(sampling.AnnealedMean(1.0), {"logits": LOGITS}, np.asarray), mean, atol=1e-5)
+
+
+def test_annealed_mean_near_zero_is_the_mode():
+    mode = np.array(color.ab_bins(), np.float32)[LOGITS.argmax(1)].transpose(0, 3, 1, 2) / color.AB_SCALE
+    found = run(sampling.AnnealedMean(1e-3), {"logits": LOGITS}, np.asarray)
+    np.testing.assert_allclose(found, mode, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs"), [(sampling.AnnealedMean, {"logits": LOGITS}), (sampling.Direct, {"colors": AB / 2})]
+)
+def test_chroma_multiplies(kind, outputs):
+    once, twice = (run(kind(chroma=c), outputs, np.asarray) for c in (0.5, 1.0))
+    np.testing.assert_allclose(once * 2, twice, atol=1e-5)
+
+
+@pytest.mark.parametrize("procedure", [p for p, _ in CASES])
+def test_description_round_trip(procedure):
+    assert sampling.restore(json.loads(json.dumps(sampling.describe(procedure)))) == procedure
+
+
+@pytest.mark.parametrize(
+    ("description", "said"),
+    [({"kind": "wish"}, "'wish'.*direct"), ({}, "None"), ({"kind": "direct", "depth": 3}, "depth")],
+)
+def test_unknown_descriptions_are_refused(description, said):
+    with pytest.raises(ValueError, match=said):
+        sampling.restore(description)
+
+
+def test_temperature_must_be_positive():
+    with pytest.raises(ValueError, match=r"temperature 0.0: must be above 0"):
+        sampling.AnnealedMean(0.0)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
+def test_a_network_that_is_right_is_followed_to_the_truth(solver, prediction):
+    """With the one right prediction at every level, every solver ends at the picture, in however few steps."""
+    clean = AB * np.float32(0.9)
+
+    def right(t, noisy, condition):
+        noise = diffusion.noise_of(noisy, clean, t**2)
+        return diffusion.target(prediction, clean, noise, t**2)
+
+    procedure = sampling.Diffusion(solver=solver, prediction=prediction, steps=4)
+    draw = np.random.default_rng(5)
+    found = procedure({"denoiser": right}, GRAY, lambda like: draw.standard_normal(like.shape).astype(np.float32))
+    np.testing.assert_allclose(found, clean, atol=2e-3)
+
+
+def test_a_guide_looks_once_however_many_steps():
+    seen = []
+    nets = {"guide": lambda t, gray: seen.append(t) or gray, "denoiser": lambda t, noisy, condition: noisy}
+    sampling.Diffusion(guided=True, steps=7)(nets, GRAY, lambda like: like)
+    assert len(seen) == 1
+
+
+def test_few_steps_keep_both_ends_of_the_schedule():
+    procedure = sampling.Diffusion(steps=5)
+    assert procedure.walk()[0] == 1
+    assert procedure.walk()[-1] == procedure.gammas()[-1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"schedule": "quadratic"}, "choose one of linear, cosine"),
+        ({"prediction": "score"}, "choose one of noise, clean, velocity"),
+        ({"solver": "euler"}, "choose one of ancestral, ddim, dpm-solver"),
+        ({"variance": "own"}, "choose one of posterior, forward, learned"),
+        ({"steps": 1001}, "choose from 1 to 1000"),
+        ({"eta": 2.0}, "from 0"),
+        ({"betas": (0.02, 2.0)}, "must rise, from above 0 to below 1"),
+        ({"betas": (0.0, 0.02)}, "must rise, from above 0 to below 1"),
+        ({"gain": 0.0}, "above 0"),
+        ({"target": "hsv"}, "choose one of ab, rgb"),
+    ],
+)
+def test_settings_of_diffusion_that_will_not_do(settings, said):
+    with pytest.raises(ValueError, match=said):
+        sampling.Diffusion(**settings)

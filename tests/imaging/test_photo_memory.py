@@ -1,0 +1,66 @@
+"""Memory does not grow with the photograph."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import pyvips
+
+from photochrom.imaging import strips as stream
+
+COLORIZE = """
+import sys
+from pathlib import Path
+import numpy as np
+from photochrom.imaging.photo import Mark, open_photo
+photo = open_photo(sys.argv[1])
+photo.gray(256)
+photo.colored(np.full((2, 256, 352), 0.1, np.float32)).save(sys.argv[2], Mark("none", "0", 0))
+status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent, which holds torch
+print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_a_hundred_megapixels_in_350_megabytes(tmp_path, orientation, suffix):
+    scan = pyvips.Image.perlin(11600, 8700, cell_size=512, seed=1).linear(90, 128).cast("uchar")
+    scan = scan.copy(interpretation="b-w")
+    scan.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    scan.write_to_file(str(tmp_path / f"scan{suffix}"))
+    paths = [str(tmp_path / f"{name}{suffix}") for name in ("scan", "out")]
+    done = subprocess.run([sys.executable, "-c", COLORIZE, *paths], check=True, capture_output=True)
+    assert float(done.stdout) < 350
+    out = pyvips.Image.new_from_file(paths[1])
+    assert (out.width, out.height) == ((8700, 11600) if orientation == 6 else (11600, 8700))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("rows", [1, 32, 300, 1000])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_pixel_comes_through_the_stream(depth, rows, threads):
+    pixels = np.random.default_rng(0).integers(0, 1 << depth, (301, 457, 3)).astype(f"u{depth // 8}")
+    seen = []
+
+    def negative(strip, top):
+        seen.append((top, len(strip)))
+        return ~strip
+
+    with stream.worked(pyvips.Image.new_from_array(pixels), rows, negative, depth, threads) as made:
+        np.testing.assert_array_equal(made.numpy(), ~pixels)
+    assert sorted(seen) == [(top, min(rows, 301 - top)) for top in range(0, 301, rows)]
+
+
+def test_a_stream_that_fails_ends():
+    def broken(strip, top):
+        if top > 100:
+            raise ValueError("no colours today")
+        return np.repeat(strip, 3, -1)
+
+    image = pyvips.Image.black(640, 640)
+    with pytest.raises(ValueError, match="no colours today"), stream.worked(image, 16, broken, 8) as made:
+        made.write_to_memory()
+    with stream.worked(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as made:
+        made.crop(0, 0, 640, 16).write_to_memory()  # and leaves the rest unread

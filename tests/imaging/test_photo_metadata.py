@@ -1,0 +1,181 @@
+"""Metadata: what a master says of itself stays, and the marks of the model are added."""
+
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image, IptcImagePlugin, TiffImagePlugin
+
+from photochrom import __version__
+from photochrom.imaging import tiff
+from photochrom.imaging.metadata import SOURCE_TYPE, xmp
+from photochrom.imaging.photo import Mark, open_photo
+
+MARK = Mark("default", "1", 7)
+SOFTWARE = f"Photochrom {__version__} (model default 1, seed 7)"
+AB = np.full((2, 3, 3), 0.1, np.float32)
+PACKET = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="uuid:1" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:mine="http://example.org/mine/"
+ xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ tiff:Orientation="6" mine:box="17"
+ Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture">
+<dc:title><rdf:Alt><rdf:li xml:lang="x-default">Gare de Ly\xc3\xb6n</rdf:li></rdf:Alt></dc:title></rdf:Description>
+</rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+IIM = b"\x1c\x02\x05\x00\x04Gare\x1c\x02\x50\x00\x05Atget"
+IPTC = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + len(IIM).to_bytes(4) + IIM
+NS = {
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "mine": "http://example.org/mine/",
+    "tiff": "http://ns.adobe.com/tiff/1.0/",
+    "ext": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+    "own": "urn:photochrom:1.0:",
+}
+
+
+def master(suffix, **options):
+    """The bytes of a gray photo that says everything a master can say."""
+    image = pyvips.Image.new_from_array(np.tile(np.arange(40, dtype=np.uint8), (24, 1))[..., None])
+    image = image.copy(interpretation="b-w", xres=11.811, yres=11.811)  # 300 dots an inch
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", PACKET)
+    if suffix != ".tif":  # libvips cuts it short there
+        image.set_type(pyvips.GValue.blob_type, "iptc-data", IPTC)
+    exif = {
+        "ifd0-Artist": "Atget",
+        "ifd0-DateTime": "1900:01:02 03:04:05",
+        "ifd2-LensModel": "Petzval",
+        "ifd0-Software": "Scan 3",
+    }
+    for name, value in exif.items():
+        image.set_type(pyvips.GValue.gstr_type, f"exif-{name}", value)
+    return image.write_to_buffer(suffix, **options)
+
+
+def said(blob):
+    """Everything a file says, as libvips and Pillow find it."""
+    image = pyvips.Image.new_from_buffer(blob, "")
+    exif = Image.open(io.BytesIO(blob)).getexif()
+    found = {field: image.get(field) for field in image.get_fields()}
+    found["iptc"] = IptcImagePlugin.getiptcinfo(Image.open(io.BytesIO(blob)))
+    return found | {"resolution": (image.xres, image.yres), "exif": exif, "lens": exif.get_ifd(0x8769).get(0xA434)}
+
+
+def values(packet, name):
+    root = ElementTree.fromstring(packet.strip(b"\0"))
+    prefix, _, local = name.partition(":")
+    key = f"{{{NS[prefix]}}}{local}"
+    return [d.get(key) for d in root.iter(f"{{{NS['rdf']}}}Description") if d.get(key)] + [
+        e.text for e in root.iter(key)
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+@pytest.mark.parametrize("target", [".jpg", ".png", ".tif", ".webp", ".avif"])
+def test_what_the_master_says_is_kept_and_the_marks_added(suffix, target):
+    before = said(master(suffix))
+    after = said(open_photo(master(suffix)).colored(AB).to_bytes(target, MARK))
+    packet = after["xmp-data"]
+    assert values(packet, "ext:DigitalSourceType") == [SOURCE_TYPE]
+    assert values(packet, "own:Model") == ["default"]
+    assert values(packet, "own:Seed") == ["7"]
+    assert values(packet, "ext:AISystemVersionUsed") == ["1"]
+    assert values(packet, "mine:box") == ["17"]
+    assert values(packet, "tiff:Orientation") == ["1"]
+    assert "Gare de Ly\u00f6n" in packet.decode()
+    assert after["exif"][305].rstrip("\0 ") == SOFTWARE
+    if suffix != ".tif":
+        assert after["exif"][315].rstrip("\0 ") == "Atget"
+        assert after["exif"][306].rstrip("\0 ") == "1900:01:02 03:04:05"
+        assert after["lens"].rstrip("\0 ") == "Petzval"
+    if suffix == ".jpg" and target in (".jpg", ".tif"):
+        assert after["iptc"][2, 80] == b"Atget"
+    if suffix not in (".webp", ".avif") and target not in (".webp", ".avif"):
+        assert after["resolution"] == pytest.approx(before["resolution"], rel=0.01)
+    assert after["icc-profile-data"]
+    assert "jpeg-thumbnail-data" not in after
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+def test_our_own_copies_are_known(suffix, monkeypatch):
+    original = open_photo(master(suffix))
+    copy = original.colored(AB).to_bytes(suffix, MARK)
+    monkeypatch.setattr(pyvips.Image, "numpy", lambda self: pytest.fail("decoded"))
+    assert not original.marked
+    assert open_photo(copy).marked
+    assert open_photo(Image.open(io.BytesIO(copy))).marked
+
+
+def test_a_mark_in_exif_alone_is_enough():
+    copy = pyvips.Image.new_from_buffer(open_photo(master(".jpg")).colored(AB).to_bytes(".jpg", MARK), "").copy()
+    copy.remove("xmp-data")
+    assert open_photo(copy.jpegsave_buffer()).marked
+
+
+@pytest.mark.parametrize("target", [".tif", ".jpg"])
+@pytest.mark.parametrize("order", [b"II", b"MM"])
+def test_tags_of_a_tiff_are_kept(order, target, tmp_path):
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in {315: "Atget", 33432: "nobody", 270: "a station", 306: "1900:01:02 03:04:05"}.items():
+        info[tag] = value
+    info[34665] = {0xA434: "Petzval", 0x829A: TiffImagePlugin.IFDRational(1, 2), 0x8827: 100}
+    info[33723] = IIM
+    info[34853] = {1: "N", 2: (48.0, 50.0, 30.0)}
+    buffer = io.BytesIO()
+    gray = Image.fromarray(np.full((20, 30), 9000, np.uint16))
+    if order == b"MM":
+        gray = Image.frombytes("I;16B", gray.size, np.asarray(gray).astype(">u2").tobytes())
+    gray.save(buffer, "TIFF", tiffinfo=info)
+    assert buffer.getvalue()[:2] == order
+    blob = open_photo(buffer.getvalue()).colored(AB).to_bytes(target, MARK)
+    image = Image.open(io.BytesIO(blob))
+    found = image.getexif()
+    texts = {315: "Atget", 33432: "nobody", 270: "a station", 306: "1900:01:02 03:04:05", 305: SOFTWARE}
+    assert {tag: str(found[tag]).rstrip("\0 ") for tag in texts} == texts
+    inner = found.get_ifd(0x8769)
+    assert inner[0xA434].rstrip("\0 ") == "Petzval"
+    assert float(inner[0x829A]) == 0.5
+    assert inner[0x8827] == 100
+    assert [float(x) for x in found.get_ifd(0x8825)[2]] == [48, 50, 30]
+    assert image.size == (30, 20)
+    assert IptcImagePlugin.getiptcinfo(image)[2, 80] == b"Atget"
+    path = tmp_path / "again.tif"
+    path.write_bytes(blob)
+    open_photo(path).gray(32)
+
+
+@pytest.mark.parametrize(
+    "packet", [None, b"", b"not xml", b"<x>", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>", PACKET + b"\0\0"]
+)
+def test_marks_with_any_packet(packet):
+    once = xmp(MARK, packet)
+    twice = xmp(Mark("other", "2", 1), once)
+    assert values(twice, "own:Model") == ["other"]
+    assert values(twice, "ext:DigitalSourceType") == [SOURCE_TYPE]
+
+
+def test_a_packet_keeps_its_prefixes():
+    assert b"mine:box" in xmp(MARK, PACKET)
+    assert b"dc:title" in xmp(MARK, PACKET)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"II", b"II*\0", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + b"\1" * 40]
+)
+def test_damaged_tags_are_no_tags(damage):
+    assert tiff.read(io.BytesIO(damage)) == ({}, {}, {})
+
+
+def test_an_old_gray_thumbnail_does_not_stay():
+    small = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(small, "JPEG")
+    exif = Image.Exif()
+    exif[315] = "Atget"
+    blob = io.BytesIO()
+    Image.fromarray(np.full((32, 32), 99, np.uint8)).save(blob, "JPEG", exif=exif)
+    image = pyvips.Image.new_from_buffer(blob.getvalue(), "").copy()
+    image.set_type(pyvips.GValue.blob_type, "jpeg-thumbnail-data", small.getvalue())
+    result = open_photo(image.jpegsave_buffer()).colored(AB).to_bytes(".jpg", MARK)
+    assert not pyvips.Image.new_from_buffer(result, "").get_typeof("jpeg-thumbnail-data")

@@ -1,0 +1,130 @@
+"""Bundles: opened whole or refused by a sentence."""
+
+import json
+import shutil
+
+import pytest
+
+from photochrom.inference import bundle as bundles
+from photochrom.inference.bundle import BundleError
+
+
+@pytest.fixture
+def copy(bundle, tmp_path):
+    return shutil.copytree(bundle, tmp_path / "copy")
+
+
+def rewrite(path, **changes):
+    card = json.loads((path / bundles.CARD).read_text())
+    (path / bundles.CARD).write_text(json.dumps({**card, **changes}))
+
+
+def test_a_bundle_opens_as_folder_and_as_zip(bundle, tmp_path):
+    zipped = shutil.make_archive(str(tmp_path / "two-colors"), "zip", bundle.parent, bundle.name)
+    assert bundles.load(bundle) == bundles.load(zipped)
+    assert bundles.load(bundle).card.name == "two-colors"
+
+
+def test_an_unknown_name_lists_the_choices():
+    with pytest.raises(BundleError, match=r"no model 'rembrandt'.*" + ".*".join(bundles.installed())):
+        bundles.load("rembrandt")
+
+
+def test_a_file_that_is_no_bundle_is_told_from_a_missing_one(tmp_path):
+    (tmp_path / "old.jpg").write_bytes(b"a photograph")
+    for path in (tmp_path, tmp_path / "old.jpg"):
+        with pytest.raises(BundleError, match=r"holds no model\.json: a bundle is a folder or a zip that does"):
+            bundles.load(path)
+
+
+def test_a_run_is_not_yet_a_bundle(tmp_path):
+    run = tmp_path / "my run"
+    run.mkdir()
+    (run / "recipe.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"is a run of a training: photochrom export '.*my run' makes a bundle of it"):
+        bundles.load(run)
+    (run / "bundle" / "unet").mkdir(parents=True)
+    (run / "bundle" / "unet" / bundles.CARD).write_text("{}")
+    with pytest.raises(BundleError, match=r"is a run of a training: give its bundle, .*my run/bundle/unet"):
+        bundles.load(run)
+
+
+def test_a_name_that_no_file_can_have_is_no_model():
+    with pytest.raises(BundleError, match="no model 'xxx"):
+        bundles.load("x" * 300)
+
+
+def test_another_file_than_the_digest_names_is_refused(copy):
+    network = copy / "colors.onnx"
+    network.write_bytes(network.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match=r"colors\.onnx is not the file its digest names"):
+        bundles.load(copy)
+
+
+def test_a_missing_network_is_refused(copy):
+    (copy / "colors.onnx").unlink()
+    with pytest.raises(BundleError, match=r"colors\.onnx cannot be read"):
+        bundles.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": bundles.FORMAT + 1}, "format 2, this version reads up to 1: upgrade"),
+        ({"format": None}, "names no format"),
+        ({"gray": "ntsc"}, "gray = 'ntsc'"),
+        ({"procedure": {"kind": "seance"}}, "procedure 'seance'"),
+        ({"procedure": ["direct"]}, "procedure = .* is not what a bundle has"),
+        ({"procedure": {"kind": "annealed-mean"}}, "annealed-mean needs the network logits"),
+        ({"networks": ["colors"]}, "networks = .* is not what a bundle has"),
+        ({"size": "big"}, "size = 'big'"),
+        ({"size": 0}, "size = 0"),
+        ({"multiple": 0}, "multiple = 0"),
+    ],
+)
+def test_cards_that_do_not_fit_are_refused(copy, changes, said):
+    rewrite(copy, **changes)
+    with pytest.raises(BundleError, match=said):
+        bundles.load(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}'])
+def test_damaged_cards_are_refused(copy, content):
+    (copy / bundles.CARD).write_bytes(content)
+    with pytest.raises(BundleError, match=r"model\.json"):
+        bundles.load(copy)
+
+
+def test_a_card_of_a_later_version_may_say_more(copy):
+    rewrite(copy, mood="hopeful")
+    assert bundles.load(copy).card.name == "two-colors"
+
+
+def test_a_bundle_is_never_written_over(bundle):
+    with pytest.raises(FileExistsError, match="name another folder"):
+        bundles.save(bundle, bundles.read_card(bundle), {})
+
+
+@pytest.mark.parametrize("name", bundles.installed())
+def test_installed_bundles_open_and_are_small(name):
+    opened = bundles.load(name)
+    assert opened.card.name == name
+    assert sum(len(content) for content in opened.networks.values()) <= 12e6
+    assert opened.card.data["digest"]
+
+
+def test_a_network_that_is_no_network_is_refused(bundle, tmp_path):
+    from photochrom.inference.colorizer import Colorizer
+
+    path = tmp_path / "nonsense"
+    bundles.save(path, bundles.read_card(bundle), {"colors": b"no network"})
+    with pytest.raises(BundleError, match="a network cannot be run"):
+        Colorizer(path)
+
+
+def test_weights_have_a_name_of_their_own(bundle, tmp_path):
+    card = bundles.read_card(bundle)
+    other = bundles.save(tmp_path / "other", card, {"colors": b"other"})
+    assert len(card.weights) == 8
+    assert card.weights != other.weights
+    assert bundles.save(tmp_path / "again", card, {"colors": b"other"}).weights == other.weights

@@ -1,0 +1,99 @@
+"""A person's colours: met at their places, kept to their regions, refused where they make no sense."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from photochrom.core import color
+from photochrom.imaging.photo import PhotoError, open_photo
+from photochrom.inference import hints
+from photochrom.inference.hints import Hint, pinned, read_hints, spread, ways
+
+places = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 11)), min_size=1, max_size=6, unique=True)
+grays = arrays.arrays(np.float32, (8, 12), elements=st.floats(-1, 1, width=32))
+
+
+@given(grays, places)
+def test_each_map_is_one_at_its_own_place_and_nothing_at_the_others(gray, at):
+    maps = spread(gray, *np.array(at).T)
+    np.testing.assert_allclose(maps[:, *np.array(at).T], np.eye(len(at)), atol=1e-6)
+    assert maps.min() >= 0
+    assert maps.sum(0).max() <= 1 + 1e-3
+
+
+@given(grays, places)
+def test_ways_are_the_shortest_there_are(gray, at):
+    """Against Dijkstra's on the same grid."""
+    number = np.arange(96).reshape(8, 12)
+    graph = sparse.lil_matrix((96, 96))
+    pixel = 1 / (hints.REACH * 8)
+    for here, there in ((number[1:], number[:-1]), (number[:, 1:], number[:, :-1])):
+        for i, j in zip(here.flat, there.flat, strict=True):
+            graph[i, j] = abs(float(gray.flat[i]) - float(gray.flat[j])) / hints.EDGE + pixel
+    rows, columns = np.array(at).T
+    right = csgraph.dijkstra(graph.tocsr(), directed=False, indices=number[rows, columns])
+    np.testing.assert_allclose(ways(gray, rows, columns), right.reshape(-1, 8, 12), atol=1e-6)
+
+
+def test_a_hint_stays_in_its_region():
+    gray = np.repeat(np.where(np.arange(32) < 16, -0.5, 0.5).astype(np.float32)[None], 32, 0)
+    (field,) = spread(gray, np.array([16]), np.array([8]))
+    assert field[:, :16].mean() > 0.7
+    assert field[:, 16:].max() < 0.2
+    assert field[:, 15].min() - field[:, 16].max() > 0.3
+
+
+@pytest.fixture
+def photo():
+    return open_photo(np.full((60, 90), 128, np.uint8))
+
+
+def test_a_hint_is_met_at_its_pixel_and_no_hint_changes_nothing(photo):
+    gray = photo.gray(32, 8)
+    ab = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 2, *(n // 4 for n in gray.shape[1:]))).astype(np.float32)
+    red = Hint.read("45,30,#c03020")
+    pinned_ab = pinned(photo, gray, [red])(ab)
+    place = (..., ab.shape[2] // 2, ab.shape[3] // 2)
+    np.testing.assert_allclose(pinned_ab[place], [red.ab] * 2, atol=1e-6)
+    assert pinned(photo, gray, [])(ab) is ab
+
+
+def test_the_chroma_of_a_hint_is_that_of_its_colour():
+    np.testing.assert_allclose(Hint.read(" 1, 2,#FF0000").ab * color.AB_SCALE, [80.09, 67.2], atol=0.02)
+    np.testing.assert_allclose(Hint.read("1,2,808080").ab, 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", "1,2", "1,2,red", "-1,2,#ff0000", "1.5,2,#ff0000", "1,2,#ff00", "1,2,#gg0000"])
+def test_what_is_no_hint_is_named(text):
+    with pytest.raises(ValueError, match="write it as x,y,#rrggbb"):
+        Hint.read(text)
+
+
+@pytest.mark.parametrize("at", ["90,0", "0,60"])
+def test_a_hint_outside_the_photograph_is_refused(photo, at):
+    with pytest.raises(PhotoError, match=f"hint at {at} is outside the photograph, which is 90 x 60"):
+        pinned(photo, photo.gray(32, 8), [Hint.read(f"{at},#ff0000")])
+
+
+def test_hints_that_cannot_be_told_apart_are_refused(photo):
+    gray = photo.gray(32, 8)
+    pin = pinned(photo, gray, [Hint.read("45,30,#c03020"), Hint.read("46,30,#2030c0")])
+    with pytest.raises(PhotoError, match=r"hints at 45,30 and 46,30 differ and are less than \d+ pixels apart"):
+        pin(np.zeros((1, 2, 8, 12), np.float32))
+    alike = pinned(photo, gray, [Hint.read("45,30,#c03020"), Hint.read("46,30,#c03020")])
+    alike(np.zeros((1, 2, 8, 12), np.float32))
+
+
+def test_a_file_of_hints(tmp_path):
+    path = tmp_path / "hints.txt"
+    path.write_text("# sky\n1,2,#0000ff\n\n3,4,#00ff00\n")
+    assert read_hints(path) == [Hint(1, 2, (0, 0, 255)), Hint(3, 4, (0, 255, 0))]
+    path.write_text("1,2,#0000ff\nblue\n")
+    with pytest.raises(ValueError, match="line 2: hint 'blue'"):
+        read_hints(path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_hints(tmp_path / "none.txt")

@@ -1,0 +1,368 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import pyvips
+import torch
+import toy
+
+from photochrom.training import log as journal
+from photochrom.training import loop as training
+from photochrom.training.checkpoint import load, part, read
+from photochrom.training.loop import Loop, Stopped, train
+from photochrom.training.rates import groups, learning_rate
+from photochrom.training.recipe import Optimizer, parse, resolved
+
+EVERY = {"log_every": 1, "validate_every": 10, "checkpoint_every": 10, "sample_every": 10}
+
+
+@pytest.fixture
+def recipe(archive, pytestconfig):
+    """A recipe of a toy family or a tiny real one, with other settings as `table__key`."""
+
+    def make(family="toy", **settings):
+        tiny = pytestconfig.rootpath / "recipes" / "tiny" / f"{family}.toml"
+        tables = {
+            "model": tomllib.loads(tiny.read_text())["model"] if tiny.exists() else {"family": family},
+            "data": {"photos": [str(archive)], "size": 16, "workers": 0, "validation": 0.25},
+            "optimizer": {"lr": 0.01, "warmup_steps": 2, "ema": 0.9},
+            "trainer": {"steps": 20, "batch": 4, "accelerator": "cpu", **EVERY},
+        }
+        for name, value in settings.items():
+            table, key = name.split("__")
+            tables[table][key] = value
+        return parse(tables)
+
+    return make
+
+
+def rows(run, key="lr"):
+    return [row for row in journal.rows(run / "log.jsonl") if key in row]
+
+
+def assert_same(run, other):
+    ours, theirs = (read(r / "last.safetensors")[0] for r in (run, other))
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    clock = {"photos_per_second", "seconds"}
+    ours, theirs = ([{k: v for k, v in row.items() if k not in clock} for row in rows(r)] for r in (run, other))
+    assert ours == theirs
+    assert [r["step"] for r in theirs] == list(range(1, 21))
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_leaves_everything_behind(recipe, tmp_path, capfd):
+    settings = recipe()
+    run = train(settings, tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
+    assert sorted(p.name for p in run.iterdir()) == [
+        "best.safetensors", "last.safetensors", "log.jsonl", "photos.json", "recipe.json", "samples"
+    ]  # fmt: skip
+    assert parse(json.loads((run / "recipe.json").read_text())) == settings
+    first = rows(run)[0]
+    assert first.keys() == {
+        "step", "colors/total", "colors/twice", "colors/norm", "lr", "photos_per_second", "seconds"
+    }  # fmt: skip
+    assert [r["step"] for r in rows(run, "validation/loss")] == [0, 10, 20]
+    strip = pyvips.Image.new_from_file(str(run / "samples" / "0000020.png"))
+    assert (strip.width, strip.height, strip.bands) == (8 * 16, 3 * 16, 3)
+    model, stored, record = load(run)
+    assert stored == settings
+    assert not model.training
+    assert record["photographs"]["training"] > 20
+    assert record["validation"] == min((record["validation"], record["first"]), key=lambda v: v["loss"])
+
+
+def test_it_learns(recipe, tmp_path):
+    run = train(recipe(trainer__steps=60, trainer__validate_every=60, trainer__sample_every=60), tmp_path / "run")
+    losses = [r["colors/total"] for r in rows(run)]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+    first, last = rows(run, "validation/loss")
+    assert last["validation/loss"] < first["validation/loss"]
+
+
+def at_play(number, deed):
+    """`Loop._play`, with something that happens before its number-th call."""
+    calls, play = [], Loop._play
+
+    def playing(*arguments):
+        calls.append(1)
+        if len(calls) == number:
+            deed()
+        return play(*arguments)
+
+    return playing
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def cut_power():
+    raise RuntimeError("power cut")
+
+
+@pytest.mark.parametrize(("family", "players"), [("toy", 1), ("adversarial", 2), ("classify", 1)])
+def test_a_killed_run_goes_on_as_if_never_stopped(family, players, recipe, tmp_path, monkeypatch):
+    settings = recipe(family)
+    whole = train(settings, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_play", at_play(14 * players, cut_power))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(settings, tmp_path / "killed")
+    assert read(tmp_path / "killed" / "last.safetensors")[1]["step"] == 10
+    assert len(rows(tmp_path / "killed")) == 13
+    train(settings, tmp_path / "killed", resume=True)
+    assert_same(whole, tmp_path / "killed")
+    assert read(whole / "best.safetensors")[1]["best"] == read(tmp_path / "killed" / "best.safetensors")[1]["best"]
+
+
+def test_an_interrupt_writes_a_checkpoint_and_says_so(recipe, tmp_path, monkeypatch):
+    settings = recipe()
+    whole = train(settings, tmp_path / "whole")
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_play", at_play(7, interrupt))
+        with pytest.raises(Stopped, match="stopped at step 7 of 20; go on with --resume"):
+            train(settings, run := tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert read(run / "last.safetensors")[1]["step"] == 7
+    assert load(run)[2]["step"] == 7
+    assert load(run)[2]["validation"] is None
+    train(settings, run, resume=True)
+    assert_same(whole, run)
+
+
+def test_a_second_interrupt_stops_at_once(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(Loop, "_play", at_play(14, lambda: (interrupt(), interrupt())))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(), tmp_path / "run")
+    assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 10
+
+
+def test_workers_change_nothing(recipe, tmp_path):
+    alone = train(recipe(), tmp_path / "alone")
+    helped = train(recipe(data__workers=2), tmp_path / "helped")
+    assert_same(alone, helped)
+
+
+def test_the_average_leaves_buffers_alone(recipe, tmp_path):
+    tensors, _ = read(train(recipe(), tmp_path / "run") / "last.safetensors")
+    model, average = part(tensors, "model"), part(tensors, "ema")
+    assert model["seen"] == average["seen"] == 80
+    same = {name for name in model if torch.equal(model[name], average[name])}
+    assert same == {name for name in model if "running" in name or "num_batches" in name or name == "seen"}
+    tensors, _ = read(train(recipe(optimizer__ema=0.0), tmp_path / "plain") / "last.safetensors")
+    model, average = part(tensors, "model"), part(tensors, "ema")
+    assert all(torch.equal(model[name], average[name]) for name in model)
+
+
+def test_every_player_learns(recipe, tmp_path):
+    run = train(recipe("adversarial"), tmp_path / "run")
+    assert {"critic/total", "critic/norm", "colors/total", "colors/l1"} <= rows(run)[0].keys()
+    tensors, _ = read(run / "last.safetensors")
+    for player in ("critic", "colors"):
+        memory = part(tensors, f"optimizer.{player}")
+        assert memory
+        assert all(value.abs().sum() > 0 for name, value in memory.items() if name.endswith("exp_avg_sq"))
+    model, *_ = load(run, "last")
+    assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(("best", "step"), [("loss", 10), ("ab_error", 10), ("last", 20)])
+def test_the_best_is_the_least_or_the_latest(recipe, tmp_path, monkeypatch, best, step):
+    found = iter({"loss": n, "ab_error": n, "gray_error": 9, "chroma_ratio": 1} for n in range(9))
+    monkeypatch.setattr(training.validation, "figures", lambda *_: next(found))
+    run = train(recipe(trainer__best=best), tmp_path / "run")
+    assert read(run / "best.safetensors")[1]["step"] == step
+
+
+def test_what_a_family_doubts_is_said(recipe, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(
+        toy.Adversarial, "doubts", lambda self, means: [f"l1 is {means['colors/l1']:.3f}"], raising=False
+    )
+    run = train(recipe("adversarial"), tmp_path / "run")
+    said = [r.message for r in caplog.records if "l1 is" in r.message]
+    logged = {row["step"]: row["colors/l1"] for row in rows(run)}
+    assert said == [f"step {step}: l1 is {logged[step]:.3f}" for step in (10, 20)]  # where it is validated
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(recipe, tmp_path):
+    settings = recipe("exploding", trainer__checkpoint_every=3, trainer__log_every=5)
+    with pytest.raises(FloatingPointError, match=r"step 4: colors/total is nan: lower optimizer\.lr"):
+        train(settings, tmp_path / "run")
+    assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 3
+
+
+def test_a_run_that_learns_nothing_is_told_so(recipe, tmp_path, caplog):
+    train(recipe("hopeless"), tmp_path / "short")
+    assert not [r.message for r in caplog.records if "nothing is learnt" in r.message]  # too early to tell
+    slow = {"trainer__steps": 50, "trainer__validate_every": 50, "optimizer__lr": 1e-9}
+    train(recipe("adversarial", **slow), tmp_path / "players")
+    assert not [r.message for r in caplog.records if "nothing is learnt" in r.message]  # their losses tell nothing
+    train(recipe("hopeless", **slow), tmp_path / "run")
+    assert [r.message for r in caplog.records if "nothing is learnt" in r.message]
+    caplog.clear()
+    train(recipe(), tmp_path / "other", init=tmp_path / "run")
+    assert not [r.message for r in caplog.records if "nothing is learnt" in r.message]
+
+
+def test_a_start_from_another_run(recipe, tmp_path):
+    first = train(recipe(), tmp_path / "first")
+    second = train(recipe(optimizer__lr=1e-9), tmp_path / "second", init=first)
+    ours, theirs = (part(read(run / "best.safetensors")[0], "ema") for run in (first, second))
+    assert torch.allclose(ours["colors.head.1.weight"], theirs["colors.head.1.weight"], atol=1e-6)
+
+
+def test_without_a_validation_set_the_last_is_the_best(recipe, tmp_path):
+    run = train(recipe(data__validation=0.0), tmp_path / "run")
+    assert rows(run, "validation/loss") == []
+    assert load(run)[2]["step"] == 20
+    assert (run / "samples" / "0000020.png").exists()
+
+
+def test_wrong_folders(recipe, tmp_path):
+    run = train(recipe(trainer__steps=2), tmp_path / "run")
+    before = content(run)
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(recipe(), run)
+    with pytest.raises(ValueError, match=r"holds no last\.safetensors"):
+        train(recipe(), tmp_path / "none", resume=True)
+    with pytest.raises(ValueError, match=r"the checkpoint's \[model\] is .*'width': 8.*'width': 4"):
+        train(recipe(model__width=4), run, resume=True)
+    assert content(run) == before
+    with pytest.raises(ValueError, match=r"recipe\.json: cannot be a folder for a run \(File exists\)"):
+        train(recipe(), run / "recipe.json")
+    with pytest.raises(ValueError, match=r"deeper: cannot be a folder for a run \(Not a directory\)"):
+        train(recipe(), run / "recipe.json" / "deeper")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"data__photos": ["mistyped"]}, "there is no such folder or zip"),
+        ({"data__min_colorfulness": 1000.0}, "no photograph to train on"),
+        ({"family": "classify", "data__size": 50}, "data.size = 50: must divide by 4 for this model: choose 48"),
+        ({"trainer__devices": 3000, "trainer__accelerator": "gpu"}, "trainer.accelerator = 'gpu', devices = 3000: not"),
+    ],
+)
+def test_a_refused_call_is_no_run(wrong, said, recipe, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        train(recipe(**wrong), tmp_path / "run")
+    assert content(tmp_path).keys() <= {"photos.json"}
+    train(recipe(trainer__steps=2), tmp_path / "run")
+
+
+def test_photographs_too_small_to_learn_from_are_refused_at_once(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(toy.Model, "smallest", 96, raising=False)
+    with pytest.raises(ValueError, match=r"data.size = \d+: this model needs 96 pixels: choose as many or more"):
+        train(recipe(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path, caplog):
+    run = train(recipe(trainer__steps=2), tmp_path / "run")
+    names = ("log.jsonl", "last.safetensors", "recipe.json")
+    before = [(run / name).read_bytes() for name in names]
+    train(recipe(trainer__steps=1), run, resume=True)
+    assert before == [(run / name).read_bytes() for name in names]
+    assert "at step 2 of 1: nothing to go on with" in caplog.text
+
+
+def test_other_photographs_are_noticed(recipe, archive, tmp_path, caplog):
+    run = train(recipe(trainer__steps=2), tmp_path / "run")
+    train(recipe(trainer__steps=4, data__min_colorfulness=100.0), run, resume=True)
+    assert "the photographs are not those the run began with" in caplog.text
+    assert [r["step"] for r in rows(run)] == [1, 2, 3, 4]
+
+
+def test_learning_rate():
+    settings = Optimizer(lr=2.0, warmup_steps=9)
+    rates = [learning_rate(step, 1000, settings) for step in range(1001)]
+    assert rates[:3] == pytest.approx([0.2, 0.4, 0.6], rel=1e-3)
+    assert max(rates) == pytest.approx(2.0, rel=1e-3)
+    assert rates[500] == pytest.approx(1.0)
+    assert rates[1000] == 0
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+
+
+def test_rates_and_decay_by_parameter():
+    made = groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
+    found = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in made}
+    assert found == {(0.5, 0.1): 1, (0.5, 0.0): 3, (1.0, 0.1): 1, (1.0, 0.0): 1}
+
+
+TWO_PROCESSES = """
+import sys
+sys.path[:0] = [{here!r}]
+import json, os, signal, torch, toy
+torch.set_num_threads(1)
+from pathlib import Path
+from photochrom import models
+models.family = toy.FAMILIES.get
+from photochrom.training.recipe import parse
+from photochrom.training.loop import train
+
+calls = []
+def interrupt():
+    calls.append(1)
+    if len(calls) == {stop} and os.environ.get("LOCAL_RANK") == "1":
+        os.kill(os.getpid(), signal.SIGINT)
+toy.Model.before_loss = staticmethod(interrupt)
+
+if __name__ == "__main__":
+    train(parse(json.loads({tables!r})), Path({run!r}))
+"""
+
+
+@pytest.fixture
+def in_two_processes(tmp_path):
+    """Train a recipe on two processes of this machine; with ``stop``, the second is interrupted at that step."""
+
+    def run(settings, stop=0):
+        tables = resolved(settings)
+        tables["trainer"]["devices"] = 2
+        folder, script = tmp_path / "two", tmp_path / "script.py"
+        here = str(Path(__file__).parent)
+        script.write_text(TWO_PROCESSES.format(here=here, tables=json.dumps(tables), run=str(folder), stop=stop))
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
+        assert bool(done.returncode) == bool(stop), done.stderr
+        assert done.stderr.count("Stopped: stopped at step") == bool(stop)
+        return folder
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["toy", "adversarial"])
+def test_two_processes_equal_one(family, recipe, tmp_path, in_two_processes):
+    settings = recipe(family, model__plain=True, model__dropout=0.0, data__workers=1)
+    alone, two = train(settings, tmp_path / "alone"), in_two_processes(settings)
+    ours, theirs = (part(read(run / "last.safetensors")[0], "model") for run in (alone, two))
+    floats = [name for name, value in ours.items() if value.is_floating_point()]
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in floats)
+    assert [r["step"] for r in rows(two)] == list(range(1, 21))
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together(recipe, in_two_processes):
+    run = in_two_processes(recipe(), stop=7)
+    assert read(run / "last.safetensors")[1]["step"] == 7
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(recipe, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    for precision in ("32-true", "bf16-mixed"):
+        settings = recipe(trainer__accelerator="auto", trainer__precision=precision)
+        with_gpu = train(settings, tmp_path / precision)
+        assert load(with_gpu)[2]["step"] > 0
