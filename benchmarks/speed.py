@@ -203,7 +203,7 @@ def album_row(model: str, plan: Plan, folder: Path) -> None:
 
 
 def main() -> None:
-    from photochrom.imaging.strips import processors
+    from photochrom._processes import available_processors
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="default", help="an installed bundle, or the path of one")
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, few repeats: the figures mean nothing")
     given = parser.parse_args()
     plan = QUICK if given.quick else FULL
-    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or processors()
+    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or available_processors()
     print(f"{platform.machine()}, {os.cpu_count()} processors, {threads} threads for networks, Python", end=" ")
     print(f"{platform.python_version()}{'; --quick: the figures mean nothing' if given.quick else ''}\n")
     row(*HEAD)

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ._version import __version__
+
 __all__ = ["Colorizer", "__version__", "colorize"]
 
 if TYPE_CHECKING:

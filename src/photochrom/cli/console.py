@@ -66,22 +66,6 @@ def loading() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def deaf() -> Iterator[None]:
-    """Processes and threads begun here do not hear Ctrl-C, which is for whoever began them."""
-    from multiprocessing import resource_tracker
-
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # which would have its beginner hear again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def progress() -> "Progress":
     """A bar with the time left on stderr; nothing where that is no terminal."""
     from rich.console import Console

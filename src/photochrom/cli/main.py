@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import __version__
+from .._version import __version__
 from .console import fail, loading, needs_extra, progress, report, writable, write
 from .train import Size, export, train
 
@@ -91,7 +91,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     Variants are NAME-color-SEED.EXT, what shows them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
     """
     with loading():
-        from ..imaging.strips import processors
+        from .._processes import available_processors
         from ..inference.batch import ABOUT, Settings, check, colorize_all, plan
         from ..inference.colorizer import Colorizer
         from ..inference.hints import Hint, read_hints
@@ -113,7 +113,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         if manifest or any("://" in text for text in [*photos, out or ""]):
             raise ValueError(f"{manifest or 'addresses'}: is for a cluster: give --cluster local")
         tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, seeds, about)
-        colorizer = Colorizer(model, threads=max(1, processors() // jobs), **sampling)
+        colorizer = Colorizer(model, threads=max(1, available_processors() // jobs), **sampling)
         check(colorizer, settings, len(tasks), seeds, about)
     except ValueError as error:
         fail(str(error), 2)

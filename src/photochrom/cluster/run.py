@@ -22,10 +22,10 @@ from distributed import Client, Future, LocalCluster, as_completed, get_worker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
-from .. import __version__
-from ..cli.console import deaf, fail, report
+from .._processes import available_processors, interrupts_blocked
+from .._version import __version__
+from ..cli.console import fail, report
 from ..imaging.formats import SAVERS
-from ..imaging.strips import processors
 from ..inference.batch import THERE, Outcome, Settings, Task, check, colorize_all, plan
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
@@ -74,7 +74,7 @@ def connected(address: str) -> Iterator[Client]:
         with ExitStack() as stack:
             here = LOCAL.fullmatch(address)
             try:
-                cluster = stack.enter_context(_begun(int(here[1] or processors()))) if here else address
+                cluster = stack.enter_context(_begun(int(here[1] or available_processors()))) if here else address
                 client = stack.enter_context(Client(cluster, timeout=ANSWER))
                 if not client.nthreads():
                     typer.echo(f"photochrom: {address} has no workers yet: waiting for one", err=True)
@@ -89,7 +89,7 @@ def connected(address: str) -> Iterator[Client]:
 
 def _begun(count: int) -> LocalCluster:
     """Workers of one thread: two in one process would wait for each other. Nobody looks at Dask's profile of them."""
-    with deaf(), dask.config.set({"distributed.worker.profile.enabled": False}):
+    with interrupts_blocked(), dask.config.set({"distributed.worker.profile.enabled": False}):
         return LocalCluster(
             n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
+from .._version import __version__
 from ..backbones.inception import VARIABLE
 from ..backbones.weights import cache
 from ..core.sampling import describe

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pyvips
 
-from .. import __version__
+from .._version import __version__
 from . import tiff
 
 AllTags = tuple[tiff.Tags, tiff.Tags, tiff.Tags]  # of the photograph, EXIF, GPS

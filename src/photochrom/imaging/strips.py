@@ -1,7 +1,6 @@
 """Numpy inside a libvips pipeline: rows are worked on in strips, so that memory does not grow with the picture."""
 
 import collections
-import os
 import queue
 import struct
 import threading
@@ -13,12 +12,9 @@ from itertools import starmap
 import numpy as np
 import pyvips
 
+from .._processes import available_processors
+
 AHEAD = 4  # strips computed before they are asked for
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 Strip = Callable[[np.ndarray, int], np.ndarray]  # rows (h, w, c) and the number of the first -> rows (h, w, 3)
@@ -144,7 +140,7 @@ def worked(
     """
     header = _header(image.width, image.height, rows, depth)
     size = len(header) + image.width * image.height * 3 * depth // 8
-    file = _Strips(header, size, _ahead(_strips(image, rows), work, threads or processors()))
+    file = _Strips(header, size, _ahead(_strips(image, rows), work, threads or available_processors()))
     source = pyvips.SourceCustom()
     source.on_read(file.read)
     source.on_seek(file.seek)

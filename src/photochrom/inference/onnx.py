@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from .._processes import available_processors
 from ..core.sampling.autoregressive import Autoregressive
 from ..core.sampling.cold import RESTORERS, Cold
 from ..core.sampling.procedure import Procedure
-from ..imaging.strips import processors
 from . import bundle
 
 
@@ -56,7 +56,7 @@ def opened(
     found = bundle.load(model)
     procedure = resampled(found.card.name, found.procedure, sampling)
     try:
-        nets = {name: OnnxNet(content, threads or processors()) for name, content in found.networks.items()}
+        nets = {name: OnnxNet(content, threads or available_processors()) for name, content in found.networks.items()}
     except Exception as error:  # the runtime has a dozen of its own
         raise bundle.BundleError(f"{model}: a network cannot be run ({error}): export the bundle again") from None
     return found.card, procedure, nets

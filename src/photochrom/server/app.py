@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 import uvicorn
 
-from ..imaging.strips import processors
+from .._processes import available_processors
 from .jobs import Limits
 from .routes import LOCAL, choices, create
 
@@ -40,7 +40,7 @@ def serve(
         raise ValueError(f"{host}:{port}: cannot be listened at ({why}): choose another --port or --host") from None
     named = f"[{host}]" if ":" in host else host
     names = [name.lower() for name in (*LOCAL, *allowed, *(() if host in ANYWHERE else (named,)))]
-    app = create(found, limits, jobs, max(1, processors() // jobs), names)
+    app = create(found, limits, jobs, max(1, available_processors() // jobs), names)
     shown = "localhost" if host in ("127.0.0.1", "::1", *ANYWHERE) else named
     typer.echo(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C stops it, and forgets all photographs)")
     if browser:

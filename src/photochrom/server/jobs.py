@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ..cli.console import deaf
+from .._processes import interrupts_blocked
 from ..imaging.photo import MAX_PIXELS
 from .worker import UPLOAD, Done, Failed, Opened, Order, Painted, Ready, Said, serve
 
@@ -245,7 +245,7 @@ class _Worker:
         pipe, theirs = self.context.Pipe()
         process = self.context.Process(target=serve, args=(theirs, *self.asked), daemon=True)
         try:
-            with deaf():
+            with interrupts_blocked():
                 process.start()
         except BaseException:
             pipe.close()

@@ -19,7 +19,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
-from .. import __version__
+from .._version import __version__
 from ..core.sampling import restore
 from ..imaging import formats
 from ..inference import bundle

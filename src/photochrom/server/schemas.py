@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import __version__
+from .._version import __version__
 from .jobs import Job, Jobs, State
 
 HINT = r"^\s*\d{1,9}\s*,\s*\d{1,9}\s*,\s*#?[0-9a-fA-F]{6}\s*$"

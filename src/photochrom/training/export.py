@@ -16,7 +16,8 @@ from onnxscript import optimizer
 from torch import nn
 from torch.export import Dim
 
-from .. import __version__, models
+from .. import models
+from .._version import __version__
 from ..core.sampling import describe
 from ..inference import bundle as bundles
 from ..inference.batch import title
