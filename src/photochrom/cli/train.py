@@ -1,4 +1,4 @@
-"""The commands that train a model and make a bundle of it."""
+"""The command that trains a model."""
 
 import logging
 import sys
@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from .console import fail, loading, needs_extra
-
-Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE over the recipe's; repeatable.")]
-Out = Annotated[Path | None, typer.Option("-o", "--out", help="What to write; named after the input if not given.")]
-Size = Annotated[int | None, typer.Option(min=32, max=2048, help="Short side, in pixels, that the model sees.")]
+from .export import export
+from .options import Out, Sets
 
 
 def train(  # noqa: PLR0913 - each is an option of the command
@@ -59,36 +57,3 @@ def train(  # noqa: PLR0913 - each is an option of the command
     typer.echo(run)
     if bundle:
         export([run], bundle)
-
-
-def export(
-    runs: Annotated[
-        list[Path], typer.Argument(help="The folder that `photochrom train` wrote; one for each stage of a model.")
-    ],
-    out: Out = None,
-    size: Size = None,
-    sources: Annotated[str, typer.Option(help="Whose photographs it learnt from, under which terms.")] = "",
-    summary: Annotated[str, typer.Option(help="What the model is good at, in a sentence.")] = "",
-    sets: Sets = None,
-) -> None:
-    """Turn a run into a bundle that `photochrom colorize --model` takes: RUN/bundle/NAME unless -o names it.
-
-    Of a model that is trained in stages, give the run of each, and -o.
-
-    --set model.KEY=VALUE changes how it decodes (a temperature) without training again.
-    """
-    needs_extra("train")
-    with loading():
-        from ..training.export import ExportError
-        from ..training.export import export as write_bundle
-
-    if len(runs) > 1 and not out:
-        fail(f"{len(runs)} runs: name the bundle that they make with -o", 2)
-    out = out or runs[0] / "bundle" / runs[0].resolve().name
-    if out.exists():
-        fail(f"{out} exists: name another folder or remove it", 2)
-    try:
-        write_bundle(runs, out, sets or (), size, sources, summary=summary)
-    except (ValueError, OSError, ExportError) as error:
-        fail(str(error), 2)
-    typer.echo(out)
