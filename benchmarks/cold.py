@@ -86,7 +86,7 @@ def main() -> None:
     for run in given.runs:
         try:
             model, recipe, _ = checkpoint.load(run)
-            if not (isinstance(model.procedure, Cold) and model.procedure.paints):
+            if not (isinstance(model.procedure, Cold) and model.procedure.colorizes):
                 raise ValueError(f"{run}: no run of the family cold on colour loss")
             for count in given.steps:
                 replace(model.procedure, steps=count)

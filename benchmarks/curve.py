@@ -1,4 +1,4 @@
-"""The error of models over their colourfulness: a model with a dial for strength is a curve, not a point.
+"""The error of models over their colourfulness: a model with a dial for saturation is a curve, not a point.
 
     python benchmarks/curve.py PHOTOS ... --model NAME|PATH ... [--held-out 0.02] [--at 0.6 0.7] [--limit N]
 
@@ -31,8 +31,8 @@ def curve(model: str, truths: list[np.ndarray]) -> np.ndarray:
         sums[-1] += float(colorfulness(planes(pixels))), np.hypot(*lab[1:]).mean()
         (ab,) = colorizer.predict([colorizer.look(open_photo(pixels))])
         large = Chroma(ab * np.float32(AB_SCALE), *lab.shape[:0:-1]).rows(0, lab.shape[1])
-        for at, strength in enumerate(STRENGTHS):
-            ours = fit_gamut(np.concatenate([lab[:1], large * np.float32(strength)]))
+        for at, saturation in enumerate(STRENGTHS):
+            ours = fit_gamut(np.concatenate([lab[:1], large * np.float32(saturation)]))
             sums[at] += float(colorfulness(lab_to_rgb(ours))), ab_distance(ours, lab).mean()
     found: np.ndarray = sums[:-1] / sums[-1]
     return found
@@ -49,7 +49,7 @@ def main() -> None:
     found = [m for source in asked.photos for m in members(source) if m.crc < asked.held_out * 2**32]
     truths = [NATIVE.prepare(open_photo(m.open(), name=m.name).pixels()) for m in found[: asked.limit]]
     print(f"{len(truths)} photographs; ab error over gray's at colourfulness over the truth's")
-    columns = [f"strength {s:g}" for s in STRENGTHS] + [f"error at {at:g}" for at in asked.at]
+    columns = [f"saturation {s:g}" for s in STRENGTHS] + [f"error at {at:g}" for at in asked.at]
     print(f"| | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
     for model in asked.model:
         points = curve(model, truths)

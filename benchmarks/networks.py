@@ -83,7 +83,7 @@ def step_of(recipe: Recipe) -> Callable[[], None]:
     """A bare training step of each player: loss, gradients, AdamW; photographs are random numbers."""
     model = models.family(recipe.family)(recipe.model).train().to(memory_format=torch.channels_last)
     gray, color = (batch(recipe, channels) for channels in (1, 2 if model.procedure.target == "ab" else 3))
-    players = {p: [w for w in getattr(model, p).parameters() if w.requires_grad] for p in model.players}
+    players = {p: [w for w in getattr(model, p).parameters() if w.requires_grad] for p in model.trainable}
     optimizers = {p: torch.optim.AdamW(w, recipe.optimizer.lr, fused=True) for p, w in players.items()}
 
     def step() -> None:

@@ -81,12 +81,12 @@ def ours(config: Model.Config, gray: Tensor, color: Tensor) -> Callable[[], obje
     gray, color = (x.contiguous(memory_format=torch.channels_last) for x in (gray, color))
     players = {
         name: torch.optim.AdamW(getattr(model, name).parameters(), 2e-4, (0.5, 0.999), fused=True)
-        for name in model.players
+        for name in model.trainable
     }
 
     def step() -> None:
         for name, optimizer in players.items():
-            for other in model.players:
+            for other in model.trainable:
                 getattr(model, other).requires_grad_(other == name)
             optimizer.zero_grad()
             model.loss(name, gray, color)["total"].backward()

@@ -52,7 +52,7 @@ def test_a_curve_grows_more_colourful_with_strength(pytestconfig, bundle, tmp_pa
     colors = [float(point.split(" at ")[1]) for point in points]
     assert colors == sorted(colors)
     assert colors[0] > 0
-    assert at == "nan"  # paler than at any strength
+    assert at == "nan"  # paler than at any saturation
 
 
 def test_speed_says_why_a_command_failed(pytestconfig, tmp_path):

@@ -120,7 +120,7 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
     [
         (["colorize"], 2, "Missing argument"),
         (["colorize", "missing.jpg"], 1, "missing.jpg: cannot be read (No such file or directory)"),
-        (["colorize", "x.jpg", "--strength", "-1"], 2, "strength"),
+        (["colorize", "x.jpg", "--saturation", "-1"], 2, "saturation"),
         (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
         (["colorize", "x.jpg", "--colour"], 2, "No such option"),
         (["colorize", "x.jpg", "--variants", "3"], 2, "3 variants: unet paints one picture of each"),

@@ -212,7 +212,7 @@ def test_a_copy_made_otherwise_is_not_what_is_asked_for(scans, bundle, tmp_path)
     for _ in range(2):
         paler = photochrom(*asked, "--strength", 0.2)
         assert f"{COUNT} left as they are: there already, made otherwise" in paler.stderr
-    assert {entry["asked"]["strength"] for entry in entries(tmp_path / "out" / "photochrom.jsonl")} == {1.0}
+    assert {entry["asked"]["saturation"] for entry in entries(tmp_path / "out" / "photochrom.jsonl")} == {1.0}
 
 
 def test_a_model_is_known_by_its_weights(tmp_path):

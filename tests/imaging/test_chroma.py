@@ -25,8 +25,8 @@ def to_lab(linear):
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 65535), unit, unit, st.floats(0, 2, width=32))
-def test_any_colour_fits_and_keeps_lightness(code, a, b, strength):
-    ab = np.array([[a], [b]], np.float32) * 110 * strength
+def test_any_colour_fits_and_keeps_lightness(code, a, b, saturation):
+    ab = np.array([[a], [b]], np.float32) * 110 * saturation
     for pixels in (np.array([[code]], np.uint16), np.array([[code // 257]], np.uint8)):
         linear, y = painted(pixels, ab)
         assert np.isfinite(linear).all()

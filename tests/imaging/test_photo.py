@@ -255,8 +255,8 @@ def test_strength_scales_chroma():
     photo = open_photo(np.full((16, 16), 128, np.uint8))
     ab = np.full((2, 4, 4), 0.1, np.float32)
     means = []
-    for strength in (0, 0.5, 1, 2):
-        lab = color.rgb_to_lab(photo.colored(ab, strength).array().transpose(2, 0, 1) / 255)
+    for saturation in (0, 0.5, 1, 2):
+        lab = color.rgb_to_lab(photo.colored(ab, saturation).array().transpose(2, 0, 1) / 255)
         means.append(lab[1].mean())
     np.testing.assert_allclose(means, [0, 5.5, 11, 22], atol=0.4)
 

@@ -144,9 +144,9 @@ def test_a_second_run_skips_what_is_there_and_overwrite_does_not(photos, coloriz
     first = states(colorize_all(colorizer, tasks, Settings()))
     assert set(first.values()) == {"written"}
     before = tasks[0].target.read_bytes()
-    assert set(states(colorize_all(colorizer, tasks, Settings(strength=0.0))).values()) == {"skipped"}
+    assert set(states(colorize_all(colorizer, tasks, Settings(saturation=0.0))).values()) == {"skipped"}
     assert tasks[0].target.read_bytes() == before
-    assert set(states(colorize_all(colorizer, tasks, Settings(strength=0.0, overwrite=True))).values()) == {"written"}
+    assert set(states(colorize_all(colorizer, tasks, Settings(saturation=0.0, overwrite=True))).values()) == {"written"}
     assert tasks[0].target.read_bytes() != before
 
 

@@ -87,7 +87,7 @@ def test_a_path_gives_the_path_of_a_new_file(colorizer, tmp_path):
 
 
 def test_strength_zero_is_gray_and_more_is_more(colorizer):
-    chroma = [np.hypot(*rgb2lab(colorizer(RAMP, strength=s))[..., 1:].T).mean() for s in (0.0, 0.5, 1.0)]
+    chroma = [np.hypot(*rgb2lab(colorizer(RAMP, saturation=s))[..., 1:].T).mean() for s in (0.0, 0.5, 1.0)]
     assert chroma[0] < 0.1 < chroma[1] < chroma[2]
 
 

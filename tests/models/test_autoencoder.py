@@ -106,7 +106,7 @@ def test_what_is_lost_is_as_published(learning, levels):
         levels_found = model.net.encoder.levels(color)
         given_back = model.net.decoder(model.net.encoder(color))
         lost = model.eval().loss("net", color[:, :1], color)
-        measured = model.measures(color[:, :1], color)["color_mse"]
+        measured = model.validation_metrics(color[:, :1], color)["color_mse"]
     apart = sum(((q.places - q.codes) ** 2).mean() for q in levels_found)
     assert lost["reconstruction"].item() == pytest.approx(((given_back - color) ** 2).mean().item(), rel=1e-4)
     assert lost["total"].item() == pytest.approx(

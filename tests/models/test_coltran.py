@@ -98,8 +98,8 @@ def test_what_is_exported_draws_what_torch_draws(attention, conditional, guided)
     ours = net.sampling.coarse(exported, gray.numpy(), draws[0])
     expected = net.sampling.coarse(nets, gray, lambda like, *kind: torch.from_numpy(draws[1](like.numpy(), *kind)))
     np.testing.assert_array_equal(ours, expected.numpy())
-    told = net.sampling.surprise(exported, gray.numpy(), color.numpy())
-    np.testing.assert_allclose(told, net.sampling.surprise(nets, gray, color).numpy(), atol=1e-4)
+    told = net.sampling.nll(exported, gray.numpy(), color.numpy())
+    np.testing.assert_allclose(told, net.sampling.nll(nets, gray, color).numpy(), atol=1e-4)
 
 
 def test_shifts_lose_the_last_and_begin_with_nothing():
@@ -127,7 +127,7 @@ def test_likelihood_step_by_step_is_that_of_all_at_once(attention, conditional, 
     """At the size learnt from and at others: what is remembered says all that the whole picture would."""
     net = core(attention, conditional, factor=2, guided=guided)
     gray, color = photographs(2 * size[0], 2 * size[1], count=2)
-    steps = net.sampling.surprise(torch_nets(whole(net)), gray, color)
+    steps = net.sampling.nll(torch_nets(whole(net)), gray, color)
     assert steps.shape == (2, *size)
     nats = net.bits_per_dim(gray, color) * 3 * np.log(2)
     torch.testing.assert_close(steps.mean((1, 2)), nats, rtol=0, atol=1e-4)
@@ -215,7 +215,7 @@ def test_a_network_of_the_papers_size_has_its_parameters():
     )
     with torch.device("meta"):
         model = Model(config)
-    sizes = {player: sum(p.numel() for p in getattr(model, player).parameters()) for player in model.players}
+    sizes = {player: sum(p.numel() for p in getattr(model, player).parameters()) for player in model.trainable}
     sizes["core"] -= 512 * 512
     assert {name: round(size / 1e6, 1) for name, size in sizes.items()} == {
         "core": 46.3,
@@ -294,10 +294,10 @@ def test_stages_learn_from_true_colours_made_coarse_and_small():
 def test_joined_stages_are_the_stages():
     parts = {f"runs/{name}": stages(name, width=w) for name, w in (("spatial", 4), ("core", 8), ("color", 6))}
     model = Model.join(parts)
-    assert model.players == ("core", "color", "spatial")
+    assert model.trainable == ("core", "color", "spatial")
     assert model.config.spatial == parts["runs/spatial"].config.spatial
     gray, color = photographs(8, 8)
-    for name in model.players:
+    for name in model.trainable:
         torch.manual_seed(3)
         expected = parts[f"runs/{name}"].loss(name, gray, color)["total"]
         torch.manual_seed(3)

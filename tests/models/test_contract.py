@@ -55,7 +55,7 @@ def batch(target):
 
 
 def test_players_and_networks_are_there(model):
-    assert all(isinstance(getattr(model, player), torch.nn.Module) for player in model.players)
+    assert all(isinstance(getattr(model, player), torch.nn.Module) for player in model.trainable)
     assert set(model.networks()) == set(model.procedure.networks)
     sizes = [size for net in model.networks().values() for dims in net.inputs.values() for size in dims]
     assert all(isinstance(size, int) or size in ("h", "w") for size in sizes)
@@ -64,14 +64,14 @@ def test_players_and_networks_are_there(model):
 
 def test_it_learns_a_batch(model):
     gray, color = batch(model.procedure.target)
-    optimizers = {p: torch.optim.Adam(getattr(model, p).parameters(), 1e-2) for p in model.players}
+    optimizers = {p: torch.optim.Adam(getattr(model, p).parameters(), 1e-2) for p in model.trainable}
 
     def loss():
         """Over the same draws, whenever it is asked for."""
         totals = []
         for seed in range(8):
             torch.manual_seed(seed)
-            totals += [model.loss(player, gray, color)["total"].item() for player in model.players]
+            totals += [model.loss(player, gray, color)["total"].item() for player in model.trainable]
         return np.mean(totals)
 
     before = loss()
@@ -86,7 +86,7 @@ def test_it_learns_a_batch(model):
 
 def test_every_parameter_gets_a_gradient(model):
     gray, color = batch(model.procedure.target)
-    for player in model.players:
+    for player in model.trainable:
         model.zero_grad()
         model.loss(player, gray, color)["total"].backward()
         parameters = dict(getattr(model, player).named_parameters())
@@ -97,7 +97,7 @@ def test_every_parameter_gets_a_gradient(model):
 def test_it_learns_in_half_precision(model):
     """As trainer.precision = "bf16-mixed" has it."""
     gray, color = batch(model.procedure.target)
-    for player in model.players:
+    for player in model.trainable:
         with torch.autocast("cpu", torch.bfloat16):
             loss = model.loss(player, gray, color)["total"]
         loss.backward()
@@ -116,8 +116,10 @@ def test_engine_agrees_with_torch(exported):
         torch_nets(model), torch.from_numpy(gray), lambda like, *kind: torch.from_numpy(draw(like.numpy(), *kind))
     )
     assert found.dtype == np.float32
-    chooses = any(getattr(net, "chooses", False) for net in model.networks().values())
-    assert np.mean(abs(found - expected.numpy()) > 1e-4) <= 0.001 * chooses  # two choices may be as near as rounding
+    discrete_output = any(getattr(net, "discrete_output", False) for net in model.networks().values())
+    assert (
+        np.mean(abs(found - expected.numpy()) > 1e-4) <= 0.001 * discrete_output
+    )  # two choices may be as near as rounding
 
 
 def test_a_bundle_gives_every_weight_back(exported, model):
@@ -133,7 +135,7 @@ def test_a_bundle_gives_every_weight_back(exported, model):
 @pytest.fixture
 def colorizer(exported):
     """Of a family that colours; one that does not is refused."""
-    if exported[0].procedure.paints:
+    if exported[0].procedure.colorizes:
         return Colorizer(exported[1])
     with pytest.raises(BundleError, match="gives no colour"):
         Colorizer(exported[1])

@@ -107,9 +107,9 @@ def test_the_mode_is_a_setting_that_needs_no_other_weights():
     recipe = parse({"model": {"family": "pix2pix", "net": NET, "patch": 16, "width": 4}})
     paper = Model(recipe.model)
     assert paper.procedure.noise
-    assert paper.procedure.draws
+    assert paper.procedure.stochastic
     plain, _ = tuned(paper, recipe, ["model.net.test=eval"])
-    assert not plain.procedure.draws
+    assert not plain.procedure.stochastic
 
 
 @pytest.mark.parametrize("size", [(33, 47), (16, 16), (17, 64), (1, 5)])
@@ -132,9 +132,9 @@ def test_a_judge_of_patches_larger_than_the_picture_says_so():
     players = model(patch=142)
     with pytest.raises(ValueError, match="32 x 32 px to be judged: too small for patches of 142: choose a smaller"):
         players.loss("discriminator", *pair())
-    for patch, smallest in ((16, 6), (34, 12)):
+    for patch, minimum_size in ((16, 6), (34, 12)):
         net = Discriminator(3, 2, patch).eval()
-        assert net(torch.rand(1, 3, smallest, smallest)).shape == (1, 1, 1, 1)
+        assert net(torch.rand(1, 3, minimum_size, minimum_size)).shape == (1, 1, 1, 1)
 
 
 def test_what_was_painted_is_judged_and_not_painted_again():
@@ -166,7 +166,7 @@ def test_losses_by_hand():
 def test_the_least_side_that_can_be_judged_is_told():
     small = model(generator="colornet", color={"depth": 3, "filters": 4, "widths": [8]})  # paints at a fourth
     for players, least in ((model(), 6), (model(patch=70), 24), (small, 24)):
-        assert players.smallest == least
+        assert players.minimum_size == least
         players.loss("generator", *pair(2, max(16, least)))  # what divides by 16, or by 8
     with pytest.raises(ValueError, match="4 x 4 px to be judged: too small for patches of 16"):
         small.loss("generator", *pair(2, 16))
@@ -195,22 +195,22 @@ def test_what_the_discriminator_says_is_logged():
 
 def test_one_that_knows_imagenet_may_paint():
     players, (gray, color) = model(generator="colornet", color={"depth": 2, "filters": 4}), pair()
-    assert players.rates("generator") == {"encoder.": 1.0}
-    assert players.rates("discriminator") == {}
+    assert players.learning_rates("generator") == {"encoder.": 1.0}
+    assert players.learning_rates("discriminator") == {}
     players.loss("generator", gray, color)["total"].backward()
     assert all(p.grad is not None for p in players.generator.parameters())
-    assert not players.procedure.draws
+    assert not players.procedure.stochastic
 
 
 def test_a_player_that_wins_outright_is_named():
     players = model()
     means = {"discriminator/true_right": 0.7, "discriminator/painted_right": 0.8}
-    assert not list(players.doubts(means))
-    assert "the discriminator has won" in next(players.doubts(dict.fromkeys(means, 0.99)))
-    assert "the discriminator has lost" in next(players.doubts({**means, "discriminator/true_right": 0.01}))
-    assert not list(players.doubts({}))
+    assert not list(players.diagnostics(means))
+    assert "the discriminator has won" in next(players.diagnostics(dict.fromkeys(means, 0.99)))
+    assert "the discriminator has lost" in next(players.diagnostics({**means, "discriminator/true_right": 0.01}))
+    assert not list(players.diagnostics({}))
     gentle = model(objective="least-squares")
-    assert "least-squares" not in next(gentle.doubts(dict.fromkeys(means, 0.99)))
+    assert "least-squares" not in next(gentle.diagnostics(dict.fromkeys(means, 0.99)))
 
 
 def test_first_weights_are_the_papers():

@@ -224,7 +224,7 @@ class TestRemembering:
         colorizer, calls = counted
         gray = np.full((1, 32, 32), 0.5, np.float32)
         colorizer.predict([gray], 3)
-        told = colorizer.told(steps=other["steps"]) if "steps" in other else colorizer
+        told = colorizer.with_sampler(steps=other["steps"]) if "steps" in other else colorizer
         told.predict([gray * 0 + other.get("shade", 0.5)], other.get("seed", 3), other.get("pin", worker.unpinned))
         assert calls == [1, 1]
 

@@ -222,7 +222,7 @@ def test_one_that_the_server_has_forgotten_is_sent_again(browser, address, bundl
         page.get_by_label("Strength").fill("0.5")
         found.get_by_role("button", name="Colour again").click()
         found.get_by_text("In colour: ").wait_for()
-        assert saved(page, link) == ("one-color.png", Colorizer(bundle)(photo(), strength=0.5))
+        assert saved(page, link) == ("one-color.png", Colorizer(bundle)(photo(), saturation=0.5))
 
 
 def test_what_is_asked_meanwhile_is_done_after(browser, address, bundle):
@@ -319,5 +319,5 @@ def test_everything_is_reached_by_keyboard(browser, address):
             focused = page.locator(":focus")
             if focused.count():
                 reached.add(focused.get_attribute("id") or focused.get_attribute("class") or focused.inner_text())
-        wanted = {"files", "strength", "divide", "button save", "again", "color", "pin", "remove"}
+        wanted = {"files", "saturation", "divide", "button save", "again", "color", "pin", "remove"}
         assert wanted <= reached

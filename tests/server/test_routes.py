@@ -80,9 +80,11 @@ def why(answer, status):
 @pytest.mark.parametrize(("suffix", "deep"), [(".jpg", False), (".png", False), (".png", True), (".tif", True)])
 def test_a_photograph_comes_back_as_the_one_colorizer_gives_it(client, bundle, suffix, deep):
     photo = encoded(suffix, deep)
-    answer = client.post("/colorize", content=photo, params={"strength": 1.2, "hint": ["5,5,#c03020", "60,40,#2030c0"]})
+    answer = client.post(
+        "/colorize", content=photo, params={"saturation": 1.2, "hint": ["5,5,#c03020", "60,40,#2030c0"]}
+    )
     hints = [Hint(5, 5, (0xC0, 0x30, 0x20)), Hint(60, 40, (0x20, 0x30, 0xC0))]
-    assert answer.content == Colorizer(bundle)(photo, strength=1.2, hints=hints)
+    assert answer.content == Colorizer(bundle)(photo, saturation=1.2, hints=hints)
     assert answer.headers["content-type"] == {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff"}[suffix]
     assert pyvips.Image.new_from_buffer(answer.content, "").format == ("ushort" if deep else "uchar")
 
@@ -127,10 +129,10 @@ def test_a_job_with_variants(client, drawing):
 
 def test_a_photograph_that_is_here_is_coloured_again(client, bundle):
     job = finished(client, begun(client, name="one.png"))
-    answer = client.post(f"/jobs/{job['id']}/again", params={"strength": 0.4})
+    answer = client.post(f"/jobs/{job['id']}/again", params={"saturation": 0.4})
     other = finished(client, answer.json())
     assert other["id"] != job["id"]
-    assert client.get(other["copies"][0]["photo"]).content == Colorizer(bundle)(encoded(), strength=0.4)
+    assert client.get(other["copies"][0]["photo"]).content == Colorizer(bundle)(encoded(), saturation=0.4)
     client.delete(f"/jobs/{job['id']}")
     assert client.get(other["copies"][0]["photo"]).status_code == 200
     client.delete(f"/jobs/{other['id']}")
@@ -138,8 +140,8 @@ def test_a_photograph_that_is_here_is_coloured_again(client, bundle):
 
 def test_models_say_what_they_can_be_told(client):
     first, second = client.get("/models").json()
-    assert (first["name"], first["draws"], first["told"]) == ("two-colors", False, [])
-    assert (second["name"], second["draws"], second["told"]) == ("drawing", True, ["steps"])
+    assert (first["name"], first["stochastic"], first["told"]) == ("two-colors", False, [])
+    assert (second["name"], second["stochastic"], second["told"]) == ("drawing", True, ["steps"])
     assert client.get("/health").json()["status"] == "ok"
 
 
@@ -162,9 +164,9 @@ def test_what_is_no_photograph_is_refused(client):
         ({"steps": 5}, 422, "steps: two-colors has none"),
         ({"variants": 2}, 422, "2 variants: two-colors paints one picture of each"),
         ({"variants": 99, "model": "drawing"}, 422, "variants '99': "),
-        ({"strength": "nan"}, 422, "strength 'nan': "),
-        ({"strength": "inf"}, 422, "strength 'inf': "),
-        ({"strength": -1}, 422, "strength '-1': "),
+        ({"saturation": "nan"}, 422, "saturation 'nan': "),
+        ({"saturation": "inf"}, 422, "saturation 'inf': "),
+        ({"saturation": -1}, 422, "saturation '-1': "),
         ({"seed": -1}, 422, "seed '-1': "),
         ({"hint": "5,5,red"}, 422, "hint '5,5,red': write it as x,y,#rrggbb"),
         (

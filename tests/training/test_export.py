@@ -98,7 +98,7 @@ def test_a_network_that_onnx_computes_otherwise_is_refused():
 def test_a_network_that_chooses_may_choose_otherwise_at_a_few_places(places, fits):
     class Chooser(nn.Module):
         inputs = {"gray": (1, "h", "w")}  # noqa: RUF012
-        chooses = False
+        discrete_output = False
 
         def forward(self, gray):
             return gray * 2
@@ -108,7 +108,7 @@ def test_a_network_that_chooses_may_choose_otherwise_at_a_few_places(places, fit
     net.forward = lambda gray: torch.cat([gray[..., :1] * 2 + 1] * places + [gray[..., places:] * 2], -1)
     with pytest.raises(ExportError):
         exporting.check(net, content)
-    net.chooses = True
+    net.discrete_output = True
     if fits:
         exporting.check(net, content)
     else:

@@ -187,7 +187,7 @@ def test_the_best_is_the_least_or_the_latest(recipe, tmp_path, monkeypatch, best
 
 def test_what_a_family_doubts_is_said(recipe, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(
-        toy.Adversarial, "doubts", lambda self, means: [f"l1 is {means['colors/l1']:.3f}"], raising=False
+        toy.Adversarial, "diagnostics", lambda self, means: [f"l1 is {means['colors/l1']:.3f}"], raising=False
     )
     run = train(recipe("adversarial"), tmp_path / "run")
     said = [r.message for r in caplog.records if "l1 is" in r.message]
@@ -262,7 +262,7 @@ def test_a_refused_call_is_no_run(wrong, said, recipe, tmp_path):
 
 
 def test_photographs_too_small_to_learn_from_are_refused_at_once(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(toy.Model, "smallest", 96, raising=False)
+    monkeypatch.setattr(toy.Model, "minimum_size", 96, raising=False)
     with pytest.raises(ValueError, match=r"data.size = \d+: this model needs 96 pixels: choose as many or more"):
         train(recipe(), tmp_path / "run")
     assert not (tmp_path / "run").exists()

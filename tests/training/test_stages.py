@@ -93,7 +93,7 @@ def test_likelihood_in_the_engine_is_that_of_training(joined, runs):
     halve(model)
     gray, color = pair(np.moveaxis(picture, -1, 0).astype(np.float32) / 255, recipe.data.gray, "rgb")
     with torch.no_grad():
-        expected = model.measures(gray[None], color[None])["bits_per_dim"].item()
+        expected = model.validation_metrics(gray[None], color[None])["bits_per_dim"].item()
     assert Colorizer(joined).bits_per_dim(picture) == pytest.approx(expected, abs=1e-4)
 
 

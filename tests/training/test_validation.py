@@ -18,7 +18,7 @@ class Told:
 
     ab: torch.Tensor
     target: ClassVar[str] = "ab"
-    paints: ClassVar[bool] = True
+    colorizes: ClassVar[bool] = True
 
     def __call__(self, nets, gray, noise):
         return self.ab
@@ -32,7 +32,7 @@ class Timed(nn.Module):
 
 
 class Family(nn.Module):
-    players = ("net",)
+    trainable = ("net",)
 
     def __init__(self, procedure):
         super().__init__()

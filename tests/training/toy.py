@@ -46,20 +46,20 @@ class Model(nn.Module):
     """Regression at half size, with dropout, noise, batch norm and a counting buffer."""
 
     Config = Config
-    players = ("colors",)
+    trainable = ("colors",)
     procedure = Direct()
     before_loss = staticmethod(lambda: None)
 
     def __init__(self, config):
         super().__init__()
-        self.strength = 0.0 if config.plain else 0.01
+        self.saturation = 0.0 if config.plain else 0.01
         self.colors = Colors(config)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def networks(self):
         return {"colors": self.colors}
 
-    def rates(self, player):
+    def learning_rates(self, player):
         return {"encoder": 0.5}
 
     def meet(self, gray):
@@ -70,7 +70,7 @@ class Model(nn.Module):
     def loss(self, player, gray, color):
         self.meet(gray)
         small = nn.functional.avg_pool2d(color, 2)
-        noise = self.strength * torch.randn_like(gray)
+        noise = self.saturation * torch.randn_like(gray)
         error = (self.colors(gray + noise) - small).abs().mean()
         return {"total": error, "twice": 2 * error}
 
@@ -78,7 +78,7 @@ class Model(nn.Module):
 class Adversarial(Model):
     """Two players, sRGB target."""
 
-    players = ("critic", "colors")
+    trainable = ("critic", "colors")
     procedure = Direct(target="rgb")
 
     def __init__(self, config):
@@ -86,7 +86,7 @@ class Adversarial(Model):
         self.colors = Colors(config, 3)
         self.critic = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 1))
 
-    def rates(self, player):
+    def learning_rates(self, player):
         return {}
 
     def loss(self, player, gray, color):

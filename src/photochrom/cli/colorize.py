@@ -14,7 +14,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     out: Annotated[str | None, typer.Option("-o", "--out", help="Folder for the copies, or the file for one.")] = None,
     model: Model = "default",
     seed: Annotated[int, typer.Option(min=0, help="Which of the possible pictures, for models that draw.")] = 0,
-    strength: Annotated[float, typer.Option(min=0, max=3, help="Of the colours: 0 gray, 1 as the model says.")] = 1.0,
+    saturation: Annotated[float, typer.Option(min=0, max=3, help="Of the colours: 0 gray, 1 as the model says.")] = 1.0,
     size: Size = None,
     variants: Annotated[int, typer.Option(min=1, max=1000, help="Copies, and a sheet of them; seeds count up.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Of sampling; the model's own if not given.")] = None,
@@ -57,7 +57,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     seeds = range(seed, seed + variants)
     try:
         pins = [Hint.read(text) for text in hint or ()] + (read_hints(hints) if hints else [])
-        settings = Settings(strength, size, tuple(pins), overwrite, max_pixels)
+        settings = Settings(saturation, size, tuple(pins), overwrite, max_pixels)
         if cluster:
             needs_extra("cluster")
             if jobs > 1:

@@ -29,7 +29,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     ] = "native",
     lists: Annotated[Path | None, typer.Option(help="Folder of the lists of names that a protocol asks for.")] = None,
     size: Size = None,
-    strength: Annotated[float, typer.Option(min=0, max=3, help="Of the colours.")] = 1.0,
+    saturation: Annotated[float, typer.Option(min=0, max=3, help="Of the colours.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the first picture, for models that draw.")] = 0,
     steps: Annotated[list[int] | None, typer.Option(min=1, help="Of sampling; repeatable, a row for each.")] = None,
     solver: Annotated[list[str] | None, typer.Option(help="Of sampling; repeatable, a row for each.")] = None,
@@ -70,7 +70,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     asked = {"solver": solver, "temperature": temperature, "steps": steps}
     ways = [[{name: value} for value in values or ()] or [{}] for name, values in asked.items()]
     sampling = [{name: value for one in way for name, value in one.items()} for way in product(*ways)]
-    request = Request(data, models, sampling, images or (), protocol, lists, size, strength, seed, samples, force)
+    request = Request(data, models, sampling, images or (), protocol, lists, size, saturation, seed, samples, force)
     request = replace(
         request,
         held_out=held_out,

@@ -59,7 +59,7 @@ class Work:
         """All that decides what a photograph's copies are, for a manifest."""
         hints = [f"{hint.x},{hint.y},#{bytes(hint.rgb).hex()}" for hint in self.settings.hints]
         about = {"seeds": list(task.seeds), "about": list(task.about), "target": str(task.target), "hints": hints}
-        how = {"strength": self.settings.strength, "size": self.settings.size}
+        how = {"saturation": self.settings.saturation, "size": self.settings.size}
         return {"model": self.model, "weights": self.weights, **self.sampling, **how, **about}
 
 

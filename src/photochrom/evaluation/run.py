@@ -66,7 +66,7 @@ class Request:
     protocol: str = "native"
     lists: Path | None = None
     size: int | None = None
-    strength: float = 1.0
+    saturation: float = 1.0
     seed: int = 0
     samples: int = 1
     force: bool = False
@@ -169,9 +169,9 @@ class Evaluation:
 
     def _recordable(self) -> None:
         asked = self.request
-        if asked.record and (asked.strength != 1 or asked.size or asked.force or any(asked.sampling)):
+        if asked.record and (asked.saturation != 1 or asked.size or asked.force or any(asked.sampling)):
             raise ValueError(
-                "--record keeps a model's figures as it comes: leave out --strength, --size, --force, all of sampling"
+                "--record keeps a model's figures as it comes: leave out --saturation, --size, --force, all of sampling"
             )
         for name in asked.models if asked.record else ():
             if not os.access(path := bundle.find(name), os.W_OK) or not path.is_dir():
@@ -196,13 +196,13 @@ class Evaluation:
         for entry in self.entries:
             card, colorizer = entry.colorizer.card, entry.colorizer
             seen = (card.gray, card.multiple, card.size, asked.size)
-            decides = (card.weights, describe(colorizer.procedure), *seen, asked.strength, list(seeds))
+            decides = (card.weights, describe(colorizer.procedure), *seen, asked.saturation, list(seeds))
 
             def paint(photograph: Photograph, truth: RGB8, colorizer: Colorizer = colorizer) -> list[RGB8]:
-                return [colorizer(truth, seed=s, strength=asked.strength, size=asked.size) for s in seeds]
+                return [colorizer(truth, seed=s, saturation=asked.saturation, size=asked.size) for s in seeds]
 
             def own(truth: RGB8, colorizer: Colorizer = colorizer) -> dict[str, float]:
-                return {"bits-per-dim": colorizer.bits_per_dim(truth, asked.size)} if colorizer.likely else {}
+                return {"bits-per-dim": colorizer.bits_per_dim(truth, asked.size)} if colorizer.has_likelihood else {}
 
             yield Row(entry.name, f"model {json.dumps(decides, sort_keys=True)}", paint, own)
 

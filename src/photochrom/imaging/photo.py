@@ -123,13 +123,13 @@ class Photo:
         return np.broadcast_to(np.moveaxis(_upright(planes, self.orientation), 0, -1), (self.height, self.width, 3))
 
     def colored(
-        self, ab: Float32[np.ndarray, "2 h w"], strength: float = 1.0, threads: int | None = None
+        self, ab: Float32[np.ndarray, "2 h w"], saturation: float = 1.0, threads: int | None = None
     ) -> "ColoredPhoto":
-        """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `strength`.
+        """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `saturation`.
 
         ``threads``: that compute it; as many as there are processors, when None.
         """
-        return ColoredPhoto(self, ab * np.float32(strength) * np.float32(color.AB_SCALE), threads)
+        return ColoredPhoto(self, ab * np.float32(saturation) * np.float32(color.AB_SCALE), threads)
 
 
 @dataclass(frozen=True)

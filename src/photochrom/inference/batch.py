@@ -76,7 +76,7 @@ class Outcome:
 class Settings:
     """How photographs are coloured; see `Colorizer`."""
 
-    strength: float = 1.0
+    saturation: float = 1.0
     size: int | None = None
     hints: tuple[Hint, ...] = ()
     overwrite: bool = False
@@ -128,10 +128,10 @@ def apart(
 def check(colorizer: Colorizer, settings: Settings, photos: int, seeds: Sequence[int], about: Sequence[str]) -> None:
     """Raises ValueError for what this model cannot do, or what makes no sense for so many ``photos`` or ``seeds``."""
     colorizer.side(settings.size)
-    if (len(seeds) > 1 or "uncertainty" in about) and not colorizer.procedure.draws:
+    if (len(seeds) > 1 or "uncertainty" in about) and not colorizer.procedure.stochastic:
         asked = f"{len(seeds)} variants" if len(seeds) > 1 else "uncertainty"
         raise ValueError(f"{asked}: {colorizer.card.name} paints one picture of each; choose a model that draws")
-    if "trace" in about and not colorizer.traces:
+    if "trace" in about and not colorizer.iterative:
         raise ValueError(f"trace: {colorizer.card.name} leaves none; choose a model that paints in several steps")
     if "uncertainty" in about and len(seeds) < 2:
         raise ValueError("uncertainty: is where variants disagree; ask for some with --variants 8")
@@ -324,7 +324,7 @@ def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, P
         if task.searched and photo.marked:
             return Outcome(task, "skipped", "coloured by Photochrom itself")
         gray = colorizer.look(photo, settings.size)
-        return gray, pinned(photo, gray, settings.hints, settings.strength)
+        return gray, pinned(photo, gray, settings.hints, settings.saturation)
     except Exception as error:
         return _failed(task, error)
 
@@ -345,7 +345,7 @@ def _copy(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> Non
     try:
         if isinstance(ab, Exception):
             raise ab
-        job.colors[seed] = ab * np.float32(settings.strength)
+        job.colors[seed] = ab * np.float32(settings.saturation)
         copy = task.copies[seed]
         if job.missing(copy):
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -374,7 +374,7 @@ def _picture(colorizer: Colorizer, job: _Job, kind: str) -> bytes:
     large = open_photo(job.task.source, job.settings.max_pixels).gray(sheet.SIDE)
     if kind == "trace":
         path = colorizer.trace(job.gray, seed, job.pin)
-        return sheet.strip(large, [ab * np.float32(job.settings.strength) for ab in path], colorizer.mark(seed))
+        return sheet.strip(large, [ab * np.float32(job.settings.saturation) for ab in path], colorizer.mark(seed))
     colors = [job.colors[seed] for seed in job.task.seeds]
     return (sheet.variants if kind == "sheet" else sheet.uncertainty)(large, colors, colorizer.mark(seed))
 

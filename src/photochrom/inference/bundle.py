@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.color import GRAY_CONVENTIONS
-from ..core.sampling import restore
+from ..core.sampling import load_procedure
 from ..core.sampling.procedure import Procedure
 
 FORMAT = 1
@@ -151,7 +151,7 @@ def load(name: str | Path) -> Bundle:
         if hashlib.sha256(content).hexdigest() != card.networks[network]:
             raise BundleError(f"{path}: {network}.onnx is not the file its digest names: fetch or export it again")
     try:
-        procedure = restore(card.procedure)
+        procedure = load_procedure(card.procedure)
     except ValueError as error:
         raise BundleError(f"{path}: {error}: upgrade photochrom") from None
     if missing := set(procedure.networks) - set(networks):

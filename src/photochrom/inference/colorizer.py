@@ -41,11 +41,11 @@ class Colorizer:
     def __init__(self, model: str | Path = "default", threads: int | None = None, **sampling: Any) -> None:
         self.card, self.procedure, self.nets = opened(model, threads, sampling)
         self.threads = threads
-        if not self.procedure.paints:
+        if not self.procedure.colorizes:
             what = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
             raise BundleError(f"{model}: gives no colour to a photograph ({what}): choose a model that does")
 
-    def told(self, **sampling: Any) -> "Colorizer":
+    def with_sampler(self, **sampling: Any) -> "Colorizer":
         """The same model, in the same memory, with other settings of its sampling. Raises ValueError as at first."""
         other = copy(self)
         other.procedure = resampled(self.card.name, self.procedure, sampling)
@@ -55,7 +55,7 @@ class Colorizer:
         self,
         photo: Any,
         seed: int = 0,
-        strength: float = 1.0,
+        saturation: float = 1.0,
         size: int | None = None,
         hints: Sequence[Hint | str] = (),
     ) -> Any:
@@ -66,7 +66,7 @@ class Colorizer:
                 bytes in the same format), a Pillow image, or an array (h, w) or (h, w, c) of uint8, uint16, or float in
                 [0, 1].
             seed: which of the possible pictures; for models that draw.
-            strength: of the colours; 0 is gray, 1 as the model has them.
+            saturation: of the colours; 0 is gray, 1 as the model has them.
             size: short side in pixels at which the model sees the photograph; the bundle's own when None.
             hints: colours at places of the photograph, each a `Hint` or ``"x,y,#rrggbb"``.
 
@@ -75,9 +75,9 @@ class Colorizer:
         """
         taken = open_photo(photo)
         gray = self.look(taken, size)
-        pin = pinned(taken, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints], strength)
+        pin = pinned(taken, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints], saturation)
         ab = self.predict([gray], seed, pin)[0]
-        colored, mark = taken.colored(ab, strength, self.threads), self.mark(seed)
+        colored, mark = taken.colored(ab, saturation, self.threads), self.mark(seed)
         if isinstance(photo, str | os.PathLike):
             return colored.save(copy_of(Path(photo)), mark)
         if isinstance(photo, bytes | bytearray | memoryview):
@@ -88,12 +88,12 @@ class Colorizer:
         return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype) if photo.dtype.kind == "f" else codes
 
     @property
-    def likely(self) -> bool:
+    def has_likelihood(self) -> bool:
         """Whether it tells `bits_per_dim`."""
         return isinstance(self.procedure, Autoregressive)
 
     @property
-    def traces(self) -> bool:
+    def iterative(self) -> bool:
         """Whether it can show the way to its colours."""
         return isinstance(self.procedure, Diffusion | Cold)
 
@@ -143,7 +143,7 @@ class Colorizer:
         """The ab of one small gray from noise to the answer. Raises ValueError unless the model `traces`."""
         if not isinstance(self.procedure, Diffusion | Cold):
             raise ValueError(f"{self.card.name}: leaves no trace; choose a model that paints in several steps")
-        return [ab[0] for ab in self.procedure.path(self.nets, gray[None], SeededNoise([seed]), pin)]
+        return [ab[0] for ab in self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), pin)]
 
     def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
         """-log2 of how likely the model holds the true coarse colours of a photograph, a channel of a pixel.
@@ -155,7 +155,7 @@ class Colorizer:
             raise ValueError(f"{self.card.name}: tells no likelihoods; choose an autoregressive model")
         taken = open_photo(photo)
         color = taken.small(self.side(size), self.card.multiple, self.card.square) * 2 - 1
-        nats = self.procedure.surprise(self.nets, self.look(taken, size)[None], color[None])
+        nats = self.procedure.nll(self.nets, self.look(taken, size)[None], color[None])
         return float(bits_per_dim(nats.mean()))
 
     def mark(self, seed: int = 0) -> Mark:

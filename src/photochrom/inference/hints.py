@@ -69,10 +69,10 @@ def read_hints(path: Path) -> list[Hint]:
     return hints
 
 
-def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint], strength: float = 1.0) -> Pin:
+def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint], saturation: float = 1.0) -> Pin:
     """What puts the hints of a photograph into ab (b, 2, h', w') in [-1, 1], `gray` being the small gray it is seen by.
 
-    ``strength``: of all colours afterwards, which are not to change those hinted at. Raises PhotoError for a hint
+    ``saturation``: of all colours afterwards, which are not to change those hinted at. Raises PhotoError for a hint
     outside the photograph; so does what it gives, for two hints too near each other to be told apart.
     """
     for hint in hints:
@@ -97,7 +97,7 @@ def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint]
                         f"{photo.name}: {both} differ and are less than {apart} pixels apart: leave one out"
                     )
             rows, columns = np.array(list(places)).T
-            wanted = np.array([hint.ab for hint in places.values()], np.float32).T / (strength or 1)
+            wanted = np.array([hint.ab for hint in places.values()], np.float32).T / (saturation or 1)
             field = spread(_shrunk(gray[0], height, width), rows, columns)
             fields[height, width] = field, wanted
         field, wanted = fields[height, width]

@@ -64,16 +64,16 @@ def opened(
 
 def tellable(procedure: Procedure, sampling: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the settings that a procedure can be told, once it has the solver that is among them."""
-    if "solver" in procedure.told and "solver" in sampling:  # which decides what else can be told
+    if "solver" in procedure.option_names and "solver" in sampling:  # which decides what else can be told
         procedure = replace(procedure, solver=sampling["solver"])  # type: ignore[type-var]
-    return {name: value for name, value in sampling.items() if name in procedure.told}
+    return {name: value for name, value in sampling.items() if name in procedure.option_names}
 
 
 def resampled(name: str, procedure: Procedure, sampling: Mapping[str, Any]) -> Procedure:
     """The procedure of the model ``name`` with these settings. Raises ValueError for one it does not have or allow."""
     if not sampling:
         return procedure
-    if not procedure.told:
+    if not procedure.option_names:
         raise ValueError(f"{', '.join(sampling)}: {name} paints in one pass; only a model of several can be told how")
     told = tellable(procedure, sampling)
     if unknown := sorted(set(sampling) - set(told)):
@@ -82,5 +82,5 @@ def resampled(name: str, procedure: Procedure, sampling: Mapping[str, Any]) -> P
             raise ValueError(f"steps: one-shot takes one: choose another solver with it, {others}")
         if unknown == ["temperature"] and isinstance(procedure, Autoregressive):
             raise ValueError("temperature: greedy draws nothing: leave one of the two out")
-        raise ValueError(f"{', '.join(unknown)}: {name} can be told {', '.join(procedure.told)}")
+        raise ValueError(f"{', '.join(unknown)}: {name} can be told {', '.join(procedure.option_names)}")
     return replace(procedure, **told)  # type: ignore[type-var]

@@ -139,7 +139,7 @@ class Discriminator(nn.Module):
             layers.append(nn.Conv2d(before, after, 4, stride, 1, bias=level == 0))
             layers += [nn.BatchNorm2d(after)] if level else []
             layers.append(nn.LeakyReLU(LEAK))
-        self.smallest = 3 * 2**halvings  # of which the last two layers leave one judgement
+        self.minimum_size = 3 * 2**halvings  # of which the last two layers leave one judgement
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
     def forward(self, pair: Tensor) -> Tensor:
@@ -148,10 +148,10 @@ class Discriminator(nn.Module):
         Raises ValueError for pictures that are too small.
         """
         h, w = pair.shape[-2:]
-        if min(h, w) < self.smallest:
+        if min(h, w) < self.minimum_size:
             raise ValueError(
                 f"{w} x {h} px to be judged: too small for patches of {self.patch}: choose a smaller model.patch, or a "
-                f"larger data.size, until sides are {self.smallest} or more"
+                f"larger data.size, until sides are {self.minimum_size} or more"
             )
         return self.layers(pair)
 

@@ -184,7 +184,7 @@ class Encoder(nn.Module):
     """A picture as codes."""
 
     inputs = {"color": (3, "h", "w")}  # noqa: RUF012
-    chooses = True
+    discrete_output = True
 
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """A picture from codes."""
 
-    chooses = True
+    discrete_output = True
 
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:
         super().__init__()

@@ -103,7 +103,7 @@ class ColorNet(nn.Module):
         """What the sides of a photograph must divide by: the encoder's largest stride."""
         return int(self.encoder.multiple)
 
-    def rates(self) -> dict[str, float]:
+    def learning_rates(self) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
         return {"encoder.": self.config.encoder_rate}
 
@@ -127,7 +127,7 @@ class Guide(ColorNet):
         if not rate:
             self.requires_grad_(False)
 
-    def borrowed(self, prefix: str) -> tuple[str, ...]:
+    def frozen_weights(self, prefix: str) -> tuple[str, ...]:
         """The names of its weights, where it is not to learn and so needs them from ``--init``."""
         names = () if self.rate else tuple(self.state_dict())  # what counts batches is in no bundle, and says nothing
         return tuple(f"{prefix}.{name}" for name in names if not name.endswith("num_batches_tracked"))

@@ -214,7 +214,7 @@ class Core(nn.Module):
         guide = {"guide": self.guide} if self.guide else {}
         return {**guide, "encoder": self.encoder, "row": self.row, "pixel": self.pixel, "outer": self.outer}
 
-    def rates(self) -> dict[str, float]:
+    def learning_rates(self) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
         return {"guide.": self.config.guide_rate}
 

@@ -18,7 +18,7 @@ from ._blocks import ColorNet, at_size
 class Model(nn.Module):
     """Gray in, a distribution over colour bins out, one network."""
 
-    players = ("net",)
+    trainable = ("net",)
     bins: Tensor  # (q, 2), Lab units
     prior: Tensor  # (q,), how frequent each bin is
 
@@ -58,9 +58,9 @@ class Model(nn.Module):
         """The network that `AnnealedMean` calls."""
         return {"logits": self.net}
 
-    def rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, player: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
-        return self.net.rates()
+        return self.net.learning_rates()
 
     def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), ab (b, 2, h, w) -> soft cross-entropy, weighted by the rarity of the nearest bin."""

@@ -76,8 +76,8 @@ class Restorer(nn.Module):
 class Model(nn.Module):
     """What is left in, the whole out."""
 
-    players = ("net",)
-    lender = "vqvae"
+    trainable = ("net",)
+    pretrained_from = "vqvae"
     gray = "mean"  # what `core.degradation.ColorLoss` leaves
 
     @dataclass(frozen=True)
@@ -139,11 +139,11 @@ class Model(nn.Module):
         if not self.procedure.latent:
             restorer.multiple = math.lcm(restorer.multiple, self.procedure.loses.multiple)
         self.net = nn.ModuleDict({"restorer": restorer})
-        self.borrowed: tuple[str, ...] = ()
+        self.frozen_weights: tuple[str, ...] = ()
         if self.procedure.latent:
             around = Autoencoder(config.autoencoder).requires_grad_(False)
             self.net.update({"encoder": around.encoder, "decoder": around.decoder})
-            self.borrowed = tuple(
+            self.frozen_weights = tuple(
                 f"net.{half}.{name}"
                 for half in ("encoder", "decoder")
                 for name in self.net[half].state_dict()

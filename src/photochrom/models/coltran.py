@@ -27,7 +27,9 @@ class Upsampler(nn.Module):
     each photograph, at random, and is judged by all three.
     """
 
-    chooses = True  # a level, or one that a level is made of: where two are as near, an export may take the other
+    discrete_output = (
+        True  # a level, or one that a level is made of: where two are as near, an export may take the other
+    )
 
     @dataclass(frozen=True)
     class Config:
@@ -100,30 +102,33 @@ class Model(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config, self.procedure = config, config.sampling
-        self.players = self.procedure.stages
+        self.trainable = self.procedure.stages
         factor, bits = self.procedure.factor, self.procedure.bits
-        self.borrowed: tuple[str, ...] = ()
-        if "core" in self.players:
+        self.frozen_weights: tuple[str, ...] = ()
+        if "core" in self.trainable:
             self.core = Core(config.core, self.procedure)
             if self.core.guide:
-                self.borrowed, self.lender = self.core.guide.borrowed("core.guide"), "unet or classify"
-        if "color" in self.players:
+                self.frozen_weights, self.pretrained_from = (
+                    self.core.guide.frozen_weights("core.guide"),
+                    "unet or classify",
+                )
+        if "color" in self.trainable:
             self.color = Upsampler(config.color, 2**bits, factor)
-        if "spatial" in self.players:
+        if "spatial" in self.trainable:
             self.spatial = Upsampler(config.spatial, LEVELS, factor)
 
     def networks(self) -> dict[str, nn.Module]:
         """Those that `Autoregressive` calls."""
-        core = self.core.networks() if "core" in self.players else {}
-        return core | {stage: getattr(self, stage) for stage in self.players if stage != "core"}
+        core = self.core.networks() if "core" in self.trainable else {}
+        return core | {stage: getattr(self, stage) for stage in self.trainable if stage != "core"}
 
-    def rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, player: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
-        return self.core.rates() if player == "core" else {}
+        return self.core.learning_rates() if player == "core" else {}
 
     def start(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
         """What is given to stages without a core, as large as the gray, and the gray (b, 1, h, w)."""
-        first = self.players[0]
+        first = self.trainable[0]
         return repeated(self.given(first, color), self.procedure.factor), gray
 
     def given(self, stage: str, color: Tensor) -> Tensor:
@@ -144,9 +149,9 @@ class Model(nn.Module):
             return self.color.loss(pooled(gray, factor), given, pooled(color, factor))
         return self.spatial.loss(gray, repeated(given, factor), color)
 
-    def measures(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """What the core knows of each photograph's coarse colours (b,), in bits per dimension: a channel of a pixel."""
-        return {"bits_per_dim": self.core.bits_per_dim(gray, color)} if "core" in self.players else {}
+        return {"bits_per_dim": self.core.bits_per_dim(gray, color)} if "core" in self.trainable else {}
 
     @classmethod
     def join(cls, parts: Mapping[str, "Model"]) -> "Model":
@@ -161,10 +166,10 @@ class Model(nn.Module):
                 one, other = getattr(leader.procedure, name), getattr(part.procedure, name)
                 if one != other:
                     raise ValueError(
-                        f"{run}: its stage {', '.join(part.players)} has sampling.{name} = {other}, but {one} in "
+                        f"{run}: its stage {', '.join(part.trainable)} has sampling.{name} = {other}, but {one} in "
                         f"{first}: stages of one model must agree"
                     )
-            for stage in part.players:
+            for stage in part.trainable:
                 if stage in runs:
                     raise ValueError(f"{run}: has the stage {stage}, and so has {runs[stage]}: give each stage once")
                 runs[stage] = run

@@ -21,8 +21,8 @@ from ._denoiser import Denoiser, guess, simple_loss
 class Model(nn.Module):
     """Gray and noisy colour in, what is noise in it out; with a guide, two networks."""
 
-    players = ("net",)
-    lender = "classify or unet"
+    trainable = ("net",)
+    pretrained_from = "classify or unet"
     gammas: Tensor  # (T + 1,), clean first
 
     @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class Model(nn.Module):
         learned = config.sampling.variance == "learned"
         denoiser = Denoiser(config.net, 2, guide.channels if guide else 1, learned)
         self.net = nn.ModuleDict({"denoiser": denoiser})
-        self.borrowed: tuple[str, ...] = ()
+        self.frozen_weights: tuple[str, ...] = ()
         if guide:
             denoiser.multiple *= guide.stride
             self.net["guide"] = guide
-            self.borrowed = guide.borrowed("net.guide")
+            self.frozen_weights = guide.frozen_weights("net.guide")
 
     def networks(self) -> dict[str, nn.Module]:
         """Those that `Diffusion` calls."""
         return dict(self.net.items())
 
-    def rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, player: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
         return {"guide.": self.config.guide_rate}
 
@@ -90,7 +90,7 @@ class Model(nn.Module):
         bound = (costs * (step > 1)[:, None, None, None]).mean() / math.log(2) * (len(self.gammas) - 1)
         return {"total": simple + self.config.bound_weight * bound, "simple": simple, "bound": bound}
 
-    def measures(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """The variational bound of each photograph (b,), in bits per dimension: its three parts, and their sum.
 
         It is on the colours at the size they are painted at, in whole Lab units.

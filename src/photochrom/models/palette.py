@@ -18,7 +18,7 @@ from ._denoiser import Denoiser, guess, simple_loss
 class Model(nn.Module):
     """Gray and noisy RGB in, the noise out."""
 
-    players = ("net",)
+    trainable = ("net",)
     gammas: Tensor  # (levels + 1,) of the schedule learnt on, clean first
 
     @dataclass(frozen=True)

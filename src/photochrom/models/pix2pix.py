@@ -24,7 +24,7 @@ ALL, NONE = 0.98, 0.02  # shares of patches told right above and below which one
 class Model(nn.Module):
     """Gray in, colours out; the discriminator is left behind when training ends."""
 
-    players = ("generator", "discriminator")
+    trainable = ("generator", "discriminator")
 
     @dataclass(frozen=True)
     class Config(OnePass):
@@ -71,7 +71,7 @@ class Model(nn.Module):
         else:
             self.generator = ColorNet(config.color, config.channels)
         self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(start)
-        self.smallest = self.discriminator.smallest * getattr(self.generator, "stride", 1)
+        self.minimum_size = self.discriminator.minimum_size * getattr(self.generator, "stride", 1)
         self.procedure = Direct(config.target, config.chroma, getattr(self.generator, "drawn", 0))
         if config.wants_lab:
             self.gray = "lab"
@@ -81,9 +81,9 @@ class Model(nn.Module):
         """The network that `Direct` calls."""
         return {"colors": self.generator}
 
-    def rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, player: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
-        return self.generator.rates() if isinstance(self.generator, ColorNet) and player == "generator" else {}
+        return self.generator.learning_rates() if isinstance(self.generator, ColorNet) and player == "generator" else {}
 
     def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), colour (b, 2 or 3, h, w) -> the player's losses.
@@ -121,7 +121,7 @@ class Model(nn.Module):
             painted: Tensor = self.generator(gray)
         return painted
 
-    def doubts(self, means: Mapping[str, float]) -> Iterator[str]:
+    def diagnostics(self, means: Mapping[str, float]) -> Iterator[str]:
         """What is wrong with the game, from the means of what was logged of late."""
         right = [means.get(f"discriminator/{name}") for name in ("true_right", "painted_right")]
         if None in right:

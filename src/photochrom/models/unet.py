@@ -16,7 +16,7 @@ from ._losses import OnePass
 class Model(nn.Module):
     """Gray in, colours out, one network."""
 
-    players = ("net",)
+    trainable = ("net",)
 
     @dataclass(frozen=True)
     class Config(OnePass):
@@ -36,9 +36,9 @@ class Model(nn.Module):
         """The network that `Direct` calls."""
         return {"colors": self.net}
 
-    def rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, player: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
-        return self.net.rates()
+        return self.net.learning_rates()
 
     def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), colour (b, 2 or 3, h, w) -> the mixed losses at the network's own size."""

@@ -17,7 +17,7 @@ from ._autoencoder import Autoencoder, Codebook, joined, perplexity
 class Model(nn.Module):
     """Colour in, the same colour out, through codes."""
 
-    players = ("net",)
+    trainable = ("net",)
 
     @dataclass(frozen=True)
     class Config:
@@ -70,7 +70,7 @@ class Model(nn.Module):
             parts[f"perplexity{level}"] = perplexity(book.shares)
         return {"total": total, **parts}
 
-    def measures(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """The mean squared error (b,) of colour and of gray given back, in [-1, 1]."""
         mean = color.mean(1, keepdim=True).expand_as(color)
         return {name: self._given_back(x) for name, x in (("color_mse", color), ("gray_mse", mean))}

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from .._version import __version__
-from ..core.sampling import restore
+from ..core.sampling import load_procedure
 from ..imaging import formats
 from ..inference import bundle
 from ..inference.hints import Hint
@@ -48,14 +48,14 @@ class Choice:
     @property
     def model(self) -> Model:
         """What is said of it."""
-        procedure, card = restore(self.card.procedure), self.card
-        told = [name for name in TOLD if name in procedure.told]
+        procedure, card = load_procedure(self.card.procedure), self.card
+        told = [name for name in TOLD if name in procedure.option_names]
         return Model(
             name=card.name,
             family=card.family,
             summary=card.summary,
             size=card.size,
-            draws=procedure.draws,
+            stochastic=procedure.stochastic,
             told=told,
             licence=card.licence,
         )
@@ -66,7 +66,7 @@ def choices(models: Sequence[str | Path]) -> dict[str, Choice]:
     found: dict[str, Choice] = {}
     for model in models:
         loaded, path = bundle.load(model), bundle.find(model).resolve()
-        if not loaded.procedure.paints:
+        if not loaded.procedure.colorizes:
             raise ValueError(f"{model}: gives no colour to a photograph: choose a model that does")
         other = found.setdefault(loaded.card.name, Choice(path, loaded.card))
         if other.path != path:
@@ -248,11 +248,11 @@ def _order(request: Request, wishes: Wishes, variants: int = 1) -> Order:
     told = {setting: value for setting, value in told.items() if value is not None}
     if extra := sorted(set(told) - set(model.told)):
         raise Refused(f"{', '.join(extra)}: {name} has none; choose a model that has", 422)
-    if variants > 1 and not model.draws:
+    if variants > 1 and not model.stochastic:
         raise Refused(f"{variants} variants: {name} paints one picture of each; choose a model that draws", 422)
     seeds = tuple(range(wishes.seed, wishes.seed + variants))
     hints = tuple(Hint.read(hint) for hint in wishes.hint)
-    return Order(Path(), str(models[name].path), seeds, wishes.strength, wishes.size, hints, told)
+    return Order(Path(), str(models[name].path), seeds, wishes.saturation, wishes.size, hints, told)
 
 
 async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Job:

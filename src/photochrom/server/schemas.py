@@ -19,7 +19,7 @@ class Wishes(BaseModel):
     model_config = ConfigDict(extra="forbid")
     model: Annotated[str, Field(max_length=100, description="A name that /models lists; the first if not given.")] = ""
     seed: Annotated[int, Field(ge=0, lt=SEEDS - VARIANTS, description="Which of the possible pictures.")] = 0
-    strength: Annotated[float, Field(ge=0, le=3, description="Of the colours: 0 gray, 1 as the model says.")] = 1.0
+    saturation: Annotated[float, Field(ge=0, le=3, description="Of the colours: 0 gray, 1 as the model says.")] = 1.0
     size: Annotated[int | None, Field(ge=32, le=2048, description="Short side that the model sees.")] = None
     steps: Annotated[int | None, Field(ge=1, le=1000, description="Of sampling, where the model takes several.")] = None
     temperature: Annotated[float | None, Field(gt=0, le=10, description="Below 1 surer colours, above bolder.")] = None
@@ -58,7 +58,7 @@ class Model(BaseModel):
     family: str
     summary: str
     size: int
-    draws: bool
+    stochastic: bool
     told: list[str]
     licence: str
 

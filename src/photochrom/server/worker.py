@@ -42,7 +42,7 @@ class Order:
     folder: Path
     model: str
     seeds: tuple[int, ...] = (0,)
-    strength: float = 1.0
+    saturation: float = 1.0
     size: int | None = None
     hints: tuple[Hint, ...] = ()
     sampling: Mapping[str, Any] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class Remembering(Colorizer):
         return [answers[question] for question in asked]
 
     def _question(self, gray: Gray, seed: int) -> str:
-        about = f"{self.procedure} {seed if self.procedure.draws else 0} {gray.shape}".encode()
+        about = f"{self.procedure} {seed if self.procedure.stochastic else 0} {gray.shape}".encode()
         return hashlib.sha256(about + np.ascontiguousarray(gray).tobytes()).hexdigest()
 
 
@@ -163,7 +163,7 @@ def _said(colorizers: dict[str, Remembering], order: Order, threads: int, max_pi
     try:
         if order.model not in colorizers:
             colorizers[order.model] = Remembering(order.model, threads)
-        yield from colored(colorizers[order.model].told(**order.sampling), order, max_pixels)
+        yield from colored(colorizers[order.model].with_sampler(**order.sampling), order, max_pixels)
     except TooLarge as error:
         yield Failed(str(error), 413)
     except BundleError as error:
@@ -180,14 +180,14 @@ def colored(colorizer: Colorizer, order: Order, max_pixels: int) -> Iterator[Sai
     """Colour the photograph of an order, in the current folder, seed by seed. Raises ValueError where it cannot be."""
     photo = open_photo(UPLOAD, max_pixels)
     gray = colorizer.look(photo, order.size)
-    pin = pinned(photo, gray, order.hints, order.strength)
+    pin = pinned(photo, gray, order.hints, order.saturation)
     if order.shown:
         Path(BEFORE).write_bytes(preview(photo, PREVIEW))
     yield Opened(photo.width, photo.height, photo.depth, photo.suffix)
     for seed in order.seeds:
         (ab,) = colorizer.predict([gray], seed, pin)
         copy = Path(Painted.copy(seed, photo.suffix))
-        photo.colored(ab, order.strength, colorizer.threads).save(copy, colorizer.mark(seed))
+        photo.colored(ab, order.saturation, colorizer.threads).save(copy, colorizer.mark(seed))
         if order.shown:
             Path(Painted.preview(seed)).write_bytes(preview(open_photo(copy, max_pixels), PREVIEW))
         yield Painted(seed)

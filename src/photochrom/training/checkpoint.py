@@ -100,21 +100,21 @@ def start(model: Any, init: Path | None) -> None:
     """
     names = set(model.state_dict())
     left = names if init is None else set(start_from(model, Path(init)))
-    borrowed = {name for name in names if name.startswith(getattr(model, "borrowed", ()))}
-    if missing := borrowed & left:
+    frozen_weights = {name for name in names if name.startswith(getattr(model, "frozen_weights", ()))}
+    if missing := frozen_weights & left:
         source = "no --init" if init is None else f"{init} has no {min(missing)} that fits"
         raise ValueError(
-            f"{source}: {len(missing)} of {len(borrowed)} weights that this model keeps as they are must come from a "
+            f"{source}: {len(missing)} of {len(frozen_weights)} weights that this model keeps as they are must come from a "
             f"run or bundle of the family {_lender(model)}: name with --init one of the same settings"
         )
     if init is not None:
-        kept = f"; {len(borrowed)} of its weights stay as they are" if borrowed else ""
+        kept = f"; {len(frozen_weights)} of its weights stay as they are" if frozen_weights else ""
         log.info("started from %s%s; %d of %d weights start afresh", init, kept, len(left), len(names))
 
 
 def _lender(model: Any) -> str:
     """The family whose weights a model starts from."""
-    return str(getattr(model, "lender", type(model).__module__.rpartition(".")[2]))
+    return str(getattr(model, "pretrained_from", type(model).__module__.rpartition(".")[2]))
 
 
 def start_from(model: Any, path: Path) -> list[str]:

@@ -25,7 +25,7 @@ from .checkpoint import TRANSPOSED, load
 from .recipe import Recipe, override, parse, resolved
 
 TOLERANCE = 1e-3  # of the largest value: sums are added up in another order
-CHOSEN = 0.05  # of the values of a network that ``chooses``: where two are as near, it may take the other
+CHOSEN = 0.05  # of the values of a network that ``discrete_output``: where two are as near, it may take the other
 LARGEST = 10**9  # bytes of a constant that is still worked out
 WORTH_HALVING = 256  # numbers in a weight; a smaller one is kept as float32
 
@@ -94,10 +94,10 @@ def joined(runs: Sequence[Path]) -> tuple[Any, Recipe, dict[str, Any], dict[str,
             raise ValueError(f"{', '.join(loaded)}: the family {recipe.family} has no stages to join: export one run")
         return model, recipe, record, {}
     model = join({run: part for run, (part, *_) in loaded.items()})
-    leader = next(run for run, (part, *_) in loaded.items() if model.players[0] in part.players)
+    leader = next(run for run, (part, *_) in loaded.items() if model.trainable[0] in part.trainable)
     _, recipe, record = loaded.pop(leader)
     others = {
-        ", ".join(part.players): {
+        ", ".join(part.trainable): {
             **_portable(resolved(own)),
             "photographs": papers["photographs"],
             "step": papers["step"],
@@ -264,9 +264,9 @@ def halve_weights(graph: onnx.ModelProto) -> bytes:
 def check(net: nn.Module, content: bytes) -> None:
     """Raises ExportError unless ONNX equals torch on another size and batch than those traced.
 
-    Of a network that ``chooses``, a few values may differ, and by any amount.
+    Of a network that ``discrete_output``, a few values may differ, and by any amount.
     """
-    allowed = CHOSEN if getattr(net, "chooses", False) else 0.0
+    allowed = CHOSEN if getattr(net, "discrete_output", False) else 0.0
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for batch, side in ((1, 96), (3, 32)):
         inputs = example(net, batch, side)

@@ -96,7 +96,7 @@ def _fits(recipe: Recipe, model: Any) -> None:
     if size % multiple:
         near = max(1, round(size / multiple)) * multiple
         raise ValueError(f"data.size = {size}: must divide by {multiple} for this model: choose {near}, for instance")
-    if size < (least := getattr(model, "smallest", size)):
+    if size < (least := getattr(model, "minimum_size", size)):
         raise ValueError(
             f"data.size = {size}: this model needs {least} pixels: choose as many or more, or change the model"
         )
@@ -168,7 +168,7 @@ class Loop(lightning.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One AdamW for each player."""
         settings = self.recipe.optimizer
-        each = [groups(self.model, player, settings) for player in self.model.players]
+        each = [groups(self.model, player, settings) for player in self.model.trainable]
         return [torch.optim.AdamW(g, settings.lr, settings.betas, fused=True) for g in each]
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -190,7 +190,7 @@ class Loop(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """Give the optimisers their memory back, open the log, and look at the untrained model."""
-        for player, optimizer in zip(self.model.players, self._optimizers(), strict=True):
+        for player, optimizer in zip(self.model.trainable, self._optimizers(), strict=True):
             checkpoint.restore_optimizer(optimizer, self._names(player), checkpoint.part(self.memory, player))
         self.memory = {}
         self.model.train()
@@ -209,7 +209,7 @@ class Loop(lightning.LightningModule):
         torch.manual_seed((self.settings.seed * 1_000_003 + self.step) * 1024 + self.trainer.global_rank)
         gray, color = (x.contiguous(memory_format=torch.channels_last) for x in pair)
         figures: dict[str, Tensor] = {}
-        for player, optimizer in zip(self.model.players, self._optimizers(), strict=True):
+        for player, optimizer in zip(self.model.trainable, self._optimizers(), strict=True):
             with _alone(self.model, player):
                 figures |= self._play(player, optimizer, gray, color)
         self.record["step"] += 1
@@ -288,7 +288,7 @@ class Loop(lightning.LightningModule):
 
         Where two players push a loss in opposite ways it tells nothing: such a family has `_doubt`.
         """
-        alone = len(self.model.players) == 1
+        alone = len(self.model.trainable) == 1
         stuck = alone and now["loss"] > 0.95 * first["loss"] and now["ab_error"] >= 0.99 * now["gray_error"]
         if self.record["fresh"] and stuck and self.step >= max(FEW, min(1000, self.settings.steps // 2)):
             log.warning(
@@ -306,7 +306,7 @@ class Loop(lightning.LightningModule):
 
     def _doubt(self, means: dict[str, float]) -> None:
         """Warn of what the family itself finds wrong with the losses of late."""
-        for sentence in self.model.doubts(means) if hasattr(self.model, "doubts") else ():
+        for sentence in self.model.diagnostics(means) if hasattr(self.model, "diagnostics") else ():
             log.warning("step %d: %s", self.step, sentence)
 
     def _sample(self) -> None:
@@ -329,7 +329,7 @@ class Loop(lightning.LightningModule):
         tensors = checkpoint.prefixed("ema", self._averaged().state_dict())
         if which == "last":
             tensors |= checkpoint.prefixed("model", self.model.state_dict())
-            for player, optimizer in zip(self.model.players, self._optimizers(), strict=True):
+            for player, optimizer in zip(self.model.trainable, self._optimizers(), strict=True):
                 state = checkpoint.optimizer_state(optimizer, self._names(player))
                 tensors |= checkpoint.prefixed(f"optimizer.{player}", state)
         papers = {
@@ -354,7 +354,7 @@ class Loop(lightning.LightningModule):
 @contextmanager
 def _alone(model: Any, player: str) -> Iterator[None]:
     """While one player steps, the others want no gradient."""
-    others = [p for other in model.players if other != player for p in getattr(model, other).parameters()]
+    others = [p for other in model.trainable if other != player for p in getattr(model, other).parameters()]
     frozen = [p.requires_grad_(False) for p in others if p.requires_grad]
     try:
         yield

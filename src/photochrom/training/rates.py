@@ -16,7 +16,7 @@ def learning_rate(step: int, steps: int, settings: Optimizer) -> float:
 
 def groups(model: Any, player: str, settings: Optimizer) -> list[dict[str, Any]]:
     """A player's parameters by learning rate and weight decay; biases, and norms, which have one axis, do not decay."""
-    rates: dict[str, float] = model.rates(player) if hasattr(model, "rates") else {}
+    rates: dict[str, float] = model.learning_rates(player) if hasattr(model, "learning_rates") else {}
     made: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, p in getattr(model, player).named_parameters():
         if p.requires_grad:

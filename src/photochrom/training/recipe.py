@@ -37,7 +37,7 @@ class Data(_Table):
     @classmethod
     def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError("give two shares of the short side, smallest first, above 0 and up to 1")
+            raise ValueError("give two shares of the short side, minimum_size first, above 0 and up to 1")
         return scale
 
 

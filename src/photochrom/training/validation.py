@@ -86,11 +86,11 @@ def figures(model: Any, batches: Iterable[Batch], seed: int) -> dict[str, float]
 def _sums(model: Any, batch: Batch, seed: int) -> dict[str, float]:
     gray, color, rgb = batch
     count = len(gray)
-    loss = sum(model.loss(player, gray, color)["total"].item() for player in model.players)
-    ab = colors(model, gray, seed) if model.procedure.paints else ab_of(restored(model, gray, color, seed)[1])
+    loss = sum(model.loss(player, gray, color)["total"].item() for player in model.trainable)
+    ab = colors(model, gray, seed) if model.procedure.colorizes else ab_of(restored(model, gray, color, seed)[1])
     ours, truth = ab * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
     distances = {"ab_error": ours - truth, "chroma": ours, "gray_error": truth}
-    own = model.measures(gray, color) if hasattr(model, "measures") else {}
+    own = model.validation_metrics(gray, color) if hasattr(model, "validation_metrics") else {}
     return {
         "loss": loss * count,
         **{name: d.norm(dim=1).mean().item() * count for name, d in distances.items()},
@@ -102,7 +102,7 @@ def strip(model: Any, batch: Batch, path: Path, seed: int) -> None:
     """Write a PNG of three rows: what the model is given (the gray photographs), ours, the truth."""
     device = next(model.parameters()).device
     gray, color, rgb = (x.to(device) for x in batch)
-    if model.procedure.paints:
+    if model.procedure.colorizes:
         lightness, ab = rgb_to_lab(rgb)[:, :1], colors(model, gray, seed)
         given = gray.expand(-1, 3, -1, -1) / 2 + 0.5
         ours = lab_to_rgb(fit_gamut(torch.cat([lightness, ab * AB_SCALE], 1)))

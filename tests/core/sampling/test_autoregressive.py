@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from photochrom.core.sampling import describe, restore
+from photochrom.core.sampling import describe, load_procedure
 from photochrom.core.sampling.autoregressive import NOTHING, Autoregressive, _asked, palette, pooled, repeated, symbols
 from photochrom.core.sampling.procedure import unpinned
 from photochrom.inference.onnx import SeededNoise
@@ -66,10 +66,10 @@ def test_what_cannot_be(settings, sentence):
 
 def test_it_is_stored_and_restored():
     procedure = Autoregressive(("core",), 2, temperature=0.7)
-    assert restore(describe(procedure)) == procedure
+    assert load_procedure(describe(procedure)) == procedure
     assert procedure.networks == ("encoder", "row", "pixel", "outer")
     assert Autoregressive(guided=True).networks == ("guide", "encoder", "row", "pixel", "outer", "color", "spatial")
-    assert not Autoregressive(("color",)).paints
+    assert not Autoregressive(("color",)).colorizes
 
 
 class Toy(dict):
@@ -136,8 +136,8 @@ def test_greedy_takes_the_likeliest_and_sampling_comes_to_it_as_it_cools():
     coarse = greedy.coarse(Toy(table), GRAY, SeededNoise([0, 1]))
     assert (symbols(np.moveaxis(coarse, 1, -1), 1) == 7).all()
     np.testing.assert_array_equal(coarse, cold.coarse(Toy(table), GRAY, SeededNoise([0, 1])))
-    assert cold.draws
-    assert not greedy.draws
+    assert cold.stochastic
+    assert not greedy.stochastic
 
 
 def test_seeds_name_pictures_whatever_the_batch():
@@ -196,15 +196,15 @@ def test_two_hints_may_be_in_one_coarse_pixel():
 
 
 def test_greedy_has_no_temperature():
-    assert Autoregressive().told == ("solver", "temperature")
-    assert Autoregressive(solver="greedy").told == ("solver",)
+    assert Autoregressive().option_names == ("solver", "temperature")
+    assert Autoregressive(solver="greedy").option_names == ("solver",)
 
 
 def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
     table = np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
     color = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32)
     true = symbols(np.moveaxis(pooled(color, 2), 1, -1), 1)
-    np.testing.assert_allclose(CORE.surprise(Toy(table), GRAY, color), -table[true], rtol=1e-5)
+    np.testing.assert_allclose(CORE.nll(Toy(table), GRAY, color), -table[true], rtol=1e-5)
 
 
 def test_a_picture_that_no_memory_holds_is_refused():

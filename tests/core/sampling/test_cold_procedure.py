@@ -100,7 +100,9 @@ def test_settings_that_will_not_do(settings):
 
 def test_the_path_of_colours_begins_gray_and_ends_with_the_answer():
     gray = GRAY[:, :1].astype(np.float32)
-    ab = list(Cold(steps=4).path({"restorer": lambda t, state: PHOTO.astype(np.float32)}, gray, lambda like: like))
+    ab = list(
+        Cold(steps=4).trajectory({"restorer": lambda t, state: PHOTO.astype(np.float32)}, gray, lambda like: like)
+    )
     assert len(ab) == 5
     assert abs(ab[0]).max() < 1e-3
     lab = rgb_to_lab(((GRAY + chroma(PHOTO)).clip(-1, 1) / 2 + 0.5).astype(np.float32))
@@ -117,8 +119,8 @@ def test_a_latent_is_decoded_and_only_colour_is_painted():
     assert procedure.networks == ("encoder", "restorer", "decoder")
     *_, picture = procedure.restore(nets, GRAY)
     np.testing.assert_allclose(picture, GRAY)
-    assert procedure.paints
-    assert not Cold("blur").paints
+    assert procedure.colorizes
+    assert not Cold("blur").colorizes
     given, back = Reconstruction().restore(nets, PHOTO)
     np.testing.assert_allclose(given, back)
 
@@ -130,5 +132,5 @@ def test_only_the_answer_is_decoded_where_nobody_asks_for_the_way_to_it():
     gray = GRAY[:, :1].astype(np.float32)
     ab = Cold(latent=True, steps=10)(nets, gray, lambda like: like)
     assert len(decoded) == 1
-    *_, last_of_path = Cold(latent=True, steps=10).path(nets, gray, lambda like: like)
+    *_, last_of_path = Cold(latent=True, steps=10).trajectory(nets, gray, lambda like: like)
     np.testing.assert_array_equal(ab, last_of_path)

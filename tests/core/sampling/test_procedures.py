@@ -75,7 +75,7 @@ def test_chroma_multiplies(kind, outputs):
 
 @pytest.mark.parametrize("procedure", [p for p, _ in CASES])
 def test_description_round_trip(procedure):
-    assert sampling.restore(json.loads(json.dumps(sampling.describe(procedure)))) == procedure
+    assert sampling.load_procedure(json.loads(json.dumps(sampling.describe(procedure)))) == procedure
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_description_round_trip(procedure):
 )
 def test_unknown_descriptions_are_refused(description, said):
     with pytest.raises(ValueError, match=said):
-        sampling.restore(description)
+        sampling.load_procedure(description)
 
 
 def test_temperature_must_be_positive():

@@ -31,7 +31,7 @@ __all__ = [
     "Procedure",
     "Reconstruction",
     "describe",
-    "restore",
+    "load_procedure",
 ]
 
 KINDS: dict[str, Callable[..., Procedure]] = {
@@ -50,7 +50,7 @@ def describe(procedure: Procedure) -> dict[str, Any]:
     return {"kind": kind, **asdict(procedure)}  # type: ignore[call-overload]
 
 
-def restore(description: Mapping[str, Any]) -> Procedure:
+def load_procedure(description: Mapping[str, Any]) -> Procedure:
     """The procedure that a stored description names.
 
     Raises ValueError for a kind or a setting that this version does not know.

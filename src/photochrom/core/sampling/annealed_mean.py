@@ -21,9 +21,9 @@ class AnnealedMean:
     chroma: float = 1.0
     target: ClassVar[str] = "ab"
     networks: ClassVar[tuple[str, ...]] = ("logits",)
-    draws: ClassVar[bool] = False
-    told: ClassVar[tuple[str, ...]] = ()
-    paints: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+    option_names: ClassVar[tuple[str, ...]] = ()
+    colorizes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

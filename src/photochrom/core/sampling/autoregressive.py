@@ -103,24 +103,24 @@ class Autoregressive:
             raise ValueError(f"factor {self.factor}: must be at least 1")
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def option_names(self) -> tuple[str, ...]:
         """Those of its settings that a user may change; what draws nothing has no temperature."""
-        return ("solver", "temperature") if self.draws else ("solver",)
+        return ("solver", "temperature") if self.stochastic else ("solver",)
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether it uses its noise."""
         return self.solver == "sample"
 
     @property
-    def paints(self) -> bool:
+    def colorizes(self) -> bool:
         """Whether it gives colour to what has none."""
         return "core" in self.stages
 
     @property
     def networks(self) -> tuple[str, ...]:
         """What it calls."""
-        core = (*(("guide",) if self.guided else ()), "encoder", "row", "pixel", "outer") if self.paints else ()
+        core = (*(("guide",) if self.guided else ()), "encoder", "row", "pixel", "outer") if self.colorizes else ()
         return (*core, *(stage for stage in STAGES[1:] if stage in self.stages))
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
@@ -173,7 +173,7 @@ class Autoregressive:
             nonlocal drawn
             xp = namespace(logits)
             _checked(logits)
-            if self.draws:
+            if self.stochastic:
                 if not column:
                     drawn = noise(logits[:, None][:, [0] * pinned.shape[2]], "gumbel")
                 logits = logits * (1 / self.temperature) + drawn[:, column]
@@ -184,7 +184,7 @@ class Autoregressive:
 
         return self._paint(nets, gray, choose)
 
-    def surprise(self, nets: Mapping[str, Net], gray: Gray, color: RGB) -> Float[Any, "b h2 w2"]:
+    def nll(self, nets: Mapping[str, Net], gray: Gray, color: RGB) -> Float[Any, "b h2 w2"]:
         """-log p, in nats, of the coarse colours of true ones (b, 3, h, w), each told those before it, undistorted."""
         colors, true = palette(gray, self.bits), symbols(channel_last(pooled(color, self.factor)), self.bits)
         told: list[list[Any]] = []

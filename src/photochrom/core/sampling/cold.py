@@ -34,7 +34,7 @@ class Cold:
     solver: str = "improved"
     latent: bool = False
     target: ClassVar[str] = "rgb"
-    draws: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.degradation not in DEGRADATIONS:
@@ -45,12 +45,12 @@ class Cold:
             raise ValueError(f"{self.steps} steps: it is lost in {self.levels}, choose from 1 to {self.levels}")
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def option_names(self) -> tuple[str, ...]:
         """Those of its settings that a user may change; one shot has no steps."""
         return ("solver",) if self.solver == "one-shot" else ("steps", "solver")
 
     @property
-    def paints(self) -> bool:
+    def colorizes(self) -> bool:
         """Whether it is colour that was lost."""
         return self.degradation == "color"
 
@@ -73,7 +73,7 @@ class Cold:
         *_, state = self.states(nets["restorer"], self._coded(nets, gray[:, [0, 0, 0]]))
         return pin(ab_of(self._shown(nets, state)))
 
-    def path(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> Iterator[AB]:
+    def trajectory(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> Iterator[AB]:
         """The colours from gray to the answer, ``steps`` + 1 of them (2 for one shot)."""
         for picture in self.restore(nets, gray[:, [0, 0, 0]]):
             yield pin(ab_of(picture))

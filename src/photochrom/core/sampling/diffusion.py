@@ -38,9 +38,9 @@ class Diffusion:
     variance: str = "posterior"
     gain: float = 1.0
     guided: bool = False
-    draws: ClassVar[bool] = True
-    told: ClassVar[tuple[str, ...]] = ("steps", "solver", "eta")
-    paints: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = True
+    option_names: ClassVar[tuple[str, ...]] = ("steps", "solver", "eta")
+    colorizes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -83,10 +83,10 @@ class Diffusion:
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
         """Gray (b, 1, h, w) in [-1, 1] -> one possible ab (b, 2, h', w') in [-1, 1]."""
-        *_, last = self.path(nets, gray, noise, pin)
+        *_, last = self.trajectory(nets, gray, noise, pin)
         return last
 
-    def path(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> Iterator[AB]:
+    def trajectory(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> Iterator[AB]:
         """The colours from pure noise to the answer: ``steps`` + 1 of them, still noisy but for the last.
 
         ``pin`` changes what the network believes the clean colours to be, before each step is taken from it.

@@ -20,11 +20,11 @@ class Direct:
     chroma: float = 1.0
     noise: int = 0
     networks: ClassVar[tuple[str, ...]] = ("colors",)
-    told: ClassVar[tuple[str, ...]] = ()
-    paints: ClassVar[bool] = True
+    option_names: ClassVar[tuple[str, ...]] = ()
+    colorizes: ClassVar[bool] = True
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether it uses its noise."""
         return self.noise > 0
 

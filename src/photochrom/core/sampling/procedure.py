@@ -27,17 +27,17 @@ class Procedure(Protocol):
     """
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether it uses its noise."""
         ...
 
     @property
-    def paints(self) -> bool:
+    def colorizes(self) -> bool:
         """Whether it gives colour to what has none."""
         ...
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def option_names(self) -> tuple[str, ...]:
         """Those of its settings that need no other weights, which a user may change."""
         ...
 

@@ -15,9 +15,9 @@ class Reconstruction:
 
     target: ClassVar[str] = "rgb"
     networks: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
-    draws: ClassVar[bool] = False
-    told: ClassVar[tuple[str, ...]] = ()
-    paints: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
+    option_names: ClassVar[tuple[str, ...]] = ()
+    colorizes: ClassVar[bool] = False
 
     def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
         """Gray (b, 1, h, w) in [-1, 1] -> the ab of its reconstruction (b, 2, h, w), next to none."""

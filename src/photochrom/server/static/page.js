@@ -37,8 +37,8 @@ async function ask(address, options) {
 /** What is set above, as the interface takes it. */
 function asked() {
   const chosen = models.find((model) => model.name === find("input[name=model]:checked").value);
-  const query = new URLSearchParams({ model: chosen.name, strength: find("#strength").value });
-  const fits = { variants: chosen.draws, seed: chosen.draws, steps: chosen.told.includes("steps"),
+  const query = new URLSearchParams({ model: chosen.name, saturation: find("#saturation").value });
+  const fits = { variants: chosen.stochastic, seed: chosen.stochastic, steps: chosen.told.includes("steps"),
     temperature: chosen.told.includes("temperature") };
   for (const [name, fit] of Object.entries(fits)) {
     if (fit && find(`#${name}`).value) query.set(name, find(`#${name}`).value);
@@ -284,10 +284,10 @@ function take(files) {
 function fit() {
   const chosen = models.find((model) => model.name === find("input[name=model]:checked").value);
   for (const part of document.querySelectorAll("[data-for]")) {
-    part.hidden = !(part.dataset.for === "draws" ? chosen.draws : chosen.told.includes(part.dataset.for));
+    part.hidden = !(part.dataset.for === "stochastic" ? chosen.stochastic : chosen.told.includes(part.dataset.for));
     find("input", part).disabled = part.hidden; // what is not asked for need not be right
   }
-  find("#wishes output").textContent = find("#strength").value;
+  find("#wishes output").textContent = find("#saturation").value;
 }
 
 function choice(model, first) {
