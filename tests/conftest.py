@@ -1,15 +1,20 @@
-"""Shapes are checked in tests alone: annotated functions of the light path go through beartype."""
+"""Fixtures of all tests; in tests alone, beartype checks the array shapes of the light path's annotated functions."""
 
 import os
 import signal
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the processors
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell runs the tests in the background it is ignored
+
+# One profile for all property tests: no test depends on the speed of the machine.
+settings.register_profile("photochrom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("photochrom")
 
 hook = install_import_hook(
     ["photochrom.core", "photochrom.imaging", "photochrom.inference"],

@@ -23,7 +23,7 @@ def to_lab(linear):
     return color.xyz_to_lab(color.linear_to_xyz(linear[:, None].astype(np.float64)))[:, 0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 65535), unit, unit, st.floats(0, 2, width=32))
 def test_any_colour_fits_and_keeps_lightness(code, a, b, saturation):
     ab = np.array([[a], [b]], np.float32) * 110 * saturation
@@ -36,7 +36,7 @@ def test_any_colour_fits_and_keeps_lightness(code, a, b, saturation):
         assert to_lab(linear)[0] == pytest.approx(lightness, abs=2e-3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 255), unit, unit)
 def test_hue_direction_is_kept_where_the_gamut_ends(code, a, b):
     ab = np.array([[a], [b]], np.float32) * 110

@@ -28,7 +28,7 @@ def _held(operation, address, job, examples):
     """Requests with what nobody has, and as often with a photograph and a job that are there."""
 
     @given(st.data(), st.booleans())
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     def hold(data, there):
         case = data.draw(operation.as_strategy())
         if there and case.method != "DELETE":

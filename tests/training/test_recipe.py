@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photochrom.training.recipe import RecipeError, parse, read, resolved
@@ -109,7 +109,7 @@ keys = st.sampled_from(["family", "width", "inner", "model", "data", "trainer", 
 tables = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(tables=st.dictionaries(keys, tables, max_size=4))
 def test_any_tables_give_a_recipe_or_a_recipe_error(tables):
     try:
