@@ -19,7 +19,7 @@ from photochrom.cluster import run as cluster
 from photochrom.cluster.manifest import Entry, Manifest
 from photochrom.cluster.remote import carried, parcels
 from photochrom.inference.batch import Settings, plan
-from photochrom.inference.hints import Hint
+from photochrom.inference.options import Hint
 
 SLOW = ("--steps", "300")
 COUNT = 24
@@ -237,7 +237,7 @@ def test_a_scheduler_that_goes_is_no_matter_for_who_looks_for_workers(monkeypatc
 
 
 def test_what_decides_the_colours_is_asked():
-    hinted = cluster.Work("m", "w", {"steps": 3}, Settings(hints=(Hint.read("1,2,#0a0b0c"),)))
+    hinted = cluster.Work("m", "w", {"steps": 3}, Settings(hints=(Hint.parse("1,2,#0a0b0c"),)))
     task = cluster.Task(Path("a.png"), Path("b.png"), (1,))
     assert hinted.asked(task)["hints"] == ["1,2,#0a0b0c"]
     assert hinted.asked(task)["steps"] == 3

@@ -12,7 +12,8 @@ from photochrom.inference import batch as album
 from photochrom.inference import contact_sheet as sheet
 from photochrom.inference.batch import ABOUT, Settings, colorize_all, plan
 from photochrom.inference.colorizer import Colorizer, Mark
-from photochrom.inference.hints import Hint, pinned
+from photochrom.inference.hints import hint_ab, pinned
+from photochrom.inference.options import Hint
 
 MARK = Mark("drawing", "0", 0)
 
@@ -115,11 +116,11 @@ def test_variants_never_become_an_original(photos):
 
 def test_hints_go_through_the_sampler(photos, colorizer):
     path = photos / "one.png"
-    hint = Hint.read("20,10,#c03020")
+    hint = Hint.parse("20,10,#c03020")
     (outcome,) = colorize_all(colorizer, plan([path]), Settings(hints=(hint,)))
     assert outcome.state == "written"
     lab = color.rgb_to_lab((pixels(photos / "one-color.png").transpose(2, 0, 1) / 255).astype(np.float32))
-    found, wanted = lab[1:, 10, 20], hint.ab * color.AB_SCALE
+    found, wanted = lab[1:, 10, 20], hint_ab(hint) * color.AB_SCALE
     assert np.arctan2(*found[::-1]) == pytest.approx(np.arctan2(*wanted[::-1]), abs=0.1)  # its chroma is the gamut's
     same = read(colorizer(path.read_bytes(), hints=["20,10,#c03020"])).numpy()
     assert (same == pixels(photos / "one-color.png")).all()
@@ -129,11 +130,11 @@ def test_a_hint_changes_what_the_network_goes_on_from(photos, colorizer):
     """More than what is put on top of the finished picture."""
     photo = open_photo(photos / "one.png")
     gray = colorizer.look(photo)
-    pin = pinned(photo, gray, [Hint.read("20,10,#c03020")])
+    pin = pinned(photo, gray, [Hint.parse("20,10,#c03020")])
     (through,), (plain,) = colorizer.predict([gray], 3, pin), colorizer.predict([gray], 3)
     assert np.abs(through - pin(plain[None])[0]).max() > 1e-3
     row, column = 10 * gray.shape[1] // photo.height, 20 * gray.shape[2] // photo.width
-    np.testing.assert_allclose(through[:, row, column], Hint.read("0,0,#c03020").ab, atol=1e-5)
+    np.testing.assert_allclose(through[:, row, column], hint_ab(Hint.parse("0,0,#c03020")), atol=1e-5)
 
 
 def test_sampling_is_told_how(drawing, bundle):

@@ -23,7 +23,7 @@ import pyvips
 from fastapi.testclient import TestClient
 
 from photochrom import Colorizer
-from photochrom.inference.colorizer import Hint
+from photochrom.inference.options import Hint
 from photochrom.server import app as site
 from photochrom.server import middleware as guard
 from photochrom.server import routes as web

@@ -17,7 +17,8 @@ from photochrom.imaging.photo import open_photo
 from photochrom.inference import bundle as bundles
 from photochrom.inference.bundle import BundleError
 from photochrom.inference.colorizer import Colorizer
-from photochrom.inference.hints import Hint, pinned
+from photochrom.inference.hints import hint_ab, pinned
+from photochrom.inference.options import Hint
 from photochrom.training.checkpoint import load
 from photochrom.training.dataset import pair
 from photochrom.training.export import halve
@@ -142,7 +143,7 @@ def test_a_hint_is_met_and_goes_through_the_sampler(joined):
     coarse = colorizer.procedure.coarse(colorizer.nets, gray[None], lambda like, kind: np.zeros_like(like), pin)
     red, green, blue = coarse[0, :, 2, 3]
     assert red > max(green, blue)
-    wanted = Hint(12, 8, (200, 40, 40)).ab
+    wanted = hint_ab(Hint(12, 8, (200, 40, 40)))
     np.testing.assert_allclose(colorizer.predict([gray], 0, pin)[0][:, 8, 12], wanted, atol=1e-5)
 
 

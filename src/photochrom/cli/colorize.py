@@ -49,14 +49,15 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         from .._processes import available_processors
         from ..inference.batch import ABOUT, Settings, check, colorize_all, plan
         from ..inference.colorizer import Colorizer
-        from ..inference.hints import Hint, read_hints
+        from ..inference.hints import read_hints
+        from ..inference.options import Hint
 
     asked = {"steps": steps, "solver": solver, "temperature": temperature}
     sampling = {name: value for name, value in asked.items() if value is not None}
     about = [kind for kind, asked in zip(ABOUT, (variants > 1, uncertainty, trace), strict=True) if asked]
     seeds = range(seed, seed + variants)
     try:
-        pins = [Hint.read(text) for text in hint or ()] + (read_hints(hints) if hints else [])
+        pins = [Hint.parse(text) for text in hint or ()] + (read_hints(hints) if hints else [])
         settings = Settings(saturation, size, tuple(pins), overwrite, max_pixels)
         if cluster:
             needs_extra("cluster")

@@ -20,7 +20,8 @@ from ..imaging.photo import MAX_PIXELS, PhotoError, open_photo
 from . import contact_sheet as sheet
 from .bundle import BundleError
 from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
-from .hints import Hint, pinned
+from .hints import pinned
+from .options import Hint
 
 SUFFIXES = (*SAVERS, *WRITTEN_AS)
 PICTURES = (*SUFFIXES, ".gif", ".bmp", ".psd", ".dng", ".jxl")  # those that are not read are said to be

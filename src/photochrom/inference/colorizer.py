@@ -16,8 +16,9 @@ from ..core.sampling.procedure import Pin, unpinned
 from ..imaging.formats import WRITTEN_AS
 from ..imaging.photo import Mark, Photo, PhotoError, open_photo
 from .bundle import BundleError
-from .hints import Hint, pinned
+from .hints import pinned
 from .onnx import SeededNoise, opened, resampled
+from .options import Hint
 
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
@@ -75,7 +76,7 @@ class Colorizer:
         """
         taken = open_photo(photo)
         gray = self.look(taken, size)
-        pin = pinned(taken, gray, [Hint.read(hint) if isinstance(hint, str) else hint for hint in hints], saturation)
+        pin = pinned(taken, gray, [Hint.parse(hint) if isinstance(hint, str) else hint for hint in hints], saturation)
         ab = self.predict([gray], seed, pin)[0]
         colored, mark = taken.colored(ab, saturation, self.threads), self.mark(seed)
         if isinstance(photo, str | os.PathLike):

@@ -6,9 +6,7 @@ and the hints span.
 """
 
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from jaxtyping import Float
 from ..core import color
 from ..core.sampling.procedure import Pin, unpinned
 from ..imaging.photo import Photo, PhotoError
+from .options import Hint
 
 EDGE = 0.8  # difference of gray, in [-1, 1], that is as long a way as `REACH`
 REACH = 1.2  # of the short side: at this distance, where nothing is in its way, a hint's effect has fallen to 1 / e
@@ -25,29 +24,10 @@ POWER = 4.0  # of the way, by which nearer hints count for more
 Field = Float[np.ndarray, "k h w"]
 
 
-@dataclass(frozen=True)
-class Hint:
-    """A colour (sRGB codes) at a pixel of the upright photograph, counted from the upper left from 0."""
-
-    x: int
-    y: int
-    rgb: tuple[int, int, int]
-
-    @classmethod
-    def read(cls, text: str) -> "Hint":
-        """``x,y,#rrggbb``. Raises ValueError for anything else."""
-        found = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*#?([0-9a-fA-F]{6})\s*", text)
-        if not found:
-            raise ValueError(f"hint {text!r}: write it as x,y,#rrggbb, such as 120,80,#b03a2e")
-        x, y, code = found.groups()
-        red, green, blue = bytes.fromhex(code)
-        return cls(int(x), int(y), (red, green, blue))
-
-    @property
-    def ab(self) -> Float[np.ndarray, "2"]:
-        """Its chroma, in [-1, 1]."""
-        rgb = np.array(self.rgb, np.float32).reshape(3, 1, 1) / 255
-        return color.rgb_to_lab(rgb)[1:, 0, 0] / color.AB_SCALE
+def hint_ab(hint: Hint) -> Float[np.ndarray, "2"]:
+    """Return the ab of a hint's color, in [-1, 1]."""
+    rgb = np.array(hint.rgb, np.float32).reshape(3, 1, 1) / 255
+    return color.rgb_to_lab(rgb)[1:, 0, 0] / color.AB_SCALE
 
 
 def read_hints(path: Path) -> list[Hint]:
@@ -63,7 +43,7 @@ def read_hints(path: Path) -> list[Hint]:
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
-                hints.append(Hint.read(line))
+                hints.append(Hint.parse(line))
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
     return hints
@@ -97,7 +77,7 @@ def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint]
                         f"{photo.name}: {both} differ and are less than {apart} pixels apart: leave one out"
                     )
             rows, columns = np.array(list(places)).T
-            wanted = np.array([hint.ab for hint in places.values()], np.float32).T / (saturation or 1)
+            wanted = np.array([hint_ab(hint) for hint in places.values()], np.float32).T / (saturation or 1)
             field = spread(_shrunk(gray[0], height, width), rows, columns)
             fields[height, width] = field, wanted
         field, wanted = fields[height, width]

@@ -23,7 +23,7 @@ from .._version import __version__
 from ..core.sampling import load_procedure
 from ..imaging import formats
 from ..inference import bundle
-from ..inference.hints import Hint
+from ..inference.options import Hint
 from .jobs import GONE, Job, Jobs, Limits, Refused
 from .middleware import Guard
 from .schemas import Anew, Answers, Health, Model, Named, Several, Status, Wishes, binary, problems, status
@@ -251,7 +251,7 @@ def _order(request: Request, wishes: Wishes, variants: int = 1) -> Order:
     if variants > 1 and not model.stochastic:
         raise Refused(f"{variants} variants: {name} paints one picture of each; choose a model that draws", 422)
     seeds = tuple(range(wishes.seed, wishes.seed + variants))
-    hints = tuple(Hint.read(hint) for hint in wishes.hint)
+    hints = tuple(Hint.parse(hint) for hint in wishes.hint)
     return Order(Path(), str(models[name].path), seeds, wishes.saturation, wishes.size, hints, told)
 
 

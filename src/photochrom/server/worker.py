@@ -23,7 +23,8 @@ from ..imaging.photo import open_photo
 from ..inference.bundle import BundleError
 from ..inference.colorizer import AB, Colorizer, Gray
 from ..inference.contact_sheet import preview
-from ..inference.hints import Hint, pinned
+from ..inference.hints import pinned
+from ..inference.options import Hint
 
 UPLOAD = Path("photograph")  # in the folder of an order: what messages call it
 BEFORE = "before.jpg"

@@ -1,0 +1,151 @@
+"""Color settings and their limits, the same in the Python API, on the command line, over HTTP and on a cluster.
+
+This module imports no numpy, so that the command line can show the limits without loading it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, TypedDict
+
+# Lowest and highest value of each numeric setting. The highest seed is the largest integer that JavaScript represents
+# exactly: a seed survives a trip through JSON and a web page.
+LIMITS: dict[str, tuple[float, float]] = {
+    "saturation": (0, 3),
+    "size": (32, 2048),
+    "seed": (0, 2**53 - 1),
+    "variants": (1, 100),
+    "steps": (1, 1000),
+    "eta": (0, 1),
+    "temperature": (1e-6, 100.0),
+}
+MAX_HINTS = 100
+HINT_PATTERN = r"^\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*#?([0-9a-fA-F]{6})\s*$"  # x,y,#rrggbb
+
+INTEGERS = ("size", "seed", "variants", "steps")
+SAMPLER_OPTIONS = ("steps", "solver", "eta", "temperature")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A color at a pixel of the photo.
+
+    Args:
+        x: column of the pixel in the upright photo, counted from 0 at the left.
+        y: row of the pixel in the upright photo, counted from 0 at the top.
+        rgb: sRGB color, each channel from 0 to 255.
+    """
+
+    x: int
+    y: int
+    rgb: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if self.x < 0 or self.y < 0:
+            raise ValueError(f"hint at {self.x},{self.y}: x and y must not be negative")
+        if len(self.rgb) != 3 or not all(0 <= channel <= 255 for channel in self.rgb):
+            raise ValueError(f"hint color {self.rgb}: must be three numbers from 0 to 255")
+
+    @classmethod
+    def parse(cls, text: str) -> "Hint":
+        """Return the hint that ``x,y,#rrggbb`` describes. Raises ValueError for any other text."""
+        match = re.match(HINT_PATTERN, text)
+        if match is None:
+            raise ValueError(f"hint {text!r}: write it as x,y,#rrggbb, for example 120,80,#b03a2e")
+        x, y, code = match.groups()
+        red, green, blue = bytes.fromhex(code)
+        return cls(int(x), int(y), (red, green, blue))
+
+    def __str__(self) -> str:
+        return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
+
+
+class SamplerOptions(TypedDict, total=False):
+    """Keywords of the sampler; see `ColorOptions`."""
+
+    steps: int | None
+    solver: str | None
+    eta: float | None
+    temperature: float | None
+
+
+class ColorKeywords(SamplerOptions, total=False):
+    """Keywords of a call that returns one image; see `ColorOptions`."""
+
+    saturation: float
+    size: int | None
+    seed: int
+    hints: Sequence[Hint | str]
+
+
+@dataclass(frozen=True)
+class ColorOptions:
+    """Everything that decides how a model colorizes a photo.
+
+    Args:
+        saturation: color saturation: 0 = grayscale, 1 = model output.
+        size: inference size, the short side in pixels at which the model processes the photo; the bundle's own if None.
+        seed: random seed (stochastic models only).
+        variants: number of results, with the seeds ``seed``, ``seed + 1``, ...
+        hints: colors at pixels of the photo.
+        steps: number of sampling steps; the bundle's own if None, as for all that follow.
+        solver: name of the sampler.
+        eta: noise that ddim adds at each step, from 0 (none) to 1 (as ancestral sampling).
+        temperature: randomness of sampling: below 1 safer colors, above 1 more varied ones.
+
+    Raises:
+        ValueError: a value has the wrong type or is outside `LIMITS`, or there are more than `MAX_HINTS` hints.
+    """
+
+    saturation: float = 1.0
+    size: int | None = None
+    seed: int = 0
+    variants: int = 1
+    hints: tuple[Hint, ...] = ()
+    steps: int | None = None
+    solver: str | None = None
+    eta: float | None = None
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in LIMITS:
+            value = getattr(self, name)
+            optional = type(self).__dataclass_fields__[name].default is None
+            if value is not None or not optional:
+                object.__setattr__(self, name, checked_number(name, value))
+        if self.solver is not None and not isinstance(self.solver, str):
+            raise ValueError(f"solver {self.solver!r}: must be the name of a sampler")
+        highest = LIMITS["seed"][1]
+        if self.seeds[-1] > highest:
+            raise ValueError(f"seed {self.seed}: with {self.variants} variants the last seed must be at most {highest}")
+        object.__setattr__(self, "hints", parse_hints(self.hints))
+
+    @property
+    def seeds(self) -> range:
+        """The seed of each variant."""
+        return range(self.seed, self.seed + self.variants)
+
+    @property
+    def sampler(self) -> dict[str, Any]:
+        """The sampler options that are set, by name."""
+        return {name: getattr(self, name) for name in SAMPLER_OPTIONS if getattr(self, name) is not None}
+
+
+def checked_number(name: str, value: Any) -> int | float:
+    """Return a setting as a Python number. Raises ValueError that names the value and its limits."""
+    low, high = LIMITS[name]
+    whole = name in INTEGERS
+    right_type = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    # Written so that NaN, which no comparison holds for, is refused too.
+    if not right_type or not low <= value <= high:
+        kind = "an integer" if whole else "a number"
+        raise ValueError(f"{name} {value!r}: must be {kind} from {low} to {high}")
+    return int(value) if whole else float(value)
+
+
+def parse_hints(hints: Sequence[Hint | str]) -> tuple[Hint, ...]:
+    """Return hints given as `Hint` or as text ``x,y,#rrggbb``. Raises ValueError for malformed or too many hints."""
+    if len(hints) > MAX_HINTS:
+        raise ValueError(f"{len(hints)} hints: at most {MAX_HINTS} are allowed")
+    return tuple(Hint.parse(hint) if isinstance(hint, str) else hint for hint in hints)
