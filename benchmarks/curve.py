@@ -16,7 +16,7 @@ from photochrom.evaluation.metrics import ab_distance
 from photochrom.evaluation.protocols import NATIVE
 from photochrom.imaging.chroma import Chroma
 from photochrom.imaging.photo import open_photo
-from photochrom.inference.batch import members
+from photochrom.imaging.sources import find_images, is_held_out
 from photochrom.inference.colorizer import Colorizer
 
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0)
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--at", type=float, nargs="*", default=[0.5, 0.6, 0.7, 0.8])
     parser.add_argument("--limit", type=int)
     asked = parser.parse_args()
-    found = [m for source in asked.photos for m in members(source) if m.crc < asked.held_out * 2**32]
+    found = [m for source in asked.photos for m in find_images(source) if is_held_out(m.crc, asked.held_out)]
     truths = [NATIVE.prepare(open_photo(m.open(), name=m.name).pixels()) for m in found[: asked.limit]]
     print(f"{len(truths)} photographs; ab error over gray's at colourfulness over the truth's")
     columns = [f"saturation {s:g}" for s in STRENGTHS] + [f"error at {at:g}" for at in asked.at]

@@ -16,13 +16,13 @@ from pathlib import Path
 
 NOTHING = """
 import sys, numpy as np, pyvips
-from photochrom.imaging.photo import Mark, open_photo
+from photochrom.imaging.photo import Provenance, open_photo
 """
 OURS = f"""{NOTHING}
 photo = open_photo(sys.argv[1])
 gray = photo.gray(256)
 y, x = np.mgrid[-1:1:256j, -1:1:352j].astype(np.float32)
-photo.colored(np.stack([x, y]) * np.float32(0.3)).save(sys.argv[2], Mark("none", "0", 0), overwrite=True)
+photo.merge(np.stack([x, y]) * np.float32(0.3)).save(sys.argv[2], Provenance("none", "0", 0), overwrite=True)
 """
 THEIRS = f"""{NOTHING}
 image = pyvips.Image.new_from_file(sys.argv[1], access="sequential")

@@ -99,8 +99,8 @@ def test_a_folder_in_a_zip_is_looked_at_alone(photos, tmp_path):
     [
         ("none", "none: there is no such folder or zip"),
         ("empty", "no photographs in"),
-        ("one.png", "one.png: not a zip: give a folder or a zip of photographs"),
-        ("one.png/faces", "one.png/faces: not a zip"),
+        ("one.png", "one.png: not a folder or zip; name a folder or a zip of photos"),
+        ("one.png/faces", "one.png/faces: not a folder or zip"),
     ],
 )
 def test_what_is_not_there_is_refused(tmp_path, name, said):

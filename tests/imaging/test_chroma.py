@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photochrom.core import color
-from photochrom.imaging.chroma import UNIT, Chroma, join, luminance, paint, shifts
+from photochrom.imaging.chroma import UNIT, Chroma, luminance, merge_chroma, paint, shifts
 
 unit = st.floats(-1, 1, width=32)
 
@@ -61,14 +61,14 @@ def test_colours_inside_the_gamut_come_out_as_asked():
 def test_no_chroma_gives_the_gray_itself():
     for dtype, depth in ((np.uint8, 8), (np.uint16, 16)):
         codes = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(1, -1, 1)
-        done = join(codes, np.zeros((2, *codes.shape[:2]), np.float32), depth)
+        done = merge_chroma(codes, np.zeros((2, *codes.shape[:2]), np.float32), depth)
         assert (done.min(-1) == done.max(-1)).all()
         assert np.abs(done.astype(int) - codes).max() <= (0 if depth == 8 else 1)
 
 
 def test_colour_is_read_by_its_luminance():
     rgb = np.random.default_rng(1).integers(0, 256, (1, 5000, 3)).astype(np.uint8)
-    done = join(rgb, np.zeros((2, 1, 5000), np.float32), 16)
+    done = merge_chroma(rgb, np.zeros((2, 1, 5000), np.float32), 16)
     before = color.rgb_to_lab(rgb.transpose(2, 0, 1) / 255.0)[0]
     after = color.rgb_to_lab(done.transpose(2, 0, 1) / 65535.0)[0]
     assert np.abs(before - after).max() < 0.01

@@ -10,9 +10,9 @@ from PIL import Image
 
 from photochrom.core import color
 from photochrom.imaging import formats
-from photochrom.imaging.photo import Mark, PhotoError, open_photo
+from photochrom.imaging.photo import PhotoError, Provenance, open_photo
 
-MARK = Mark("default", "1", 7)
+MARK = Provenance("default", "1", 7)
 LOSSLESS = (".png", ".tif", ".webp")
 LOSSY = (".jpg", ".avif")
 
@@ -69,7 +69,7 @@ def test_every_format_depth_and_mode_comes_back(suffix, channels, dtype):
     assert photo.depth == dtype().itemsize * 8
     assert photo.alpha == (channels in (2, 4))
     assert photo.suffix == suffix
-    result = decoded(photo.colored(chroma()).to_bytes(suffix, MARK)).numpy()
+    result = decoded(photo.merge(chroma()).to_bytes(suffix, MARK)).numpy()
     assert result.shape == (37, 53, 4 if photo.alpha else 3)
     assert result.dtype == dtype
     assert np.ptp(result[..., :3].astype(int), axis=2).max() > 20
@@ -91,7 +91,7 @@ def textured(size=192):
 @pytest.mark.parametrize("quality", [75, 90, 95, 98, 100])
 def test_what_coding_adds_to_a_textured_jpeg(suffix, quality):
     blob = encoded(textured(), ".jpg", Q=quality)
-    result = decoded(open_photo(blob).colored(chroma()).to_bytes(suffix, MARK))
+    result = decoded(open_photo(blob).merge(chroma()).to_bytes(suffix, MARK))
     assert_same_light(decoded(blob).numpy(), result.numpy(), 0.3, 2.5)
 
 
@@ -101,7 +101,7 @@ def steps(blob):
 
 @pytest.mark.parametrize(("quality", "written"), [(60, 98), (95, 98), (98, 98), (99, 99), (100, 100)])
 def test_a_jpeg_is_written_no_coarser_than_it_was(quality, written):
-    blob = open_photo(encoded(picture(), ".jpg", Q=quality)).colored(chroma()).to_bytes(".jpg", MARK)
+    blob = open_photo(encoded(picture(), ".jpg", Q=quality)).merge(chroma()).to_bytes(".jpg", MARK)
     assert steps(blob) == steps(encoded(picture(), ".jpg", Q=written))
 
 
@@ -128,7 +128,7 @@ def test_pillow_images_of_every_mode(mode):
     elif image is None and mode == "LAB":
         image = Image.frombytes("LAB", base.size, picture(channels=3).tobytes())
     image = image or base.convert(mode)
-    result = open_photo(image).colored(chroma())
+    result = open_photo(image).merge(chroma())
     array = result.array()
     assert array.shape[:2] == (37, 53)
     assert array.dtype == (np.uint16 if mode.startswith("I;16") else np.uint8)
@@ -152,7 +152,7 @@ def test_bilevel_and_palette_files(suffix, mode):
     buffer = io.BytesIO()
     image = Image.fromarray(picture(channels=3)).convert(mode)
     image.save(buffer, {".png": "PNG", ".tif": "TIFF"}[suffix])
-    result = open_photo(buffer.getvalue()).colored(chroma()).array()
+    result = open_photo(buffer.getvalue()).merge(chroma()).array()
     assert result.dtype == np.uint8
     assert_same_light(np.asarray(image.convert("RGB")), result)
 
@@ -164,7 +164,7 @@ def test_cmyk_files(suffix, profile):
     buffer = io.BytesIO()
     rgb.convert("CMYK").save(buffer, {".jpg": "JPEG", ".tif": "TIFF"}[suffix], icc_profile=profile)
     photo = open_photo(buffer.getvalue())
-    result = decoded(photo.colored(chroma()).to_bytes(suffix, MARK))
+    result = decoded(photo.merge(chroma()).to_bytes(suffix, MARK))
     assert result.bands == 3
     light = lightness(result.numpy())
     assert not photo.alpha
@@ -176,7 +176,7 @@ def test_deep_tiffs(kind):
     ramp = np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32), (8, 64))
     values = (ramp.astype(np.float64) * (2**32 - 1)).astype(np.uint32) if kind == "uint" else ramp
     blob = pyvips.Image.new_from_array(values[..., None]).tiffsave_buffer()
-    result = open_photo(blob).colored(chroma() * 0).array()
+    result = open_photo(blob).merge(chroma() * 0).array()
     expected = ramp if kind == "uint" else color.linear_to_srgb(np.broadcast_to(ramp, (3, 8, 64)))[0]
     assert result.dtype == np.uint16
     assert np.abs(result[..., 0] / 65535 - expected).max() < 1e-3
@@ -207,7 +207,7 @@ def test_orientation_is_applied_and_reset(orientation, suffix):
     assert (photo.height, photo.width) == upright.shape[:2]
     ab = np.zeros((2, 2, 2), np.float32)
     ab[0, 0, 0] = 0.5  # reddish where the upright picture begins
-    image = decoded(photo.colored(ab).to_bytes(suffix, MARK))
+    image = decoded(photo.merge(ab).to_bytes(suffix, MARK))
     result = image.numpy()
     assert not image.get_typeof("orientation") or image.get("orientation") == 1
     assert_same_light(upright, result, 0.3, 3)
@@ -229,7 +229,7 @@ def test_odd_sizes(width, height, tmp_path):
     assert gray.shape[2] % 32 == 0
     assert max(gray.shape) <= 128
     assert gray.dtype == np.float32
-    result = photo.colored(chroma(0.3, *gray.shape[1:])).array()
+    result = photo.merge(chroma(0.3, *gray.shape[1:])).array()
     assert result.shape == (height, width, 3)
     assert_same_light(pixels, result)
 
@@ -256,7 +256,7 @@ def test_strength_scales_chroma():
     ab = np.full((2, 4, 4), 0.1, np.float32)
     means = []
     for saturation in (0, 0.5, 1, 2):
-        lab = color.rgb_to_lab(photo.colored(ab, saturation).array().transpose(2, 0, 1) / 255)
+        lab = color.rgb_to_lab(photo.merge(ab, saturation).array().transpose(2, 0, 1) / 255)
         means.append(lab[1].mean())
     np.testing.assert_allclose(means, [0, 5.5, 11, 22], atol=0.4)
 
@@ -264,7 +264,7 @@ def test_strength_scales_chroma():
 def test_arrays_of_other_kinds():
     source = picture()[..., 0]
     for array in (source > 127, source / 255, source[..., None], (source / 255).astype(np.float32)):
-        result = open_photo(array).colored(chroma() * 0).array()
+        result = open_photo(array).merge(chroma() * 0).array()
         expected = np.asarray(array, float).reshape(37, 53)
         assert np.abs(result[..., 0] / np.iinfo(result.dtype).max - expected / expected.max()).max() < 1e-3
 
@@ -305,7 +305,7 @@ def test_profiles_are_applied_and_replaced():
     photo = open_photo(image.pngsave_buffer())
     expected = image.icc_transform("srgb", embedded=True, depth=16).numpy()
     assert np.abs(lightness(rgb) - lightness(expected)).mean() > 1
-    written = decoded(photo.colored(chroma() * 0).to_bytes(".png", MARK))
+    written = decoded(photo.merge(chroma() * 0).to_bytes(".png", MARK))
     assert_same_light(expected, written.numpy())
     assert written.get("icc-profile-data") != ADOBE
     assert b"sRGB" in written.get("icc-profile-data") or b"s\0R\0G\0B" in written.get("icc-profile-data")
@@ -317,7 +317,7 @@ def test_profiles_are_applied_and_replaced():
 def test_gray_photos_with_gray_and_with_colour_profiles(profile, dtype):
     buffer = io.BytesIO()
     Image.fromarray(picture(dtype=dtype)[..., 0]).save(buffer, "TIFF", icc_profile=profile)
-    result = open_photo(buffer.getvalue()).colored(chroma() * 0).array()
+    result = open_photo(buffer.getvalue()).merge(chroma() * 0).array()
     gamma = 1.8 if profile[16:20] == b"GRAY" else 2.2
     light = (picture(dtype=dtype)[..., 0] / np.iinfo(dtype).max) ** gamma
     expected = color.linear_to_srgb(np.broadcast_to(light, (3, 37, 53))).transpose(1, 2, 0)
@@ -327,7 +327,7 @@ def test_gray_photos_with_gray_and_with_colour_profiles(profile, dtype):
 def test_a_broken_profile_is_not_the_end():
     image = pyvips.Image.new_from_array(picture()).copy(interpretation="b-w")
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", b"not a profile at all" * 20)
-    result = open_photo(image.tiffsave_buffer()).colored(chroma()).array()
+    result = open_photo(image.tiffsave_buffer()).merge(chroma()).array()
     assert_same_light(picture(), result)
 
 
@@ -336,7 +336,19 @@ def test_first_page_of_several():
     blob = pyvips.Image.arrayjoin([pages, pages.invert()], across=1).tiffsave_buffer(page_height=37)
     photo = open_photo(blob)
     assert (photo.width, photo.height) == (53, 37)
-    assert_same_light(picture(), photo.colored(chroma()).array())
+    assert_same_light(picture(), photo.merge(chroma()).array())
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_bmp_of_every_mode(mode):
+    image = Image.fromarray(picture(channels=3)).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, "BMP")
+    photo = open_photo(buffer.getvalue())
+    assert photo.suffix == ".png"
+    result = photo.merge(chroma()).array()
+    assert result.dtype == np.uint8
+    assert_same_light(np.asarray(image.convert("RGB")), result)
 
 
 def test_jpeg_2000_and_heic_through_pillow():
@@ -345,9 +357,9 @@ def test_jpeg_2000_and_heic_through_pillow():
     Image.fromarray(picture()[..., 0]).save(buffer, "JPEG2000")
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".tif"
-    assert_same_light(picture(), photo.colored(chroma()).array())
+    assert_same_light(picture(), photo.merge(chroma()).array())
     buffer = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(picture(64, 64, 3))).save(buffer, quality=95)
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".jpg"
-    assert_same_light(picture(64, 64, 3), photo.colored(chroma()).array(), 1, 5)
+    assert_same_light(picture(64, 64, 3), photo.merge(chroma()).array(), 1, 5)

@@ -17,9 +17,9 @@ from PIL import Image, ImageFile
 from photochrom.imaging import atomic as saving
 from photochrom.imaging import formats
 from photochrom.imaging import photo as module
-from photochrom.imaging.photo import Mark, PhotoError, open_photo
+from photochrom.imaging.photo import PhotoError, Provenance, open_photo
 
-MARK = Mark("default", "1", 0)
+MARK = Provenance("default", "1", 0)
 FULL = Path("/dev/full")
 AB = np.full((2, 3, 3), 0.1, np.float32)
 
@@ -61,7 +61,7 @@ def test_damaged_files(suffix):
 def test_damage_found_while_writing_leaves_no_file(tmp_path):
     path = tmp_path / "scan.png"
     path.write_bytes(noise(".png"))
-    colored = open_photo(path).colored(AB)
+    colored = open_photo(path).merge(AB)
     path.write_bytes(noise(".png")[:4000])
     for suffix in (".png", ".jpg", ".tif", ".webp"):
         with pytest.raises(PhotoError, match=r"cannot be (read|written)"):
@@ -73,13 +73,13 @@ def test_what_is_no_photograph(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "words.jpg").write_text("a letter, not a picture")
     refused(tmp_path / "empty.jpg", "empty.jpg: is empty")
-    refused(tmp_path / "words.jpg", "words.jpg: is not a photograph; Photochrom reads JPEG, PNG")
+    refused(tmp_path / "words.jpg", "words.jpg: is not a supported image; supported: JPEG, PNG")
     refused(tmp_path / "missing.jpg", "missing.jpg: cannot be read .No such file")
     refused(tmp_path, "cannot be read .Is a directory")
     refused(b"", "bytes: is empty")
-    refused(b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "upload: is not a photograph", name="upload")
-    refused(b"%PDF-1.7", "is not a photograph")
-    refused(b"GIF89a", "is not a photograph")
+    refused(b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "upload: is not a supported image", name="upload")
+    refused(b"%PDF-1.7", "is not a supported image")
+    refused(b"GIF89a", "is not a supported image")
     with pytest.raises(PhotoError, match="int: give a path"):
         open_photo(7)
 
@@ -136,11 +136,11 @@ def test_missing_extra_is_named(monkeypatch):
 
 
 def test_formats_that_are_not_written(tmp_path):
-    colored = open_photo(np.zeros((4, 4), np.uint8)).colored(AB)
+    colored = open_photo(np.zeros((4, 4), np.uint8)).merge(AB)
     for name in ("out.heic", "out.gif", "out"):
         with pytest.raises(PhotoError, match=r"choose one of .jpg, .jpeg, .png"):
             colored.save(tmp_path / name, MARK)
-    clear = open_photo(np.zeros((4, 4, 4), np.uint8)).colored(AB)
+    clear = open_photo(np.zeros((4, 4, 4), np.uint8)).merge(AB)
     with pytest.raises(PhotoError, match="JPEG cannot keep the transparency"):
         clear.save(tmp_path / "out.jpg", MARK)
     with pytest.raises(PhotoError, match=r"out.png: cannot be written"):
@@ -150,7 +150,7 @@ def test_formats_that_are_not_written(tmp_path):
 
 def test_nothing_is_overwritten_unasked(tmp_path):
     path = tmp_path / "Photo.PNG"
-    colored = open_photo(np.zeros((4, 4), np.uint8)).colored(AB)
+    colored = open_photo(np.zeros((4, 4), np.uint8)).merge(AB)
     path.write_text("mine")
     with pytest.raises(PhotoError, match=r"Photo.PNG: exists already"):
         colored.save(path, MARK)
@@ -162,7 +162,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
     path = tmp_path / "out.png"
-    colored = open_photo(np.zeros((4, 4), np.uint8)).colored(AB)
+    colored = open_photo(np.zeros((4, 4), np.uint8)).merge(AB)
     whole = saving._publish
 
     def late(beside, target, overwrite):
@@ -180,11 +180,11 @@ def test_an_error_while_writing_leaves_no_file(tmp_path, monkeypatch):
     def broken(*_):
         raise ValueError("no colours today")
 
-    monkeypatch.setattr(module, "join", broken)
+    monkeypatch.setattr(module, "merge_chroma", broken)
     photo = open_photo(np.zeros((64, 64), np.uint8))
     for suffix in (".png", ".jpg", ".tif"):
         with pytest.raises(ValueError, match="no colours today"):
-            photo.colored(AB).save(tmp_path / f"out{suffix}", MARK)
+            photo.merge(AB).save(tmp_path / f"out{suffix}", MARK)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -200,14 +200,14 @@ def test_a_full_disc_is_said_to_be_full(tmp_path, monkeypatch, suffix, size):
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(PhotoError, match=r"cannot be written \(No space left on device\)$"):
-        open_photo(np.zeros((size, size), np.uint8)).colored(AB).save(tmp_path / f"a{suffix}", MARK)
+        open_photo(np.zeros((size, size), np.uint8)).merge(AB).save(tmp_path / f"a{suffix}", MARK)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_photo_itself_may_be_replaced_when_asked(tmp_path):
     path = tmp_path / "scan.jpg"
     path.write_bytes(noise(".jpg"))
-    open_photo(path).colored(AB).save(path, MARK, overwrite=True)
+    open_photo(path).merge(AB).save(path, MARK, overwrite=True)
     assert pyvips.Image.new_from_file(str(path)).bands == 3
     assert [p.name for p in tmp_path.iterdir()] == ["scan.jpg"]
 
@@ -224,7 +224,7 @@ def test_what_killed_runs_left_is_removed(tmp_path):
     old = interrupted(tmp_path, 3600)
     young = interrupted(tmp_path, 5, ".other.photochrom-89abcdef.jpg")
     theirs = interrupted(tmp_path, 3600, ".scan.png")
-    colored = open_photo(np.zeros((4, 4), np.uint8)).colored(AB)
+    colored = open_photo(np.zeros((4, 4), np.uint8)).merge(AB)
     written = colored.save(tmp_path / "scan.png", MARK)
     assert set(tmp_path.iterdir()) == {written, young, theirs}
     assert not old.exists()
@@ -233,7 +233,7 @@ def test_what_killed_runs_left_is_removed(tmp_path):
 def test_an_unfinished_file_can_be_recognised(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(saving, "_publish", lambda beside, path, overwrite: seen.append(beside.name))
-    open_photo(np.zeros((4, 4), np.uint8)).colored(AB).save(tmp_path / f"{'昔' * 80}.png", MARK)
+    open_photo(np.zeros((4, 4), np.uint8)).merge(AB).save(tmp_path / f"{'昔' * 80}.png", MARK)
     assert re.fullmatch(r"\.昔{40}\.photochrom-[0-9a-f]{8}\.png", seen[0])
     assert list(tmp_path.iterdir()) == []
 
@@ -252,10 +252,10 @@ def test_names_that_are_not_utf_8(suffix, tmp_path):
     assert photo.name.endswith(rf"\xe9t\xe9/caf\xe9{suffix}")
     photo.gray(32)
     target = path.with_stem(path.stem + "-color").with_suffix(photo.suffix)
-    assert photo.colored(AB).save(target, MARK) == target
-    assert open_photo(target).marked
+    assert photo.merge(AB).save(target, MARK) == target
+    assert open_photo(target).is_colorized
     with pytest.raises(PhotoError, match=r"caf\\xe9-color.* exists already") as caught:
-        photo.colored(AB).save(target, MARK)
+        photo.merge(AB).save(target, MARK)
     assert str(caught.value).encode()
     path.write_bytes(noise(".png")[:600])
     with pytest.raises(PhotoError, match=r"caf\\xe9.* cannot be read") as caught:

@@ -13,10 +13,10 @@ COLORIZE = """
 import sys
 from pathlib import Path
 import numpy as np
-from photochrom.imaging.photo import Mark, open_photo
+from photochrom.imaging.photo import Provenance, open_photo
 photo = open_photo(sys.argv[1])
 photo.gray(256)
-photo.colored(np.full((2, 256, 352), 0.1, np.float32)).save(sys.argv[2], Mark("none", "0", 0))
+photo.merge(np.full((2, 256, 352), 0.1, np.float32)).save(sys.argv[2], Provenance("none", "0", 0))
 status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent, which holds torch
 print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
@@ -48,7 +48,7 @@ def test_every_pixel_comes_through_the_stream(depth, rows, threads):
         seen.append((top, len(strip)))
         return ~strip
 
-    with stream.worked(pyvips.Image.new_from_array(pixels), rows, negative, depth, threads) as made:
+    with stream.process_strips(pyvips.Image.new_from_array(pixels), rows, negative, depth, threads) as made:
         np.testing.assert_array_equal(made.numpy(), ~pixels)
     assert sorted(seen) == [(top, min(rows, 301 - top)) for top in range(0, 301, rows)]
 
@@ -60,7 +60,7 @@ def test_a_stream_that_fails_ends():
         return np.repeat(strip, 3, -1)
 
     image = pyvips.Image.black(640, 640)
-    with pytest.raises(ValueError, match="no colours today"), stream.worked(image, 16, broken, 8) as made:
+    with pytest.raises(ValueError, match="no colours today"), stream.process_strips(image, 16, broken, 8) as made:
         made.write_to_memory()
-    with stream.worked(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as made:
+    with stream.process_strips(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as made:
         made.crop(0, 0, 640, 16).write_to_memory()  # and leaves the rest unread

@@ -11,9 +11,9 @@ from PIL import Image, IptcImagePlugin, TiffImagePlugin
 from photochrom import __version__
 from photochrom.imaging import tiff
 from photochrom.imaging.metadata import SOURCE_TYPE, xmp
-from photochrom.imaging.photo import Mark, open_photo
+from photochrom.imaging.photo import Provenance, open_photo
 
-MARK = Mark("default", "1", 7)
+MARK = Provenance("default", "1", 7)
 SOFTWARE = f"Photochrom {__version__} (model default 1, seed 7)"
 AB = np.full((2, 3, 3), 0.1, np.float32)
 PACKET = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -76,7 +76,7 @@ def values(packet, name):
 @pytest.mark.parametrize("target", [".jpg", ".png", ".tif", ".webp", ".avif"])
 def test_what_the_master_says_is_kept_and_the_marks_added(suffix, target):
     before = said(master(suffix))
-    after = said(open_photo(master(suffix)).colored(AB).to_bytes(target, MARK))
+    after = said(open_photo(master(suffix)).merge(AB).to_bytes(target, MARK))
     packet = after["xmp-data"]
     assert values(packet, "ext:DigitalSourceType") == [SOURCE_TYPE]
     assert values(packet, "own:Model") == ["default"]
@@ -101,17 +101,17 @@ def test_what_the_master_says_is_kept_and_the_marks_added(suffix, target):
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
 def test_our_own_copies_are_known(suffix, monkeypatch):
     original = open_photo(master(suffix))
-    copy = original.colored(AB).to_bytes(suffix, MARK)
+    copy = original.merge(AB).to_bytes(suffix, MARK)
     monkeypatch.setattr(pyvips.Image, "numpy", lambda self: pytest.fail("decoded"))
-    assert not original.marked
-    assert open_photo(copy).marked
-    assert open_photo(Image.open(io.BytesIO(copy))).marked
+    assert not original.is_colorized
+    assert open_photo(copy).is_colorized
+    assert open_photo(Image.open(io.BytesIO(copy))).is_colorized
 
 
 def test_a_mark_in_exif_alone_is_enough():
-    copy = pyvips.Image.new_from_buffer(open_photo(master(".jpg")).colored(AB).to_bytes(".jpg", MARK), "").copy()
+    copy = pyvips.Image.new_from_buffer(open_photo(master(".jpg")).merge(AB).to_bytes(".jpg", MARK), "").copy()
     copy.remove("xmp-data")
-    assert open_photo(copy.jpegsave_buffer()).marked
+    assert open_photo(copy.jpegsave_buffer()).is_colorized
 
 
 @pytest.mark.parametrize("target", [".tif", ".jpg"])
@@ -129,7 +129,7 @@ def test_tags_of_a_tiff_are_kept(order, target, tmp_path):
         gray = Image.frombytes("I;16B", gray.size, np.asarray(gray).astype(">u2").tobytes())
     gray.save(buffer, "TIFF", tiffinfo=info)
     assert buffer.getvalue()[:2] == order
-    blob = open_photo(buffer.getvalue()).colored(AB).to_bytes(target, MARK)
+    blob = open_photo(buffer.getvalue()).merge(AB).to_bytes(target, MARK)
     image = Image.open(io.BytesIO(blob))
     found = image.getexif()
     texts = {315: "Atget", 33432: "nobody", 270: "a station", 306: "1900:01:02 03:04:05", 305: SOFTWARE}
@@ -151,7 +151,7 @@ def test_tags_of_a_tiff_are_kept(order, target, tmp_path):
 )
 def test_marks_with_any_packet(packet):
     once = xmp(MARK, packet)
-    twice = xmp(Mark("other", "2", 1), once)
+    twice = xmp(Provenance("other", "2", 1), once)
     assert values(twice, "own:Model") == ["other"]
     assert values(twice, "ext:DigitalSourceType") == [SOURCE_TYPE]
 
@@ -177,5 +177,5 @@ def test_an_old_gray_thumbnail_does_not_stay():
     Image.fromarray(np.full((32, 32), 99, np.uint8)).save(blob, "JPEG", exif=exif)
     image = pyvips.Image.new_from_buffer(blob.getvalue(), "").copy()
     image.set_type(pyvips.GValue.blob_type, "jpeg-thumbnail-data", small.getvalue())
-    result = open_photo(image.jpegsave_buffer()).colored(AB).to_bytes(".jpg", MARK)
+    result = open_photo(image.jpegsave_buffer()).merge(AB).to_bytes(".jpg", MARK)
     assert not pyvips.Image.new_from_buffer(result, "").get_typeof("jpeg-thumbnail-data")

@@ -136,7 +136,7 @@ def test_a_picture_of_a_kind_that_is_not_read_is_named(photos, colorizer):
     outcomes = list(colorize_all(colorizer, plan([photos]), Settings()))
     (failed,) = [outcome.reason for outcome in outcomes if outcome.task.source.suffix == ".GIF"]
     assert len(outcomes) == 5
-    assert failed.startswith(f"{photos / 'page.GIF'}: is not a photograph; Photochrom reads JPEG")
+    assert failed.startswith(f"{photos / 'page.GIF'}: is not a supported image; supported: JPEG")
 
 
 def test_a_second_run_skips_what_is_there_and_overwrite_does_not(photos, colorizer):

@@ -7,15 +7,15 @@ import pytest
 import pyvips
 
 from photochrom.core import color
-from photochrom.imaging.photo import open_photo
+from photochrom.imaging.photo import Provenance, open_photo
 from photochrom.inference import batch as album
 from photochrom.inference import contact_sheet as sheet
 from photochrom.inference.batch import ABOUT, Settings, colorize_all, plan
-from photochrom.inference.colorizer import Colorizer, Mark
+from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.hints import hint_ab, pinned
 from photochrom.inference.options import Hint
 
-MARK = Mark("drawing", "0", 0)
+MARK = Provenance("drawing", "0", 0)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_pictures_about_variants_are_written_and_marked(photos, colorizer):
     assert {name: o.state for name, o in outcomes.items()} == dict.fromkeys(outcomes, "written") | {"bad.jpg": "failed"}
     folder = photos.parent / "album-color"
     for kind in ABOUT:
-        assert open_photo(folder / f"two-0-3-{kind}.jpg").marked
+        assert open_photo(folder / f"two-0-3-{kind}.jpg").is_colorized
     assert {o.state for o in colorize_all(colorizer, tasks, Settings())} == {"skipped", "failed"}
 
 

@@ -247,7 +247,7 @@ def test_what_cannot_be_coloured_is_said_and_the_rest_goes_on(browser, address):
         send(page, ("<b>$'notes.png", b"no photograph"), ("cut.png", photo()[:400]), ("good.png", photo()))
         colored(page, "good.png")
         bad = article(page, "<b>$'notes.png").get_by_role("alert")
-        assert bad.inner_text().startswith("<b>$'notes.png: is not a photograph; Photochrom reads JPEG")
+        assert bad.inner_text().startswith("<b>$'notes.png: is not a supported image; supported: JPEG")
         article(page, "cut.png").get_by_text("cut.png: cannot be read").wait_for()
         page.get_by_text("1 of 3 photographs in colour").wait_for()
 

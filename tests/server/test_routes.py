@@ -147,7 +147,7 @@ def test_models_say_what_they_can_be_told(client):
 
 def test_what_is_no_photograph_is_refused(client):
     assert "this is a form" in why(client.post("/jobs", files={"photo": encoded()}), 415)
-    assert "is not a photograph; Photochrom reads JPEG" in why(client.post("/jobs", content=b"hello"), 415)
+    assert "is not a supported image; supported: JPEG" in why(client.post("/jobs", content=b"hello"), 415)
     assert "is empty" in why(client.post("/colorize"), 415)
     job = finished(client, begun(client, encoded(".jpg")[:300]))
     assert job["state"] == "failed"

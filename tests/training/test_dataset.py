@@ -12,8 +12,8 @@ from PIL import Image, ImageCms
 from torch.utils.data import DataLoader
 from toy import jpeg
 
-from photochrom.imaging.photo import Mark, open_photo
-from photochrom.inference.batch import members, title
+from photochrom.imaging.photo import Provenance, open_photo
+from photochrom.imaging.sources import find_images, source_title
 from photochrom.training.dataset import HeldOut, Pairs, Photo, crop, decode, gather, pair, worn
 from photochrom.training.recipe import Data
 
@@ -47,14 +47,14 @@ def test_a_folder_in_a_zip_is_a_source_of_its_own(archive, tmp_path):
     whole, *halves = (gather(Data(photos=(archive / part,)), tmp_path / "photos.json") for part in ("", "a", "b"))
     assert {p.key for half in halves for p in half.training} == {p.key for p in whole.training}
     assert not {p.key for p in halves[0].training} & {p.key for p in halves[1].training}
-    inside = {(f"b/{m.name}", m.crc) for m in members(archive / "b")}
-    assert inside == {(m.name, m.crc) for m in members(archive) if m.name.startswith("b/")}
-    assert title(archive / "b") == f"{archive.name}/b"
-    assert title(archive) == archive.name
+    inside = {(f"b/{m.name}", m.crc) for m in find_images(archive / "b")}
+    assert inside == {(m.name, m.crc) for m in find_images(archive) if m.name.startswith("b/")}
+    assert source_title(archive / "b") == f"{archive.name}/b"
+    assert source_title(archive) == archive.name
     with pytest.raises(ValueError, match=r"photos.zip has no photographs in a folder of that name"):
         gather(Data(photos=(archive / "c",)), tmp_path / "photos.json")
-    with pytest.raises(ValueError, match=r"photos.zip has no photographs in a folder of that name"):
-        members(archive / "c")
+    with pytest.raises(ValueError, match=r"photos.zip has no photos in a folder of that name"):
+        find_images(archive / "c")
 
 
 def test_a_folder_and_a_zip_give_the_same_library(archive, library, tmp_path):
@@ -103,9 +103,9 @@ def test_a_file_that_may_not_be_read_is_counted_out(archive, tmp_path, monkeypat
 
 def test_our_own_colours_are_no_truth(archive, tmp_path, caplog):
     folder = unpacked(archive, tmp_path / "folder")
-    colored = open_photo(jpeg(2)).colored(np.full((2, 2, 2), 0.3, np.float32))
+    colored = open_photo(jpeg(2)).merge(np.full((2, 2, 2), 0.3, np.float32))
     for suffix in (".jpg", ".png", ".tif", ".webp"):
-        colored.save(folder / f"ours{suffix}", Mark("unet", "1", 0))
+        colored.save(folder / f"ours{suffix}", Provenance("unet", "1", 0))
     library = gather(Data(photos=(folder,), validation=0.0), tmp_path / "photos.json")
     assert (len(library.training), library.unreadable) == (38, 5)
     assert caplog.text.count("Photochrom's own colours are no truth") == 4

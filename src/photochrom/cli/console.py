@@ -102,7 +102,7 @@ def write(texts: Sequence[tuple[Path, str]]) -> None:
 
 def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
     """Print the path of each copy, each failure, and how it ended; exit code 1 when a photograph failed."""
-    from ..imaging.formats import shown
+    from ..imaging.errors import printable
 
     failed, skipped = 0, Counter[str]()
     with progress() as bar:
@@ -117,7 +117,7 @@ def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
                 failed += 1
                 bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
             for file in outcome.files:
-                say(shown(file))
+                say(printable(file))
     for reason, count in skipped.items():
         typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
     if failed:

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
-from ..inference.batch import PICTURES, THERE, Outcome, Settings, Task, apart, colorize_all, is_photo
+from ..imaging.sources import is_image_name
+from ..inference.batch import THERE, Outcome, Settings, Task, apart, colorize_all
 from ..inference.colorizer import Colorizer, written_as
 
 
@@ -64,11 +65,7 @@ def parcels(source: str, out: str, seeds: Sequence[int], about: Sequence[str]) -
     inside = f"{target.removeprefix(f'{base}/')}/" if target.startswith(f"{base}/") else None
     if files.isfile(root):
         raise ValueError(f"{source}: is one file: name the folder it lies in")
-    names = [
-        name
-        for name in sorted(found)
-        if is_photo(PurePosixPath(name).name, PICTURES) and not (inside and name.startswith(inside))
-    ]
+    names = [name for name in sorted(found) if is_image_name(name) and not (inside and name.startswith(inside))]
     made = [
         Parcel(f"{base}/{name}", f"{target}/{written_as(PurePosixPath(name))}", tuple(seeds), tuple(about))
         for name in names

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..imaging.photo import PhotoError, open_photo
-from ..inference.batch import Member, members
+from ..imaging.sources import SourceImage, find_images
 from .dataset_colors import RGB, Colors, colors_of
 
 SIDE = 64  # pixels of the short side at which colours are counted
@@ -24,7 +24,7 @@ class Inspection:
     """
 
     def __init__(self, sources: Sequence[Path]) -> None:
-        found = [(source, member) for source in sources for member in members(source)]
+        found = [(source, member) for source in sources for member in find_images(source)]
         # Of a file that may not be read there is no CRC: it is told apart by its place.
         self.photographs = list(
             {member.crc or (source, member.name): (source, member) for source, member in found}.values()
@@ -49,10 +49,10 @@ class Inspection:
                 yield left.result()
                 watch()
 
-    def _small(self, source: Path, member: Member) -> RGB | None:
+    def _small(self, source: Path, member: SourceImage) -> RGB | None:
         try:
             photo = open_photo(member.open(), name=f"{source}/{member.name}")
-            if photo.marked:
+            if photo.is_colorized:
                 raise PhotoError(f"{photo.name}: left out, as by a training: Photochrom's own colours are no truth")
             return np.asarray(photo.small(SIDE, 1))
         except (PhotoError, OSError) as error:

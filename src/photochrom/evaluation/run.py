@@ -18,10 +18,10 @@ from ..backbones.inception import VARIABLE
 from ..backbones.weights import cache
 from ..core.sampling import describe
 from ..core.sampling.procedure import Net
-from ..imaging.formats import shown
+from ..imaging.errors import printable
 from ..imaging.photo import open_photo
+from ..imaging.sources import SourceImage, find_images, is_held_out, source_title
 from ..inference import bundle
-from ..inference.batch import Member, members, title
 from ..inference.colorizer import Colorizer
 from ..inference.contact_sheet import sheet
 from ..inference.onnx import SeededNoise, tellable
@@ -208,7 +208,7 @@ class Evaluation:
 
     def _images(self, folder: Path) -> Row:
         """A folder of pictures made elsewhere, one for each photograph, matched by name without ending."""
-        found = members(folder)
+        found = find_images(folder)
         pictures = {str(Path(m.name).with_suffix("")): m for m in found}
         if not set(pictures) & {p.name for p in self.photographs}:  # laid out otherwise: then by the last name alone
             pictures = {Path(name).name: m for name, m in pictures.items()}
@@ -275,7 +275,7 @@ class Evaluation:
         report = Report(
             self.protocol,
             len(photographs),
-            {"sources": [shown(title(p)) for p in self.request.data], "digest": seen.digest},
+            {"sources": [printable(source_title(p)) for p in self.request.data], "digest": seen.digest},
             measured,
             compared(tables),
             self.warnings,
@@ -352,11 +352,11 @@ def _photographs(sources: Sequence[Path], share: float) -> list[Photograph]:
 
     ``share``: those alone that a training holds out whose ``data.validation`` is this (see `train.data.gather`).
     """
-    found = [(source, m) for source in sources for m in members(source) if m.crc < share * 2**32]
+    found = [(source, m) for source in sources for m in find_images(source) if is_held_out(m.crc, share)]
     many = len(sources) > 1
     made = [
         Photograph(
-            f"{title(source)}/{Path(m.name).with_suffix('')}" if many else str(Path(m.name).with_suffix("")),
+            f"{source_title(source)}/{Path(m.name).with_suffix('')}" if many else str(Path(m.name).with_suffix("")),
             m.crc,
             _reader(m),
         )
@@ -368,11 +368,11 @@ def _photographs(sources: Sequence[Path], share: float) -> list[Photograph]:
     return made
 
 
-def _reader(member: Member) -> Callable[[], RGB8]:
+def _reader(member: SourceImage) -> Callable[[], RGB8]:
     return lambda: _pixels(member)
 
 
-def _pixels(member: Member) -> RGB8:
+def _pixels(member: SourceImage) -> RGB8:
     """A photograph in 8-bit sRGB. Raises PhotoError."""
     pixels = open_photo(member.open(), name=member.name).pixels()
     return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -1,5 +1,6 @@
-"""Files that appear whole or not at all, and never over another unless asked for."""
+"""Atomic writes: files appear whole or not at all, and never replace another unless asked to."""
 
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -8,53 +9,74 @@ from functools import cache
 from io import BufferedRandom
 from pathlib import Path
 
-from .formats import PhotoError, named, shown
+from .errors import FileExists, photo_errors, printable
 
-STALE = 600  # seconds after which an unfinished file belongs to a run that was killed
+__all__ = ["FileExists", "atomic_path", "atomic_write"]
 
-
-class Taken(PhotoError):
-    """A file that is there already, and is not to be written over."""
+STALE_SECONDS = 600  # an unfinished file that nobody has written to for so long belongs to a killed run
 
 
 @contextmanager
-def whole(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom]:
-    """A file to be written, which becomes `path` at the end; what killed runs left in the folder is removed.
+def atomic_write(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom]:
+    """Yields an open binary file that becomes `path` when the block ends without an error.
 
-    Raises `Taken` where the file exists and `overwrite` is not given, PhotoError where writing fails.
+    Raises:
+        FileExists: `path` exists and `overwrite` is not set.
+        WriteError: the system does not let us write.
     """
-    name = shown(path)
+    with atomic_path(path, overwrite) as temporary, temporary.open("x+b") as file:
+        yield file
+
+
+@contextmanager
+def atomic_path(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; what the block creates there becomes `path` when it ends.
+
+    For libraries that want a path. The block may create a file, or a folder, which cannot replace another folder.
+    Unfinished files that killed runs left in the same folder are removed. Raises the same errors as `atomic_write`.
+    """
     if path.exists() and not overwrite:
-        raise Taken(f"{name}: exists already; give another name or overwrite")
-    _sweep(path.parent)
-    beside = path.with_name(f".{path.stem[:40]}.photochrom-{uuid.uuid4().hex[:8]}{path.suffix}")
+        raise _exists_error(path)
+    _remove_stale(path.parent)
+    temporary = path.with_name(f".{path.stem[:40]}.photochrom-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
-        with named(name, "written"), beside.open("x+b") as file:
-            yield file
-        with named(name, "written"):
-            _publish(beside, path, overwrite)
+        with photo_errors(printable(path), "written"):
+            yield temporary
+            _publish(temporary, path, overwrite)
     finally:
-        beside.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 @cache
-def _sweep(folder: Path) -> None:
-    """Removes what killed runs left in `folder`; looks once a run, since a folder may be long."""
-    for left in folder.glob(".*.photochrom-????????.*"):
+def _remove_stale(folder: Path) -> None:
+    """Cached, to look once a run: a folder may be long."""
+    for unfinished in folder.glob(".*.photochrom-????????*"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE:
-                left.unlink()
+            if time.time() - unfinished.stat().st_mtime > STALE_SECONDS:
+                _remove(unfinished)
 
 
-def _publish(beside: Path, path: Path, overwrite: bool) -> None:
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
     if overwrite:
-        beside.replace(path)
+        temporary.replace(path)
         return
+    # Another run may have written `path` meanwhile. A rename would replace its file silently; a hard link fails.
     try:
-        path.hardlink_to(beside)  # unlike a rename, fails where the file exists
+        path.hardlink_to(temporary)
     except FileExistsError:
-        raise Taken(f"{shown(path)}: exists already; give another name or overwrite") from None
-    except OSError:  # a file system without links
+        raise _exists_error(path) from None
+    except OSError:  # a folder, or a file system without hard links
         if path.exists():
-            raise Taken(f"{shown(path)}: exists already; give another name or overwrite") from None
-        beside.rename(path)
+            raise _exists_error(path) from None
+        temporary.rename(path)
+
+
+def _exists_error(path: Path) -> FileExists:
+    return FileExists(f"{printable(path)}: exists already; give another name or overwrite")

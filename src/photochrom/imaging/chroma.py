@@ -111,7 +111,7 @@ def paint(
     rgb += y
 
 
-def join(pixels: Integer[np.ndarray, "h w c"], shift: Float32[np.ndarray, "2 h w"], depth: int) -> np.ndarray:
+def merge_chroma(pixels: Integer[np.ndarray, "h w c"], shift: Float32[np.ndarray, "2 h w"], depth: int) -> np.ndarray:
     """One strip: sRGB codes (gray or colour) and `shifts`, used up -> coloured codes (h, w, 3) of `depth` bits."""
     height, width, channels = pixels.shape
     flat, shift, codes = pixels.reshape(-1, channels), shift.reshape(2, -1), _codes(depth)

@@ -2,10 +2,7 @@
 
 import io
 import operator
-import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,14 +12,15 @@ import numpy as np
 import pyvips
 
 from . import tiff
+from .errors import PhotoError, PhotoTooLarge, photo_errors
 
 FORMATS_EXTRA = "pip install 'photochrom[formats]'"
-READABLE = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC and JPEG 2000"
+READABLE = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC, JPEG 2000 and BMP"
 LOADERS = {"jpeg": "jpegload", "png": "pngload", "tiff": "tiffload", "webp": "webpload", "avif": "heifload"}
 NOT_IPTC = 1 | 2 | 8 | 16  # EXIF, XMP, profile, the rest: `metadata.tag` writes IPTC, which libvips cuts short
 MAX_PIXELS = 250_000_000
 WHOLE_PIXELS = 100_000_000  # of what cannot be decoded row by row
-WHOLE = {"webp": "a WebP", "avif": "an AVIF", "heic": "a HEIC", "jp2": "a JPEG 2000"}
+WHOLE = {"webp": "a WebP", "avif": "an AVIF", "heic": "a HEIC", "jp2": "a JPEG 2000", "bmp": "a BMP"}
 FINE = 98  # quality of what is lossy: half the largest error in lightness of 95, for two fifths more bytes
 SAVERS: dict[str, dict[str, Any]] = {
     ".jpg": {"Q": FINE, "subsample_mode": "off"},
@@ -35,44 +33,11 @@ SAVERS: dict[str, dict[str, Any]] = {
 }
 SUFFIX = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif", "heic": ".jpg", "jp2": ".tif"}
 TIFF = (".tif", ".tiff")
-WRITTEN_AS = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".tif", ".j2k": ".tif"}  # endings that are only read
+# Suffixes of files that can only be read, and what their outputs are written as.
+WRITTEN_AS = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".tif", ".j2k": ".tif", ".bmp": ".png"}
 DEEP = (".png", *TIFF)  # 16 bits a channel
 OPAQUE = (".jpg", ".jpeg")
-SYSTEM = "system error: "  # what libvips says before the system's own words
 BLOBS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # Pillow's names, libvips' names
-
-
-class PhotoError(ValueError):
-    """A photograph that cannot be read or written; the message is one sentence that names it."""
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """A path as messages can print it, though its name may not be UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
-class TooLarge(PhotoError):
-    """A photograph with more pixels than the limit."""
-
-
-class NotKept(PhotoError):
-    """A copy that the system does not take: for want of room, or of leave."""
-
-
-@contextmanager
-def named(name: str, doing: str) -> Iterator[None]:
-    """Errors of libvips and of the system become a `PhotoError` that names the photo and what was being done."""
-    try:
-        yield
-    except pyvips.Error as error:
-        lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
-        causes = [line.removeprefix(SYSTEM) for line in lines if line.startswith(SYSTEM)]  # such as a full disc
-        reason = (causes or lines or ["damaged or cut short"])[0]
-        failure = NotKept if causes and doing == "written" else PhotoError
-        raise failure(f"{name}: cannot be {doing} ({reason})") from error
-    except OSError as error:
-        failure = NotKept if doing == "written" else PhotoError
-        raise failure(f"{name}: cannot be {doing} ({error.strerror or error})") from error
 
 
 def kind(head: bytes, name: str) -> str:
@@ -89,12 +54,13 @@ def kind(head: bytes, name: str) -> str:
         (b"MM\0+", "tiff"),
         (b"\0\0\0\x0cjP  ", "jp2"),
         (b"\xff\x4f\xff\x51", "jp2"),
+        (b"BM", "bmp"),
     ):
         if head.startswith(start):
             return found
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
-    raise PhotoError(f"{name}: {'is empty' if not head else 'is not a photograph'}; Photochrom reads {READABLE}")
+    raise PhotoError(f"{name}: {'is empty' if not head else 'is not a supported image'}; supported: {READABLE}")
 
 
 @dataclass(frozen=True)
@@ -110,7 +76,7 @@ class File:
         options: dict[str, Any] = {"access": "sequential", "fail_on": "error", "revalidate": True}
         if self.kind == "jpeg":
             options["shrink"] = shrink
-        with named(self.name, "read"):
+        with photo_errors(self.name, "read"):
             if isinstance(self.place, bytes):
                 return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(self.place, **options)
             with self.place.open("rb") as file:  # by descriptor: libvips wants names in UTF-8, and not all are
@@ -124,7 +90,7 @@ class File:
         """Of the JPEG made from it: `FINE`, or finer where the luma steps of this JPEG are."""
         if self.kind != "jpeg":
             return FINE
-        with named(self.name, "read"), self._file() as file:
+        with photo_errors(self.name, "read"), self._file() as file:
             given = _luma_steps(file)
         return next((q for q in range(FINE, 100) if all(map(operator.le, _steps_at(q), given))), 100)
 
@@ -217,7 +183,7 @@ def reader_of_pillow(image: Any, name: str) -> Memory:
 
 
 def check_size(name: str, width: int, height: int, max_pixels: int, whole: str = "") -> None:
-    """`TooLarge` where a photograph has more than `max_pixels`.
+    """`PhotoTooLarge` where a photograph has more than `max_pixels`.
 
     One of a kind (`whole`) that is held whole in memory, more than `WHOLE_PIXELS`, unless `max_pixels` was raised above
     `MAX_PIXELS`.
@@ -227,7 +193,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int, whole: str =
         limit = min(max_pixels, WHOLE_PIXELS)
         fix = f"it is {whole}, held whole in memory: save it as TIFF, or raise max_pixels above {MAX_PIXELS}"
     if width * height > limit:
-        raise TooLarge(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {fix}")
+        raise PhotoTooLarge(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {fix}")
 
 
 def whole(kind: str, header: pyvips.Image) -> str:
@@ -246,7 +212,7 @@ def reader_of_bytes(blob: bytes, name: str, max_pixels: int) -> Reader:
 
 def reader_of_path(path: Path, name: str, max_pixels: int) -> Reader:
     """A reader of a file."""
-    with named(name, "read"), path.open("rb") as file:
+    with photo_errors(name, "read"), path.open("rb") as file:
         head = file.read(64)
     return _reader(path, head, name, max_pixels)
 
@@ -257,7 +223,7 @@ def _reader(place: Path | bytes, head: bytes, name: str, max_pixels: int) -> Rea
 
 
 def _with_pillow(place: Path | bytes, found: str, name: str, max_pixels: int) -> Memory:
-    """HEIC and JPEG 2000, decoded whole once the header has told their size."""
+    """HEIC, JPEG 2000 and BMP, decoded whole once the header has told their size."""
     try:
         from PIL import Image
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import pyvips
 
-from .formats import PhotoError
+from .errors import PhotoError
 
 CHANNELS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}  # by the colour space an ICC profile names
 

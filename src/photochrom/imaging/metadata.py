@@ -26,7 +26,7 @@ NAMESPACES = {
 
 
 @dataclass(frozen=True)
-class Mark:
+class Provenance:
     """Which model coloured a photograph: its name, its version and the seed of the colours."""
 
     model: str
@@ -58,7 +58,7 @@ def _tree(packet: bytes) -> ElementTree.Element | None:
         return None
 
 
-def xmp(mark: Mark, packet: bytes | None = None) -> bytes:
+def xmp(provenance: Provenance, packet: bytes | None = None) -> bytes:
     """`packet` with the marks added: IPTC digital source type, AI system and version (IPTC 2025.1), seed.
 
     What the packet says stays, but for an earlier mark and ``tiff:Orientation``, since the picture is upright.
@@ -73,11 +73,11 @@ def xmp(mark: Mark, packet: bytes | None = None) -> bytes:
         rdf = ElementTree.SubElement(root, _name("rdf:RDF"))
     marks = {
         "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
-        "Iptc4xmpExt:AISystemUsed": f"Photochrom {__version__}, model {mark.model}",
-        "Iptc4xmpExt:AISystemVersionUsed": mark.version,
-        "photochrom:Model": mark.model,
-        "photochrom:Version": mark.version,
-        "photochrom:Seed": str(mark.seed),
+        "Iptc4xmpExt:AISystemUsed": f"Photochrom {__version__}, model {provenance.model}",
+        "Iptc4xmpExt:AISystemVersionUsed": provenance.version,
+        "photochrom:Model": provenance.model,
+        "photochrom:Version": provenance.version,
+        "photochrom:Seed": str(provenance.seed),
     }
     about = ""
     for description in rdf.findall(_name("rdf:Description")):
@@ -112,10 +112,10 @@ def fields(header: pyvips.Image) -> Fields:
     return {name: (header.get_typeof(name), header.get(name)) for name in header.get_fields() if name.startswith(KEPT)}
 
 
-def marked(
-    image: pyvips.Image, resolution: tuple[float, float], kept: Fields, tags: AllTags, mark: Mark | None
+def add_metadata(
+    image: pyvips.Image, resolution: tuple[float, float], kept: Fields, tags: AllTags, provenance: Provenance | None
 ) -> pyvips.Image:
-    """`image` with a resolution and the metadata of `fields` and `tags`, upright and sRGB, and with `mark`."""
+    """`image` with a resolution and the metadata of `fields` and `tags`, upright and sRGB, and with `provenance`."""
     image = image.copy(xres=resolution[0], yres=resolution[1])
     for name, (kind, value) in kept.items():
         image.set_type(kind, name, value)
@@ -129,14 +129,14 @@ def marked(
     image.remove("jpeg-thumbnail-data")  # it is gray
     if image.get_typeof("exif-ifd2-ColorSpace"):
         image.set_type(text, "exif-ifd2-ColorSpace", "1")
-    if mark is not None:
+    if provenance is not None:
         _, packet = kept.get("xmp-data", (0, None))
-        image.set_type(blob, "xmp-data", xmp(mark, packet))
-        image.set_type(text, "exif-ifd0-Software", mark.software + " ()")  # libvips drops the last bracket
+        image.set_type(blob, "xmp-data", xmp(provenance, packet))
+        image.set_type(text, "exif-ifd0-Software", provenance.software + " ()")  # libvips drops the last bracket
     return image
 
 
-def is_marked(header: pyvips.Image) -> bool:
+def is_colorized(header: pyvips.Image) -> bool:
     """Whether a header bears the mark of Photochrom: in XMP or, where another program left that out, in EXIF."""
     if header.get_typeof("xmp-data") and NAMESPACES["photochrom"].encode() in header.get("xmp-data"):
         return True
@@ -158,7 +158,7 @@ def _records(field: bytes) -> bytes:
     return field[start + 4 : start + 4 + int.from_bytes(field[start : start + 4])]
 
 
-def tag(file: io.BufferedIOBase, image: pyvips.Image, mark: Mark) -> None:
+def tag(file: io.BufferedIOBase, image: pyvips.Image, provenance: Provenance) -> None:
     """The EXIF and IPTC of `image` and the mark into the TIFF `file` that libvips made of it."""
     block = image.get("exif-data") if image.get_typeof("exif-data") else b""
     first, exif, gps = tiff.read(io.BytesIO(block.removeprefix(b"Exif\0\0")))
@@ -167,10 +167,10 @@ def tag(file: io.BufferedIOBase, image: pyvips.Image, mark: Mark) -> None:
     iptc = _records(image.get("iptc-data")) if image.get_typeof("iptc-data") else b""
     if iptc:
         first = first | {tiff.IPTC: (tiff.UNDEFINED, iptc)}
-    tiff.add(file, first | {tiff.SOFTWARE: tiff.text(mark.software)}, exif, gps)
+    tiff.add(file, first | {tiff.SOFTWARE: tiff.text(provenance.software)}, exif, gps)
 
 
-def pillow_info(image: pyvips.Image, mark: Mark | None) -> dict[str, bytes]:
+def pillow_info(image: pyvips.Image, provenance: Provenance | None) -> dict[str, bytes]:
     """Profile, EXIF and XMP of `image`, as Pillow keeps and writes them."""
     from PIL import Image
 
@@ -181,6 +181,6 @@ def pillow_info(image: pyvips.Image, mark: Mark | None) -> dict[str, bytes]:
     if image.get_typeof("exif-data"):
         exif.load(image.get("exif-data"))
     exif[0x0112] = 1
-    if mark is not None:
-        exif[tiff.SOFTWARE] = mark.software
+    if provenance is not None:
+        exif[tiff.SOFTWARE] = provenance.software
     return info | {"exif": exif.tobytes()}

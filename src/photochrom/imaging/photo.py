@@ -16,13 +16,23 @@ from jaxtyping import Float32
 from ..core import color
 from . import formats, metadata
 from . import icc as profiles
-from .atomic import whole
-from .chroma import LINES, STRIP, Chroma, join, shifts
-from .formats import MAX_PIXELS, PhotoError, named
-from .metadata import Mark
-from .strips import worked
+from .atomic import atomic_write
+from .chroma import LINES, STRIP, Chroma, merge_chroma, shifts
+from .errors import PhotoError, PhotoTooLarge, WriteError, photo_errors, printable
+from .formats import MAX_PIXELS
+from .metadata import Provenance
+from .strips import process_strips
 
-__all__ = ["MAX_PIXELS", "ColoredPhoto", "Mark", "Photo", "PhotoError", "open_photo"]
+__all__ = [
+    "MAX_PIXELS",
+    "ColorizedPhoto",
+    "Photo",
+    "PhotoError",
+    "PhotoTooLarge",
+    "Provenance",
+    "WriteError",
+    "open_photo",
+]
 
 LONGEST = 2  # the long side of the gray given to a model, in short sides
 TILE = 256
@@ -40,7 +50,7 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     elif isinstance(source, bytes | bytearray | memoryview):
         reader = formats.reader_of_bytes(bytes(source), name or "bytes", max_pixels)
     elif isinstance(source, str | os.PathLike):
-        reader = formats.reader_of_path(Path(source), name or formats.shown(source), max_pixels)
+        reader = formats.reader_of_path(Path(source), name or printable(source), max_pixels)
     elif hasattr(source, "getexif"):
         reader = formats.reader_of_pillow(source, name or "Pillow image")
     else:
@@ -57,7 +67,7 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
         8 if image.format == "uchar" else 16,
         bool(image.hasalpha()),
         orientation,
-        metadata.is_marked(image),
+        metadata.is_colorized(image),
     )
 
 
@@ -65,7 +75,7 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
 class Photo:
     """A photograph, upright. `width`, `height`: pixels; `depth`: 8 or 16 bits; `alpha`: whether some may be clear.
 
-    `marked`: whether it says that Photochrom coloured it already.
+    `is_colorized`: whether it says that Photochrom coloured it already.
     """
 
     reader: formats.Reader
@@ -74,7 +84,7 @@ class Photo:
     depth: int
     alpha: bool
     orientation: int
-    marked: bool
+    is_colorized: bool
 
     @property
     def name(self) -> str:
@@ -106,7 +116,7 @@ class Photo:
         elif self.orientation >= 5:
             width, height = height, width
         shrink = next((n for n in (8, 4, 2) if self.reader.kind == "jpeg" and 1 / scale >= 2 * n), 1)
-        with named(self.name, "read"):
+        with photo_errors(self.name, "read"):
             image = self.reader.open(shrink)
             image = image.resize(width / image.width, vscale=height / image.height).copy_memory()
             profiles.check_light(image, self.name)
@@ -117,30 +127,30 @@ class Photo:
 
     def pixels(self) -> np.ndarray:
         """The whole photograph upright: sRGB codes (h, w, 3), uint8 or uint16."""
-        with named(self.name, "read"):
+        with photo_errors(self.name, "read"):
             image = profiles.standard(self.reader.open(), self.name)
             planes = np.moveaxis(image.numpy().reshape(image.height, image.width, -1), -1, 0)
         return np.broadcast_to(np.moveaxis(_upright(planes, self.orientation), 0, -1), (self.height, self.width, 3))
 
-    def colored(
+    def merge(
         self, ab: Float32[np.ndarray, "2 h w"], saturation: float = 1.0, threads: int | None = None
-    ) -> "ColoredPhoto":
+    ) -> "ColorizedPhoto":
         """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `saturation`.
 
         ``threads``: that compute it; as many as there are processors, when None.
         """
-        return ColoredPhoto(self, ab * np.float32(saturation) * np.float32(color.AB_SCALE), threads)
+        return ColorizedPhoto(self, ab * np.float32(saturation) * np.float32(color.AB_SCALE), threads)
 
 
 @dataclass(frozen=True)
-class ColoredPhoto:
+class ColorizedPhoto:
     """A photograph with colours, computed anew whenever it is saved or asked for. `ab`: Lab units, upright."""
 
     photo: Photo
     ab: Float32[np.ndarray, "2 h w"]
     threads: int | None = None
 
-    def save(self, path: str | Path, mark: Mark, overwrite: bool = False) -> Path:
+    def save(self, path: str | Path, provenance: Provenance, overwrite: bool = False) -> Path:
         """Written to `path` in the format its ending names, with marks and metadata; whole or not at all.
 
         Lightness L* keeps to within the rounding of 8 or 16 bits (0.1 on average, at most 1), but JPEG and AVIF are
@@ -150,49 +160,49 @@ class ColoredPhoto:
         """
         path = Path(path)
         options = self._options(path.name)
-        with whole(path, overwrite) as file, self._image(path.suffix, mark) as image:
+        with atomic_write(path, overwrite) as file, self._image(path.suffix, provenance) as image:
             image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), path.suffix, **options)
             if path.suffix.lower() in formats.TIFF:
-                metadata.tag(file, image, mark)
+                metadata.tag(file, image, provenance)
         return path
 
-    def to_bytes(self, suffix: str, mark: Mark) -> bytes:
+    def to_bytes(self, suffix: str, provenance: Provenance) -> bytes:
         """The bytes of the file that `save` would write to a path with this ending."""
         options = self._options(suffix)
-        with named(self.photo.name, "written"), self._image(suffix, mark) as image:
+        with photo_errors(self.photo.name, "written"), self._image(suffix, provenance) as image:
             written = image.write_to_buffer(suffix, **options)
             if suffix.lower() not in formats.TIFF:
                 return written
             file = io.BytesIO(written)
-            metadata.tag(file, image, mark)
+            metadata.tag(file, image, provenance)
             return file.getvalue()
 
     def array(self) -> np.ndarray:
         """(h, w, 3), or (h, w, 4) with alpha: uint8 or uint16 as the photograph, sRGB."""
-        with named(self.photo.name, "read"), self._image(None, None) as image:
+        with photo_errors(self.photo.name, "read"), self._image(None, None) as image:
             return image.numpy()
 
-    def pillow(self, mark: Mark | None = None) -> Any:
+    def pillow(self, provenance: Provenance | None = None) -> Any:
         """A Pillow image, RGB or RGBA, 8 bits, whose `info` holds profile, EXIF and XMP as Pillow writes them."""
         from PIL import Image
 
-        with named(self.photo.name, "read"), self._image(".webp", mark) as image:
+        with photo_errors(self.photo.name, "read"), self._image(".webp", provenance) as image:
             picture = Image.fromarray(image.numpy())
-            picture.info.update(metadata.pillow_info(image, mark))
+            picture.info.update(metadata.pillow_info(image, provenance))
         return picture
 
     def _options(self, ending: str) -> dict[str, Any]:
         suffix = Path("x" + ending).suffix.lower()
         if suffix not in formats.SAVERS:
-            raise PhotoError(f"{formats.shown(ending)}: cannot be written; choose one of {', '.join(formats.SAVERS)}")
+            raise PhotoError(f"{printable(ending)}: cannot be written; choose one of {', '.join(formats.SAVERS)}")
         if self.photo.alpha and suffix in formats.OPAQUE:
-            shown = formats.shown(ending)
+            shown = printable(ending)
             raise PhotoError(f"{shown}: JPEG cannot keep the transparency of {self.photo.name}; choose .png or .tif")
         finer = {"Q": self.photo.reader.quality()} if suffix in formats.OPAQUE else {}
         return formats.SAVERS[suffix] | finer | {"profile": "srgb"}
 
     @contextmanager
-    def _image(self, suffix: str | None, mark: Mark | None) -> Iterator[pyvips.Image]:
+    def _image(self, suffix: str | None, provenance: Provenance | None) -> Iterator[pyvips.Image]:
         """The coloured picture as a stream to be read once, `suffix` telling its depth (None: the photo's)."""
         photo = self.photo
         deep = photo.depth == 16 and (suffix is None or suffix.lower() in formats.DEEP)
@@ -204,16 +214,16 @@ class ColoredPhoto:
         rows = min(LINES, max(1, STRIP // gray.width))
 
         def work(strip: np.ndarray, top: int) -> np.ndarray:
-            return join(strip, chroma.rows(top, len(strip)), depth)
+            return merge_chroma(strip, chroma.rows(top, len(strip)), depth)
 
         with ExitStack() as stack:
-            image = stack.enter_context(worked(gray, rows, work, depth, self.threads))
+            image = stack.enter_context(process_strips(gray, rows, work, depth, self.threads))
             image = image.copy(interpretation="rgb16" if deep else "srgb")
             if photo.alpha:
                 image = image.bandjoin(profiles.alpha(photo.reader.open(), depth))
             if photo.orientation != 1:
                 image = stack.enter_context(_turned(image, photo.orientation))
-            yield metadata.marked(image, resolution, kept, photo.reader.tags(), mark)
+            yield metadata.add_metadata(image, resolution, kept, photo.reader.tags(), provenance)
 
 
 def _within(planes: np.ndarray, photo: pyvips.Image) -> np.ndarray:

@@ -130,7 +130,7 @@ class _Strips:
 
 
 @contextmanager
-def worked(
+def process_strips(
     image: pyvips.Image, rows: int, work: Strip, depth: int, threads: int | None = None
 ) -> Iterator[pyvips.Image]:
     """`image` (8 or 16 bits) after `work` on strips of `rows` rows: an RGB image of `depth` bits, to be read once.

@@ -2,30 +2,27 @@
 
 import queue
 import threading
-import zipfile
-import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..core.sampling.procedure import Pin
-from ..imaging.atomic import Taken, whole
-from ..imaging.formats import SAVERS, WRITTEN_AS, shown
+from ..imaging.atomic import atomic_write
+from ..imaging.errors import FileExists, printable
+from ..imaging.formats import SAVERS
 from ..imaging.photo import MAX_PIXELS, PhotoError, open_photo
+from ..imaging.sources import IMAGE_SUFFIXES, image_files
 from . import contact_sheet as sheet
 from .bundle import BundleError
 from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
 from .hints import pinned
 from .options import Hint
 
-SUFFIXES = (*SAVERS, *WRITTEN_AS)
-PICTURES = (*SUFFIXES, ".gif", ".bmp", ".psd", ".dng", ".jxl")  # those that are not read are said to be
-FILES = (*PICTURES, ".pdf")  # endings that nobody gives a folder
+FILES = (*IMAGE_SUFFIXES, ".pdf")  # endings that nobody gives a folder
 THERE = "there already"
 ABOUT = ("sheet", "uncertainty", "trace")  # pictures about the copies of a photograph; see `engine.sheet`
 
@@ -87,7 +84,7 @@ class Settings:
 def plan(
     sources: Sequence[Path], out: Path | None = None, seeds: Sequence[int] = (0,), about: Sequence[str] = ()
 ) -> list[Task]:
-    """The photographs (`PICTURES`) among files and folders (searched through), each with its target.
+    """The photographs (`IMAGE_SUFFIXES`) among files and folders (searched through), each with its target.
 
     A file's copy is ``NAME-color.EXT`` beside it, a folder's copies keep their names in ``FOLDER-color``; with
     ``out``, copies keep their names in that folder, or one file becomes the file ``out``. Several ``seeds`` make
@@ -119,11 +116,11 @@ def apart(
         target = place(file)
         if target in originals:
             raise ValueError(
-                f"{shown(target)}: is an original, which is never written over; name another folder with -o"
+                f"{printable(target)}: is an original, which is never written over; name another folder with -o"
             )
         if taken.setdefault(target, source) != source:
-            both = f"{shown(source)} and {shown(taken[target])}"
-            raise ValueError(f"{both} would both become {shown(file)}: colour one apart")
+            both = f"{printable(source)} and {printable(taken[target])}"
+            raise ValueError(f"{both} would both become {printable(file)}: colour one apart")
 
 
 def check(colorizer: Colorizer, settings: Settings, photos: int, seeds: Sequence[int], about: Sequence[str]) -> None:
@@ -149,7 +146,7 @@ def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
         inside = source.resolve() in root.resolve().parents  # then copies of an earlier run are no originals
         return [
             Task(p, root / written_as(p.relative_to(source)), searched=True)
-            for p in _files(source, PICTURES)
+            for p in image_files(source)
             if not (inside and root.resolve() in p.resolve().parents)
         ]
     if out is None:
@@ -159,76 +156,10 @@ def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
 
 def _to_file(source: Path, out: Path, alone: bool) -> Task:
     if not alone or source.is_dir():
-        raise ValueError(f"{shown(out)}: one file cannot take several photographs: name a folder with -o")
+        raise ValueError(f"{printable(out)}: one file cannot take several photographs: name a folder with -o")
     if out.suffix.lower() not in SAVERS:
-        raise ValueError(f"{shown(out)}: cannot be written; choose one of {', '.join(SAVERS)}, or a folder")
+        raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(SAVERS)}, or a folder")
     return Task(source, out)
-
-
-def _files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if is_photo(p.name, suffixes) and p.is_file())
-
-
-def is_photo(name: str, suffixes: Sequence[str] = SUFFIXES) -> bool:
-    """Whether a name is that of a photograph, by its ending; what file managers hide is none."""
-    path = Path(name)
-    return path.suffix.lower() in suffixes and not path.name.startswith(".")
-
-
-@dataclass(frozen=True)
-class Member:
-    """A photograph of a folder or zip: its ``name`` there, the CRC-32 of its file, and what `open_photo` takes."""
-
-    name: str
-    crc: int
-    open: Callable[[], Path | bytes]
-
-
-def members(source: Path) -> list[Member]:
-    """The photographs of a folder, a zip or a folder in a zip, in order of name. Raises ValueError for what is none."""
-    try:
-        if source.is_dir():
-            return [Member(str(p.relative_to(source)), _crc(p), partial(Path, p)) for p in _files(source)]
-        path, inside = inside_zip(source)
-        archive = zipfile.ZipFile(path)  # stays open for as long as its members are kept
-        chosen = (e for e in archive.infolist() if e.filename.startswith(inside) and is_photo(e.filename))
-        entries = sorted(chosen, key=lambda e: e.filename)
-        if inside and not entries:
-            raise ValueError(f"{source}: {path.name} has no photographs in a folder of that name")
-        return [Member(e.filename.removeprefix(inside), e.CRC, partial(_content, archive, e)) for e in entries]
-    except FileNotFoundError:
-        raise ValueError(f"{source}: there is no such folder or zip") from None
-    except zipfile.BadZipFile:
-        raise ValueError(f"{source}: not a zip: give a folder or a zip of photographs") from None
-    except OSError as error:
-        raise ValueError(f"{source}: cannot be read ({error.strerror})") from None
-
-
-def inside_zip(source: Path) -> tuple[Path, str]:
-    """A zip and, where the source is a folder in it, the start of the names there."""
-    path = next((p for p in source.parents if p.is_file()), source)
-    return path, "" if path == source else f"{source.relative_to(path).as_posix()}/"
-
-
-def title(source: Path) -> str:
-    """What a source is called without the folders it lies in: ``photos.zip/faces`` for a folder in a zip."""
-    path, inside = inside_zip(source.absolute())
-    return f"{path.resolve().name}/{inside}".rstrip("/")
-
-
-def _crc(path: Path) -> int:
-    """0 for a file that may not be read, as will be said when it is opened."""
-    try:
-        return zlib.crc32(path.read_bytes())
-    except OSError:
-        return 0
-
-
-def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    try:
-        return archive.read(entry)
-    except Exception as error:  # damaged, encrypted, packed in a way that is not known: each has its own
-        raise PhotoError(f"{entry.filename}: cannot be read ({error})") from None
 
 
 def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, jobs: int = 1) -> Iterator[Outcome]:
@@ -322,7 +253,7 @@ def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, P
         return Outcome(task, "skipped", THERE)
     try:
         photo = open_photo(task.source, settings.max_pixels)
-        if task.searched and photo.marked:
+        if task.searched and photo.is_colorized:
             return Outcome(task, "skipped", "coloured by Photochrom itself")
         gray = colorizer.look(photo, settings.size)
         return gray, pinned(photo, gray, settings.hints, settings.saturation)
@@ -350,7 +281,7 @@ def _copy(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> Non
         copy = task.copies[seed]
         if job.missing(copy):
             copy.parent.mkdir(parents=True, exist_ok=True)
-            colored = open_photo(task.source, settings.max_pixels).colored(job.colors[seed], threads=colorizer.threads)
+            colored = open_photo(task.source, settings.max_pixels).merge(job.colors[seed], threads=colorizer.threads)
             job.files.append(colored.save(copy, colorizer.mark(seed), settings.overwrite))
     except Exception as error:
         job.failure = job.failure or _failed(task, error)
@@ -362,7 +293,7 @@ def _finished(colorizer: Colorizer, job: _Job) -> Outcome:
     try:
         for kind, path in task.pictures.items() if job.failure is None else ():
             if job.missing(path):
-                with whole(path, settings.overwrite) as file:
+                with atomic_write(path, settings.overwrite) as file:
                     file.write(_picture(colorizer, job, kind))
                 job.files.append(path)
     except Exception as error:
@@ -382,12 +313,12 @@ def _picture(colorizer: Colorizer, job: _Job, kind: str) -> bytes:
 
 def _failed(task: Task, error: Exception) -> Outcome:
     """One photograph must not end the others; what nobody foresaw is a fault of ours and is named as such."""
-    if isinstance(error, Taken):  # by another run, while this one worked
+    if isinstance(error, FileExists):  # by another run, while this one worked
         return Outcome(task, "skipped", THERE)
     if isinstance(error, PhotoError):
         return Outcome(task, "failed", str(error))
     if isinstance(error, OSError):
-        return Outcome(task, "failed", f"{shown(task.target)}: cannot be written ({error.strerror or error})")
+        return Outcome(task, "failed", f"{printable(task.target)}: cannot be written ({error.strerror or error})")
     if isinstance(error, BundleError):
-        return Outcome(task, "failed", f"{shown(task.source)}: {error}")
-    return Outcome(task, "failed", f"{shown(task.source)}: {type(error).__name__}: {error} (please report this)")
+        return Outcome(task, "failed", f"{printable(task.source)}: {error}")
+    return Outcome(task, "failed", f"{printable(task.source)}: {type(error).__name__}: {error} (please report this)")

@@ -14,7 +14,7 @@ from ..core.sampling.autoregressive import Autoregressive, bits_per_dim
 from ..core.sampling.cold import Cold
 from ..core.sampling.procedure import Pin, unpinned
 from ..imaging.formats import WRITTEN_AS
-from ..imaging.photo import Mark, Photo, PhotoError, open_photo
+from ..imaging.photo import Photo, PhotoError, Provenance, open_photo
 from .bundle import BundleError
 from .hints import pinned
 from .onnx import SeededNoise, opened, resampled
@@ -78,7 +78,7 @@ class Colorizer:
         gray = self.look(taken, size)
         pin = pinned(taken, gray, [Hint.parse(hint) if isinstance(hint, str) else hint for hint in hints], saturation)
         ab = self.predict([gray], seed, pin)[0]
-        colored, mark = taken.colored(ab, saturation, self.threads), self.mark(seed)
+        colored, mark = taken.merge(ab, saturation, self.threads), self.mark(seed)
         if isinstance(photo, str | os.PathLike):
             return colored.save(copy_of(Path(photo)), mark)
         if isinstance(photo, bytes | bytearray | memoryview):
@@ -159,9 +159,9 @@ class Colorizer:
         nats = self.procedure.nll(self.nets, self.look(taken, size)[None], color[None])
         return float(bits_per_dim(nats.mean()))
 
-    def mark(self, seed: int = 0) -> Mark:
+    def mark(self, seed: int = 0) -> Provenance:
         """What is written into a photograph coloured by this model."""
-        return Mark(model=self.card.name, version=self.card.weights, seed=seed)
+        return Provenance(model=self.card.name, version=self.card.weights, seed=seed)
 
 
 def copy_of(path: Path) -> Path:

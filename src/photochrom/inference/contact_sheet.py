@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 
 from ..core import color
 from ..imaging import metadata
-from ..imaging.metadata import Mark
+from ..imaging.metadata import Provenance
 from ..imaging.photo import LONGEST, Photo
 
 TILE = 160  # pixels of the short side of the square each picture is cut to
@@ -34,7 +34,7 @@ def sheet(groups: Iterable[Sequence[np.ndarray]]) -> bytes:
     return _joined([one for group in tiles for one in group], across)
 
 
-def variants(gray: Gray, colors: Sequence[AB], mark: Mark) -> bytes:
+def variants(gray: Gray, colors: Sequence[AB], mark: Provenance) -> bytes:
     """A JPEG of a photograph as it was and in each colouring, in reading order, near to a square."""
     pictures = [_small(gray, ab) for ab in (np.zeros((2, 1, 1), np.float32), *colors)]
     height, width = gray.shape[1:]
@@ -42,7 +42,7 @@ def variants(gray: Gray, colors: Sequence[AB], mark: Mark) -> bytes:
     return _joined(pictures, across, mark)
 
 
-def strip(gray: Gray, path: Sequence[AB], mark: Mark) -> bytes:
+def strip(gray: Gray, path: Sequence[AB], mark: Provenance) -> bytes:
     """A JPEG of a photograph on its way from noise to colour, from left to right."""
     stops = np.unique(np.linspace(0, len(path) - 1, min(STOPS, len(path))).round().astype(int))
     return _joined([_small(gray, path[stop]) for stop in stops], len(stops), mark)
@@ -54,7 +54,7 @@ def disagreement(colors: Sequence[AB]) -> Float[np.ndarray, "h w"]:
     return spread
 
 
-def uncertainty(gray: Gray, colors: Sequence[AB], mark: Mark) -> bytes:
+def uncertainty(gray: Gray, colors: Sequence[AB], mark: Provenance) -> bytes:
     """A JPEG of where colourings disagree: from black (not at all) over red and yellow to white (`FAR` Lab units)."""
     heat = (disagreement(colors) / FAR)[:, :, None] * 3 - np.arange(3)
     pixels = (heat.clip(0, 1) * 255).round().astype(np.uint8)
@@ -85,7 +85,7 @@ def _enlarged(pixels: np.ndarray, width: int, height: int) -> pyvips.Image:
     return image.resize(width / image.width, vscale=height / image.height, kernel="cubic")
 
 
-def _joined(pictures: Sequence[pyvips.Image], across: int, mark: Mark | None = None) -> bytes:
+def _joined(pictures: Sequence[pyvips.Image], across: int, mark: Provenance | None = None) -> bytes:
     joined = pyvips.Image.arrayjoin(pictures, across=across, shim=GAP, background=[255, 255, 255])
     if mark is not None:
         joined = joined.copy()

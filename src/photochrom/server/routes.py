@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from .._version import __version__
 from ..core.sampling import load_procedure
-from ..imaging import formats
+from ..imaging import errors, formats
 from ..inference import bundle
 from ..inference.options import Hint
 from .jobs import GONE, Job, Jobs, Limits, Refused
@@ -272,7 +272,7 @@ async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Jo
     except BaseException as error:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, formats.PhotoError):
+        if isinstance(error, errors.PhotoError):
             raise Refused(str(error), 415) from None
         if isinstance(error, TimeoutError):
             raise Refused(f"{UPLOAD}: did not come in time: send it again", 408) from None

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..core.sampling.procedure import Pin, unpinned
-from ..imaging.formats import NotKept, TooLarge
+from ..imaging.errors import PhotoTooLarge, WriteError
 from ..imaging.photo import open_photo
 from ..inference.bundle import BundleError
 from ..inference.colorizer import AB, Colorizer, Gray
@@ -165,11 +165,11 @@ def _said(colorizers: dict[str, Remembering], order: Order, threads: int, max_pi
         if order.model not in colorizers:
             colorizers[order.model] = Remembering(order.model, threads)
         yield from colored(colorizers[order.model].with_sampler(**order.sampling), order, max_pixels)
-    except TooLarge as error:
+    except PhotoTooLarge as error:
         yield Failed(str(error), 413)
     except BundleError as error:
         yield Failed(str(error), 500)
-    except NotKept as error:
+    except WriteError as error:
         yield Failed(str(error), 507)
     except ValueError as error:
         yield Failed(str(error), 422)
@@ -188,7 +188,7 @@ def colored(colorizer: Colorizer, order: Order, max_pixels: int) -> Iterator[Sai
     for seed in order.seeds:
         (ab,) = colorizer.predict([gray], seed, pin)
         copy = Path(Painted.copy(seed, photo.suffix))
-        photo.colored(ab, order.saturation, colorizer.threads).save(copy, colorizer.mark(seed))
+        photo.merge(ab, order.saturation, colorizer.threads).save(copy, colorizer.mark(seed))
         if order.shown:
             Path(Painted.preview(seed)).write_bytes(preview(open_photo(copy, max_pixels), PREVIEW))
         yield Painted(seed)

@@ -19,8 +19,8 @@ from torch.export import Dim
 from .. import models
 from .._version import __version__
 from ..core.sampling import describe
+from ..imaging.sources import source_title
 from ..inference import bundle as bundles
-from ..inference.batch import title
 from .checkpoint import TRANSPOSED, load
 from .recipe import Recipe, override, parse, resolved
 
@@ -128,7 +128,7 @@ def _same(loaded: Mapping[str, tuple[Any, Recipe, dict[str, Any]]]) -> None:
 
 def _portable(tables: dict[str, Any]) -> dict[str, Any]:
     """The recipe without the folders of the machine it was followed on."""
-    return {**tables, "data": {**tables["data"], "photos": [title(Path(p)) for p in tables["data"]["photos"]]}}
+    return {**tables, "data": {**tables["data"], "photos": [source_title(p) for p in tables["data"]["photos"]]}}
 
 
 def tuned(model: Any, recipe: Recipe, sets: Iterable[str]) -> tuple[Any, Recipe]:

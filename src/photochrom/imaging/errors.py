@@ -1,0 +1,47 @@
+"""The errors of photo files, and the translation of library and system errors into them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyvips
+
+SYSTEM_ERROR = "system error: "  # libvips puts this before the operating system's own words
+
+
+class PhotoError(ValueError):
+    """A photo that cannot be read or written; the message is one sentence that names the file."""
+
+
+class PhotoTooLarge(PhotoError):
+    """A photo with more pixels than the limit."""
+
+
+class WriteError(PhotoError):
+    """A file that the system does not let us write: no space left, no permission."""
+
+
+class FileExists(PhotoError):
+    """A file that exists already and must not be overwritten."""
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """Returns a path as messages can print it, even where its name is not UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+@contextmanager
+def photo_errors(name: str, action: str) -> Iterator[None]:
+    """Turns errors of libvips and the system into a `PhotoError` that says `name` cannot be `action` ("read")."""
+    try:
+        yield
+    except pyvips.Error as error:
+        lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
+        # Where libvips reports several causes, the system's own (a full disk, say) is the one to act on.
+        causes = [line.removeprefix(SYSTEM_ERROR) for line in lines if line.startswith(SYSTEM_ERROR)]
+        reasons = causes or lines or ["damaged or cut short"]
+        kind = WriteError if causes and action == "written" else PhotoError
+        raise kind(f"{name}: cannot be {action} ({reasons[0]})") from error
+    except OSError as error:
+        kind = WriteError if action == "written" else PhotoError
+        raise kind(f"{name}: cannot be {action} ({error.strerror or error})") from error

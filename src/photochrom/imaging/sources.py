@@ -1,0 +1,146 @@
+"""Images in folders and zips: the one place that decides which files count as images, and finds them.
+
+Every command uses it, so that all see the same images in a source. Files whose format is not supported count too, so
+that commands report them by name instead of passing over them.
+"""
+
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from .errors import PhotoError, photo_errors, printable
+from .formats import SAVERS, WRITTEN_AS
+
+UNSUPPORTED = (".gif", ".psd", ".dng", ".jxl")  # images that cannot be read, which users should hear of
+IMAGE_SUFFIXES = (*SAVERS, *WRITTEN_AS, *UNSUPPORTED)
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """An image file in a source.
+
+    Attributes:
+        source: the folder, the zip, or the folder in a zip (``photos.zip/faces``).
+        name: the path of the file in the source, with forward slashes.
+        crc: CRC-32 of the file's bytes; 0 where they cannot be read.
+        size: number of bytes; 0 where they cannot be read.
+    """
+
+    source: str
+    name: str
+    crc: int
+    size: int
+
+    @property
+    def key(self) -> str:
+        """Identifies the content wherever the file lies; a file without content is identified by its place."""
+        return f"{self.crc:08x}-{self.size}" if self.size else str(self)
+
+    def __str__(self) -> str:
+        return printable(f"{self.source}/{self.name}")
+
+    def open(self) -> Path | bytes:
+        """Returns what `open_photo` takes: the path of a file in a folder, the bytes of one in a zip."""
+        folder = Path(self.source)
+        return folder / self.name if folder.is_dir() else self.read()
+
+    def read(self) -> bytes:
+        """Returns the bytes of the file. Raises PhotoError where it cannot be read."""
+        source = Path(self.source)
+        if source.is_dir():
+            with photo_errors(str(self), "read"):
+                return (source / self.name).read_bytes()
+        path, prefix = _split_zip(source)
+        try:
+            return _open_zip(path).read(prefix + self.name)
+        except Exception as error:  # damage, encryption and unknown compression raise different errors
+            raise PhotoError(f"{self}: cannot be read ({error})") from None
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name is that of an image, by its suffix; hidden files (``._scan.jpg``) are none."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Returns the paths of the images in a folder and the folders in it, sorted, without reading them."""
+    return sorted(path for path in folder.rglob("*") if is_image_name(path.name) and path.is_file())
+
+
+def find_images(source: str | Path) -> list[SourceImage]:
+    """Returns the images of a folder (searched through), a zip, or a folder in a zip, sorted by name.
+
+    Raises ValueError where there is no such source or it cannot be read.
+    """
+    source = Path(source)
+    try:
+        if source.is_dir():
+            return [_folder_image(source, path) for path in image_files(source)]
+        return _zip_images(source)
+    except FileNotFoundError:
+        raise ValueError(f"{source}: there is no such folder or zip") from None
+    except OSError as error:
+        raise ValueError(f"{source}: cannot be read ({error.strerror})") from None
+
+
+def source_title(source: str | Path) -> str:
+    """Returns what a source is called without the folders it lies in: ``photos.zip/faces`` for a folder in a zip."""
+    path, prefix = _split_zip(Path(source).absolute())
+    return f"{path.resolve().name}/{prefix}".rstrip("/")
+
+
+def is_held_out(crc: int, share: float) -> bool:
+    """Whether an image belongs to the `share` (0 to 1) of images that training holds out for validation.
+
+    It depends on the content alone: an image stays on its side when others are added, moved or renamed.
+    """
+    return crc < share * 2**32
+
+
+def _folder_image(folder: Path, path: Path) -> SourceImage:
+    try:
+        content = path.read_bytes()
+    except OSError:  # reported when the image is opened
+        content = b""
+    return SourceImage(str(folder), path.relative_to(folder).as_posix(), zlib.crc32(content), len(content))
+
+
+def _zip_images(source: Path) -> list[SourceImage]:
+    path, prefix = _split_zip(source)
+    try:
+        entries = _open_zip(path).infolist()
+    except zipfile.BadZipFile as error:
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{source}: not a folder or zip; name a folder or a zip of photos") from None
+        raise ValueError(f"{path}: damaged zip ({error}); create it again, or unpack what is left of it") from None
+    images = []
+    for entry in entries:
+        if entry.filename.startswith(prefix) and is_image_name(entry.filename) and not entry.is_dir():
+            name = entry.filename.removeprefix(prefix)
+            images.append(SourceImage(str(source), name, entry.CRC, entry.file_size))
+    if prefix and not images:
+        raise ValueError(f"{source}: {path.name} has no photos in a folder of that name")
+    # As sorted paths of a folder: by the names of folders first, so that both give the same order.
+    return sorted(images, key=lambda image: PurePosixPath(image.name))
+
+
+def _split_zip(source: Path) -> tuple[Path, str]:
+    """Returns a zip and the prefix of the names in it, which is not empty where the source is a folder in the zip."""
+    for path in source.parents:
+        if path.is_file():
+            return path, f"{source.relative_to(path).as_posix()}/"
+    return source, ""
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    return _cached_zip(path, path.stat().st_mtime_ns, os.getpid())
+
+
+@lru_cache(maxsize=64)
+def _cached_zip(path: Path, modified: int, process: int) -> zipfile.ZipFile:
+    """Opened once in each process: two processes that share a file handle would move it under each other."""
+    return zipfile.ZipFile(path)

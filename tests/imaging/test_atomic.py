@@ -1,0 +1,75 @@
+"""Atomic writes: a file or folder appears whole or not at all, and replaces nothing unasked."""
+
+from pathlib import Path
+
+import pytest
+
+from photochrom.imaging.atomic import FileExists, atomic_path, atomic_write
+from photochrom.imaging.errors import WriteError
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "out.bin"
+    with atomic_write(path) as file:
+        file.write(b"half")
+        assert not path.exists()
+    assert path.read_bytes() == b"half"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("create", ["file", "folder"])
+def test_a_path_can_become_a_file_or_a_folder(tmp_path, create):
+    path = tmp_path / "out.x"
+    with atomic_path(path) as temporary:
+        assert temporary.suffix == path.suffix
+        if create == "folder":
+            temporary.mkdir()
+            (temporary / "inside").write_text("content")
+        else:
+            temporary.write_text("content")
+        assert not path.exists()
+    assert (path / "inside" if create == "folder" else path).read_text() == "content"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_in_the_block_leaves_nothing(tmp_path):
+    def fill(temporary):
+        temporary.mkdir()
+        (temporary / "inside").write_text("content")
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"), atomic_path(tmp_path / "out") as temporary:
+        fill(temporary)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_path_is_replaced_only_when_asked(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(FileExists, match=r"out.txt: exists already"), atomic_write(path):
+        pytest.fail("the block ran")
+    assert path.read_text() == "old"
+    with atomic_write(path, overwrite=True) as file:
+        file.write(b"new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("create", [Path.touch, Path.mkdir], ids=["file", "folder"])
+def test_a_path_that_appears_meanwhile_is_not_replaced(tmp_path, create):
+    path = tmp_path / "out"
+
+    def write_while_another_run_does():
+        with atomic_path(path) as temporary:
+            create(temporary)
+            path.write_text("theirs")
+
+    with pytest.raises(FileExists, match=r"out: exists already"):
+        write_while_another_run_does()
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    message = r"out.txt: cannot be written \(No such file"
+    with pytest.raises(WriteError, match=message), atomic_write(tmp_path / "none" / "out.txt"):
+        pytest.fail("the block ran")

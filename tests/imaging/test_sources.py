@@ -1,0 +1,196 @@
+"""Image sources: a folder, a zip and a folder in a zip give the same list of images to every command."""
+
+import io
+import os
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image
+
+from photochrom.imaging.photo import PhotoError, open_photo
+from photochrom.imaging.sources import SourceImage, find_images, image_files, is_held_out, is_image_name, source_title
+from photochrom.inference.batch import plan
+
+READABLE = ("a.jpg", "b/a.JPEG", "b/scan.tif", "b-side.png", "c.webp", "d.avif", "e.bmp", "f.jp2", "g.heic")
+NOT_READABLE = ("damaged.png", "empty.jpg", "h.gif", "i.psd")
+IGNORED = ("notes.txt", "no-suffix", ".hidden.jpg", "b/._a.JPEG", "photos.zip")
+
+
+def encode(name):
+    """The bytes of a small color image in the format of the name's suffix."""
+    pixels = np.random.default_rng(zlib.crc32(name.encode())).integers(0, 256, (40, 48, 3)).astype(np.uint8)
+    pillow_formats = {".bmp": "BMP", ".jp2": "JPEG2000", ".heic": "HEIF", ".gif": "GIF"}
+    suffix = Path(name).suffix.lower()
+    if suffix not in pillow_formats:
+        return pyvips.Image.new_from_array(pixels).write_to_buffer(suffix)
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, pillow_formats[suffix])
+    return buffer.getvalue()
+
+
+def content_of(name):
+    if name == "damaged.png":
+        return encode("a.png")[:600]
+    if name in IGNORED or name in ("empty.jpg", "i.psd"):
+        return b"" if name == "empty.jpg" else b"something else"
+    return encode(name)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sources") / "photos"
+    (path / "b").mkdir(parents=True)
+    (path / "folder.jpg").mkdir()
+    for name in READABLE + NOT_READABLE + IGNORED:
+        (path / name).write_bytes(content_of(name))
+    return path
+
+
+@pytest.fixture(scope="module")
+def archive(folder):
+    path = folder.parent / "photos.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for entry in sorted(folder.rglob("*"), reverse=True):
+            file.write(entry, entry.relative_to(folder))
+            file.write(entry, Path("inside") / entry.relative_to(folder))
+    return path
+
+
+@pytest.fixture(params=["folder", "zip", "folder in a zip"])
+def source(request, folder, archive):
+    if request.param == "folder":
+        return folder
+    if request.param == "zip":
+        half = folder.parent / "half.zip"
+        with zipfile.ZipFile(archive) as whole, zipfile.ZipFile(half, "w") as file:
+            for entry in whole.infolist():
+                if not entry.filename.startswith("inside"):
+                    file.writestr(entry, whole.read(entry))
+        return half
+    return archive / "inside"
+
+
+def test_every_kind_of_source_gives_the_same_images(folder, source):
+    images = find_images(source)
+    assert [image.name for image in images] == [path.relative_to(folder).as_posix() for path in image_files(folder)]
+    assert {image.name for image in images} == {*READABLE, *NOT_READABLE}
+    for image in images:
+        content = (folder / image.name).read_bytes()
+        assert image.source == str(source)
+        assert (image.crc, image.size) == (zlib.crc32(content), len(content))
+        assert image.read() == content
+        if content:
+            assert image.key == f"{zlib.crc32(content):08x}-{len(content)}"
+
+
+def test_colorize_plans_the_same_images(folder):
+    planned = {task.source.relative_to(folder).as_posix() for task in plan([folder])}
+    assert planned == {image.name for image in find_images(folder)}
+
+
+def test_images_open_or_are_refused_by_name(source):
+    for image in find_images(source):
+        if image.name in NOT_READABLE:
+            with pytest.raises(PhotoError, match=Path(image.name).name):
+                open_photo(image.open(), name=str(image)).gray(32)
+        else:
+            photo = open_photo(image.open(), name=str(image))
+            assert (photo.width, photo.height) == (48, 40)
+            assert photo.gray(32).std() > 0
+
+
+def test_a_source_image_can_be_sent_to_another_process(source):
+    for image in find_images(source):
+        copy = pickle.loads(pickle.dumps(image))
+        assert copy == image
+        assert copy.read() == image.read()
+
+
+def test_files_without_content_are_told_apart(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    assert len({image.key for image in find_images(tmp_path)}) == 2
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads every file")
+def test_a_file_without_permission_is_found_and_refused_when_read(tmp_path):
+    path = tmp_path / "secret.jpg"
+    path.write_bytes(b"content")
+    path.chmod(0)
+    (image,) = find_images(tmp_path)
+    with pytest.raises(PhotoError, match=r"secret.jpg: cannot be read \(Permission denied\)"):
+        image.read()
+
+
+def test_a_zip_that_is_replaced_is_opened_again(tmp_path):
+    path = tmp_path / "photos.zip"
+    for time, name in enumerate(("first.jpg", "second.jpg")):
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr(name, name)
+        os.utime(path, (time, time))
+        (image,) = find_images(path)
+        assert (image.name, image.read()) == (name, name.encode())
+
+
+def test_a_damaged_entry_of_a_zip_is_named(tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.jpg", b"some content")
+    path.write_bytes(path.read_bytes().replace(b"some content", b"same content"))
+    (image,) = find_images(path)
+    with pytest.raises(PhotoError, match=r"photos.zip/a.jpg: cannot be read \(Bad CRC-32"):
+        image.read()
+
+
+def test_sources_that_cannot_be_read_say_why(archive, tmp_path):
+    (tmp_path / "text.txt").write_text("not a zip")
+    content = archive.read_bytes()
+    directory = content.index(b"PK\1\2")
+    (tmp_path / "damaged.zip").write_bytes(content[:directory] + b"????" + content[directory + 4 :])
+    for source, message in (
+        (tmp_path / "none", "none: there is no such folder or zip"),
+        (tmp_path / "text.txt", "text.txt: not a folder or zip; name a folder or a zip of photos"),
+        (tmp_path / "text.txt" / "faces", "faces: not a folder or zip"),
+        (tmp_path / "damaged.zip", "damaged.zip: damaged zip"),
+        (archive / "none", r"photos\.zip has no photos in a folder of that name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            find_images(source)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "b/c/a.JPG", "a.heif", "a.bmp", "a.gif", "a.jxl", "a.b.tiff"])
+def test_image_names(name):
+    assert is_image_name(name)
+    assert is_image_name(str(Path("folder") / name))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "jpg", "a.jpg.txt", ".jpg", "._a.jpg", "b/.a.png", "a.pdf", ""])
+def test_other_names(name):
+    assert not is_image_name(name)
+
+
+def test_titles_leave_out_the_folders_around_a_source(folder, archive):
+    assert source_title(folder) == "photos"
+    assert source_title(archive) == "photos.zip"
+    assert source_title(archive / "inside" / "b") == "photos.zip/inside/b"
+    assert source_title(str(folder / "b" / "..")) == "photos"
+
+
+def test_the_held_out_share_depends_on_the_content_alone():
+    crcs = np.random.default_rng(0).integers(0, 2**32, 20_000)
+    for share in (0.0, 0.1, 0.5, 1.0):
+        held_out = [is_held_out(int(crc), share) for crc in crcs]
+        assert np.mean(held_out) == pytest.approx(share, abs=0.02)
+    assert is_held_out(2**32 - 1, 1.0)
+    assert not is_held_out(0, 0.0)
+
+
+def test_source_images_print_as_their_place():
+    assert str(SourceImage("photos.zip", "a/b.jpg", 1, 2)) == "photos.zip/a/b.jpg"
