@@ -19,7 +19,7 @@ def test_a_plain_net_of_any_depth_and_width_gives_full_size(depth, filters):
     assert net(GRAY).shape == (2, 3, 32, 64)
     assert len(net.encoder.levels) == depth + 1
     assert net.encoder.channels[-1] == filters * 2**depth
-    assert net.multiple == 2**depth
+    assert net.size_multiple == 2**depth
 
 
 def test_fewer_decoder_stages_stop_at_a_smaller_size():
@@ -30,7 +30,7 @@ def test_a_pretrained_net_gives_a_quarter():
     net = ColorNet(ColorNet.Config(encoder="efficientnet-lite0", frozen=1, encoder_rate=0.1, widths=(8, 8, 8)), 2)
     assert net.eval()(GRAY).shape == (2, 2, 8, 16)
     assert net.learning_rates() == {"encoder.": 0.1}
-    assert net.multiple == 32
+    assert net.size_multiple == 32
 
 
 def test_dropout_is_of_training_alone():
@@ -143,8 +143,8 @@ def test_a_gray_picture_wants_colour_without_dividing_by_nothing():
 
 
 def test_what_looks_at_pictures_of_ab_wants_labs_own_gray():
-    assert Model(Model.Config(losses={"perceptual": 1.0})).gray == "lab"
-    assert not hasattr(Model(Model.Config(losses={"perceptual": 1.0}, target="rgb")), "gray")
+    assert Model(Model.Config(losses={"perceptual": 1.0})).gray_convention == "lab"
+    assert Model(Model.Config(losses={"perceptual": 1.0}, target="rgb")).gray_convention is None
 
 
 def test_an_rgb_target_has_three_channels():
@@ -156,6 +156,6 @@ def test_an_rgb_target_has_three_channels():
 
 
 def test_families_are_found_by_file():
-    assert {"unet", "classify"} <= set(models.names())
+    assert {"unet", "classify"} <= set(models.family_names())
     with pytest.raises(LookupError, match="no model family 'gan'; there are"):
-        models.family("gan")
+        models.load_family("gan")

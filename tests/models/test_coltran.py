@@ -215,7 +215,7 @@ def test_a_network_of_the_papers_size_has_its_parameters():
     )
     with torch.device("meta"):
         model = Model(config)
-    sizes = {player: sum(p.numel() for p in getattr(model, player).parameters()) for player in model.trainable}
+    sizes = {player: sum(p.numel() for p in model.get_submodule(player).parameters()) for player in model.trainable}
     sizes["core"] -= 512 * 512
     assert {name: round(size / 1e6, 1) for name, size in sizes.items()} == {
         "core": 46.3,
@@ -293,7 +293,7 @@ def test_stages_learn_from_true_colours_made_coarse_and_small():
 @torch.no_grad()
 def test_joined_stages_are_the_stages():
     parts = {f"runs/{name}": stages(name, width=w) for name, w in (("spatial", 4), ("core", 8), ("color", 6))}
-    model = Model.join(parts)
+    model = Model.merge_stages(parts)
     assert model.trainable == ("core", "color", "spatial")
     assert model.config.spatial == parts["runs/spatial"].config.spatial
     gray, color = photographs(8, 8)
@@ -319,7 +319,7 @@ def test_joined_stages_are_the_stages():
 )
 def test_stages_that_do_not_fit_are_refused_by_name(parts, sentence):
     with pytest.raises(ValueError, match=sentence):
-        Model.join(parts)
+        Model.merge_stages(parts)
 
 
 @pytest.mark.parametrize(

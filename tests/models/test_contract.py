@@ -19,7 +19,7 @@ from photochrom.training.validation import torch_nets
 SIDE = 32
 
 
-@pytest.fixture(params=models.names(), scope="module")
+@pytest.fixture(params=models.family_names(), scope="module")
 def recipe(request, pytestconfig):
     return read(pytestconfig.rootpath / "recipes" / "tiny" / f"{request.param}.toml")
 
@@ -27,14 +27,14 @@ def recipe(request, pytestconfig):
 @pytest.fixture
 def model(recipe):
     torch.manual_seed(0)
-    return models.family(recipe.family)(recipe.model)
+    return models.load_family(recipe.family)(recipe.model)
 
 
 @pytest.fixture(scope="module")
 def exported(recipe, tmp_path_factory):
     """A model and the bundle made of it; no layer of it gives nothing, as some do before they are trained."""
     torch.manual_seed(0)
-    model = models.family(recipe.family)(recipe.model)
+    model = models.load_family(recipe.family)(recipe.model)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
@@ -55,7 +55,7 @@ def batch(target):
 
 
 def test_players_and_networks_are_there(model):
-    assert all(isinstance(getattr(model, player), torch.nn.Module) for player in model.trainable)
+    assert all(isinstance(model.get_submodule(player), torch.nn.Module) for player in model.trainable)
     assert set(model.networks()) == set(model.procedure.networks)
     sizes = [size for net in model.networks().values() for dims in net.inputs.values() for size in dims]
     assert all(isinstance(size, int) or size in ("h", "w") for size in sizes)
@@ -64,7 +64,7 @@ def test_players_and_networks_are_there(model):
 
 def test_it_learns_a_batch(model):
     gray, color = batch(model.procedure.target)
-    optimizers = {p: torch.optim.Adam(getattr(model, p).parameters(), 1e-2) for p in model.trainable}
+    optimizers = {p: torch.optim.Adam(model.get_submodule(p).parameters(), 1e-2) for p in model.trainable}
 
     def loss():
         """Over the same draws, whenever it is asked for."""
@@ -89,7 +89,7 @@ def test_every_parameter_gets_a_gradient(model):
     for player in model.trainable:
         model.zero_grad()
         model.loss(player, gray, color)["total"].backward()
-        parameters = dict(getattr(model, player).named_parameters())
+        parameters = dict(model.get_submodule(player).named_parameters())
         idle = [n for n, p in parameters.items() if p.requires_grad and (p.grad is None or not p.grad.any())]
         assert not idle
 
@@ -116,7 +116,7 @@ def test_engine_agrees_with_torch(exported):
         torch_nets(model), torch.from_numpy(gray), lambda like, *kind: torch.from_numpy(draw(like.numpy(), *kind))
     )
     assert found.dtype == np.float32
-    discrete_output = any(getattr(net, "discrete_output", False) for net in model.networks().values())
+    discrete_output = any(net.discrete_output for net in model.networks().values())
     assert (
         np.mean(abs(found - expected.numpy()) > 1e-4) <= 0.001 * discrete_output
     )  # two choices may be as near as rounding

@@ -150,4 +150,4 @@ def test_a_variance_is_learned():
 )
 def test_settings_of_families_that_will_not_do(family, settings, said):
     with pytest.raises(ValueError, match=said):
-        models.family(family).Config(**settings)
+        models.load_family(family).Config(**settings)

@@ -16,9 +16,9 @@ import toy
 def toys(monkeypatch):
     """The toy families beside the real ones; one thread."""
     torch.set_num_threads(1)
-    names, family = models.names, models.family
-    monkeypatch.setattr(models, "names", lambda: sorted([*names(), *toy.FAMILIES]))
-    monkeypatch.setattr(models, "family", lambda name: toy.FAMILIES.get(str(name)) or family(name))
+    names, load = models.family_names, models.load_family
+    monkeypatch.setattr(models, "family_names", lambda: sorted([*names(), *toy.FAMILIES]))
+    monkeypatch.setattr(models, "load_family", lambda name: toy.FAMILIES.get(str(name)) or load(name))
 
 
 @pytest.fixture(scope="session")

@@ -77,14 +77,16 @@ def test_start_from(tmp_path):
     left = checkpoint.start_from(wider, tmp_path)
     assert (wider.colors.encoder[0].weight == 5).all()
     assert {"colors.head.1.weight", "critic.0.weight"} <= set(left)
-    with pytest.raises(ValueError, match="no weight fits this model"):
-        checkpoint.start_from(torch.nn.Linear(2, 2), tmp_path)
+    unet = models.load_family("unet")
+    other = unet(unet.Config(net=ColorNet.Config(depth=1, filters=4)))
+    with pytest.raises(ValueError, match="no weight fits this model: start from a run of unet with"):
+        checkpoint.start_from(other, tmp_path)
 
 
 def test_start_from_a_bundle(tmp_path):
     """The networks of a bundle that are named alike, or its only one: a guide takes what a classifier has learnt."""
     net = ColorNet.Config(depth=2, filters=4, widths=(8,))
-    trained = models.family("classify")(models.family("classify").Config(net=net))
+    trained = models.load_family("classify")(models.load_family("classify").Config(net=net))
     card = bundles.Card("taught", "classify", describe(trained.procedure), {}, size=32)
     bundles.save(tmp_path / "taught", card, {"logits": network_bytes(trained.net)})
     made = ddpm.Model(ddpm.Model.Config(guide=net, sampling=Diffusion(guided=True)))

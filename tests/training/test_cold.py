@@ -178,7 +178,7 @@ def test_one_shot_has_no_steps_and_says_so(autoencoder, recipe, tmp_path):
 
 
 def test_the_loss_has_one_unit_before_training_and_after(recipe):
-    model = models.family("cold")(recipe(latent()).model)
+    model = models.load_family("cold")(recipe(latent()).model)
     color, found = torch.rand(2, 3, 24, 24) * 2 - 1, []
     for training in (False, True, False):
         torch.manual_seed(0)
@@ -198,7 +198,7 @@ def test_any_loss_can_be_learnt_in_pixels(kind, recipe):
         }
     ).model
     torch.manual_seed(0)
-    model = models.family("cold")(config)
+    model = models.load_family("cold")(config)
     color = torch.nn.functional.interpolate(torch.rand(1, 3, 3, 3) * 2 - 1, size=(24, 24), mode="bicubic").clip(-1, 1)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(150):

@@ -307,7 +307,7 @@ import json, os, signal, torch, toy
 torch.set_num_threads(1)
 from pathlib import Path
 from photochrom import models
-models.family = toy.FAMILIES.get
+models.load_family = toy.FAMILIES.get
 from photochrom.training.recipe import parse
 from photochrom.training.loop import train
 

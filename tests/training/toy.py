@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from photochrom.core.sampling import Direct
+from photochrom.models.family import Family, Network
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Config:
             raise ValueError(f"width {self.width}: must be at least 1")
 
 
-class Colors(nn.Module):
+class Colors(Network):
     inputs = {"gray": (1, "h", "w")}  # noqa: RUF012
 
     def __init__(self, config, channels=2):
@@ -42,7 +43,7 @@ class Colors(nn.Module):
         return self.head(self.encoder(gray))
 
 
-class Model(nn.Module):
+class Model(Family):
     """Regression at half size, with dropout, noise, batch norm and a counting buffer."""
 
     Config = Config
@@ -51,7 +52,7 @@ class Model(nn.Module):
     before_loss = staticmethod(lambda: None)
 
     def __init__(self, config):
-        super().__init__()
+        super().__init__(config)
         self.saturation = 0.0 if config.plain else 0.01
         self.colors = Colors(config)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
@@ -59,7 +60,7 @@ class Model(nn.Module):
     def networks(self):
         return {"colors": self.colors}
 
-    def learning_rates(self, player):
+    def learning_rates(self, part):
         return {"encoder": 0.5}
 
     def meet(self, gray):
@@ -67,7 +68,7 @@ class Model(nn.Module):
             self.seen += len(gray)
             self.before_loss()
 
-    def loss(self, player, gray, color):
+    def loss(self, part, gray, color):
         self.meet(gray)
         small = nn.functional.avg_pool2d(color, 2)
         noise = self.saturation * torch.randn_like(gray)
@@ -76,7 +77,7 @@ class Model(nn.Module):
 
 
 class Adversarial(Model):
-    """Two players, sRGB target."""
+    """Two parts, sRGB target."""
 
     trainable = ("critic", "colors")
     procedure = Direct(target="rgb")
@@ -86,16 +87,16 @@ class Adversarial(Model):
         self.colors = Colors(config, 3)
         self.critic = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 1))
 
-    def learning_rates(self, player):
+    def learning_rates(self, part):
         return {}
 
-    def loss(self, player, gray, color):
+    def loss(self, part, gray, color):
         self.meet(gray)
         color = nn.functional.avg_pool2d(color, 2)
         made = self.colors(gray)
         small = nn.functional.avg_pool2d(gray, 2)
         fake = self.critic(torch.cat([small, made], 1))
-        if player == "colors":
+        if part == "colors":
             l1 = (made - color).abs().mean()
             return {"total": l1 - 0.01 * fake.mean(), "l1": l1}
         real = self.critic(torch.cat([small, color], 1))
@@ -105,15 +106,15 @@ class Adversarial(Model):
 class Hopeless(Model):
     """Learns nothing."""
 
-    def loss(self, player, gray, color):
+    def loss(self, part, gray, color):
         return {"total": self.colors(gray).sum() * 0 + 1}
 
 
 class Exploding(Model):
     """Not a number from the fourth batch on."""
 
-    def loss(self, player, gray, color):
-        losses = super().loss(player, gray, color)
+    def loss(self, part, gray, color):
+        losses = super().loss(part, gray, color)
         return {**losses, "total": losses["total"] * (float("nan") if self.seen > 3 * len(gray) else 1)}
 
 

@@ -31,7 +31,7 @@ class EfficientNetLite0(nn.Module):
     """
 
     channels = CHANNELS
-    multiple = 2 ** len(CHANNELS)
+    size_multiple = 2 ** len(CHANNELS)
 
     def __init__(self, pretrained: bool = True, frozen: int = 0) -> None:
         super().__init__()

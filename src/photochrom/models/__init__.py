@@ -1,28 +1,22 @@
-"""Model families: one file each, found by its name; a file defines ``Model`` and, inside it, its ``Config``."""
+"""Model families, one file or package each; each defines ``Model``, which obeys the contract in `family`."""
 
 import importlib
-import math
 import pkgutil
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .family import Family
 
 
-def names() -> list[str]:
-    """Every family, by file name; files that start with an underscore are shared parts."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+def family_names() -> list[str]:
+    """Return the names of all families. Modules whose names start with an underscore are shared parts."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(name for name in names if not name.startswith("_") and name != "family")
 
 
-def family(name: str) -> Any:
-    """The ``Model`` class of one family. Raises LookupError for a name that is not there."""
-    if name not in names():
-        raise LookupError(f"no model family {name!r}; there are {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{name}").Model
-
-
-def side(model: Any) -> int | None:
-    """The side of the only photographs that a model can see (``model.side``); None when it sees any."""
-    return getattr(model, "side", None)
-
-
-def multiple(model: Any) -> int:
-    """What the sides of a photograph must divide by, for every network of a model that says so (``net.multiple``)."""
-    return math.lcm(*(getattr(net, "multiple", 1) for net in model.networks().values()))
+def load_family(name: str) -> "type[Family]":
+    """Return the ``Model`` class of a family. Raises LookupError for an unknown name."""
+    if name not in family_names():
+        raise LookupError(f"no model family {name!r}; there are {', '.join(family_names())}")
+    model: type[Family] = importlib.import_module(f"{__name__}.{name}").Model
+    return model

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .family import Network
+
 TESTS = ("paper", "eval")
 LEAK = 0.2
 
@@ -27,7 +29,7 @@ class Norm(nn.BatchNorm2d):
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """The paper's U-Net: ``downs`` halvings and as many doublings, each but the last beside a shortcut.
 
     It drops where the authors' PyTorch code does: in the blocks after the innermost (their Lua code drops there too).

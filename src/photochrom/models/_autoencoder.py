@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
+from .family import Network
+
 LEARNING = ("ema", "loss")
 CODE = 1e-5  # added to each count, so that none is divided by nothing
 
@@ -167,7 +169,7 @@ class Autoencoder(nn.Module):
             return int(2 ** len(self.hidden))
 
         @property
-        def multiple(self) -> int:
+        def size_multiple(self) -> int:
             """What the sides of a photograph must divide by: the second level halves the latent once more."""
             return self.stride * self.levels
 
@@ -180,7 +182,7 @@ class Autoencoder(nn.Module):
         self.encoder, self.decoder = Encoder(config, books), Decoder(config, books)
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     """A picture as codes."""
 
     inputs = {"color": (3, "h", "w")}  # noqa: RUF012
@@ -188,7 +190,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:
         super().__init__()
-        self.multiple = config.multiple
+        self.size_multiple = config.size_multiple
         self.books = books
         width = config.hidden[-1]
         downs = (_down(i, o) for i, o in zip((3, *config.hidden), config.hidden, strict=False))
@@ -211,7 +213,7 @@ class Encoder(nn.Module):
         return joined([level.codes for level in self.levels(color)])
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     """A picture from codes."""
 
     discrete_output = True
@@ -219,7 +221,7 @@ class Decoder(nn.Module):
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:
         super().__init__()
         self.inputs = {"latent": (config.channels, "h", "w")}
-        self.multiple = config.levels
+        self.size_multiple = config.levels
         self.books = books
         self.dim = config.dim
         width = config.hidden[-1]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..backbones.efficientnet import CHANNELS, EfficientNetLite0
+from .family import Network
 
 ENCODERS = ("plain", "efficientnet-lite0")
 
@@ -30,7 +31,7 @@ class PlainEncoder(nn.Module):
     def __init__(self, depth: int, filters: int) -> None:
         super().__init__()
         self.channels = tuple(filters * 2**level for level in range(depth + 1))
-        self.multiple = 2**depth
+        self.size_multiple = 2**depth
         pairs = zip((1, *self.channels), self.channels, strict=False)
         self.levels = nn.ModuleList(nn.Sequential(conv_block(i, o), conv_block(o, o)) for i, o in pairs)
 
@@ -43,7 +44,7 @@ class PlainEncoder(nn.Module):
         return pyramid
 
 
-class ColorNet(nn.Module):
+class ColorNet(Network):
     """A U-Net from a gray photograph to colour maps, of its size or smaller."""
 
     inputs = {"gray": (1, "h", "w")}  # noqa: RUF012
@@ -96,12 +97,8 @@ class ColorNet(nn.Module):
         pairs = zip((deepest, *widths), skips, widths, strict=False)
         self.decoder = nn.ModuleList(conv_block(below + skip, width) for below, skip, width in pairs)
         self.head = nn.Sequential(conv_block(widths[-1], widths[-1]), nn.Conv2d(widths[-1], channels, 1))
-        self.channels, self.stride = widths[-1], self.multiple // 2 ** len(widths)  # of what the last layer sees
-
-    @property
-    def multiple(self) -> int:
-        """What the sides of a photograph must divide by: the encoder's largest stride."""
-        return int(self.encoder.multiple)
+        self.size_multiple = int(self.encoder.size_multiple)  # the largest stride
+        self.channels, self.stride = widths[-1], self.size_multiple // 2 ** len(widths)  # of what the last layer sees
 
     def learning_rates(self) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""

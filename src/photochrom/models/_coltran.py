@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ..core.sampling.autoregressive import NOTHING, Autoregressive, bits_per_dim, channel_last, pooled, symbols
 from ._axial import CONDITIONAL, Axial, Conditions, Layer, Norms, Places, Stack
 from ._blocks import ColorNet, Guide, at_size
+from .family import Network
 
 LEVELS = 256  # of gray, and of each channel of a fine colour
 
@@ -22,7 +23,7 @@ def level(values: Tensor, levels: int = LEVELS) -> Tensor:
     return ((values + 1) * (levels / 2)).clamp(0, levels - 1).long()
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     """Gray into a context, once a photograph, and with it all that painting starts from.
 
     With a guide, its features are added to the levels of gray.
@@ -32,7 +33,7 @@ class Encoder(nn.Module):
         super().__init__()
         shape = config.shape
         self.inputs = {"gray": (1, "h", "w")} | ({"features": (features, "h", "w")} if features else {})
-        self.multiple, self.memory = factor, config.memory
+        self.size_multiple, self.memory = factor, config.memory
         self.levels = nn.Embedding(LEVELS, shape.width)
         self.entry = nn.Linear(features, shape.width) if features else None
         self.stack = Stack(shape, config.encoder)
@@ -55,7 +56,7 @@ class Encoder(nn.Module):
         return context, norms, x.new_zeros(b, w, d), x.new_zeros(b, 0, w, self.memory)
 
 
-class Row(nn.Module):
+class Row(Network):
     """What a row of the inner decoder begins with, and is conditioned by: the gray context and what stands above it."""
 
     def __init__(self, config: "Core.Config") -> None:
@@ -72,7 +73,7 @@ class Row(nn.Module):
         return condition, context.new_zeros(len(context), 0, self.memory)
 
 
-class Pixel(nn.Module):
+class Pixel(Network):
     """The inner decoder: along a row, each pixel's logits from the colours to the left of it."""
 
     def __init__(self, config: "Core.Config", bits: int, size: int) -> None:
@@ -110,7 +111,7 @@ class Pixel(nn.Module):
         return self.head(x), torch.cat(found, -1)
 
 
-class Outer(nn.Module):
+class Outer(Network):
     """The outer decoder: a row's colours, and all above it, into what the row below it begins with."""
 
     def __init__(self, config: "Core.Config", bits: int) -> None:
@@ -209,9 +210,9 @@ class Core(nn.Module):
         if config.parallel:
             self.parallel = nn.Linear(config.shape.width, 8**sampling.bits, bias=False)
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Network]:
         """Those that `Autoregressive` calls: once a photograph, a row, a pixel and a row."""
-        guide = {"guide": self.guide} if self.guide else {}
+        guide: dict[str, Network] = {"guide": self.guide} if self.guide else {}
         return {**guide, "encoder": self.encoder, "row": self.row, "pixel": self.pixel, "outer": self.outer}
 
     def learning_rates(self) -> dict[str, float]:

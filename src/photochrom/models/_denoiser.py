@@ -10,16 +10,17 @@ from torch.nn import functional as F
 
 from ..core.sampling import Diffusion
 from ..core.sampling import diffusion_steps as diffusion
+from .family import Network
 
 FREQUENCIES = 64  # of the embedding of the noise level
 
 
-class Denoiser(nn.Module):
+class Denoiser(Network):
     """Residual blocks with scale and shift by noise level, and attention at named resolutions (Dhariwal & Nichol 2021).
 
     ``t`` is the square root of gamma: 1 is clean, 0 is noise. It is the level that is embedded, not the number of a
     step, so that a network sees any schedule it was not trained on as noise it knows (Palette, section 3). Sides of
-    pictures divide by ``multiple``.
+    pictures divide by ``size_multiple``.
     """
 
     @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Denoiser(nn.Module):
         """``learned``: gives as many planes again, of the variance (see `Diffusion`)."""
         super().__init__()
         self.inputs = {"noisy": (channels, "h", "w"), "condition": (condition, "h", "w"), "t": ()}
-        self.multiple = 2 ** (len(config.multipliers) - 1)
+        self.size_multiple = 2 ** (len(config.multipliers) - 1)
         widths = [config.channels * multiplier for multiplier in config.multipliers]
         attends = [config.resolution // 2**level in config.attention for level in range(len(widths))]
         level = 4 * config.channels

@@ -7,15 +7,16 @@ then a dial (`temperature`, `chroma`), turned without training again.
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.color import AB_SCALE, ab_bins
 from ..core.sampling import AnnealedMean
 from ._blocks import ColorNet, at_size
+from .family import Family, Network
 
 
-class Model(nn.Module):
+class Model(Family):
     """Gray in, a distribution over colour bins out, one network."""
 
     trainable = ("net",)
@@ -47,22 +48,21 @@ class Model(nn.Module):
                 raise ValueError(f"sigma {self.sigma}: must be above 0")
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.procedure = AnnealedMean(config.temperature, config.chroma)
         self.net = ColorNet(config.net, channels=len(ab_bins()))
         self.register_buffer("bins", torch.tensor(ab_bins()), persistent=False)
         self.register_buffer("prior", torch.full((len(ab_bins()),), 1 / len(ab_bins())))
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Network]:
         """The network that `AnnealedMean` calls."""
         return {"logits": self.net}
 
-    def learning_rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, part: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
         return self.net.learning_rates()
 
-    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), ab (b, 2, h, w) -> soft cross-entropy, weighted by the rarity of the nearest bin."""
         logits = self.net(gray)
         truth = at_size(color, logits).movedim(1, -1).reshape(-1, 2) * AB_SCALE

@@ -7,7 +7,7 @@ The restorer learns to guess the whole from any stage of its loss; `core.restori
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ..core.sampling.cold import Cold
 from ._autoencoder import Autoencoder
 from ._denoiser import Denoiser, waves
+from .family import Family, Network
 
 RESTORERS = ("unet", "mlp")
 ROUNDING = 2 / 255  # from one of 256 levels in [-1, 1] to the next
@@ -56,15 +57,15 @@ class Mlp(nn.Module):
         return self.exit(x).reshape(state.shape)
 
 
-class Restorer(nn.Module):
+class Restorer(Network):
     """What its network adds to the state of a step is its guess at the whole; it sees the state over its ``scale``."""
 
     scale: Tensor
 
-    def __init__(self, net: nn.Module, channels: int, side: int | None) -> None:
+    def __init__(self, net: nn.Module, channels: int, side: int | None, size_multiple: int) -> None:
         super().__init__()
         self.inputs = {"state": (channels, side or "h", side or "w"), "t": ()}
-        self.multiple = getattr(net, "multiple", 1)
+        self.size_multiple = size_multiple
         self.net = net
         self.register_buffer("scale", torch.ones(()))
 
@@ -73,12 +74,12 @@ class Restorer(nn.Module):
         return state + self.net(state / self.scale, None, t) * self.scale
 
 
-class Model(nn.Module):
+class Model(Family):
     """What is left in, the whole out."""
 
     trainable = ("net",)
     pretrained_from = "vqvae"
-    gray = "mean"  # what `core.degradation.ColorLoss` leaves
+    gray_convention = "mean"  # what `core.degradation.ColorLoss` leaves
 
     @dataclass(frozen=True)
     class Config:
@@ -123,23 +124,22 @@ class Model(nn.Module):
         @property
         def multiple(self) -> int:
             """What sides must divide by for what is around the restorer."""
-            return self.autoencoder.multiple if self.sampling.latent else self.sampling.loses.multiple
+            return self.autoencoder.size_multiple if self.sampling.latent else self.sampling.loses.multiple
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config, self.procedure = config, config.sampling
-        self.side = config.side if config.restorer == "mlp" else None
+        super().__init__(config)
+        self.procedure = config.sampling
+        self.image_size = config.side if config.restorer == "mlp" else None
         channels = config.channels
-        net: nn.Module = (
-            Denoiser(config.net, channels, 0)
-            if config.restorer == "unet"
-            else Mlp(config.mlp, channels, config.side // config.stride)
-        )
-        restorer = Restorer(net, channels, config.side // config.stride if self.side else None)
+        if config.restorer == "unet":
+            denoiser = Denoiser(config.net, channels, 0)
+            restorer = Restorer(denoiser, channels, None, denoiser.size_multiple)
+        else:
+            side = config.side // config.stride
+            restorer = Restorer(Mlp(config.mlp, channels, side), channels, side, 1)
         if not self.procedure.latent:
-            restorer.multiple = math.lcm(restorer.multiple, self.procedure.loses.multiple)
+            restorer.size_multiple = math.lcm(restorer.size_multiple, self.procedure.loses.multiple)
         self.net = nn.ModuleDict({"restorer": restorer})
-        self.frozen_weights: tuple[str, ...] = ()
         if self.procedure.latent:
             around = Autoencoder(config.autoencoder).requires_grad_(False)
             self.net.update({"encoder": around.encoder, "decoder": around.decoder})
@@ -149,22 +149,22 @@ class Model(nn.Module):
                 for name in self.net[half].state_dict()
                 if not name.endswith((".counts", ".sums"))  # what codes were learnt by, which no bundle has
             )
-            around.encoder.multiple *= restorer.multiple
+            around.encoder.size_multiple *= restorer.size_multiple
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Network]:
         """Those that `Cold` calls."""
-        return {name: self.net[name] for name in self.procedure.networks}
+        return {name: cast(Network, self.net[name]) for name in self.procedure.networks}
 
-    def start(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
+    def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """What is left of colours (b, 3, h, w) in the end, and the dirt on them."""
         loses = self.procedure.loses
         dirt = loses.draw(color, noise)
         return loses.degrade(color, loses.steps, dirt), dirt
 
-    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """RGB in [-1, 1] (b, 3, h, w) -> the mean |guess - whole|^power over the scale."""
         restorer: Any = self.net["restorer"]
-        whole, (end, dirt) = color, self.start(gray, color, torch.randn_like)
+        whole, (end, dirt) = color, self.degraded_input(gray, color, torch.randn_like)
         if self.procedure.latent:
             with torch.no_grad():
                 whole, end = self.net["encoder"](color), self.net["encoder"](end)

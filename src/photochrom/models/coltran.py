@@ -2,11 +2,12 @@
 
 The core tells 512 coarse colours pixel by pixel, each from the gray photograph and all colours before it in raster
 order; `core.autoregression` draws from it. Two parallel networks then make coarse colours fine and small ones large.
-Each stage may be trained by itself, on true colours made coarse or small; `Model.join` puts them together again.
+Each stage may be trained by itself, on true colours made coarse or small; `Model.merge_stages` joins them.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +16,13 @@ from torch.nn import functional as F
 from ..core.sampling.autoregressive import STAGES, Autoregressive, channel_last, palette, pooled, repeated, symbols
 from ._axial import Axial, Stack
 from ._coltran import LEVELS, Core, level
+from .family import Family, Network
 
 PICKS = ("mean", "likeliest")
 HAIR = 0.01  # of a level, added to a mean: the middle of all levels, if none is likely, is no tie for the next stage
 
 
-class Upsampler(nn.Module):
+class Upsampler(Network):
     """Each channel of a picture told again, one of 256 levels at every pixel, from it and the gray alone.
 
     The ``color`` stage is given channels of 2**bits levels, the ``spatial`` one of 256. It learns from one channel of
@@ -52,7 +54,7 @@ class Upsampler(nn.Module):
     def __init__(self, config: Config, levels: int, multiple: int = 1) -> None:
         super().__init__()
         self.inputs = {"gray": (1, "h", "w"), "plane": (1, "h", "w"), "t": ()}
-        self.given, self.multiple, self.pick = levels, multiple, config.pick
+        self.given, self.size_multiple, self.pick = levels, multiple, config.pick
         width = config.shape.width
         self.gray, self.channel = nn.Embedding(LEVELS, width), nn.Embedding(3 * levels, width)
         self.entry, self.stack = nn.Linear(2 * width, width), Stack(config.shape, config.layers)
@@ -87,7 +89,7 @@ class Upsampler(nn.Module):
         return {"total": torch.stack(losses).mean()}
 
 
-class Model(nn.Module):
+class Model(Family):
     """The stages that ``sampling`` names, each a player of its own."""
 
     @dataclass(frozen=True)
@@ -100,33 +102,38 @@ class Model(nn.Module):
         sampling: Autoregressive = field(default_factory=Autoregressive)
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config, self.procedure = config, config.sampling
+        super().__init__(config)
+        self.procedure = config.sampling
         self.trainable = self.procedure.stages
         factor, bits = self.procedure.factor, self.procedure.bits
-        self.frozen_weights: tuple[str, ...] = ()
         if "core" in self.trainable:
             self.core = Core(config.core, self.procedure)
             if self.core.guide:
-                self.frozen_weights, self.pretrained_from = (
-                    self.core.guide.frozen_weights("core.guide"),
-                    "unet or classify",
-                )
+                self.frozen_weights = self.core.guide.frozen_weights("core.guide")
         if "color" in self.trainable:
             self.color = Upsampler(config.color, 2**bits, factor)
         if "spatial" in self.trainable:
             self.spatial = Upsampler(config.spatial, LEVELS, factor)
 
-    def networks(self) -> dict[str, nn.Module]:
+    @property
+    def pretrained_from(self) -> str:
+        """A guide starts from a model that colorizes by itself."""
+        guided = "core" in self.trainable and self.core.guide
+        return "unet or classify" if guided else self.family_name
+
+    def networks(self) -> dict[str, Network]:
         """Those that `Autoregressive` calls."""
-        core = self.core.networks() if "core" in self.trainable else {}
-        return core | {stage: getattr(self, stage) for stage in self.trainable if stage != "core"}
+        networks = self.core.networks() if "core" in self.trainable else {}
+        for stage in self.trainable:
+            if stage != "core":
+                networks[stage] = cast(Network, self.get_submodule(stage))
+        return networks
 
-    def learning_rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, part: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
-        return self.core.learning_rates() if player == "core" else {}
+        return self.core.learning_rates() if part == "core" else {}
 
-    def start(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
+    def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """What is given to stages without a core, as large as the gray, and the gray (b, 1, h, w)."""
         first = self.trainable[0]
         return repeated(self.given(first, color), self.procedure.factor), gray
@@ -139,13 +146,13 @@ class Model(nn.Module):
         coarse = symbols(channel_last(small), self.procedure.bits)
         return palette(small, self.procedure.bits)[coarse].movedim(-1, 1)
 
-    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), RGB (b, 3, h, w) in [-1, 1] -> the stage's cross-entropy, in nats a pixel."""
         factor = self.procedure.factor
-        if player == "core":
+        if part == "core":
             return self.core.loss(gray, color)
-        given = self.given(player, color)
-        if player == "color":
+        given = self.given(part, color)
+        if part == "color":
             return self.color.loss(pooled(gray, factor), given, pooled(color, factor))
         return self.spatial.loss(gray, repeated(given, factor), color)
 
@@ -154,16 +161,17 @@ class Model(nn.Module):
         return {"bits_per_dim": self.core.bits_per_dim(gray, color)} if "core" in self.trainable else {}
 
     @classmethod
-    def join(cls, parts: Mapping[str, "Model"]) -> "Model":
+    def merge_stages(cls, parts: Mapping[str, "Model"]) -> "Model":
         """The model of stages that were trained apart, by the names of their runs.
 
         Raises ValueError, by name, for stages that are missing, there twice, or of another size or number of colours.
         """
         (first, leader), *_ = parts.items()
         runs: dict[str, str] = {}
+        settings = vars(leader.procedure)
         for run, part in parts.items():
             for name in ("factor", "bits"):
-                one, other = getattr(leader.procedure, name), getattr(part.procedure, name)
+                one, other = settings[name], vars(part.procedure)[name]
                 if one != other:
                     raise ValueError(
                         f"{run}: its stage {', '.join(part.trainable)} has sampling.{name} = {other}, but {one} in "
@@ -178,9 +186,9 @@ class Model(nn.Module):
             raise ValueError(
                 f"{runs[there[-1]]}: its stage {there[-1]} needs {' and '.join(missing)}: give that run too"
             )
-        configs = {stage: getattr(parts[run].config, stage) for stage, run in runs.items()}
+        configs = {stage: vars(parts[run].config)[stage] for stage, run in runs.items()}
         sampling = replace(parts[runs["core"]].procedure, stages=there)
         model = cls(replace(leader.config, sampling=sampling, **configs))
         for stage, run in runs.items():
-            getattr(model, stage).load_state_dict(getattr(parts[run], stage).state_dict())
+            model.get_submodule(stage).load_state_dict(parts[run].get_submodule(stage).state_dict())
         return model.eval()

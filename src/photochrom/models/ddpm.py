@@ -7,6 +7,7 @@ on the features of a `ColorNet` (``guided``), which runs once a photograph howev
 
 import math
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,10 @@ from ..core.sampling import Diffusion
 from ._blocks import ColorNet, Guide, at_size
 from ._bound import bits, bound, step_back
 from ._denoiser import Denoiser, guess, simple_loss
+from .family import Family, Network
 
 
-class Model(nn.Module):
+class Model(Family):
     """Gray and noisy colour in, what is noise in it out; with a guide, two networks."""
 
     trainable = ("net",)
@@ -50,25 +52,23 @@ class Model(nn.Module):
                 raise ValueError(f"sampling.target {self.sampling.target!r}: this family paints ab")
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.procedure = config.sampling
         self.register_buffer("gammas", torch.tensor(self.procedure.gammas()), persistent=False)
         guide = Guide(config.guide, config.guide_rate) if config.sampling.guided else None
         learned = config.sampling.variance == "learned"
         denoiser = Denoiser(config.net, 2, guide.channels if guide else 1, learned)
         self.net = nn.ModuleDict({"denoiser": denoiser})
-        self.frozen_weights: tuple[str, ...] = ()
         if guide:
-            denoiser.multiple *= guide.stride
+            denoiser.size_multiple *= guide.stride
             self.net["guide"] = guide
             self.frozen_weights = guide.frozen_weights("net.guide")
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Network]:
         """Those that `Diffusion` calls."""
-        return dict(self.net.items())
+        return {name: cast(Network, net) for name, net in self.net.items()}
 
-    def learning_rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, part: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
         return {"guide.": self.config.guide_rate}
 
@@ -76,7 +76,7 @@ class Model(nn.Module):
         """What the denoiser is given of the gray (b, 1, h, w)."""
         return self.net["guide"](gray) if "guide" in self.net else gray
 
-    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), ab (b, 2, h, w) -> the simple loss (Ho et al. 2020, equation 14), levels drawn evenly."""
         condition = self.condition(gray)
         clean = at_size(color, condition) * self.procedure.gain

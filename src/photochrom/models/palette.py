@@ -8,14 +8,15 @@ tell a convolution nothing more.
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.sampling import Diffusion
 from ..core.sampling import diffusion_steps as diffusion
 from ._denoiser import Denoiser, guess, simple_loss
+from .family import Family, Network
 
 
-class Model(nn.Module):
+class Model(Family):
     """Gray and noisy RGB in, the noise out."""
 
     trainable = ("net",)
@@ -47,16 +48,16 @@ class Model(nn.Module):
                 raise ValueError("sampling: this family paints rgb, without a guide or a learned variance")
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config, self.procedure = config, config.sampling
+        super().__init__(config)
+        self.procedure = config.sampling
         self.register_buffer("gammas", torch.tensor(diffusion.linear(config.levels, *config.betas)), persistent=False)
         self.net = Denoiser(config.net, 3, 1)
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Network]:
         """The one that `Diffusion` calls."""
         return {"denoiser": self.net}
 
-    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), RGB in [-1, 1] (b, 3, h, w) -> Algorithm 1's loss; gamma is even between two steps."""
         step = torch.randint(1, len(self.gammas), (len(gray),), device=gray.device)
         share = torch.rand(len(gray), device=gray.device)

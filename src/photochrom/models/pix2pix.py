@@ -7,21 +7,21 @@ and colour together, patch by patch.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.sampling import Direct
 from ._adversarial import OBJECTIVES, Discriminator, Generator, field_of, start
 from ._blocks import ColorNet, at_size
 from ._losses import OnePass
+from .family import Family, Network
 
 GENERATORS = ("unet", "colornet")
 ALL, NONE = 0.98, 0.02  # shares of patches told right above and below which one player has won
 
 
-class Model(nn.Module):
+class Model(Family):
     """Gray in, colours out; the discriminator is left behind when training ends."""
 
     trainable = ("generator", "discriminator")
@@ -61,31 +61,32 @@ class Model(nn.Module):
             if self.width < 1:
                 raise ValueError(f"width {self.width}: must be at least 1")
 
-    generator: Any
+    generator: Generator | ColorNet
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         if config.generator == "unet":
             self.generator = Generator(config.net, config.channels).apply(start)
+            stride, noise_planes = 1, self.generator.drawn
         else:
             self.generator = ColorNet(config.color, config.channels)
+            stride, noise_planes = self.generator.stride, 0
         self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(start)
-        self.minimum_size = self.discriminator.minimum_size * getattr(self.generator, "stride", 1)
-        self.procedure = Direct(config.target, config.chroma, getattr(self.generator, "drawn", 0))
+        self.minimum_size = self.discriminator.minimum_size * stride
+        self.procedure = Direct(config.target, config.chroma, noise_planes)
         if config.wants_lab:
-            self.gray = "lab"
+            self.gray_convention = "lab"
         self.last: tuple[Tensor, Tensor] | None = None
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Network]:
         """The network that `Direct` calls."""
         return {"colors": self.generator}
 
-    def learning_rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, part: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
-        return self.generator.learning_rates() if isinstance(self.generator, ColorNet) and player == "generator" else {}
+        return self.generator.learning_rates() if isinstance(self.generator, ColorNet) and part == "generator" else {}
 
-    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), colour (b, 2 or 3, h, w) -> the player's losses.
 
         The generator's: the mix, and ``deceives``, what the discriminator makes of its picture. The discriminator's:
@@ -93,7 +94,7 @@ class Model(nn.Module):
         mean outputs, before any sigmoid.
         """
         judges = OBJECTIVES[self.config.objective]
-        if player == "generator":
+        if part == "generator":
             painted = self.generator(gray)
             self.last = (gray, painted.detach())
             small, truth = at_size(gray, painted), at_size(color, painted)

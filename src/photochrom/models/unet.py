@@ -6,14 +6,15 @@ encoder or one that has learnt ImageNet.
 
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.sampling import Direct
 from ._blocks import ColorNet, at_size
 from ._losses import OnePass
+from .family import Family, Network
 
 
-class Model(nn.Module):
+class Model(Family):
     """Gray in, colours out, one network."""
 
     trainable = ("net",)
@@ -25,22 +26,21 @@ class Model(nn.Module):
         net: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.procedure = Direct(config.target, config.chroma)
         self.net = ColorNet(config.net, config.channels)
         if config.wants_lab:
-            self.gray = "lab"
+            self.gray_convention = "lab"
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Network]:
         """The network that `Direct` calls."""
         return {"colors": self.net}
 
-    def learning_rates(self, player: str) -> dict[str, float]:
+    def learning_rates(self, part: str) -> dict[str, float]:
         """Learning rates relative to the recipe's, by prefix of the parameter."""
         return self.net.learning_rates()
 
-    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray (b, 1, h, w), colour (b, 2 or 3, h, w) -> the mixed losses at the network's own size."""
         prediction = self.net(gray)
         return self.config.mix(prediction, at_size(color, prediction), gray)

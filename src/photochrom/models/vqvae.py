@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.sampling.reconstruction import Reconstruction
 from ._autoencoder import Autoencoder, Codebook, joined, perplexity
+from .family import Family, Network
 
 
-class Model(nn.Module):
+class Model(Family):
     """Colour in, the same colour out, through codes."""
 
     trainable = ("net",)
@@ -35,19 +36,19 @@ class Model(nn.Module):
                 raise ValueError(f"commitment {self.commitment}: must be at least 0")
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config, self.procedure = config, Reconstruction()
+        super().__init__(config)
+        self.procedure = Reconstruction()
         self.net = Autoencoder(config.net)
 
-    def networks(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, Network]:
         """Those that `Reconstruction` calls."""
         return {"encoder": self.net.encoder, "decoder": self.net.decoder}
 
-    def start(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, None]:
+    def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """What it is to give back."""
         return color, None
 
-    def loss(self, player: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """RGB in [-1, 1] (b, 3, h, w) -> reconstruction, codes and commitment; and how many codes are in use lately.
 
         ``usage`` is the share of codes that stand for a tenth of the mean code's places or more; ``perplexity`` the

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import models
 from ..inference import bundle as bundles
+from ..models.family import Family
 from .recipe import Recipe, parse
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
 
 
-def load(run: Path, which: str = "best") -> tuple[Any, Recipe, dict[str, Any]]:
+def load(run: Path, which: str = "best") -> tuple[Family, Recipe, dict[str, Any]]:
     """The model of a run in eval mode with its averaged weights, its recipe, and its record.
 
     Args:
@@ -63,7 +64,7 @@ def load(run: Path, which: str = "best") -> tuple[Any, Recipe, dict[str, Any]]:
         raise ValueError(f"checkpoint {which!r}: choose one of {', '.join(WHICH)}")
     tensors, record = read(Path(run) / f"{which}.safetensors")
     recipe = parse(record["recipe"], f"{run}: stored recipe")
-    model = models.family(recipe.family)(recipe.model)
+    model = models.load_family(recipe.family)(recipe.model)
     model.load_state_dict(part(tensors, "ema"))
     return model.eval(), recipe, record
 
@@ -93,31 +94,27 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]
         optimizer.state[p][quantity] = like.copy_(tensor)
 
 
-def start(model: Any, init: Path | None) -> None:
+def start(model: Family, init: Path | None) -> None:
     """Begin with the weights of ``init``, if given; it must have all that the model borrows and does not learn.
 
     Raises ValueError.
     """
     names = set(model.state_dict())
     left = names if init is None else set(start_from(model, Path(init)))
-    frozen_weights = {name for name in names if name.startswith(getattr(model, "frozen_weights", ()))}
+    frozen_weights = {name for name in names if name.startswith(model.frozen_weights)}
     if missing := frozen_weights & left:
         source = "no --init" if init is None else f"{init} has no {min(missing)} that fits"
         raise ValueError(
-            f"{source}: {len(missing)} of {len(frozen_weights)} weights that this model keeps as they are must come from a "
-            f"run or bundle of the family {_lender(model)}: name with --init one of the same settings"
+            f"{source}: {len(missing)} of {len(frozen_weights)} weights that this model keeps as they are must "
+            f"come from a run or bundle of the family {model.pretrained_from}: "
+            "name with --init one of the same settings"
         )
     if init is not None:
         kept = f"; {len(frozen_weights)} of its weights stay as they are" if frozen_weights else ""
         log.info("started from %s%s; %d of %d weights start afresh", init, kept, len(left), len(names))
 
 
-def _lender(model: Any) -> str:
-    """The family whose weights a model starts from."""
-    return str(getattr(model, "pretrained_from", type(model).__module__.rpartition(".")[2]))
-
-
-def start_from(model: Any, path: Path) -> list[str]:
+def start_from(model: Family, path: Path) -> list[str]:
     """Copy weights where names and shapes agree; returns the names left as they were.
 
     Args:
@@ -135,13 +132,13 @@ def start_from(model: Any, path: Path) -> list[str]:
     found = {k: t for k, t in weights.items() if k in own and own[k].shape == t.shape}
     if not found:
         raise ValueError(
-            f"{path}: no weight fits this model: start from a run of {_lender(model)} with the same settings"
+            f"{path}: no weight fits this model: start from a run of {model.pretrained_from} with the same settings"
         )
     model.load_state_dict(found, strict=False)
     return [name for name in own if name not in found]
 
 
-def _bundled(model: Any, path: Path) -> dict[str, Tensor]:
+def _bundled(model: Family, path: Path) -> dict[str, Tensor]:
     """The weights in a bundle's graphs by the names that they have in the model."""
     graphs = {name: onnx.load_from_string(content) for name, content in bundles.load(path).networks.items()}
     weights, own = {}, model.state_dict()

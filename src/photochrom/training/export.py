@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +13,6 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxscript import optimizer
-from torch import nn
 from torch.export import Dim
 
 from .. import models
@@ -21,6 +20,7 @@ from .._version import __version__
 from ..core.sampling import describe
 from ..imaging.sources import source_title
 from ..inference import bundle as bundles
+from ..models.family import Family, Network
 from .checkpoint import TRANSPOSED, load
 from .recipe import Recipe, override, parse, resolved
 
@@ -58,7 +58,7 @@ def export(
     model, recipe, record, stages = joined([runs] if isinstance(runs, Path) else runs)
     sets = tuple(sets)
     model, recipe = tuned(model, recipe, sets)
-    side = models.side(model)
+    side = model.image_size
     if side and size not in (None, side):
         raise ValueError(f"size {size}: this model sees {side} pixels and nothing else")
     alone = not (sets or stages) and record["validation"]  # figures are of the model as it was trained, whole
@@ -70,7 +70,7 @@ def export(
         networks={},
         size=size or recipe.data.size,
         square=side is not None,
-        multiple=models.multiple(model),
+        multiple=model.size_multiple,
         gray=recipe.data.gray,
         recipe=_portable(resolved(recipe)) | ({"stages": stages} if stages else {}),
         data={**record["photographs"], "sources": sources},
@@ -80,7 +80,7 @@ def export(
     return bundles.save(out, said, {name: network_bytes(net) for name, net in model.networks().items()})
 
 
-def joined(runs: Sequence[Path]) -> tuple[Any, Recipe, dict[str, Any], dict[str, dict[str, Any]]]:
+def joined(runs: Sequence[Path]) -> tuple[Family, Recipe, dict[str, Any], dict[str, dict[str, Any]]]:
     """What runs trained together, as `load` gives one: with the recipe and the record of the run of the first player.
 
     And the recipe and the photographs of every other run, by what it trained. Raises ValueError for runs that do not
@@ -89,11 +89,7 @@ def joined(runs: Sequence[Path]) -> tuple[Any, Recipe, dict[str, Any], dict[str,
     loaded = {str(run): load(run) for run in runs}
     _same(loaded)
     model, recipe, record = next(iter(loaded.values()))
-    if not (join := getattr(models.family(recipe.family), "join", None)):
-        if len(loaded) > 1:
-            raise ValueError(f"{', '.join(loaded)}: the family {recipe.family} has no stages to join: export one run")
-        return model, recipe, record, {}
-    model = join({run: part for run, (part, *_) in loaded.items()})
+    model = type(model).merge_stages({run: part for run, (part, *_) in loaded.items()})
     leader = next(run for run, (part, *_) in loaded.items() if model.trainable[0] in part.trainable)
     _, recipe, record = loaded.pop(leader)
     others = {
@@ -109,11 +105,11 @@ def joined(runs: Sequence[Path]) -> tuple[Any, Recipe, dict[str, Any], dict[str,
 
 def alone(recipe: Recipe) -> None:
     """Raises ValueError for a recipe whose run makes no bundle by itself."""
-    if join := getattr(models.family(recipe.family), "join", None):
-        join({"this recipe": models.family(recipe.family)(recipe.model)})
+    family = models.load_family(recipe.family)
+    family.merge_stages({"this recipe": family(recipe.model)})
 
 
-def _same(loaded: Mapping[str, tuple[Any, Recipe, dict[str, Any]]]) -> None:
+def _same(loaded: Mapping[str, tuple[Family, Recipe, dict[str, Any]]]) -> None:
     """Raises ValueError where runs differ in what all stages of a model see."""
     (first, (_, own, _)), *others = loaded.items()
     for run, (_, recipe, _) in others:
@@ -131,13 +127,13 @@ def _portable(tables: dict[str, Any]) -> dict[str, Any]:
     return {**tables, "data": {**tables["data"], "photos": [source_title(p) for p in tables["data"]["photos"]]}}
 
 
-def tuned(model: Any, recipe: Recipe, sets: Iterable[str]) -> tuple[Any, Recipe]:
+def tuned(model: Family, recipe: Recipe, sets: Iterable[str]) -> tuple[Family, Recipe]:
     """The model with the same weights under other settings. Raises ValueError when the weights do not fit them."""
     tables = resolved(recipe)
     for assignment in sets:
         override(tables, assignment)
     changed = parse(tables, "--set")
-    made = models.family(changed.family)(changed.model).eval()
+    made = models.load_family(changed.family)(changed.model).eval()
     try:
         made.load_state_dict(model.state_dict())
     except RuntimeError:
@@ -145,7 +141,7 @@ def tuned(model: Any, recipe: Recipe, sets: Iterable[str]) -> tuple[Any, Recipe]
     return made, changed
 
 
-def network_bytes(net: nn.Module) -> bytes:
+def network_bytes(net: Network) -> bytes:
     """One network as ONNX with its larger weights in half precision and arithmetic in single.
 
     The weights of ``net`` are rounded to half precision first, so that the check against torch is exact in kind.
@@ -156,26 +152,26 @@ def network_bytes(net: nn.Module) -> bytes:
     return content
 
 
-def halve(net: nn.Module) -> None:
+def halve(net: Network) -> None:
     """Round each larger weight to what half precision can hold."""
     for weight in (*net.parameters(), *net.buffers()):
         if weight.is_floating_point() and weight.numel() >= WORTH_HALVING:
             weight.data = weight.data.half().float()
 
 
-def shapes_of(net: nn.Module) -> Mapping[str, tuple[Any, ...]]:
+def shapes_of(net: Network) -> Mapping[str, tuple[Any, ...]]:
     """What a network says of its inputs: sizes, or names of sizes that may vary."""
-    return cast(Mapping[str, tuple[Any, ...]], net.inputs)
+    return net.inputs
 
 
-def example(net: nn.Module, batch: int, side: int) -> dict[str, torch.Tensor]:
+def example(net: Network, batch: int, side: int) -> dict[str, torch.Tensor]:
     """Random inputs in [-1, 1] as the network's ``inputs`` describes them, named dimensions at ``side`` pixels."""
     generator = torch.Generator().manual_seed(0)
     shapes = {name: [side if isinstance(d, str) else d for d in dims] for name, dims in shapes_of(net).items()}
     return {name: torch.rand(batch, *shape, generator=generator) * 2 - 1 for name, shape in shapes.items()}
 
 
-def trace(net: nn.Module) -> onnx.ModelProto:
+def trace(net: Network) -> onnx.ModelProto:
     """The network's graph, free in batch, height and width."""
     inputs = example(net, batch=2, side=64)
     free = {"h": Dim.DYNAMIC, "w": Dim.DYNAMIC}
@@ -205,7 +201,7 @@ def folded(graph: onnx.ModelProto) -> onnx.ModelProto:
     return _portable_graph(onnx_ir.to_proto(model))
 
 
-def named(graph: onnx.ModelProto, net: nn.Module) -> onnx.ModelProto:
+def named(graph: onnx.ModelProto, net: Network) -> onnx.ModelProto:
     """The graph with the names of parameters that were lost when they were folded into another shape, as norms' are.
 
     Those of matrices that were folded into their transpose end in `TRANSPOSED`.
@@ -261,12 +257,12 @@ def halve_weights(graph: onnx.ModelProto) -> bytes:
     return graph.SerializeToString()
 
 
-def check(net: nn.Module, content: bytes) -> None:
+def check(net: Network, content: bytes) -> None:
     """Raises ExportError unless ONNX equals torch on another size and batch than those traced.
 
     Of a network that ``discrete_output``, a few values may differ, and by any amount.
     """
-    allowed = CHOSEN if getattr(net, "discrete_output", False) else 0.0
+    allowed = CHOSEN if net.discrete_output else 0.0
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for batch, side in ((1, 96), (3, 32)):
         inputs = example(net, batch, side)

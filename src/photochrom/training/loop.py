@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .. import models
+from ..models.family import Family
 from . import checkpoint, validation
 from .dataset import HeldOut, Library, Pairs, Photo, gather
 from .log import Journal, rewrite
@@ -51,7 +52,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     run = Path(run)
     trainer = _trainer(recipe)
     torch.manual_seed(recipe.trainer.seed)
-    model = models.family(recipe.family)(recipe.model)
+    model = models.load_family(recipe.family)(recipe.model)
     _fits(recipe, model)
     if not resume:
         checkpoint.start(model, init)
@@ -89,18 +90,18 @@ def _open(run: Path, resume: bool) -> None:
         raise ValueError(f"{run}: cannot be a folder for a run ({error.strerror}): name another") from None
 
 
-def _fits(recipe: Recipe, model: Any) -> None:
-    size, multiple, side = recipe.data.size, models.multiple(model), models.side(model)
+def _fits(recipe: Recipe, model: Family) -> None:
+    size, multiple, side = recipe.data.size, model.size_multiple, model.image_size
     if side and size != side:
         raise ValueError(f"data.size = {size}: this model sees {side} pixels and nothing else: choose {side}")
     if size % multiple:
         near = max(1, round(size / multiple)) * multiple
         raise ValueError(f"data.size = {size}: must divide by {multiple} for this model: choose {near}, for instance")
-    if size < (least := getattr(model, "minimum_size", size)):
+    if size < (least := model.minimum_size):
         raise ValueError(
             f"data.size = {size}: this model needs {least} pixels: choose as many or more, or change the model"
         )
-    wanted = getattr(model, "gray", recipe.data.gray)
+    wanted = model.gray_convention or recipe.data.gray
     if recipe.data.gray != wanted:
         raise ValueError(f"data.gray = {recipe.data.gray!r}: this family works on {wanted!r}: choose that")
 
@@ -135,10 +136,10 @@ class Loop(lightning.LightningModule):
     Whatever is random in a step is drawn from (seed, step, rank), so a resumed run is the run that was not stopped.
     """
 
-    def __init__(self, model: Any, recipe: Recipe, library: Library, run: Path) -> None:
+    def __init__(self, model: Family, recipe: Recipe, library: Library, run: Path) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model: Family = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.recipe, self.library, self.run = recipe, library, run
         self.settings = recipe.trainer
@@ -220,7 +221,7 @@ class Loop(lightning.LightningModule):
         losses = self.model.loss(player, gray, color)
         optimizer.zero_grad()
         self.manual_backward(losses["total"])
-        norm = nn.utils.clip_grad_norm_(getattr(self.model, player).parameters(), self.recipe.optimizer.clip)
+        norm = nn.utils.clip_grad_norm_(self.model.get_submodule(player).parameters(), self.recipe.optimizer.clip)
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(self.step, self.settings.steps, self.recipe.optimizer)
         optimizer.step()
@@ -306,7 +307,7 @@ class Loop(lightning.LightningModule):
 
     def _doubt(self, means: dict[str, float]) -> None:
         """Warn of what the family itself finds wrong with the losses of late."""
-        for sentence in self.model.diagnostics(means) if hasattr(self.model, "diagnostics") else ():
+        for sentence in self.model.diagnostics(means):
             log.warning("step %d: %s", self.step, sentence)
 
     def _sample(self) -> None:
@@ -314,7 +315,7 @@ class Loop(lightning.LightningModule):
         path = self.run / "samples" / f"{self.step:07d}.png"
         validation.strip(self._averaged(), next(iter(self._held_out(photos))), path, self.settings.seed)
 
-    def _averaged(self) -> Any:
+    def _averaged(self) -> Family:
         """The model with averaged weights, and the present buffers: statistics are not averaged."""
         for ours, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
             ours.copy_(theirs)
@@ -348,13 +349,13 @@ class Loop(lightning.LightningModule):
         return made if isinstance(made, list) else [made]
 
     def _names(self, player: str) -> dict[Tensor, str]:
-        return {p: name for name, p in getattr(self.model, player).named_parameters()}
+        return {p: name for name, p in self.model.get_submodule(player).named_parameters()}
 
 
 @contextmanager
-def _alone(model: Any, player: str) -> Iterator[None]:
+def _alone(model: Family, player: str) -> Iterator[None]:
     """While one player steps, the others want no gradient."""
-    others = [p for other in model.trainable if other != player for p in getattr(model, other).parameters()]
+    others = [p for other in model.trainable if other != player for p in model.get_submodule(other).parameters()]
     frozen = [p.requires_grad_(False) for p in others if p.requires_grad]
     try:
         yield

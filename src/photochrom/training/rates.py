@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from ..models.family import Family
 from .recipe import Optimizer
 
 
@@ -14,11 +15,11 @@ def learning_rate(step: int, steps: int, settings: Optimizer) -> float:
     return settings.lr * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
-def groups(model: Any, player: str, settings: Optimizer) -> list[dict[str, Any]]:
+def groups(model: Family, player: str, settings: Optimizer) -> list[dict[str, Any]]:
     """A player's parameters by learning rate and weight decay; biases, and norms, which have one axis, do not decay."""
-    rates: dict[str, float] = model.learning_rates(player) if hasattr(model, "learning_rates") else {}
+    rates = model.learning_rates(player)
     made: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, p in getattr(model, player).named_parameters():
+    for name, p in model.get_submodule(player).named_parameters():
         if p.requires_grad:
             rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
             decays = p.ndim > 1 and "bias" not in name.split(".")

@@ -109,7 +109,7 @@ def parse(tables: Mapping[str, Any], name: str = "recipe") -> Recipe:
     tables = dict(tables)
     table = tables.pop("model", None)
     if not isinstance(table, Mapping) or "family" not in table:
-        raise RecipeError(f"{name}: [model] must name a family: choose one of {', '.join(models.names())}")
+        raise RecipeError(f"{name}: [model] must name a family: choose one of {', '.join(models.family_names())}")
     family, *config = _model(dict(table), name)
     checked = _check(TypeAdapter(Recipe), {**tables, "family": family, "model": None}, name)
     return checked.model_copy(update={"model": config[0]})
@@ -125,7 +125,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 def _model(table: dict[str, Any], name: str) -> tuple[str, Any]:
     family = table.pop("family")
     try:
-        config = models.family(family).Config
+        config = models.load_family(family).Config
     except LookupError as error:
         raise RecipeError(f"{name}: model.family = {family!r}: {error.args[0]}") from None
     _known(table, config, f"{name}: model.")

@@ -1,36 +1,34 @@
 """What a model in training does to photographs it never learns from, by the procedure that users run."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyvips
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.color import AB_SCALE, ab_of, fit_gamut, lab_to_rgb, rgb_to_lab
+from ..models.family import Family, Network
 
 Batch = tuple[Tensor, Tensor, Tensor]  # gray, color, rgb in [0, 1]
 
 
-def torch_nets(model: Any) -> dict[str, Callable[..., Tensor]]:
+def torch_nets(model: Family) -> dict[str, Callable[..., Tensor]]:
     """A model's networks as ``net(t, **arrays)``, put in eval mode, for a procedure to call."""
     return {name: _adapted(net.eval()) for name, net in model.networks().items()}
 
 
-def _adapted(net: nn.Module) -> Callable[..., Tensor]:
-    names: Mapping[str, Any] = net.inputs  # type: ignore[assignment]
-
+def _adapted(net: Network) -> Callable[..., Tensor]:
     @torch.no_grad()
     def call(t: float, **arrays: Tensor) -> Tensor:
         like = next(iter(arrays.values()))
         times = torch.full((len(like),), t, dtype=torch.float32, device=like.device)
         feeds = {"t": times, **arrays}
-        return net(*(feeds[name] for name in names))
+        return net(*(feeds[name] for name in net.inputs))
 
     return call
 
@@ -50,7 +48,7 @@ def torch_noise(seed: int) -> Callable[..., Tensor]:
 
 
 @torch.no_grad()
-def colors(model: Any, gray: Float[Tensor, "b 1 h w"], seed: int = 0) -> Float[Tensor, "b 2 h w"]:
+def colors(model: Family, gray: Float[Tensor, "b 1 h w"], seed: int = 0) -> Float[Tensor, "b 2 h w"]:
     """The ab / 110 a model gives to gray photographs, brought to their size (bicubic)."""
     ab = model.procedure(torch_nets(model), gray, torch_noise(seed))
     return ab if ab.shape[-2:] == gray.shape[-2:] else F.interpolate(ab, gray.shape[-2:], mode="bicubic")
@@ -58,15 +56,15 @@ def colors(model: Any, gray: Float[Tensor, "b 1 h w"], seed: int = 0) -> Float[T
 
 @torch.no_grad()
 def restored(
-    model: Any, gray: Float[Tensor, "b 1 h w"], color: Float[Tensor, "b 3 h w"], seed: int = 0
+    model: Family, gray: Float[Tensor, "b 1 h w"], color: Float[Tensor, "b 3 h w"], seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """What a model that paints nothing is given of gray and sRGB in [-1, 1], and what it makes of that."""
-    begin, *_, end = model.procedure.restore(torch_nets(model), *model.start(gray, color, torch_noise(seed)))
+    begin, *_, end = model.procedure.restore(torch_nets(model), *model.degraded_input(gray, color, torch_noise(seed)))
     return begin, end
 
 
 @torch.no_grad()
-def figures(model: Any, batches: Iterable[Batch], seed: int) -> dict[str, float]:
+def figures(model: Family, batches: Iterable[Batch], seed: int) -> dict[str, float]:
     """Validation figures of a model in eval mode, means over the photographs.
 
     ``loss``: the players' totals, summed. ``ab_error``: mean distance in the ab plane, Lab units; ``gray_error``: the
@@ -83,14 +81,14 @@ def figures(model: Any, batches: Iterable[Batch], seed: int) -> dict[str, float]
     return {**{name: total / count for name, total in sums.items()}, "chroma_ratio": chroma}
 
 
-def _sums(model: Any, batch: Batch, seed: int) -> dict[str, float]:
+def _sums(model: Family, batch: Batch, seed: int) -> dict[str, float]:
     gray, color, rgb = batch
     count = len(gray)
     loss = sum(model.loss(player, gray, color)["total"].item() for player in model.trainable)
     ab = colors(model, gray, seed) if model.procedure.colorizes else ab_of(restored(model, gray, color, seed)[1])
     ours, truth = ab * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
     distances = {"ab_error": ours - truth, "chroma": ours, "gray_error": truth}
-    own = model.validation_metrics(gray, color) if hasattr(model, "validation_metrics") else {}
+    own = model.validation_metrics(gray, color)
     return {
         "loss": loss * count,
         **{name: d.norm(dim=1).mean().item() * count for name, d in distances.items()},
@@ -98,7 +96,7 @@ def _sums(model: Any, batch: Batch, seed: int) -> dict[str, float]:
     }
 
 
-def strip(model: Any, batch: Batch, path: Path, seed: int) -> None:
+def strip(model: Family, batch: Batch, path: Path, seed: int) -> None:
     """Write a PNG of three rows: what the model is given (the gray photographs), ours, the truth."""
     device = next(model.parameters()).device
     gray, color, rgb = (x.to(device) for x in batch)

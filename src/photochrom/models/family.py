@@ -1,0 +1,127 @@
+"""The contract of a model family: `Family`, which every ``Model`` derives from, and `Network`, for what is exported."""
+
+from collections.abc import Callable, Iterable, Mapping
+from math import lcm
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """A network that is exported to ONNX and called by a sampling procedure.
+
+    ``inputs`` is required: the shape of each argument of ``forward``, in order and without the batch. A dimension is
+    a size, or a name for one that varies: ``{"gray": (1, "h", "w"), "t": ()}``.
+    """
+
+    inputs: Mapping[str, tuple[int | str, ...]]
+    size_multiple: int = 1  # divides the height and the width of every image in pixels
+    discrete_output: bool = False  # values jump between levels, so an export may differ widely in a few of them
+
+
+class Family(nn.Module):
+    """A model family: one way to colorize, with its networks, its losses and its sampling procedure.
+
+    A family is a file, or a package, in `photochrom.models` whose name has no leading underscore. It defines ``Model``,
+    a subclass of this class; nothing else is edited. Required members:
+
+    - ``Config``: a nested frozen dataclass, the ``[model]`` table of a recipe. Its ``__post_init__`` raises ValueError
+      for settings that cannot work.
+    - ``procedure``: how colors are sampled (`photochrom.core.sampling`); ``procedure.target`` is ``ab`` or ``rgb``.
+    - ``trainable``: names of the submodules that are trained, each with an optimizer of its own, in this order.
+    - `networks` and `loss`.
+
+    All other members are optional; their defaults are below. A whole family::
+
+        class Model(Family):
+            trainable = ("net",)
+
+            @dataclass(frozen=True)
+            class Config:
+                width: int = 32
+
+            def __init__(self, config: Config) -> None:
+                super().__init__(config)
+                self.procedure = Direct()
+                self.net = MyNetwork(config.width)  # a Network
+
+            def networks(self):
+                return {"colors": self.net}
+
+            def loss(self, part, gray, color):
+                return {"total": (self.net(gray) - color).abs().mean()}
+    """
+
+    Config: ClassVar[Any]
+    procedure: Any
+    trainable: tuple[str, ...]
+
+    family_name: ClassVar[str]  # set by the name of the file or package
+    gray_convention: str | None = None  # the only `data.gray` that this model works with; None: any
+    image_size: int | None = None  # the only side of square images, in pixels, that this model works with; None: any
+    minimum_size: int = 1  # shortest side of images in training, in pixels
+    frozen_weights: tuple[str, ...] = ()  # names in the state dict that are not trained and must come from ``--init``
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.family_name = cls.__module__.removeprefix(f"{__package__}.").partition(".")[0]
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def pretrained_from(self) -> str:
+        """The families, in words, whose weights ``--init`` takes; by default its own."""
+        return self.family_name
+
+    @property
+    def size_multiple(self) -> int:
+        """A number that must divide the height and the width of images, for all networks together."""
+        return lcm(*(net.size_multiple for net in self.networks().values()))
+
+    def networks(self) -> Mapping[str, Network]:
+        """Return the networks to export, by the names in ``procedure.network_names``."""
+        raise NotImplementedError
+
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """Return the losses of one of ``trainable``: ``total``, which is minimized, and others to be logged.
+
+        Args:
+            part: name in ``trainable``.
+            gray: (b, 1, h, w) in [-1, 1].
+            color: ab / 110 (b, 2, h, w), or sRGB in [-1, 1] (b, 3, h, w), by ``procedure.target``.
+        """
+        raise NotImplementedError
+
+    def learning_rates(self, part: str) -> dict[str, float]:
+        """Return learning rates relative to the recipe's, by prefix of the parameter's name in the part."""
+        return {}
+
+    def diagnostics(self, means: Mapping[str, float]) -> Iterable[str]:
+        """Return warnings about the means of recent losses, which are named ``part/loss``."""
+        return ()
+
+    def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """Return the family's own metrics of each image (b,), by name; arguments as for `loss`."""
+        return {}
+
+    def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Return what ``procedure.restore`` starts from; required where the procedure does not colorize.
+
+        Args:
+            gray: as for `loss`.
+            color: as for `loss`.
+            noise: ``noise(like)`` gives random numbers of that shape.
+        """
+        raise NotImplementedError(f"{self.family_name} has no input to restore")
+
+    @classmethod
+    def merge_stages(cls, parts: Mapping[str, Self]) -> Self:
+        """Return one model of stages that were trained apart, by the names of their runs.
+
+        Raises ValueError for runs that do not make one model; by default for more than one.
+        """
+        if len(parts) > 1:
+            raise ValueError(f"{', '.join(parts)}: the family {cls.family_name} has no stages to join: export one run")
+        return next(iter(parts.values()))
