@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyvips
 import skimage.data
-from make import black_and_white
+from make import to_grayscale
 from study import PARTS, tile
 
 from photochrom import Colorizer
@@ -21,7 +21,7 @@ def row(name: str, draw: Colorizer, likeliest: Colorizer) -> list[pyvips.Image]:
     """A photograph in gray, its colourings, and the truth."""
     top, left, side = PARTS[name]
     truth = getattr(skimage.data, name)()[top : top + side, left : left + side]
-    gray = black_and_white(truth)
+    gray = to_grayscale(truth)
     drawn = (draw(gray, seed=seed) for seed in SEEDS)
     return [tile(pixels) for pixels in (np.dstack([gray] * 3), likeliest(gray), *drawn, truth)]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyvips
 import skimage.data
 from losses import plt, points
-from make import black_and_white
+from make import to_grayscale
 
 from photochrom import Colorizer
 
@@ -59,7 +59,7 @@ def row(name: str, colorizers: list[Colorizer]) -> list[pyvips.Image]:
     """A photograph of scikit-image in gray, coloured by each, and as it was."""
     top, left, side = PARTS[name]
     truth = getattr(skimage.data, name)()[top : top + side, left : left + side]
-    gray = black_and_white(truth)
+    gray = to_grayscale(truth)
     return [tile(pixels) for pixels in (np.dstack([gray] * 3), *(paint(gray) for paint in colorizers), truth)]
 
 

@@ -1,6 +1,6 @@
 """How small chroma is best brought under full-size luminance, measured on photographs whose colours are known.
 
-    python benchmarks/join.py PHOTOS.zip|FOLDER [--limit 200] [--factor 4] [--only PREFIX] [--model NAME|PATH]
+    python benchmarks/chroma_merge.py PHOTOS.zip|FOLDER [--limit 200] [--factor 4] [--only PREFIX] [--model NAME|PATH]
 
 Each photo's true ab is made `--factor` times smaller and brought back under the true luminance. The table gives, over
 all pixels, the mean distance in ab, the mean CIEDE2000, and the same distance on the tenth of pixels with the strongest
