@@ -6,7 +6,7 @@ along a straight line in linear light, as far as the edge of the gamut: a closed
 
 Light is in units of 1 / UNIT, so that it is an index into a table. Planes are worked on in place: to allocate one takes
 as long as the arithmetic. Bicubic enlargement of ab came nearest to true colours among the ways in
-``benchmarks/join.py``.
+``benchmarks/chroma_merge.py``.
 """
 
 from dataclasses import dataclass
