@@ -29,7 +29,7 @@ import torch
 from timing import in_turn
 from torch import Tensor
 
-from photochrom.core.sampling.autoregressive import NOTHING, Autoregressive
+from photochrom.core.sampling.autoregressive import START_OF_ROW, Autoregressive
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models._coltran import Core, shifted
 from photochrom.models.coltran import Model
@@ -58,7 +58,7 @@ def ways(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple[Ca
     @torch.no_grad()
     def inner(rows: int) -> Tensor:
         condition, _ = core.row(context[:, :rows].flatten(1, 2), outer_context[:, :rows].flatten(1, 2))
-        before = shifted(coarse[:, :rows], 2, NOTHING)
+        before = shifted(coarse[:, :rows], 2, START_OF_ROW)
         return core.pixel.rows(before, condition.unflatten(1, (rows, side)), norms)[0]
 
     outer_context = outer()

@@ -54,11 +54,11 @@ def rows(model: Any, color: Tensor, steps: list[int]) -> Iterator[list[str]]:
     """Of each way: errors in the latent, of RGB in [0, 1], in the ab plane, chroma, and time for one photograph."""
     nets, (start, dirt) = torch_nets(model), model.start(color.mean(1, keepdim=True), color, torch_noise(0))
     latent = model.procedure.latent
-    whole, end = (nets["encoder"](0.0, color=x) if latent else x for x in (color, start))
+    whole, end = (nets["encoder"](color=x) if latent else x for x in (color, start))
     truth = ab_of(color) * AB_SCALE
 
     def row(name: str, state: Tensor, seconds: float) -> list[str]:
-        picture = (nets["decoder"](0.0, latent=state) if latent else state).clip(-1, 1)
+        picture = (nets["decoder"](latent=state) if latent else state).clip(-1, 1)
         ab = ab_of(picture) * AB_SCALE
         in_latent, in_picture = error(state, whole), error(picture / 2 + 0.5, color / 2 + 0.5)
         plane, chroma = (

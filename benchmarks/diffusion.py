@@ -49,18 +49,18 @@ def theirs(config: Denoiser.Config, channels: int, condition: int) -> UNet2DMode
 def samplers(ours: Denoiser, other: UNet2DModel, steps: int, batch: int, side: int) -> dict[str, Callable[[], object]]:
     procedure = Diffusion(prediction="noise", schedule="linear", steps=steps)
     condition = np.random.default_rng(0).standard_normal((batch, CONDITION, side, side)).astype(np.float32)
-    exported = {"guide": lambda t, gray: gray, "denoiser": OnnxNet(network_bytes(ours), torch.get_num_threads())}
+    exported = {"guide": lambda gray: gray, "denoiser": OnnxNet(network_bytes(ours), torch.get_num_threads())}
     guided = Diffusion(prediction="noise", schedule="linear", steps=steps, guided=True)
     scheduler = DDIMScheduler(num_train_timesteps=procedure.levels, beta_start=1e-4, beta_end=0.02)
     scheduler.set_timesteps(steps)
 
     @torch.no_grad()
     def in_torch() -> Tensor:
-        def net(t: float, noisy: Tensor, condition: Tensor) -> Tensor:
+        def net(noisy: Tensor, condition: Tensor, t: float) -> Tensor:
             return ours(noisy, condition, torch.full((len(noisy),), t))
 
         found: Tensor = guided(
-            {"guide": lambda t, gray: gray, "denoiser": net}, torch.from_numpy(condition), torch_noise(0)
+            {"guide": lambda gray: gray, "denoiser": net}, torch.from_numpy(condition), torch_noise(0)
         )
         return found
 

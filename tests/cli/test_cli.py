@@ -129,7 +129,7 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
         (["colorize", "x.jpg", "-o", "y.heic"], 2, "y.heic: cannot be written; choose one of .jpg"),
         (["colorize", "x.jpg", "y.jpg", "-o", "both.jpg"], 2, "both.jpg: one file cannot take several photographs"),
         (["colorize", ".", "-o", "all.jpg"], 2, "all.jpg: one file cannot take several photographs"),
-        (["colorize", "x.jpg", "--steps", "10"], 2, "steps: unet paints in one pass"),
+        (["colorize", "x.jpg", "--steps", "10"], 2, "unet: steps: not supported"),
         (["colorize", "x.jpg", "--hint", "1,2,red"], 2, "write it as x,y,#rrggbb"),
         (["colorize", "x.jpg", "--hints", "missing.txt"], 2, "missing.txt: cannot be read as a list of hints"),
         (["colorize", "x.jpg", "y.jpg", "--hint", "1,2,#ff0000"], 2, "hints: are places in one photograph"),

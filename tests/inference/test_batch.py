@@ -104,10 +104,10 @@ def test_outcomes_come_one_by_one(photos, colorizer, monkeypatch):
 def test_a_model_that_fails_on_one_photograph_fails_on_that_alone(photos, colorizer, monkeypatch):
     predict = Colorizer.predict
 
-    def choosy(self, grays, seeds, pin):
+    def choosy(self, grays, seeds, hints):
         if any(gray.mean() > 0.3 for gray in grays):
             raise MemoryError("too much")
-        return predict(self, grays, seeds, pin)
+        return predict(self, grays, seeds, hints)
 
     monkeypatch.setattr(Colorizer, "predict", choosy)
     found = states(colorize_all(colorizer, plan([photos]), Settings()))

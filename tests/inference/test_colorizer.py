@@ -39,7 +39,7 @@ def test_an_array_gives_an_array(colorizer):
 
 def test_what_is_no_colour_is_never_passed_off_as_gray(bundle, tmp_path, monkeypatch):
     broken = Colorizer(bundle)
-    monkeypatch.setattr(broken, "procedure", lambda nets, gray, noise, pin: gray.repeat(2, 1) * np.nan)
+    monkeypatch.setitem(broken.nets, "colors", lambda gray: gray.repeat(2, 1) * np.nan)
     with pytest.raises(BundleError, match=r"paints what is no colour \(not a number\): train it again"):
         broken(RAMP)
     (tmp_path / "one.png").write_bytes(png(RAMP))

@@ -12,7 +12,7 @@ from photochrom.inference import batch as album
 from photochrom.inference import contact_sheet as sheet
 from photochrom.inference.batch import ABOUT, Settings, colorize_all, plan
 from photochrom.inference.colorizer import Colorizer
-from photochrom.inference.hints import hint_ab, pinned
+from photochrom.inference.hints import build_hints, hint_ab
 from photochrom.inference.options import Hint
 
 MARK = Provenance("drawing", "0", 0)
@@ -67,9 +67,9 @@ def test_what_is_missing_is_made_and_the_rest_is_left(photos, colorizer, monkeyp
 def watched(predict, seen):
     """`Colorizer.predict` that notes the seeds it is asked for."""
 
-    def noting(grays, seeds, pin):
+    def noting(grays, seeds, hints):
         seen.append(list(seeds))
-        return predict(grays, seeds, pin)
+        return predict(grays, seeds, hints)
 
     return noting
 
@@ -85,9 +85,9 @@ def test_pictures_of_other_seeds_are_others(photos, colorizer):
 def test_stopped_among_variants_what_is_done_is_kept(photos, colorizer, monkeypatch):
     stop, seen = threading.Event(), []
 
-    def predict(grays, seeds, pin, whole=colorizer.predict):
+    def predict(grays, seeds, hints, whole=colorizer.predict):
         stop.set()
-        return watched(whole, seen)(grays, seeds, pin)
+        return watched(whole, seen)(grays, seeds, hints)
 
     monkeypatch.setattr(colorizer, "predict", predict)
     tasks = plan([photos / "one.png"], None, range(20), ("sheet",))
@@ -97,10 +97,10 @@ def test_stopped_among_variants_what_is_done_is_kept(photos, colorizer, monkeypa
 
 
 def test_one_variant_that_fails_loses_no_other(photos, colorizer, monkeypatch):
-    def predict(grays, seeds, pin, whole=colorizer.predict):
+    def predict(grays, seeds, hints, whole=colorizer.predict):
         if 1 in seeds:
             raise MemoryError("no memory")
-        return whole(grays, seeds, pin)
+        return whole(grays, seeds, hints)
 
     monkeypatch.setattr(colorizer, "predict", predict)
     (outcome,) = colorize_all(colorizer, plan([photos / "one.png"], None, range(3), ("sheet",)), Settings())
@@ -130,9 +130,9 @@ def test_a_hint_changes_what_the_network_goes_on_from(photos, colorizer):
     """More than what is put on top of the finished picture."""
     photo = open_photo(photos / "one.png")
     gray = colorizer.look(photo)
-    pin = pinned(photo, gray, [Hint.parse("20,10,#c03020")])
-    (through,), (plain,) = colorizer.predict([gray], 3, pin), colorizer.predict([gray], 3)
-    assert np.abs(through - pin(plain[None])[0]).max() > 1e-3
+    hints = build_hints(photo, gray, [Hint.parse("20,10,#c03020")])
+    (through,), (plain,) = colorizer.predict([gray], 3, hints), colorizer.predict([gray], 3)
+    assert np.abs(through - hints.at(*plain.shape[1:]).blend(plain[None])[0]).max() > 1e-3
     row, column = 10 * gray.shape[1] // photo.height, 20 * gray.shape[2] // photo.width
     np.testing.assert_allclose(through[:, row, column], hint_ab(Hint.parse("0,0,#c03020")), atol=1e-5)
 
@@ -141,11 +141,13 @@ def test_sampling_is_told_how(drawing, bundle):
     assert Colorizer(drawing, steps=5, solver="ancestral").procedure.steps == 5
     with pytest.raises(ValueError, match="the schedule has 1000"):
         Colorizer(drawing, steps=1001)
-    with pytest.raises(ValueError, match="paints in one pass"):
+    with pytest.raises(ValueError, match="unet: steps: not supported, because this model has no sampler options"):
         Colorizer(bundle, steps=5)
-    with pytest.raises(ValueError, match="pace: drawing can be told steps, solver, eta"):
+    with pytest.raises(
+        ValueError, match="drawing: pace: not supported by this model; supported options: steps, solver, eta"
+    ):
         Colorizer(drawing, pace=5)
-    with pytest.raises(ValueError, match="prediction: drawing can be told"):
+    with pytest.raises(ValueError, match="prediction: not supported by this model"):
         Colorizer(drawing, prediction="noise")  # which this network was not taught
 
 

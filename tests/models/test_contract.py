@@ -56,7 +56,7 @@ def batch(target):
 
 def test_players_and_networks_are_there(model):
     assert all(isinstance(model.get_submodule(player), torch.nn.Module) for player in model.trainable)
-    assert set(model.networks()) == set(model.procedure.networks)
+    assert set(model.networks()) == set(model.procedure.network_names)
     sizes = [size for net in model.networks().values() for dims in net.inputs.values() for size in dims]
     assert all(isinstance(size, int) or size in ("h", "w") for size in sizes)
     assert model.procedure.target in ("ab", "rgb")

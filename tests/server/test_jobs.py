@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import pyvips
 
+from photochrom.core.sampling.procedure import HintMap
 from photochrom.server import worker
 from photochrom.server.jobs import Job, Jobs, Limits, Refused
 from photochrom.server.worker import UPLOAD, Order, Remembering
@@ -199,6 +200,14 @@ def test_a_name_that_nobody_has_is_refused(studio):
         studio.get("x")
 
 
+class OneHint:
+    """A hint of full weight at every pixel."""
+
+    def at(self, height, width):
+        one = np.ones((1, 1, height, width), np.float32)
+        return HintMap(one[:, [0, 0]] * np.float32(0.5), one)
+
+
 class TestRemembering:
     @pytest.fixture
     def counted(self, drawing, monkeypatch):
@@ -207,7 +216,7 @@ class TestRemembering:
         monkeypatch.setattr(
             worker.Colorizer,
             "predict",
-            lambda self, grays, seeds=0, *pin: calls.append(len(grays)) or predict(self, grays, seeds, *pin),
+            lambda self, grays, seeds=0, *hints: calls.append(len(grays)) or predict(self, grays, seeds, *hints),
         )
         return Remembering(drawing, 1), calls
 
@@ -219,13 +228,13 @@ class TestRemembering:
         assert calls == [2, 0]
         np.testing.assert_array_equal(first, again[::-1])
 
-    @pytest.mark.parametrize("other", [{"seed": 4}, {"shade": 0.25}, {"steps": 2}, {"pin": lambda ab: ab}])
+    @pytest.mark.parametrize("other", [{"seed": 4}, {"shade": 0.25}, {"steps": 2}, {"hints": OneHint()}])
     def test_another_question_is_asked(self, counted, other):
         colorizer, calls = counted
         gray = np.full((1, 32, 32), 0.5, np.float32)
         colorizer.predict([gray], 3)
         told = colorizer.with_sampler(steps=other["steps"]) if "steps" in other else colorizer
-        told.predict([gray * 0 + other.get("shade", 0.5)], other.get("seed", 3), other.get("pin", worker.unpinned))
+        told.predict([gray * 0 + other.get("shade", 0.5)], other.get("seed", 3), other.get("hints"))
         assert calls == [1, 1]
 
     def test_it_does_not_grow_without_bound(self, counted, monkeypatch):

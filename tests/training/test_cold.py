@@ -6,7 +6,7 @@ import torch
 
 from photochrom import models
 from photochrom.core.degradation import KINDS
-from photochrom.core.sampling.cold import RESTORERS
+from photochrom.core.sampling.cold import SOLVERS
 from photochrom.imaging.photo import open_photo
 from photochrom.inference.bundle import BundleError
 from photochrom.inference.colorizer import Colorizer
@@ -55,7 +55,7 @@ def test_the_autoencoder_stays_as_it_was_and_all_of_it_goes_into_the_bundle(auto
     assert all(torch.equal(before[name], after[name]) for name in before)
     export(run, tmp_path / "cold")
     photo = np.random.default_rng(0).integers(60, 190, (37, 53), np.uint8)
-    pictures = [Colorizer(tmp_path / "cold", solver=solver)(photo) for solver in RESTORERS]
+    pictures = [Colorizer(tmp_path / "cold", solver=solver)(photo) for solver in SOLVERS]
     assert all((picture.max(-1) != picture.min(-1)).any() for picture in pictures)
     gray = Colorizer(tmp_path / "cold").look(open_photo(photo))
     assert len(Colorizer(tmp_path / "cold").trace(gray)) == 6
@@ -123,7 +123,7 @@ def test_a_bundle_restores_from_python_what_it_was_trained_to(recipe, tmp_path, 
     given = torch.from_numpy(left.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1)
     *_, ours = model.procedure.restore(torch_nets(model), given, torch.from_numpy(dirt))
     np.testing.assert_allclose(restored, (ours[0].permute(1, 2, 0).clamp(-1, 1).numpy() + 1) * 127.5, atol=0.6)
-    with pytest.raises(ValueError, match="mask: improved needs its dirt"):
+    with pytest.raises(ValueError, match="mask: the solver improved needs the noise of the degradation"):
         restorer(left)
     assert Restorer(tmp_path / "mask", solver="one-shot")(left, size=32).shape == (32, 48, 3)
     with pytest.raises(BundleError, match=r"gives no colour to a photograph \(cold mask\)"):
@@ -136,7 +136,7 @@ def test_a_bundle_restores_from_python_what_it_was_trained_to(recipe, tmp_path, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("solver", RESTORERS)
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_what_is_known_to_be_whole_is_restored_from_a_file_of_8_bits(kind, solver, recipe, tmp_path):
     """With a restorer that knows the photograph, whatever the loss and the way back."""
     sampling = {"degradation": kind, "levels": 4, "steps": 4, "solver": solver}
@@ -172,7 +172,7 @@ def test_pixelation_wants_sides_of_whole_blocks(recipe, tmp_path):
 def test_one_shot_has_no_steps_and_says_so(autoencoder, recipe, tmp_path):
     sampling = {"latent": True, "solver": "one-shot"}
     export(train(recipe(latent(sampling=sampling)), tmp_path / "run", init=autoencoder), tmp_path / "cold")
-    with pytest.raises(ValueError, match="steps: one-shot takes one: choose another solver with it, improved or naive"):
+    with pytest.raises(ValueError, match="steps: the solver one-shot takes one step; choose improved or naive"):
         Colorizer(tmp_path / "cold", steps=5)
     assert Colorizer(tmp_path / "cold", steps=5, solver="improved").procedure.steps == 5
 

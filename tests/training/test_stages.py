@@ -17,7 +17,7 @@ from photochrom.imaging.photo import open_photo
 from photochrom.inference import bundle as bundles
 from photochrom.inference.bundle import BundleError
 from photochrom.inference.colorizer import Colorizer
-from photochrom.inference.hints import hint_ab, pinned
+from photochrom.inference.hints import build_hints, hint_ab
 from photochrom.inference.options import Hint
 from photochrom.training.checkpoint import load
 from photochrom.training.dataset import pair
@@ -132,19 +132,19 @@ def test_a_photograph_that_is_seen_too_large_is_refused_before_it_is_painted(joi
     pyvips.Image.black(600, 600).write_to_file(str(tmp_path / "large.png"))
     done = CliRunner().invoke(app, ["colorize", str(tmp_path / "large.png"), "--model", str(joined), "--size", "600"])
     assert done.exit_code == 1
-    assert "large.png: 600 x 600 pixels: more than the spatial stage has memory for" in done.output
+    assert "large.png: 600 x 600 pixels: too large for the spatial stage" in done.output
     assert "report" not in done.output
 
 
 def test_a_hint_is_met_and_goes_through_the_sampler(joined):
     colorizer, photo = Colorizer(joined), open_photo(np.full((32, 32), 120, np.uint8))
     gray = colorizer.look(photo)
-    pin = pinned(photo, gray, [Hint(12, 8, (200, 40, 40))])
-    coarse = colorizer.procedure.coarse(colorizer.nets, gray[None], lambda like, kind: np.zeros_like(like), pin)
+    hints = build_hints(photo, gray, [Hint(12, 8, (200, 40, 40))])
+    coarse = colorizer.procedure.coarse(colorizer.nets, gray[None], lambda like, kind: np.zeros_like(like), hints)
     red, green, blue = coarse[0, :, 2, 3]
     assert red > max(green, blue)
     wanted = hint_ab(Hint(12, 8, (200, 40, 40)))
-    np.testing.assert_allclose(colorizer.predict([gray], 0, pin)[0][:, 8, 12], wanted, atol=1e-5)
+    np.testing.assert_allclose(colorizer.predict([gray], 0, hints)[0][:, 8, 12], wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,14 @@ def test_a_hint_is_met_and_goes_through_the_sampler(joined):
     [
         (["--temperature", "0"], "temperature 0.0: must be above 0"),
         (["--temperature", "-1"], "temperature -1.0: must be above 0"),
-        (["--steps", "5"], "steps: coltran can be told solver, temperature"),
+        (["--steps", "5"], "steps: not supported by this model; supported options: solver, temperature"),
         (["--solver", "ddim"], "solver 'ddim': choose sample or greedy"),
         (["--trace"], "trace: coltran leaves none"),
         (["--solver", "greedy", "--variants", "3"], "paints one picture of each"),
-        (["--solver", "greedy", "--temperature", "0.5"], "temperature: greedy draws nothing: leave one of the two out"),
+        (
+            ["--solver", "greedy", "--temperature", "0.5"],
+            "temperature: the solver greedy does not sample; leave out one of the two",
+        ),
     ],
 )
 def test_what_cannot_be_told_is_said(joined, photos, options, sentence):

@@ -56,8 +56,8 @@ def test_nets_are_called_with_a_time_for_each_photograph():
     family = Family(Direct())
     net = torch_nets(family.train())["colors"]
     gray = torch.ones(3, 1, 2, 2)
-    assert torch.equal(net(0.25, gray=gray), gray / 4)
-    assert not net(1.0, gray=gray.requires_grad_()).requires_grad
+    assert torch.equal(net(gray=gray, t=0.25), gray / 4)
+    assert not net(gray=gray.requires_grad_(), t=1.0).requires_grad
     assert not family.net.training
 
 

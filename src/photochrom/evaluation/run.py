@@ -24,7 +24,7 @@ from ..imaging.sources import SourceImage, find_images, is_held_out, source_titl
 from ..inference import bundle
 from ..inference.colorizer import Colorizer
 from ..inference.contact_sheet import sheet
-from ..inference.onnx import SeededNoise, tellable
+from ..inference.onnx import SeededNoise
 from . import protocols
 from .cost import operations, parameters
 from .features import Networks
@@ -102,10 +102,10 @@ def _operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) 
     passes = Counter[tuple[Any, ...]]()
 
     def counting(name: str) -> Net:
-        def net(t: float, **arrays: np.ndarray) -> np.ndarray:
-            shapes = {"t": (1,), **{key: array.shape for key, array in arrays.items()}}
+        def net(**inputs: np.ndarray | float) -> np.ndarray:
+            shapes = {key: array.shape for key, array in colorizer.nets[name].feeds(**inputs).items()}
             passes[name, *sorted(shapes.items())] += 1
-            made: np.ndarray = colorizer.nets[name](t, **arrays)
+            made: np.ndarray = colorizer.nets[name](**inputs)
             return made
 
         return net
@@ -119,7 +119,7 @@ def _entries(model: str, sampling: Sequence[Mapping[str, int | float | str]]) ->
     """A model in each way of sampling that differs for it, told what of the way it can be told."""
     plain, done = Colorizer(model, threads=1), []
     for way in sampling:
-        told = tellable(plain.procedure, way)
+        told = plain.procedure.applicable_options(way)
         if told not in done:
             done.append(told)
             colorizer = Colorizer(model, threads=1, **told) if told else plain

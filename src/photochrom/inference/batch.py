@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.sampling.procedure import Pin
+from ..core.sampling.procedure import Hints
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, printable
 from ..imaging.formats import SAVERS
@@ -19,7 +19,7 @@ from ..imaging.sources import IMAGE_SUFFIXES, image_files
 from . import contact_sheet as sheet
 from .bundle import BundleError
 from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
-from .hints import pinned
+from .hints import build_hints
 from .options import Hint
 
 FILES = (*IMAGE_SUFFIXES, ".pdf")  # endings that nobody gives a folder
@@ -203,7 +203,7 @@ class _Job:
 
     task: Task
     gray: Gray
-    pin: Pin
+    hints: Hints | None
     settings: Settings
     colors: dict[int, AB] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
@@ -240,15 +240,15 @@ def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop
         if stop.is_set():
             return
         part = asked[start : start + BATCH]
-        pin = jobs[0].pin  # with hints, a batch is one photograph
-        painted = _predict(colorizer, [job.gray for job, _ in part], [seed for _, seed in part], pin)
+        hints = jobs[0].hints  # with hints, a batch is one photograph
+        painted = _predict(colorizer, [job.gray for job, _ in part], [seed for _, seed in part], hints)
         for (job, seed), ab in zip(part, painted, strict=True):
             _copy(colorizer, job, seed, ab)
             if seed == last[job]:
                 yield _finished(colorizer, job)
 
 
-def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, Pin] | Outcome:
+def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, Hints | None] | Outcome:
     if all(file.exists() for file in task.files) and not settings.overwrite:
         return Outcome(task, "skipped", THERE)
     try:
@@ -256,19 +256,21 @@ def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, P
         if task.searched and photo.is_colorized:
             return Outcome(task, "skipped", "coloured by Photochrom itself")
         gray = colorizer.look(photo, settings.size)
-        return gray, pinned(photo, gray, settings.hints, settings.saturation)
+        return gray, build_hints(photo, gray, settings.hints, settings.saturation)
     except Exception as error:
         return _failed(task, error)
 
 
-def _predict(colorizer: Colorizer, grays: Sequence[Gray], seeds: Sequence[int], pin: Pin) -> Sequence[AB | Exception]:
+def _predict(
+    colorizer: Colorizer, grays: Sequence[Gray], seeds: Sequence[int], hints: Hints | None
+) -> Sequence[AB | Exception]:
     """Colours of each; where a batch fails (memory), one by one, with the error in place of those that still do."""
     try:
-        return colorizer.predict(grays, seeds, pin)
+        return colorizer.predict(grays, seeds, hints)
     except Exception as error:
         if len(grays) == 1:
             return [error]
-        return [_predict(colorizer, [gray], [seed], pin)[0] for gray, seed in zip(grays, seeds, strict=True)]
+        return [_predict(colorizer, [gray], [seed], hints)[0] for gray, seed in zip(grays, seeds, strict=True)]
 
 
 def _copy(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> None:
@@ -305,7 +307,7 @@ def _picture(colorizer: Colorizer, job: _Job, kind: str) -> bytes:
     seed = job.task.seeds[0]
     large = open_photo(job.task.source, job.settings.max_pixels).gray(sheet.SIDE)
     if kind == "trace":
-        path = colorizer.trace(job.gray, seed, job.pin)
+        path = colorizer.trace(job.gray, seed, job.hints)
         return sheet.strip(large, [ab * np.float32(job.settings.saturation) for ab in path], colorizer.mark(seed))
     colors = [job.colors[seed] for seed in job.task.seeds]
     return (sheet.variants if kind == "sheet" else sheet.uncertainty)(large, colors, colorizer.mark(seed))

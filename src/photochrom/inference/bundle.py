@@ -154,7 +154,7 @@ def load(name: str | Path) -> Bundle:
         procedure = load_procedure(card.procedure)
     except ValueError as error:
         raise BundleError(f"{path}: {error}: upgrade photochrom") from None
-    if missing := set(procedure.networks) - set(networks):
+    if missing := set(procedure.network_names) - set(networks):
         raise BundleError(f"{path}: {card.procedure['kind']} needs the network {', '.join(missing)}: export it again")
     return Bundle(card, procedure, networks)
 

@@ -9,15 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from ..core.sampling import Diffusion
-from ..core.sampling.autoregressive import Autoregressive, bits_per_dim
-from ..core.sampling.cold import Cold
-from ..core.sampling.procedure import Pin, unpinned
+from ..core.sampling.autoregressive import bits_per_dim
+from ..core.sampling.procedure import Hints
 from ..imaging.formats import WRITTEN_AS
 from ..imaging.photo import Photo, PhotoError, Provenance, open_photo
 from .bundle import BundleError
-from .hints import pinned
-from .onnx import SeededNoise, opened, resampled
+from .hints import build_hints
+from .onnx import SeededNoise, opened, with_options
 from .options import Hint
 
 Gray = Float[np.ndarray, "1 _h _w"]
@@ -49,7 +47,7 @@ class Colorizer:
     def with_sampler(self, **sampling: Any) -> "Colorizer":
         """The same model, in the same memory, with other settings of its sampling. Raises ValueError as at first."""
         other = copy(self)
-        other.procedure = resampled(self.card.name, self.procedure, sampling)
+        other.procedure = with_options(self.card.name, self.procedure, sampling)
         return other
 
     def __call__(
@@ -76,8 +74,8 @@ class Colorizer:
         """
         taken = open_photo(photo)
         gray = self.look(taken, size)
-        pin = pinned(taken, gray, [Hint.parse(hint) if isinstance(hint, str) else hint for hint in hints], saturation)
-        ab = self.predict([gray], seed, pin)[0]
+        parsed = [Hint.parse(hint) if isinstance(hint, str) else hint for hint in hints]
+        ab = self.predict([gray], seed, build_hints(taken, gray, parsed, saturation))[0]
         colored, mark = taken.merge(ab, saturation, self.threads), self.mark(seed)
         if isinstance(photo, str | os.PathLike):
             return colored.save(copy_of(Path(photo)), mark)
@@ -91,12 +89,12 @@ class Colorizer:
     @property
     def has_likelihood(self) -> bool:
         """Whether it tells `bits_per_dim`."""
-        return isinstance(self.procedure, Autoregressive)
+        return self.procedure.has_likelihood
 
     @property
     def iterative(self) -> bool:
         """Whether it can show the way to its colours."""
-        return isinstance(self.procedure, Diffusion | Cold)
+        return self.procedure.iterative
 
     def look(self, photo: Photo, size: int | None = None) -> Gray:
         """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1].
@@ -104,21 +102,20 @@ class Colorizer:
         Raises PhotoError for one that the model has no memory for.
         """
         gray = photo.gray(self.side(size), self.card.multiple, self.card.gray, self.card.square)
-        if isinstance(self.procedure, Autoregressive):
-            try:
-                self.procedure.fit(*gray.shape[1:])
-            except ValueError as error:
-                raise PhotoError(f"{photo.name}: {error}") from None
+        try:
+            self.procedure.check_size(*gray.shape[1:])
+        except ValueError as error:
+            raise PhotoError(f"{photo.name}: {error}") from None
         return gray
 
     def side(self, size: int | None = None) -> int:
         """The short side at which the model sees photographs. Raises ValueError where it sees no other than its own."""
         return self.card.side(size)
 
-    def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, pin: Pin = unpinned) -> list[AB]:
+    def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
         """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape, at most `BATCH` at once.
 
-        ``seeds``: one for all, or one for each. ``pin``: see `engine.hints`. Raises BundleError for a model whose
+        ``seeds``: one for all, or one for each. ``hints``: see `build_hints`. Raises BundleError for a model whose
         colours are not numbers.
         """
         seeds = [seeds] * len(grays) if isinstance(seeds, int) else seeds
@@ -128,7 +125,7 @@ class Colorizer:
             for batch in (places[i : i + BATCH] for i in range(0, len(places), BATCH)):
                 noise, together = SeededNoise([seeds[i] for i in batch]), np.stack([grays[i] for i in batch])
                 try:
-                    made = self.procedure(self.nets, together, noise, pin)
+                    made = self.procedure(self.nets, together, noise, hints)
                 except FloatingPointError:
                     raise self._broken() from None
                 if not np.isfinite(made).all():
@@ -140,11 +137,11 @@ class Colorizer:
     def _broken(self) -> BundleError:
         return BundleError(f"{self.card.name}: paints what is no colour (not a number): train it again")
 
-    def trace(self, gray: Gray, seed: int = 0, pin: Pin = unpinned) -> list[AB]:
+    def trace(self, gray: Gray, seed: int = 0, hints: Hints | None = None) -> list[AB]:
         """The ab of one small gray from noise to the answer. Raises ValueError unless the model `traces`."""
-        if not isinstance(self.procedure, Diffusion | Cold):
+        if not self.iterative:
             raise ValueError(f"{self.card.name}: leaves no trace; choose a model that paints in several steps")
-        return [ab[0] for ab in self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), pin)]
+        return [ab[0] for ab in self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)]
 
     def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
         """-log2 of how likely the model holds the true coarse colours of a photograph, a channel of a pixel.
@@ -152,7 +149,7 @@ class Colorizer:
         At a temperature of 1, whatever it is sampled at. Raises ValueError for a model that tells no likelihoods,
         PhotoError for a photograph that cannot be read.
         """
-        if not isinstance(self.procedure, Autoregressive):
+        if not self.has_likelihood:
             raise ValueError(f"{self.card.name}: tells no likelihoods; choose an autoregressive model")
         taken = open_photo(photo)
         color = taken.small(self.side(size), self.card.multiple, self.card.square) * 2 - 1

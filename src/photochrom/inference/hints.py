@@ -7,13 +7,14 @@ and the hints span.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from ..core import color
-from ..core.sampling.procedure import Pin, unpinned
+from ..core.sampling.procedure import HintMap
 from ..imaging.photo import Photo, PhotoError
 from .options import Hint
 
@@ -49,42 +50,57 @@ def read_hints(path: Path) -> list[Hint]:
     return hints
 
 
-def pinned(photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint], saturation: float = 1.0) -> Pin:
-    """What puts the hints of a photograph into ab (b, 2, h', w') in [-1, 1], `gray` being the small gray it is seen by.
+@dataclass(frozen=True, eq=False)
+class HintMaps:
+    """The hints of one photo, spread over its gray image at whatever size a model gives colors; built once a size."""
 
-    ``saturation``: of all colours afterwards, which are not to change those hinted at. Raises PhotoError for a hint
-    outside the photograph; so does what it gives, for two hints too near each other to be told apart.
+    photo: Photo
+    gray: Float[np.ndarray, "1 h w"]
+    hints: Sequence[Hint]
+    saturation: float
+    maps: dict[tuple[int, int], HintMap] = field(default_factory=dict)
+
+    def at(self, height: int, width: int) -> HintMap:
+        """Returns the map of this size. Raises PhotoError for two hints of different color in one of its pixels."""
+        if (height, width) not in self.maps:
+            self.maps[height, width] = self._map(height, width)
+        return self.maps[height, width]
+
+    def _map(self, height: int, width: int) -> HintMap:
+        photo = self.photo
+        places: dict[tuple[int, int], Hint] = {}
+        for hint in self.hints:
+            place = int(hint.y * height / photo.height), int(hint.x * width / photo.width)
+            other = places.setdefault(place, hint)
+            if other.rgb != hint.rgb:
+                apart = math.ceil(max(photo.height / height, photo.width / width))
+                both = f"hints at {other.x},{other.y} and {hint.x},{hint.y}"
+                raise PhotoError(f"{photo.name}: {both} differ and are less than {apart} pixels apart: leave one out")
+        rows, columns = np.array(list(places)).T
+        # The saturation multiplies all colors afterwards, but must not change those of the hints.
+        colors = np.array([hint_ab(hint) for hint in places.values()], np.float32).T / (self.saturation or 1)
+        shares = spread(_shrunk(self.gray[0], height, width), rows, columns)
+        return HintMap(np.einsum("ck,khw->chw", colors, shares)[None], shares.sum(0)[None, None])
+
+
+def build_hints(
+    photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint], saturation: float = 1.0
+) -> HintMaps | None:
+    """Returns the hints of a photo for a procedure, None where there are none.
+
+    Args:
+        photo: the photo, at whose pixels the hints are.
+        gray: its small gray image that the model sees.
+        hints: colors at pixels.
+        saturation: the factor that multiplies all colors afterwards.
+
+    Raises PhotoError for a hint outside the photo.
     """
     for hint in hints:
         if not (hint.x < photo.width and hint.y < photo.height):
             size = f"{photo.width} x {photo.height} pixels"
             raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photograph, which is {size}")
-    if not hints:
-        return unpinned
-    fields: dict[tuple[int, int], tuple[Field, np.ndarray]] = {}
-
-    def pin(ab: Float[np.ndarray, "b 2 h w"]) -> Float[np.ndarray, "b 2 h w"]:
-        height, width = ab.shape[2:]
-        if (height, width) not in fields:
-            places: dict[tuple[int, int], Hint] = {}
-            for hint in hints:
-                place = int(hint.y * height / photo.height), int(hint.x * width / photo.width)
-                other = places.setdefault(place, hint)
-                if other.rgb != hint.rgb:
-                    apart = math.ceil(max(photo.height / height, photo.width / width))
-                    both = f"hints at {other.x},{other.y} and {hint.x},{hint.y}"
-                    raise PhotoError(
-                        f"{photo.name}: {both} differ and are less than {apart} pixels apart: leave one out"
-                    )
-            rows, columns = np.array(list(places)).T
-            wanted = np.array([hint_ab(hint) for hint in places.values()], np.float32).T / (saturation or 1)
-            field = spread(_shrunk(gray[0], height, width), rows, columns)
-            fields[height, width] = field, wanted
-        field, wanted = fields[height, width]
-        told: np.ndarray = np.einsum("ck,khw->chw", wanted, field) + ab * (1 - field.sum(0))
-        return told
-
-    return pin
+    return HintMaps(photo, gray, hints, saturation) if hints else None
 
 
 def _shrunk(gray: Float[np.ndarray, "h w"], height: int, width: int) -> Float[np.ndarray, "h2 w2"]:

@@ -1,7 +1,6 @@
 """The networks of a bundle, each in an ONNX session of its own, ready for a procedure to call."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,12 @@ import numpy as np
 import onnxruntime
 
 from .._processes import available_processors
-from ..core.sampling.autoregressive import Autoregressive
-from ..core.sampling.cold import RESTORERS, Cold
 from ..core.sampling.procedure import Procedure
 from . import bundle
 
 
 class OnnxNet:
-    """One exported network as ``net(t, **arrays)`` on float32 arrays."""
+    """One exported network, called with keyword inputs: arrays, or floats for the whole batch."""
 
     def __init__(self, content: bytes, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -25,12 +22,21 @@ class OnnxNet:
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self.names = [i.name for i in self.session.get_inputs()]
 
-    def __call__(self, t: float, **arrays: Any) -> Any:
-        """Batch of arrays -> the network's output, or all of several; t is given to each of the batch."""
-        batch = len(next(iter(arrays.values())))
-        feeds = {"t": np.full(batch, t, np.float32), **arrays}
-        made = self.session.run(None, {name: feeds[name].astype(np.float32, copy=False) for name in self.names})
-        return made[0] if len(made) == 1 else made
+    def feeds(self, **inputs: Any) -> dict[str, Any]:
+        """Returns float32 arrays by the names of the graph's inputs; floats are repeated over the batch."""
+        if "channel" in inputs and "channel" not in self.names:
+            inputs["t"] = inputs.pop("channel")  # bundles of version 0.1 call ColTran's channel "t"
+        batch = next(len(value) for value in inputs.values() if not isinstance(value, float))
+        feeds = {}
+        for name in self.names:
+            value = inputs[name]
+            feeds[name] = np.full(batch, value, np.float32) if isinstance(value, float) else value
+        return {name: value.astype(np.float32, copy=False) for name, value in feeds.items()}
+
+    def __call__(self, **inputs: Any) -> Any:
+        """Returns the network's output, or the list of all where it has several."""
+        outputs = self.session.run(None, self.feeds(**inputs))
+        return outputs[0] if len(outputs) == 1 else outputs
 
 
 class SeededNoise:
@@ -54,7 +60,7 @@ def opened(
     ValueError for a setting that its procedure does not have or allow.
     """
     found = bundle.load(model)
-    procedure = resampled(found.card.name, found.procedure, sampling)
+    procedure = with_options(found.card.name, found.procedure, sampling)
     try:
         nets = {name: OnnxNet(content, threads or available_processors()) for name, content in found.networks.items()}
     except Exception as error:  # the runtime has a dozen of its own
@@ -62,25 +68,9 @@ def opened(
     return found.card, procedure, nets
 
 
-def tellable(procedure: Procedure, sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the settings that a procedure can be told, once it has the solver that is among them."""
-    if "solver" in procedure.option_names and "solver" in sampling:  # which decides what else can be told
-        procedure = replace(procedure, solver=sampling["solver"])  # type: ignore[type-var]
-    return {name: value for name, value in sampling.items() if name in procedure.option_names}
-
-
-def resampled(name: str, procedure: Procedure, sampling: Mapping[str, Any]) -> Procedure:
-    """The procedure of the model ``name`` with these settings. Raises ValueError for one it does not have or allow."""
-    if not sampling:
-        return procedure
-    if not procedure.option_names:
-        raise ValueError(f"{', '.join(sampling)}: {name} paints in one pass; only a model of several can be told how")
-    told = tellable(procedure, sampling)
-    if unknown := sorted(set(sampling) - set(told)):
-        if unknown == ["steps"] and isinstance(procedure, Cold):
-            others = " or ".join(solver for solver in RESTORERS if solver != "one-shot")
-            raise ValueError(f"steps: one-shot takes one: choose another solver with it, {others}")
-        if unknown == ["temperature"] and isinstance(procedure, Autoregressive):
-            raise ValueError("temperature: greedy draws nothing: leave one of the two out")
-        raise ValueError(f"{', '.join(unknown)}: {name} can be told {', '.join(procedure.option_names)}")
-    return replace(procedure, **told)  # type: ignore[type-var]
+def with_options(name: str, procedure: Procedure, sampling: Mapping[str, Any]) -> Procedure:
+    """Returns the procedure of the model ``name`` with these options. Raises ValueError, naming the model."""
+    try:
+        return procedure.with_options(**sampling)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

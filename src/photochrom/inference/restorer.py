@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from ..core.sampling.cold import Cold
-from ..core.sampling.reconstruction import Reconstruction
 from ..imaging.photo import open_photo
 from .bundle import BundleError
 from .onnx import SeededNoise, opened
@@ -23,7 +21,7 @@ class Restorer:
 
     def __init__(self, model: str | Path, threads: int | None = None, **sampling: Any) -> None:
         self.card, procedure, self.nets = opened(model, threads, sampling)
-        if not isinstance(procedure, Cold | Reconstruction):
+        if not procedure.restores:
             raise BundleError(f"{model}: restores nothing ({self.card.family}): choose a model of cold or vqvae")
         self.procedure = procedure
 
@@ -47,16 +45,15 @@ class Restorer:
         """A whole photograph after all that the model was trained to undo, and the dirt of that (None where none)."""
         seen = self._seen(photo, size)
         dirt = self._drawn(seen, seed)
-        if isinstance(self.procedure, Reconstruction):
+        operator = self.procedure.operator
+        if operator is None:
             return _picture(seen), dirt
-        loses = self.procedure.loses
-        return _picture(loses.degrade(seen, loses.steps, dirt)), dirt
+        return _picture(operator.degrade(seen, operator.steps, dirt)), dirt
 
     def _drawn(self, seen: Any, seed: int = 0) -> Any:
         """What is random in the loss, for a photograph as it is seen; None where nothing is."""
-        if isinstance(self.procedure, Reconstruction):
-            return None
-        return self.procedure.loses.draw(seen, SeededNoise([seed]))
+        operator = self.procedure.operator
+        return None if operator is None else operator.draw(seen, SeededNoise([seed]))
 
     def _checked(self, dirt: Any, seen: Any) -> Any:
         """The dirt, if it is of the shape that the model's loss draws for this photograph. Raises ValueError."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.sampling.autoregressive import NOTHING, Autoregressive, bits_per_dim, channel_last, pooled, symbols
+from ..core.sampling.autoregressive import START_OF_ROW, Autoregressive, bits_per_dim, channel_last, pooled, symbols
 from ._axial import CONDITIONAL, Axial, Conditions, Layer, Norms, Places, Stack
 from ._blocks import ColorNet, Guide, at_size
 from .family import Network
@@ -100,7 +100,7 @@ class Pixel(Network):
     ) -> tuple[Tensor, Tensor]:
         """All pixels at once: colours already shifted to the right (b, h, w, 3) -> logits (b, h, w, 8**bits)."""
         width = self.embed.embedding_dim
-        there = (before[..., :1] > (NOTHING - 1) / 2).to(condition.dtype)
+        there = (before[..., :1] > (START_OF_ROW - 1) / 2).to(condition.dtype)
         x = condition[..., :width] + self.embed(symbols(before, self.bits)) * there
         memories = [None] * len(self.layers) if past is None else past.chunk(len(self.layers), -1)
         found = []
@@ -229,7 +229,7 @@ class Core(nn.Module):
         context, norms, _, _ = self.encoder(small, features)
         above = shifted(self.outer.rows(coarse, context, norms)[0], 1)
         condition, _ = self.row(context.flatten(1, 2), above.flatten(1, 2))
-        before = shifted(coarse, 2, NOTHING)
+        before = shifted(coarse, 2, START_OF_ROW)
         return context, self.pixel.rows(before, condition.unflatten(1, context.shape[1:3]), norms)[0]
 
     def loss(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:

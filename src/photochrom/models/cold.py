@@ -124,7 +124,7 @@ class Model(Family):
         @property
         def multiple(self) -> int:
             """What sides must divide by for what is around the restorer."""
-            return self.autoencoder.size_multiple if self.sampling.latent else self.sampling.loses.multiple
+            return self.autoencoder.size_multiple if self.sampling.latent else self.sampling.operator.multiple
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -138,7 +138,7 @@ class Model(Family):
             side = config.side // config.stride
             restorer = Restorer(Mlp(config.mlp, channels, side), channels, side, 1)
         if not self.procedure.latent:
-            restorer.size_multiple = math.lcm(restorer.size_multiple, self.procedure.loses.multiple)
+            restorer.size_multiple = math.lcm(restorer.size_multiple, self.procedure.operator.multiple)
         self.net = nn.ModuleDict({"restorer": restorer})
         if self.procedure.latent:
             around = Autoencoder(config.autoencoder).requires_grad_(False)
@@ -153,11 +153,11 @@ class Model(Family):
 
     def networks(self) -> dict[str, Network]:
         """Those that `Cold` calls."""
-        return {name: cast(Network, self.net[name]) for name in self.procedure.networks}
+        return {name: cast(Network, self.net[name]) for name in self.procedure.network_names}
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """What is left of colours (b, 3, h, w) in the end, and the dirt on them."""
-        loses = self.procedure.loses
+        loses = self.procedure.operator
         dirt = loses.draw(color, noise)
         return loses.degrade(color, loses.steps, dirt), dirt
 

@@ -53,7 +53,7 @@ class Upsampler(Network):
 
     def __init__(self, config: Config, levels: int, multiple: int = 1) -> None:
         super().__init__()
-        self.inputs = {"gray": (1, "h", "w"), "plane": (1, "h", "w"), "t": ()}
+        self.inputs = {"gray": (1, "h", "w"), "plane": (1, "h", "w"), "channel": ()}
         self.given, self.size_multiple, self.pick = levels, multiple, config.pick
         width = config.shape.width
         self.gray, self.channel = nn.Embedding(LEVELS, width), nn.Embedding(3 * levels, width)
@@ -65,12 +65,12 @@ class Upsampler(Network):
         known = self.channel(level(plane, self.given) + self.given * channel[:, None, None])
         return self.head(self.stack(self.entry(torch.cat([known, self.gray(level(gray[:, 0]))], -1))))
 
-    def forward(self, gray: Tensor, plane: Tensor, t: Tensor) -> Tensor:
+    def forward(self, gray: Tensor, plane: Tensor, channel: Tensor) -> Tensor:
         """Gray and a channel in [-1, 1], both (b, 1, h, w), and which of 0 to 2 (b,) -> what is picked (b, 1, h, w).
 
         Scores that are no numbers give what is none.
         """
-        scores = self.logits(gray, plane[:, 0], t.round().clamp(0, 2).long())
+        scores = self.logits(gray, plane[:, 0], channel.round().clamp(0, 2).long())
         if self.pick == "mean":
             picked = scores.softmax(-1) @ torch.arange(LEVELS, dtype=scores.dtype, device=scores.device) + HAIR
         else:

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core.sampling.procedure import Pin, unpinned
+from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoTooLarge, WriteError
 from ..imaging.photo import open_photo
 from ..inference.bundle import BundleError
 from ..inference.colorizer import AB, Colorizer, Gray
 from ..inference.contact_sheet import preview
-from ..inference.hints import pinned
+from ..inference.hints import build_hints
 from ..inference.options import Hint
 
 UPLOAD = Path("photograph")  # in the folder of an order: what messages call it
@@ -105,10 +105,10 @@ class Remembering(Colorizer):
         super().__init__(*args, **kwargs)
         self.known: OrderedDict[str, AB] = OrderedDict()
 
-    def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, pin: Pin = unpinned) -> list[AB]:
+    def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
         """As `Colorizer.predict`; what a person has pinned is asked anew."""
-        if pin is not unpinned:
-            return super().predict(grays, seeds, pin)
+        if hints is not None:
+            return super().predict(grays, seeds, hints)
         seeds = [seeds] * len(grays) if isinstance(seeds, int) else seeds
         asked = [self._question(gray, seed) for gray, seed in zip(grays, seeds, strict=True)]
         new = {question: i for i, question in enumerate(asked) if question not in self.known}
@@ -181,12 +181,12 @@ def colored(colorizer: Colorizer, order: Order, max_pixels: int) -> Iterator[Sai
     """Colour the photograph of an order, in the current folder, seed by seed. Raises ValueError where it cannot be."""
     photo = open_photo(UPLOAD, max_pixels)
     gray = colorizer.look(photo, order.size)
-    pin = pinned(photo, gray, order.hints, order.saturation)
+    hints = build_hints(photo, gray, order.hints, order.saturation)
     if order.shown:
         Path(BEFORE).write_bytes(preview(photo, PREVIEW))
     yield Opened(photo.width, photo.height, photo.depth, photo.suffix)
     for seed in order.seeds:
-        (ab,) = colorizer.predict([gray], seed, pin)
+        (ab,) = colorizer.predict([gray], seed, hints)
         copy = Path(Painted.copy(seed, photo.suffix))
         photo.merge(ab, order.saturation, colorizer.threads).save(copy, colorizer.mark(seed))
         if order.shown:

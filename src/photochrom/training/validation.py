@@ -18,17 +18,21 @@ Batch = tuple[Tensor, Tensor, Tensor]  # gray, color, rgb in [0, 1]
 
 
 def torch_nets(model: Family) -> dict[str, Callable[..., Tensor]]:
-    """A model's networks as ``net(t, **arrays)``, put in eval mode, for a procedure to call."""
+    """A model's networks, put in eval mode, for a procedure to call with keyword inputs (see `procedure.Net`)."""
     return {name: _adapted(net.eval()) for name, net in model.networks().items()}
 
 
 def _adapted(net: Network) -> Callable[..., Tensor]:
     @torch.no_grad()
-    def call(t: float, **arrays: Tensor) -> Tensor:
-        like = next(iter(arrays.values()))
-        times = torch.full((len(like),), t, dtype=torch.float32, device=like.device)
-        feeds = {"t": times, **arrays}
-        return net(*(feeds[name] for name in net.inputs))
+    def call(**inputs: Tensor | float) -> Tensor:
+        like = next(value for value in inputs.values() if isinstance(value, Tensor))
+        feeds = []
+        for name in net.inputs:
+            value = inputs[name]
+            if isinstance(value, float):
+                value = torch.full((len(like),), value, dtype=torch.float32, device=like.device)
+            feeds.append(value)
+        return net(*feeds)
 
     return call
 

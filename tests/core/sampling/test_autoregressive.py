@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from photochrom.core.sampling import describe, load_procedure
-from photochrom.core.sampling.autoregressive import NOTHING, Autoregressive, _asked, palette, pooled, repeated, symbols
-from photochrom.core.sampling.procedure import unpinned
+from photochrom.core.sampling.autoregressive import START_OF_ROW, Autoregressive, palette, pooled, repeated, symbols
+from photochrom.core.sampling.procedure import HintMap
 from photochrom.inference.onnx import SeededNoise
 
 BYTES = (np.arange(256) / 127.5 - 1).astype(np.float32)
@@ -48,7 +48,7 @@ def test_pools_and_repeats():
     ("settings", "sentence"),
     [
         ({"temperature": 0}, "temperature 0: must be above 0"),
-        ({"temperature": -1.0}, "greedy takes the likeliest"),
+        ({"temperature": -1.0}, "greedy takes the most likely colors"),
         ({"temperature": float("nan")}, "temperature nan"),
         ({"temperature": 1e-39}, "temperature 1e-39"),
         ({"stages": ()}, "choose one or more of core, color, spatial"),
@@ -67,8 +67,16 @@ def test_what_cannot_be(settings, sentence):
 def test_it_is_stored_and_restored():
     procedure = Autoregressive(("core",), 2, temperature=0.7)
     assert load_procedure(describe(procedure)) == procedure
-    assert procedure.networks == ("encoder", "row", "pixel", "outer")
-    assert Autoregressive(guided=True).networks == ("guide", "encoder", "row", "pixel", "outer", "color", "spatial")
+    assert procedure.network_names == ("encoder", "row", "pixel", "outer")
+    assert Autoregressive(guided=True).network_names == (
+        "guide",
+        "encoder",
+        "row",
+        "pixel",
+        "outer",
+        "color",
+        "spatial",
+    )
     assert not Autoregressive(("color",)).colorizes
 
 
@@ -80,7 +88,7 @@ class Toy(dict):
         self.table, self.echo, self.calls = np.asarray(table, np.float32), echo, []
 
     def kept(self, name):
-        def net(t, **given):
+        def net(**given):
             self.calls.append((name, {key: array.shape for key, array in given.items()}))
             return getattr(self, name)(**given)
 
@@ -95,13 +103,21 @@ class Toy(dict):
         return context, np.zeros((len(context), 0, 1), np.float32)
 
     def pixel(self, color, condition, norms, past):
-        assert (past.shape[1] == 0) == (color == NOTHING).all()
+        assert (past.shape[1] == 0) == (color == START_OF_ROW).all()
         logits = np.broadcast_to(self.table, (len(color), self.table.size)).copy()
-        logits[range(len(color)), symbols(color, 1)] += self.echo * (color[:, 0] > NOTHING)
+        logits[range(len(color)), symbols(color, 1)] += self.echo * (color[:, 0] > START_OF_ROW)
         return logits, color[:, :1]
 
     def outer(self, color, context, norms, past):
         return color[..., :1], color[..., :1]
+
+
+class OneSize(HintMap):
+    """Hints at a single size."""
+
+    def at(self, height, width):
+        assert self.weight.shape[2:] == (height, width)
+        return self
 
 
 GRAY = np.zeros((2, 1, 8, 12), np.float32)
@@ -149,17 +165,13 @@ def test_seeds_name_pictures_whatever_the_batch():
 
 def test_what_is_pinned_is_painted_and_known_to_what_follows():
     """The toy repeats the colour before it: from the pinned pixel on, its row is of its colour."""
-    red = np.array([0.4, 0.3], np.float32)[:, None, None]
-
-    def pin(ab):
-        ab = ab.copy()
-        ab[:, :, 2:4, 4:6] = red
-        return ab
-
+    weight = np.zeros((1, 1, 8, 12), np.float32)
+    weight[..., 2:4, 4:6] = 1
+    hints = OneSize(weight * np.array([0.4, 0.3], np.float32)[:, None, None], weight)
     toy = Toy(np.eye(8)[0], echo=9.0)
     greedy = Autoregressive(("core",), 2, 1, solver="greedy")
     free, told = (
-        symbols(np.moveaxis(greedy.coarse(toy, GRAY, SeededNoise([0, 1]), p), 1, -1), 1) for p in (unpinned, pin)
+        symbols(np.moveaxis(greedy.coarse(toy, GRAY, SeededNoise([0, 1]), p), 1, -1), 1) for p in (None, hints)
     )
     assert (free == 0).all()
     assert (told[:, 1, 2:] == told[0, 1, 2]).all()
@@ -171,27 +183,20 @@ def test_what_is_pinned_is_painted_and_known_to_what_follows():
 def test_what_is_no_number_is_not_taken_for_a_colour():
     """The likeliest of scores that are no numbers would be the first, in every pixel."""
     table = np.full(8, np.nan)
-    with pytest.raises(FloatingPointError, match="not numbers"):
+    with pytest.raises(FloatingPointError, match="NaN"):
         CORE(Toy(table), GRAY, SeededNoise([0, 1]))
-    spatial = {"spatial": lambda t, gray, plane: plane * np.float32(np.nan)}
-    with pytest.raises(FloatingPointError, match="not numbers"):
+    spatial = {"spatial": lambda gray, plane, channel: plane * np.float32(np.nan)}
+    with pytest.raises(FloatingPointError, match="NaN"):
         list(Autoregressive(("spatial",), 2).restore(spatial, np.zeros((2, 3, 8, 12), np.float32), GRAY))
 
 
 def test_two_hints_may_be_in_one_coarse_pixel():
     gray = np.zeros((1, 1, 4, 4), np.float32)
-    seen = []
-
-    def pin(ab):
-        seen.append(ab.shape[2:])
-        ab = ab.copy()
-        ab[:, 0, 0, 0], ab[:, 0, 0, 1], ab[:, 0, 1, :2] = 0.9, 0.5, 0.7
-        return ab
-
-    pinned, asked = _asked(gray, 2, pin)
-    assert set(seen) == {(4, 4)}
-    assert pinned.tolist() == [[[True, False], [False, False]]]
-    red, green, blue = asked[0, :, 0, 0]
+    ab, weight = np.zeros((1, 2, 4, 4), np.float32), np.zeros((1, 1, 4, 4), np.float32)
+    ab[0, 0, :2, :2], weight[..., :2, :2] = [[0.9, 0.5], [0.7, 0.7]], 1
+    hinted, indices = Autoregressive(factor=2)._hint_indices(gray, OneSize(ab, weight))
+    assert hinted.tolist() == [[[True, False], [False, False]]]
+    red, green, blue = palette(gray)[indices[0, 0, 0]]
     assert red > max(green, blue)
 
 
@@ -209,14 +214,14 @@ def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
 
 def test_a_picture_that_no_memory_holds_is_refused():
     gray = np.zeros((1, 1, 512, 512), np.float32)
-    with pytest.raises(ValueError, match=r"512 x 512 pixels: more than the spatial stage has memory for.*--size"):
+    with pytest.raises(ValueError, match=r"512 x 512 pixels: too large for the spatial stage.*--size"):
         Autoregressive()({}, gray, SeededNoise([0]))
     with pytest.raises(ValueError, match="512 x 512 pixels: both sides must divide by the factor 3"):
         Autoregressive(factor=3)({}, gray, SeededNoise([0]))
 
 
 def test_stages_without_a_core_refine_what_they_are_given():
-    nets = {"spatial": lambda t, gray, plane: plane * 0.5 + t}
+    nets = {"spatial": lambda gray, plane, channel: plane * 0.5 + channel}
     picture = repeated(np.random.default_rng(0).random((2, 3, 4, 6), np.float32), 2)
     begin, end = Autoregressive(("spatial",), 2).restore(nets, picture, GRAY)
     np.testing.assert_array_equal(begin, picture)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photochrom.core.color import rgb_to_lab
-from photochrom.core.sampling.cold import RESTORERS, Cold
+from photochrom.core.sampling.cold import SOLVERS, Cold
 from photochrom.core.sampling.reconstruction import Reconstruction
 
 PHOTO = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12))  # float64: what is said to be exact is
@@ -54,7 +54,7 @@ def test_improved_gives_the_gray_and_the_mean_chroma_of_all_guesses():
     np.testing.assert_allclose(found, GRAY + np.mean([chroma(g) for g in guesses], 0), atol=1e-12)
 
 
-@pytest.mark.parametrize("solver", RESTORERS)
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("latent", [False, True])
 @pytest.mark.parametrize("steps", [1, 7, 50])
 def test_a_restorer_that_is_right_gives_the_photograph_back(solver, latent, steps):
@@ -84,7 +84,9 @@ def test_one_shot_is_the_first_guess_at_the_last_step():
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_walks_meet_both_ends_and_steps_beyond_are_refused(levels, steps):
     if steps > levels:
-        with pytest.raises(ValueError, match=f"{steps} steps: it is lost in {levels}, choose from 1 to {levels}"):
+        with pytest.raises(
+            ValueError, match=f"{steps} steps: the model was trained with {levels}, choose from 1 to {levels}"
+        ):
             Cold(levels=levels, steps=steps)
         return
     walk = Cold(levels=levels, steps=steps).walk()
@@ -111,12 +113,12 @@ def test_the_path_of_colours_begins_gray_and_ends_with_the_answer():
 
 def test_a_latent_is_decoded_and_only_colour_is_painted():
     nets = {
-        "encoder": lambda t, color: color * 2,
+        "encoder": lambda color: color * 2,
         "restorer": lambda t, state: state,
-        "decoder": lambda t, latent: latent / 2,
+        "decoder": lambda latent: latent / 2,
     }
     procedure = Cold(latent=True, steps=2)
-    assert procedure.networks == ("encoder", "restorer", "decoder")
+    assert procedure.network_names == ("encoder", "restorer", "decoder")
     *_, picture = procedure.restore(nets, GRAY)
     np.testing.assert_allclose(picture, GRAY)
     assert procedure.colorizes
@@ -127,8 +129,8 @@ def test_a_latent_is_decoded_and_only_colour_is_painted():
 
 def test_only_the_answer_is_decoded_where_nobody_asks_for_the_way_to_it():
     decoded = []
-    nets = {"encoder": lambda t, color: color, "restorer": lambda t, state: state}
-    nets["decoder"] = lambda t, latent: decoded.append(t) or latent
+    nets = {"encoder": lambda color: color, "restorer": lambda t, state: state}
+    nets["decoder"] = lambda latent: decoded.append(latent) or latent
     gray = GRAY[:, :1].astype(np.float32)
     ab = Cold(latent=True, steps=10)(nets, gray, lambda like: like)
     assert len(decoded) == 1

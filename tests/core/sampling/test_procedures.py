@@ -35,7 +35,7 @@ CASES = [
 
 
 def run(procedure, outputs, made):
-    nets = {name: lambda t, out=out, **arrays: made(out) for name, out in outputs.items()}
+    nets = {name: lambda out=out, **inputs: made(out) for name, out in outputs.items()}
     return np.asarray(procedure(nets, made(GRAY), lambda like: like))
 
 
@@ -110,7 +110,7 @@ def test_a_network_that_is_right_is_followed_to_the_truth(solver, prediction):
 
 def test_a_guide_looks_once_however_many_steps():
     seen = []
-    nets = {"guide": lambda t, gray: seen.append(t) or gray, "denoiser": lambda t, noisy, condition: noisy}
+    nets = {"guide": lambda gray: seen.append(gray) or gray, "denoiser": lambda t, noisy, condition: noisy}
     sampling.Diffusion(guided=True, steps=7)(nets, GRAY, lambda like: like)
     assert len(seen) == 1
 

@@ -1,12 +1,10 @@
-"""Turn networks into colours: the procedure of every family, written once for numpy and torch.
+"""Procedures, which turn the output of networks into color, written once for numpy and torch.
 
 The same object samples while training (torch) and afterwards (numpy and ONNX Runtime). Three rules keep that true:
 
 1. only operators, indexing and positional methods (``x.clip(-1, 1)``); a library function through `namespace`;
 2. coefficients and times are Python floats (a numpy scalar would silently promote to float64);
 3. randomness comes in as ``noise(like)``, never made here.
-
-A *net* is called as ``net(t, **arrays)`` with ``t`` a Python float; its adapter broadcasts t over the batch.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +20,7 @@ from .procedure import Procedure
 from .reconstruction import Reconstruction
 
 __all__ = [
-    "KINDS",
+    "PROCEDURES",
     "AnnealedMean",
     "Autoregressive",
     "Cold",
@@ -34,7 +32,7 @@ __all__ = [
     "load_procedure",
 ]
 
-KINDS: dict[str, Callable[..., Procedure]] = {
+PROCEDURES: dict[str, Callable[..., Procedure]] = {
     "direct": Direct,
     "annealed-mean": AnnealedMean,
     "diffusion": Diffusion,
@@ -45,21 +43,24 @@ KINDS: dict[str, Callable[..., Procedure]] = {
 
 
 def describe(procedure: Procedure) -> dict[str, Any]:
-    """A procedure as the plain dict stored in ``model.json``."""
-    kind = next(name for name, made in KINDS.items() if type(procedure) is made)
-    return {"kind": kind, **asdict(procedure)}  # type: ignore[call-overload]
+    """Returns the procedure's kind and settings as the plain dict stored in ``model.json``."""
+    kinds = {cls: kind for kind, cls in PROCEDURES.items()}
+    return {"kind": kinds[type(procedure)], **asdict(procedure)}
 
 
 def load_procedure(description: Mapping[str, Any]) -> Procedure:
-    """The procedure that a stored description names.
+    """Returns the procedure of a description that `describe` made.
 
     Raises ValueError for a kind or a setting that this version does not know.
     """
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}
+    settings = dict(description)
     kind = settings.pop("kind", None)
-    if kind not in KINDS:
-        raise ValueError(f"procedure {kind!r}: this version knows {', '.join(KINDS)}")
+    if kind not in PROCEDURES:
+        raise ValueError(f"procedure {kind!r}: unknown to this version, which has {', '.join(PROCEDURES)}")
+    for name, value in settings.items():
+        if isinstance(value, list):  # JSON has no tuples
+            settings[name] = tuple(value)
     try:
-        return KINDS[kind](**settings)
+        return PROCEDURES[kind](**settings)
     except TypeError as error:
         raise ValueError(f"procedure {kind!r} with settings {settings}: {error}") from None

@@ -1,11 +1,10 @@
-"""Colour chosen pixel by pixel out of a few hundred, then refined (ColTran: Kumar, Weissenborn & Kalchbrenner 2021).
+"""The procedure of ColTran (Kumar, Weissenborn & Kalchbrenner 2021): coarse colors pixel by pixel, then refined.
 
-Written once for numpy and torch, by the rules of `core.sampling`. What has been painted is remembered, row by row and
-pixel by pixel, so that a pixel costs the same work whatever has been painted before it, but for looking back at it.
+Sampling caches what attention needs of earlier rows and pixels, so a pixel costs one pass of the networks over itself.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,18 +12,20 @@ from jaxtyping import Float, Int
 
 from ..color import AB_SCALE, L_SCALE, ab_of, lab_to_rgb, namespace
 from ..degradation import Noise
-from .procedure import AB, Gray, Net, Pin, unpinned
+from .procedure import AB, Gray, Hints, Image, Net, Nets, Procedure, blend_hints
 
-RGB = Float[Any, "b 3 h w"]  # in [-1, 1]
-Small = Float[Any, "b 3 h2 w2"]  # the same, at the size of the coarse colours
+Coarse = Float[Any, "b 3 h2 w2"]  # RGB in [-1, 1], at 1 / factor of the sides of the gray
 Pixel = Float[Any, "*b 3"]  # RGB in [-1, 1], channel last
 Symbol = Int[Any, "*b"]
 
 STAGES = ("core", "color", "spatial")
 SOLVERS = ("sample", "greedy")
-LARGEST = 1 << 26  # pixels times those that each looks at along its line: 256 MB of scores for each head
-COLDEST, HOTTEST = 1e-6, 100.0  # temperatures at which float32 still holds the scores
-NOTHING = -2.0  # in place of the colour before the first pixel of a row
+# Pixels times the longer side: the spatial stage scores each pixel against all on its line. 256 MB a head.
+MAX_ATTENTION = 1 << 26
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 100.0  # beyond these float32 cannot hold the logits
+# The color before the first pixel of a row, at the inputs of the network ``pixel``: outside [-1, 1], so that a graph
+# can tell it from every color. Networks turn it into a mask when they read it.
+START_OF_ROW = -2.0
 
 
 def symbols(rgb: Pixel, bits: int = 3) -> Symbol:
@@ -48,11 +49,11 @@ def palette(like: Any, bits: int = 3) -> Float[Any, "colors 3"]:
 def pooled(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
     """Means over squares of ``factor`` pixels. Raises ValueError where they do not fit."""
     b, c, h, w = planes.shape
-    _divide(h, w, factor)
+    _check_divisible(h, w, factor)
     return planes.reshape(b, c, h // factor, factor, w // factor, factor).mean(5).mean(3)
 
 
-def _divide(height: int, width: int, factor: int) -> None:
+def _check_divisible(height: int, width: int, factor: int) -> None:
     if height % factor or width % factor:
         raise ValueError(f"{width} x {height} pixels: both sides must divide by the factor {factor}")
 
@@ -63,20 +64,20 @@ def repeated(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w
     return planes[:, :, rows][..., columns]
 
 
-def channel_last(rgb: RGB) -> Pixel:
+def channel_last(rgb: Image) -> Pixel:
     """(b, 3, h, w) -> (b, h, w, 3)."""
     return namespace(rgb).stack([rgb[:, channel] for channel in range(3)], -1)
 
 
 @dataclass(frozen=True)
-class Autoregressive:
-    """Coarse colours drawn one after the other by the ``core``, then two networks that see all pixels at once.
+class Autoregressive(Procedure):
+    """Coarse colors from the ``core``, one after the other, then refined by two networks that see all pixels at once.
 
-    The photograph is seen at ``factor`` times the sides of the coarse colours, of which there are 8**bits. ``color``
-    makes them fine, ``spatial`` large; a model has the first of these ``stages``, and what trains a later one has that.
-    ``guided``: the network ``guide`` turns the photograph as it is seen into features that the core is shown beside its
-    small gray. The solver ``greedy`` takes the likeliest colour each time; ``sample`` draws it, likelihoods to the
-    power of 1 / ``temperature``.
+    There are 8**bits coarse colors, at 1 / ``factor`` of the sides of the gray. ``color`` refines them to 256 levels a
+    channel, ``spatial`` enlarges them to the size of the gray. A model has the first of these ``stages``; a run that
+    trains a later stage has that alone. ``guided``: the network ``guide`` gives features of the gray to the core.
+
+    The solver ``sample`` samples each color at a ``temperature``; ``greedy`` takes the most likely one.
     """
 
     stages: tuple[str, ...] = STAGES
@@ -86,170 +87,188 @@ class Autoregressive:
     solver: str = "sample"
     temperature: float = 1.0
     target: ClassVar[str] = "rgb"
+    has_likelihood: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.stages or self.stages not in [STAGES[i:j] for i in range(3) for j in range(i + 1, 4)]:
+        start = STAGES.index(self.stages[0]) if self.stages and self.stages[0] in STAGES else None
+        if start is None or self.stages != STAGES[start : start + len(self.stages)]:
             raise ValueError(f"stages {list(self.stages)}: choose one or more of {', '.join(STAGES)}, in order, no gap")
         if self.solver not in SOLVERS:
             raise ValueError(f"solver {self.solver!r}: choose {' or '.join(SOLVERS)}")
-        if not COLDEST <= self.temperature <= HOTTEST:
+        if not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
             raise ValueError(
-                f"temperature {self.temperature}: must be above 0 (from {COLDEST:g}, surer, to {HOTTEST:g}, bolder); "
-                "the solver greedy takes the likeliest"
+                f"temperature {self.temperature}: must be above 0 (from {MIN_TEMPERATURE:g}, nearly the most likely "
+                f"colors, to {MAX_TEMPERATURE:g}, nearly random ones); the solver greedy takes the most likely colors"
             )
         if not 1 <= self.bits <= 4:
-            raise ValueError(f"bits {self.bits}: must be from 1 (8 colours) to 4 (4096)")
+            raise ValueError(f"bits {self.bits}: must be from 1 (8 colors) to 4 (4096)")
         if self.factor < 1:
             raise ValueError(f"factor {self.factor}: must be at least 1")
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """Those of its settings that a user may change; what draws nothing has no temperature."""
+        """Settings that a user may change; greedy has no temperature."""
         return ("solver", "temperature") if self.stochastic else ("solver",)
 
     @property
     def stochastic(self) -> bool:
-        """Whether it uses its noise."""
+        """Whether colors are sampled."""
         return self.solver == "sample"
 
     @property
     def colorizes(self) -> bool:
-        """Whether it gives colour to what has none."""
+        """Whether it has the core; the later stages refine colors that are given."""
         return "core" in self.stages
 
     @property
-    def networks(self) -> tuple[str, ...]:
-        """What it calls."""
-        core = (*(("guide",) if self.guided else ()), "encoder", "row", "pixel", "outer") if self.colorizes else ()
-        return (*core, *(stage for stage in STAGES[1:] if stage in self.stages))
+    def network_names(self) -> tuple[str, ...]:
+        """Names of the networks it calls."""
+        guide = ("guide",) if self.guided else ()
+        core = (*guide, "encoder", "row", "pixel", "outer") if self.colorizes else ()
+        later = tuple(stage for stage in self.stages if stage != "core")
+        return core + later
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
-        """Gray (b, 1, h, w) in [-1, 1] -> one possible ab (b, 2, h', w') in [-1, 1].
+    def explain_unsupported(self, name: str) -> str:
+        """See `Procedure.explain_unsupported`."""
+        if name == "temperature" and self.solver == "greedy":
+            return "temperature: the solver greedy does not sample; leave out one of the two"
+        return super().explain_unsupported(name)
 
-        Raises ValueError for a picture that does not `fit`, FloatingPointError where a network gives what is no number.
-        """
-        self.fit(*gray.shape[2:])
-        coarse = self.coarse(nets, gray, noise, pin)
-        return pin(ab_of(self.refined(nets, gray, coarse)))
-
-    def fit(self, height: int, width: int) -> None:
-        """Raises ValueError for a picture whose sides do not divide by the factor, or which no memory would hold."""
-        _divide(height, width, self.factor)
-        if "spatial" in self.stages and height * width * max(height, width) > LARGEST:
+    def check_size(self, height: int, width: int) -> None:
+        """Raises ValueError for sides that the factor does not divide, or an image that no memory would hold."""
+        _check_divisible(height, width, self.factor)
+        if "spatial" in self.stages and height * width * max(height, width) > MAX_ATTENTION:
             raise ValueError(
-                f"{width} x {height} pixels: more than the spatial stage has memory for, which grows with the cube of "
-                "the side: let the model see the photograph smaller (--size)"
+                f"{width} x {height} pixels: too large for the spatial stage, whose memory grows with the cube of the "
+                "side; choose a smaller inference size (--size)"
             )
 
-    def restore(self, nets: Mapping[str, Net], picture: RGB, gray: Gray) -> Any:
-        """Coarse colours as a picture of the gray's size, and what the later stages make of them."""
-        yield picture
-        found = self.refined(nets, gray, pooled(picture, self.factor))
-        yield repeated(found, gray.shape[2] // found.shape[2])
+    def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
+        """See `Procedure.__call__`.
 
-    def refined(self, nets: Mapping[str, Net], gray: Gray, color: Small) -> Float[Any, "b 3 h3 w3"]:
-        """Coarse colours through the stages that are there, channel by channel.
-
-        Large pictures go one by one: each holds the likelihoods of 256 levels at every pixel.
+        Raises ValueError for a size that `check_size` refuses, FloatingPointError where a network gives NaN.
         """
+        self.check_size(*gray.shape[2:])
+        coarse = self.coarse(nets, gray, noise, hints)
+        return blend_hints(ab_of(self.refined(nets, gray, coarse)), hints)
+
+    def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
+        """Yields coarse colors as an image of the gray's size, and what the later stages make of them.
+
+        ``condition`` is the gray image (b, 1, h, w).
+        """
+        yield image
+        color = self.refined(nets, condition, pooled(image, self.factor))
+        yield repeated(color, condition.shape[2] // color.shape[2])
+
+    def refined(self, nets: Nets, gray: Gray, color: Coarse) -> Float[Any, "b 3 h3 w3"]:
+        """Returns coarse colors (b, 3, h', w') after the later stages, with the size of the gray after ``spatial``."""
         if "color" in self.stages:
-            color = _told(nets["color"], pooled(gray, self.factor), color)
+            color = _refine(nets["color"], pooled(gray, self.factor), color)
         if "spatial" in self.stages:
-            large, xp = repeated(color, self.factor), namespace(color)
-            each = [_told(nets["spatial"], gray[i : i + 1], large[i : i + 1]) for i in range(len(gray))]
-            color = xp.concatenate(each, 0)
+            # One image at a time: each takes the scores of 256 levels at every pixel.
+            large = repeated(color, self.factor)
+            images = [_refine(nets["spatial"], gray[i : i + 1], large[i : i + 1]) for i in range(len(gray))]
+            color = namespace(color).concatenate(images, 0)
         return color
 
-    def coarse(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> Small:
-        """Gray (b, 1, h, w) -> coarse colours (b, 3, h / factor, w / factor), each the middle of its kind.
+    def coarse(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Coarse:
+        """Returns coarse colors (b, 3, h / factor, w / factor) in [-1, 1], each the center of its bin.
 
-        Where ``pin`` decides most of a pixel, its colour is the one asked for, and what follows knows of it.
+        Where hints decide most of a pixel, its color is theirs, and later pixels are sampled given that.
         """
-        colors = palette(gray, self.bits)
-        pinned, asked = _asked(gray, self.factor, pin)
-        drawn: Any = None
+        centers = palette(gray, self.bits)
+        width = gray.shape[3] // self.factor
+        row_noise: Any = None
+        if hints is not None:
+            hinted, hint_indices = self._hint_indices(gray, hints)
 
         def choose(row: int, column: int, logits: Any) -> Pixel:
-            nonlocal drawn
-            xp = namespace(logits)
-            _checked(logits)
+            nonlocal row_noise
+            _check_finite(logits)
             if self.stochastic:
-                if not column:
-                    drawn = noise(logits[:, None][:, [0] * pinned.shape[2]], "gumbel")
-                logits = logits * (1 / self.temperature) + drawn[:, column]
-            chosen = logits.argmax(1)
-            if pin is not unpinned:
-                chosen = xp.where(pinned[:, row, column], symbols(asked[:, :, row, column], self.bits), chosen)
-            return colors[chosen]
+                # Gumbel noise on logits makes the argmax a sample. One draw a row, since each call costs time.
+                if column == 0:
+                    row_noise = noise(logits[:, None][:, [0] * width], "gumbel")
+                logits = logits * (1 / self.temperature) + row_noise[:, column]
+            index = logits.argmax(1)
+            if hints is not None:
+                index = namespace(logits).where(hinted[:, row, column], hint_indices[:, row, column], index)
+            return centers[index]
 
-        return self._paint(nets, gray, choose)
+        return self._decode(nets, gray, choose)
 
-    def nll(self, nets: Mapping[str, Net], gray: Gray, color: RGB) -> Float[Any, "b h2 w2"]:
-        """-log p, in nats, of the coarse colours of true ones (b, 3, h, w), each told those before it, undistorted."""
-        colors, true = palette(gray, self.bits), symbols(channel_last(pooled(color, self.factor)), self.bits)
-        told: list[list[Any]] = []
+    def nll(self, nets: Nets, gray: Gray, color: Image) -> Float[Any, "b h2 w2"]:
+        """Returns the negative log-likelihood, in nats, of the coarse colors of a color image (b, 3, h, w) in [-1, 1].
+
+        Each pixel's is conditioned on the ground truth of the pixels before it, at temperature 1.
+        """
+        centers = palette(gray, self.bits)
+        truth = symbols(channel_last(pooled(color, self.factor)), self.bits)
+        rows: list[list[Any]] = []
 
         def choose(row: int, column: int, logits: Any) -> Pixel:
-            xp, wanted = namespace(logits), true[:, row, column]
+            xp, index = namespace(logits), truth[:, row, column]
             top = xp.amax(logits, 1)
-            total = top + xp.log(xp.exp(logits - top[:, None]).sum(1))
-            if not column:
-                told.append([])
-            told[row].append(total - logits[list(range(len(wanted))), wanted])
-            return colors[wanted]
+            log_total = top + xp.log(xp.exp(logits - top[:, None]).sum(1))
+            if column == 0:
+                rows.append([])
+            rows[row].append(log_total - logits[list(range(len(index))), index])
+            return centers[index]
 
-        self._paint(nets, gray, choose)
+        self._decode(nets, gray, choose)
         xp = namespace(gray)
-        return xp.stack([xp.stack(row, 1) for row in told], 1)
+        return xp.stack([xp.stack(row, 1) for row in rows], 1)
 
-    def _paint(self, nets: Mapping[str, Net], gray: Gray, choose: Callable[[int, int, Any], Pixel]) -> Small:
-        """Coarse colours (b, 3, h', w'), each as ``choose`` picks it for (row, column) by logits (b, colors)."""
+    def _decode(self, nets: Nets, gray: Gray, choose: Callable[[int, int, Any], Pixel]) -> Coarse:
+        """Coarse colors in raster order, each as ``choose`` picks it for (row, column) by its logits (b, colors)."""
         xp, small = namespace(gray), pooled(gray, self.factor)
-        seen = {"gray": small}
+        inputs = {"gray": small}
         if self.guided:
-            features = nets["guide"](0.0, gray=gray)
-            seen["features"] = pooled(features, features.shape[2] // small.shape[2])
-        context, norms, above, rows = nets["encoder"](0.0, **seen)
-        lines = []
+            features = nets["guide"](gray=gray)
+            inputs["features"] = pooled(features, features.shape[2] // small.shape[2])
+        context, norms, above, past_rows = nets["encoder"](**inputs)
+        rows = []
         for row in range(context.shape[1]):
-            here = context[:, row]
-            condition, pixels = nets["row"](0.0, context=here, above=above)
-            color, line = condition[:, 0, [0, 0, 0]] * 0 + NOTHING, []
+            row_context, pixels = context[:, row], []
+            condition, past_pixels = nets["row"](context=row_context, above=above)
+            color = condition[:, 0, [0, 0, 0]] * 0 + START_OF_ROW
             for column in range(context.shape[2]):
-                logits, new = nets["pixel"](0.0, color=color, condition=condition[:, column], norms=norms, past=pixels)
-                pixels = xp.concatenate([pixels, new[:, None]], 1)
+                here = condition[:, column]
+                logits, cache = nets["pixel"](color=color, condition=here, norms=norms, past=past_pixels)
+                past_pixels = xp.concatenate([past_pixels, cache[:, None]], 1)
                 color = choose(row, column, logits)
-                line.append(color)
-            lines.append(xp.stack(line, 1))
-            above, new = nets["outer"](0.0, color=lines[-1], context=here, norms=norms, past=rows)
-            rows = xp.concatenate([rows, new[:, None]], 1)
-        painted = xp.stack(lines, 1)
-        return xp.stack([painted[..., channel] for channel in range(3)], 1)
+                pixels.append(color)
+            rows.append(xp.stack(pixels, 1))
+            above, cache = nets["outer"](color=rows[-1], context=row_context, norms=norms, past=past_rows)
+            past_rows = xp.concatenate([past_rows, cache[:, None]], 1)
+        image = xp.stack(rows, 1)  # (b, h', w', 3)
+        return xp.stack([image[..., channel] for channel in range(3)], 1)
+
+    def _hint_indices(self, gray: Gray, hints: Hints) -> tuple[Any, Symbol]:
+        """Whether hints decide most of each coarse pixel (1, h', w'), and the coarse color they ask for (b, h', w')."""
+        hint_map = hints.at(*gray.shape[2:])
+        weight = pooled(hint_map.weight, self.factor)
+        ab = pooled(hint_map.ab, self.factor) / weight.clip(1e-3, None)
+        lightness = (pooled(gray, self.factor) + 1) * L_SCALE
+        lab = namespace(gray).concatenate([lightness, ab * AB_SCALE + 0 * lightness], 1)
+        return weight[:, 0] > 0.5, symbols(channel_last(lab_to_rgb(lab) * 2 - 1), self.bits)
 
 
-def _checked(made: Any) -> Any:
-    """What a network made. Raises FloatingPointError where that is no number, of which the first would be likeliest."""
-    if not (made == made).all():
-        raise FloatingPointError("likelihoods that are not numbers")
-    return made
+def _check_finite(values: Any) -> None:
+    # argmax takes NaN for the largest: every pixel would get the first color.
+    if not (values == values).all():
+        raise FloatingPointError("a network gives NaN")
 
 
-def _told(net: Net, gray: Gray, color: RGB) -> RGB:
-    """Each channel as a network tells it, whose time says which."""
-    planes = [net(float(c), gray=gray, plane=color[:, c : c + 1]) for c in range(3)]
-    return _checked(namespace(gray).concatenate(planes, 1))
-
-
-def _asked(gray: Gray, factor: int, pin: Pin) -> tuple[Any, Small]:
-    """Which coarse pixels (b, h', w') a pin decides more of than not, and the colours it asks for under this gray."""
-    nothing = gray[:, [0, 0]] * 0
-    told = pooled(pin(nothing), factor)
-    kept = pooled(pin(nothing + 1), factor) - told  # how much of what would be there otherwise
-    ab = told / (1 - kept).clip(1e-3, None)
-    lab = namespace(gray).concatenate([(pooled(gray, factor) + 1) * L_SCALE, ab * AB_SCALE], 1)
-    return kept[:, 0] < 0.5, lab_to_rgb(lab) * 2 - 1
+def _refine(net: Net, gray: Gray, color: Image) -> Image:
+    """Each channel of the colors as the network predicts it from the gray and that channel."""
+    planes = [net(gray=gray, plane=color[:, c : c + 1], channel=float(c)) for c in range(3)]
+    refined = namespace(gray).concatenate(planes, 1)
+    _check_finite(refined)
+    return refined
 
 
 def bits_per_dim(nats: Any) -> Any:
-    """Nats a pixel in bits a channel of it."""
+    """Returns nats per pixel as bits per channel."""
     return nats * (1 / (3 * math.log(2)))

@@ -1,31 +1,28 @@
-"""Procedures that give back what was lost: cold diffusion, and the plain way through an autoencoder.
+"""The procedure of cold diffusion, which undoes a degradation step by step (Bansal et al. 2022)."""
 
-Written once for numpy and torch, by the rules of `core.sampling`.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from ..color import ab_of
 from ..degradation import KINDS as DEGRADATIONS
-from ..degradation import Certain, Degradation, Noise, Photo, towards
-from .procedure import AB, Gray, Net, Pin, unpinned
+from ..degradation import Certain, Degradation, Noise, towards
+from .procedure import AB, Gray, Hints, Image, Net, Nets, Procedure, blend_hints
 
-RESTORERS = ("improved", "naive", "one-shot")
+SOLVERS = ("improved", "naive", "one-shot")
 
 
 @dataclass(frozen=True)
-class Cold:
-    """What was lost by a `degradation`, restored in ``steps`` by the network ``restorer`` (Bansal et al. 2022).
+class Cold(Procedure):
+    """A degradation undone in ``steps`` by the network ``restorer``, which predicts the clean image from any step.
 
-    ``levels`` is T, the steps in which it was lost. At each step s the restorer guesses the whole from what is there.
-    The ``one-shot`` solver takes its first guess; ``naive`` (Algorithm 1) degrades the guess again, one step less;
-    ``improved`` (Algorithm 2) adds only what lies between those two steps. Nothing is drawn.
+    ``levels`` is T, the steps of the degradation. The solver ``one-shot`` takes the first prediction; ``naive``
+    (Algorithm 1) degrades each prediction again, one step less; ``improved`` (Algorithm 2) adds the difference between
+    the prediction degraded by these two steps. All are deterministic.
 
-    ``latent``: all of it happens between the codes of the photograph as it is and as it should be, straight from one to
-    the other; ``encoder`` and ``decoder`` are the networks around it.
+    ``latent``: the process runs between the latents of the degraded and the clean image, on the straight line from one
+    to the other; the networks ``encoder`` and ``decoder`` are around it.
     """
 
     degradation: str = "color"
@@ -34,83 +31,99 @@ class Cold:
     solver: str = "improved"
     latent: bool = False
     target: ClassVar[str] = "rgb"
-    stochastic: ClassVar[bool] = False
+    iterative: ClassVar[bool] = True
+    restores: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.degradation not in DEGRADATIONS:
             raise ValueError(f"degradation {self.degradation!r}: choose one of {', '.join(DEGRADATIONS)}")
-        if self.solver not in RESTORERS:
-            raise ValueError(f"solver {self.solver!r}: choose one of {', '.join(RESTORERS)}")
+        if self.solver not in SOLVERS:
+            raise ValueError(f"solver {self.solver!r}: choose one of {', '.join(SOLVERS)}")
         if not 1 <= self.steps <= self.levels:
-            raise ValueError(f"{self.steps} steps: it is lost in {self.levels}, choose from 1 to {self.levels}")
+            raise ValueError(
+                f"{self.steps} steps: the model was trained with {self.levels}, choose from 1 to {self.levels}"
+            )
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """Those of its settings that a user may change; one shot has no steps."""
+        """Settings that a user may change; one-shot has no steps."""
         return ("solver",) if self.solver == "one-shot" else ("steps", "solver")
 
     @property
     def colorizes(self) -> bool:
-        """Whether it is colour that was lost."""
+        """Whether the degradation is the loss of color."""
         return self.degradation == "color"
 
     @property
-    def networks(self) -> tuple[str, ...]:
-        """What it calls."""
+    def network_names(self) -> tuple[str, ...]:
+        """Names of the networks it calls."""
         return ("encoder", "restorer", "decoder") if self.latent else ("restorer",)
 
     @property
-    def loses(self) -> Degradation:
-        """The degradation itself."""
+    def operator(self) -> Degradation:
+        """The degradation that it undoes."""
         return DEGRADATIONS[self.degradation](self.levels)
 
+    def explain_unsupported(self, name: str) -> str:
+        """See `Procedure.explain_unsupported`."""
+        if name == "steps" and self.solver == "one-shot":
+            return "steps: the solver one-shot takes one step; choose improved or naive to set the steps"
+        return super().explain_unsupported(name)
+
     def walk(self) -> list[int]:
-        """The steps that are stopped at, the last one first, 0 at the end."""
+        """Returns the degradation steps at which it calls the restorer, from T down, and 0 at the end."""
         return [round(i * self.levels / self.steps) for i in range(self.steps, -1, -1)]
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
-        """Gray, the mean of the channels, (b, 1, h, w) in [-1, 1] -> ab (b, 2, h, w) in [-1, 1]."""
-        *_, state = self.states(nets["restorer"], self._coded(nets, gray[:, [0, 0, 0]]))
-        return pin(ab_of(self._shown(nets, state)))
+    def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
+        """See `Procedure.__call__`; the gray is the mean of the channels."""
+        *_, state = self.states(nets["restorer"], self._encode(nets, gray[:, [0, 0, 0]]))
+        return blend_hints(ab_of(self._decode(nets, state)), hints)
 
-    def trajectory(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> Iterator[AB]:
-        """The colours from gray to the answer, ``steps`` + 1 of them (2 for one shot)."""
-        for picture in self.restore(nets, gray[:, [0, 0, 0]]):
-            yield pin(ab_of(picture))
+    def trajectory(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Iterator[AB]:
+        """Yields the ab from gray to the result: ``steps`` + 1 of them, 2 with one-shot."""
+        for image in self.restore(nets, gray[:, [0, 0, 0]]):
+            yield blend_hints(ab_of(image), hints)
 
-    def restore(self, nets: Mapping[str, Net], picture: Photo, dirt: Any = None) -> Iterator[Photo]:
-        """All that becomes of a degraded picture (b, 3, h, w) in [-1, 1], itself first; ``dirt``: see `Degradation`.
+    def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
+        """Yields the degraded image (b, 3, h, w) in [-1, 1], then what becomes of it step by step.
 
-        Raises ValueError where it is needed and not given.
+        ``condition`` is the noise of the degradation. Raises ValueError where it is needed and missing.
         """
-        if dirt is None and self.solver != "one-shot" and not (self.latent or isinstance(self.loses, Certain)):
+        random = not (self.latent or isinstance(self.operator, Certain))
+        if condition is None and random and self.solver != "one-shot":
             raise ValueError(
-                f"{self.degradation}: {self.solver} needs its dirt (what was random in it); give it, or choose one-shot"
+                f"{self.degradation}: the solver {self.solver} needs the noise of the degradation; "
+                "pass it, or choose one-shot"
             )
-        yield picture
-        for state in self.states(nets["restorer"], self._coded(nets, picture), dirt):
-            yield self._shown(nets, state)
+        yield image
+        for state in self.states(nets["restorer"], self._encode(nets, image), condition):
+            yield self._decode(nets, state)
 
-    def _coded(self, nets: Mapping[str, Net], picture: Photo) -> Any:
-        return nets["encoder"](0.0, color=picture) if self.latent else picture
+    def _encode(self, nets: Nets, image: Image) -> Any:
+        return nets["encoder"](color=image) if self.latent else image
 
-    def _shown(self, nets: Mapping[str, Net], state: Any) -> Photo:
-        return (nets["decoder"](0.0, latent=state) if self.latent else state).clip(-1, 1)
+    def _decode(self, nets: Nets, state: Any) -> Image:
+        image = nets["decoder"](latent=state) if self.latent else state
+        return image.clip(-1, 1)
 
-    def states(self, restorer: Net, end: Any, dirt: Any = None) -> Iterator[Any]:
-        """From what is left at step T to what is believed to have been there at step 0, in latent or in pixels."""
-        state = end
-        for step, before in pairwise(self.walk()):
-            found = restorer(step / self.levels, state=state)
+    def states(self, restorer: Net, start: Any, noise: Any = None) -> Iterator[Any]:
+        """Yields the state (an image or a latent) after each step, from ``start`` at step T to the result at step 0."""
+        state = start
+        for step, next_step in pairwise(self.walk()):
+            clean = restorer(state=state, t=step / self.levels)
             if self.solver == "one-shot":
-                yield found
+                yield clean
                 return
-            less = self.degraded(found, before, end, dirt)
-            state = less if self.solver == "naive" else state - self.degraded(found, step, end, dirt) + less
+            less_degraded = self.degraded(clean, next_step, start, noise)
+            if self.solver == "naive":
+                state = less_degraded
+            else:
+                # An error of the prediction is in both degraded images, so most of it cancels.
+                state = state - self.degraded(clean, step, start, noise) + less_degraded
             yield state
 
-    def degraded(self, whole: Any, step: Any, end: Any, dirt: Any = None) -> Any:
-        """What is left of a whole after so many steps; in latent, on the straight way to ``end``."""
+    def degraded(self, clean: Any, step: Any, start: Any, noise: Any = None) -> Any:
+        """Returns the clean image after ``step`` steps; a latent moves straight towards ``start``, that of step T."""
         if self.latent:
-            return towards(whole, end, step / self.levels)
-        return self.loses.degrade(whole, step, dirt)
+            return towards(clean, start, step / self.levels)
+        return self.operator.degrade(clean, step, noise)

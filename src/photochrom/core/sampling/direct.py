@@ -1,37 +1,37 @@
-"""The procedure of networks that colour in one forward pass."""
+"""The procedure of networks that colorize in one forward pass."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ..color import ab_of
 from ..degradation import Noise
-from .procedure import AB, Gray, Net, Pin, unpinned
+from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
 
 
 @dataclass(frozen=True)
-class Direct:
-    """One forward pass: the network called ``colors`` gives ab (or RGB in [-1, 1], whose ab is kept).
+class Direct(Procedure):
+    """One forward pass: the network ``colors`` gives ab, or RGB in [-1, 1] whose ab is used.
 
-    ``chroma`` multiplies the result. A network that drops features by chance is given ``noise``, so many planes of it.
+    ``chroma`` multiplies the result. ``noise``: channels of normal noise that the network takes beside the gray, for
+    networks with random dropout at inference.
     """
 
     target: str = "ab"
     chroma: float = 1.0
     noise: int = 0
-    networks: ClassVar[tuple[str, ...]] = ("colors",)
-    option_names: ClassVar[tuple[str, ...]] = ()
-    colorizes: ClassVar[bool] = True
+    network_names: ClassVar[tuple[str, ...]] = ("colors",)
 
     @property
     def stochastic(self) -> bool:
-        """Whether it uses its noise."""
+        """Whether the network takes noise."""
         return self.noise > 0
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
-        """Gray (b, 1, h, w) in [-1, 1] -> the network's ab (b, 2, h', w') in [-1, 1]."""
-        given = {"noise": noise(gray[:, [0] * self.noise])} if self.noise else {}
-        color = nets["colors"](0.0, gray=gray, **given)
-        if self.target == "rgb":
-            color = ab_of(color)
-        return pin((color * self.chroma).clip(-1, 1))
+    def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
+        """See `Procedure.__call__`."""
+        inputs = {"gray": gray}
+        if self.noise:
+            inputs["noise"] = noise(gray[:, [0] * self.noise])
+        color = nets["colors"](**inputs)
+        ab = ab_of(color) if self.target == "rgb" else color
+        ab = (ab * self.chroma).clip(-1, 1)
+        return blend_hints(ab, hints)

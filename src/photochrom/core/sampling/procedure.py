@@ -1,59 +1,156 @@
-"""What every way of turning networks into colours is: the contract, and the names of what goes in and out."""
+"""The contract of procedures, which turn the output of a family's networks into color, and of color hints."""
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
-from ..degradation import Noise
+from ..degradation import Degradation, Noise
 
 Gray = Float[Any, "b 1 h w"]
 AB = Float[Any, "b 2 h2 w2"]
+Image = Float[Any, "b 3 h w"]  # RGB in [-1, 1]
+
+# A network, called with keyword inputs only: ``net(gray=gray)``, ``net(noisy=noisy, condition=gray, t=0.3)``.
+# An input is an array with the batch first, or a Python float that the adapter repeats over the batch.
 Net = Callable[..., Any]
-Pin = Callable[[Any], Any]  # ab (b, 2, h, w) in [-1, 1] -> the same with a person's colours in it
+Nets = Mapping[str, Net]
 
 
-def unpinned(ab: AB) -> AB:
-    """The colours as they are: nobody asks for others."""
-    return ab
+@dataclass(frozen=True)
+class HintMap:
+    """Color hints of one photo, spread over its pixels at one size.
+
+    ``weight``: share of each color that the hints decide, in [0, 1]. ``ab``: their color in [-1, 1] times the weight.
+    """
+
+    ab: Float[Any, "1 2 h w"]
+    weight: Float[Any, "1 1 h w"]
+
+    def blend(self, ab: AB) -> AB:
+        """Returns the predicted ab (b, 2, h, w) with the hints blended into it."""
+        return self.ab + ab * (1 - self.weight)
 
 
 @runtime_checkable
-class Procedure(Protocol):
-    """How a family's networks become colours; a frozen dataclass, stored by `describe` beside the weights.
+class Hints(Protocol):
+    """Color hints of one photo, at any size."""
 
-    ``target`` is what its networks learn from: ``"ab"`` (2 channels, ab / 110) or ``"rgb"`` (3 channels in [-1, 1]);
-    ``networks`` are the names it calls them by; ``draws``: whether another seed gives another picture.
+    def at(self, height: int, width: int) -> HintMap:
+        """Returns the hints spread over an image of this size."""
+        ...
+
+
+def blend_hints(ab: AB, hints: Hints | None) -> AB:
+    """Returns the predicted ab (b, 2, h, w) with the hints, if any, blended into it."""
+    return ab if hints is None else hints.at(*ab.shape[2:]).blend(ab)
+
+
+@dataclass(frozen=True)
+class Procedure(ABC):
+    """How networks colorize; a frozen dataclass whose fields are its settings, stored in ``model.json`` by `describe`.
+
+    A procedure runs in numpy and in torch by the rules in `core.sampling`. Required: `target`, `network_names` and
+    `__call__`. The other members declare what the procedure can do; callers ask them and never the class.
     """
 
     @property
-    def stochastic(self) -> bool:
-        """Whether it uses its noise."""
-        ...
+    @abstractmethod
+    def target(self) -> str:
+        """What the networks learn: ``"ab"`` (2 channels, ab / 110) or ``"rgb"`` (3 channels in [-1, 1])."""
 
     @property
-    def colorizes(self) -> bool:
-        """Whether it gives colour to what has none."""
-        ...
+    @abstractmethod
+    def network_names(self) -> tuple[str, ...]:
+        """Names of the networks it calls."""
+
+    @abstractmethod
+    def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
+        """Returns the ab (b, 2, h', w') in [-1, 1] of gray (b, 1, h, w) in [-1, 1]; h' and w' may be smaller.
+
+        Args:
+            nets: the networks by name.
+            gray: images of one size.
+            noise: ``noise(like)`` gives normal noise of the shape of ``like``, ``noise(like, "gumbel")`` Gumbel noise.
+            hints: color hints, the same for all images of the batch.
+        """
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """Those of its settings that need no other weights, which a user may change."""
-        ...
+        """Settings that a user may change, since they need no other weights."""
+        return ()
 
     @property
-    def networks(self) -> tuple[str, ...]:
-        """The names of those it calls."""
-        ...
+    def stochastic(self) -> bool:
+        """Whether another seed gives another image."""
+        return False
 
     @property
-    def target(self) -> str:
-        """What the networks learn from."""
-        ...
+    def colorizes(self) -> bool:
+        """Whether it gives color to a gray image."""
+        return True
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
-        """Gray (b, 1, h, w) in [-1, 1] -> ab (b, 2, h', w') in [-1, 1], of the gray's size or smaller.
+    @property
+    def iterative(self) -> bool:
+        """Whether it has a `trajectory`."""
+        return False
 
-        ``pin`` puts a person's colours into what the networks believe in.
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether it has an `nll`."""
+        return False
+
+    @property
+    def restores(self) -> bool:
+        """Whether `restore` needs nothing but the degraded image and the noise of its degradation."""
+        return False
+
+    @property
+    def operator(self) -> Degradation | None:
+        """The degradation that it undoes, if any."""
+        return None
+
+    def check_size(self, height: int, width: int) -> None:  # noqa: B027  (the default accepts every size)
+        """Raises ValueError for a gray image of a size that it cannot process."""
+
+    def trajectory(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Iterator[AB]:
+        """Yields the ab of every step; the last is the result of a call."""
+        raise NotImplementedError
+
+    def nll(self, nets: Nets, gray: Gray, color: Image) -> Float[Any, "b h2 w2"]:
+        """Returns the negative log-likelihood of the ground truth in nats, pixel by pixel."""
+        raise NotImplementedError
+
+    def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
+        """Yields the degraded image (b, 3, h, w), then what becomes of it step by step.
+
+        ``condition``: the noise of the degradation; for later stages of ColTran the gray image.
         """
-        ...
+        raise NotImplementedError
+
+    def applicable_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns those of the options that this procedure supports, given the solver among them."""
+        names = self._with_solver(options).option_names
+        return {name: value for name, value in options.items() if name in names}
+
+    def with_options(self, **options: Any) -> "Procedure":
+        """Returns a copy with other settings. Raises ValueError for an option it does not support or a wrong value."""
+        changed = self._with_solver(options)
+        for name in options:
+            if name not in changed.option_names:
+                raise ValueError(changed.explain_unsupported(name))
+        return replace(self, **options)
+
+    def explain_unsupported(self, name: str) -> str:
+        """Returns the message for an option that is not among `option_names`."""
+        if not self.option_names:
+            return f"{name}: not supported, because this model has no sampler options; choose another model"
+        return f"{name}: not supported by this model; supported options: {', '.join(self.option_names)}"
+
+    def _with_solver(self, options: Mapping[str, Any]) -> "Procedure":
+        # The solver decides which of the other options apply: greedy has no temperature, for example.
+        if "solver" in options and "solver" in self.option_names:
+            return replace(self, solver=options["solver"])  # type: ignore[call-arg]
+        return self

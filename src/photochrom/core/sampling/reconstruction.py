@@ -1,30 +1,29 @@
-"""The procedure of autoencoders, which colour nothing."""
+"""The procedure of autoencoders, which do not colorize."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..color import ab_of
-from ..degradation import Noise, Photo
-from .procedure import AB, Gray, Net, Pin, unpinned
+from ..degradation import Noise
+from .procedure import AB, Gray, Hints, Image, Nets, Procedure, blend_hints
 
 
 @dataclass(frozen=True)
-class Reconstruction:
-    """A photograph as its ``encoder`` and ``decoder`` give it back, which colours nothing."""
+class Reconstruction(Procedure):
+    """An image as its ``encoder`` and ``decoder`` reconstruct it."""
 
     target: ClassVar[str] = "rgb"
-    networks: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
-    stochastic: ClassVar[bool] = False
-    option_names: ClassVar[tuple[str, ...]] = ()
+    network_names: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
     colorizes: ClassVar[bool] = False
+    restores: ClassVar[bool] = True
 
-    def __call__(self, nets: Mapping[str, Net], gray: Gray, noise: Noise, pin: Pin = unpinned) -> AB:
-        """Gray (b, 1, h, w) in [-1, 1] -> the ab of its reconstruction (b, 2, h, w), next to none."""
-        *_, picture = self.restore(nets, gray[:, [0, 0, 0]])
-        return pin(ab_of(picture))
+    def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
+        """Returns the ab of the reconstructed gray image, which is close to 0."""
+        _, image = self.restore(nets, gray[:, [0, 0, 0]])
+        return blend_hints(ab_of(image), hints)
 
-    def restore(self, nets: Mapping[str, Net], picture: Photo, dirt: Any = None) -> Iterator[Photo]:
-        """A picture (b, 3, h, w) in [-1, 1], and how it is given back."""
-        yield picture
-        yield nets["decoder"](0.0, latent=nets["encoder"](0.0, color=picture))
+    def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
+        """Yields the image (b, 3, h, w) in [-1, 1] and its reconstruction."""
+        yield image
+        yield nets["decoder"](latent=nets["encoder"](color=image))
