@@ -16,11 +16,11 @@ WIDTHS = {"desk": (1100, 900, "light"), "phone": (390, 844, "dark")}
 def play(page: Page) -> None:
     """Have both examples coloured, one in three variants."""
     page.get_by_role("button", name="Try a man with a camera").click()
-    page.get_by_text("1 of 1 photographs in colour").wait_for()
+    page.get_by_text("1 of 1 photo colorized").wait_for()
     page.get_by_label("ddpm").check()
     page.get_by_role("spinbutton", name="Variants").fill("3")
     page.get_by_role("button", name="or a rocket").click()
-    page.get_by_text("2 of 2 photographs in colour").wait_for()
+    page.get_by_text("2 of 2 photos colorized").wait_for()
     page.wait_for_load_state("networkidle")
 
 

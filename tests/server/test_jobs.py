@@ -1,249 +1,249 @@
-"""Photographs on their way through workers that are slow, crash, or are killed; and colours that are remembered."""
+"""The queue and its worker processes: cancellation, time limits, crashes, stored bytes, and the cache of colors."""
 
 import os
-import shutil
 import signal
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pyvips
+from fastapi import HTTPException
+from servers import TIMEOUT, wait_until
 
 from photochrom.core.sampling.procedure import HintMap
+from photochrom.inference.options import ColorOptions
 from photochrom.server import worker
-from photochrom.server.jobs import Job, Jobs, Limits, Refused
-from photochrom.server.worker import UPLOAD, Order, Remembering
+from photochrom.server.jobs import Jobs, Limits
+from photochrom.server.worker import UPLOAD, CachedColorizer, ColorizeRequest
 
-SLOW = {"steps": 1000}
+SLOW = ColorOptions(size=2048, steps=1000)
 
 
-@pytest.fixture(scope="module")
-def photo():
-    ramp = np.linspace(20, 235, 300 * 400).reshape(300, 400)
-    return pyvips.Image.new_from_array(ramp.astype(np.uint8)).write_to_buffer(".png")
+def encode(pixels, suffix=".png", orientation=1):
+    image = pyvips.Image.new_from_array(pixels.astype(np.uint8)).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image.write_to_buffer(suffix)
+
+
+PHOTO = encode(np.linspace(20, 235, 300 * 400).reshape(300, 400))
 
 
 @pytest.fixture
-def studio(drawing):
-    made = Jobs([str(drawing)], Limits(), 1)
-    yield made
-    made.close()
-    assert not made.root.exists()
+def jobs(drawing):
+    jobs = Jobs([str(drawing)], Limits(), 1)
+    yield jobs
+    jobs.close()
+    assert not jobs.root.exists()
 
 
-def submitted(jobs, photo, **wishes):
-    folder = jobs.folder()
+def submit(jobs, drawing, photo=PHOTO, options=ColorOptions()):  # noqa: B008 - frozen
+    folder = jobs.new_folder()
     (folder / UPLOAD).write_bytes(photo)
-    return jobs.submit("one.png", Order(folder, jobs.workers[0].asked[1][0], **wishes))
+    return jobs.submit("one.png", ColorizeRequest(folder, str(drawing), options))
 
 
-def working(job):
-    until = time.monotonic() + 60
-    while job.state == "queued":
-        assert time.monotonic() < until
-        time.sleep(0.01)
+def wait_for_start(job):
+    wait_until(lambda: job.state != "queued")
 
 
-def test_one_that_is_cancelled_does_not_hold_up_the_next(studio, photo):
-    slow = submitted(studio, photo, size=2048, sampling=SLOW)
-    queued = submitted(studio, photo)
-    dropped = submitted(studio, photo)
-    working(slow)
-    assert studio.waiting() == 2
-    assert studio.waiting(dropped) == 1
-    studio.remove(dropped)
-    studio.remove(slow)
-    queued.finished.result(60)
+def wait_for(*jobs):
+    for job in jobs:
+        job.finished.result(TIMEOUT)
+
+
+def test_canceled_jobs_do_not_block_the_queue(jobs, drawing):
+    slow = submit(jobs, drawing, options=SLOW)
+    queued = submit(jobs, drawing)
+    canceled = submit(jobs, drawing)
+    wait_for_start(slow)
+    assert jobs.waiting() == 2
+    assert jobs.waiting(canceled) == 1
+    jobs.remove(canceled)
+    jobs.remove(slow)
+    wait_for(queued, slow)
     assert queued.state == "done"
-    assert (slow.state, dropped.painted) == ("failed", [])
-    slow.finished.result(60)
-    assert sorted(studio.root.iterdir()) == [queued.order.folder]
+    assert (slow.state, canceled.seeds) == ("failed", [])
+    assert list(jobs.folder.iterdir()) == [queued.request.folder]
 
 
-def test_one_that_is_too_slow_is_ended(drawing, photo):
+def test_a_job_over_the_time_limit_is_ended(drawing):
     jobs = Jobs([str(drawing)], Limits(seconds=6), 1)
     try:
-        slow, next_one = submitted(jobs, photo, size=2048, sampling=SLOW), submitted(jobs, photo)
-        slow.finished.result(60)
-        next_one.finished.result(60)
-        assert (slow.failure.status, next_one.state) == (504, "done")
+        slow = submit(jobs, drawing, options=SLOW)
+        wait_for(slow)
+        assert slow.failure.status == 504
         assert "took longer than 6 seconds" in slow.failure.reason
+        jobs.limits = Limits()
+        following = submit(jobs, drawing)
+        wait_for(following)
+        assert following.state == "done"
     finally:
         jobs.close()
 
 
-def test_a_crash_takes_one_photograph_and_no_other(studio, photo):
-    crashing, next_one = submitted(studio, photo, size=2048, sampling=SLOW), submitted(studio, photo)
-    working(crashing)
-    os.kill(studio.workers[0].process.pid, signal.SIGSEGV)
-    crashing.finished.result(60)
-    next_one.finished.result(60)
-    assert (crashing.failure.status, next_one.state) == (500, "done")
-    assert "brought its worker down" in crashing.failure.reason
+def test_a_crash_affects_one_job_only(jobs, drawing):
+    crashing, following = submit(jobs, drawing, options=SLOW), submit(jobs, drawing)
+    wait_for_start(crashing)
+    os.kill(jobs.workers[0].process.pid, signal.SIGSEGV)
+    wait_for(crashing, following)
+    assert (crashing.failure.status, following.state) == (500, "done")
+    assert "crashed its worker process" in crashing.failure.reason
 
 
-def test_a_turned_photograph_leaves_nothing_when_its_worker_is_ended(studio, tmp_path):
-    ramp = np.linspace(20, 235, 3000 * 4000).reshape(3000, 4000)
-    image = pyvips.Image.new_from_array(ramp.astype(np.uint8)).copy()
-    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
-    before = set(Path(tempfile.gettempdir()).iterdir())
-    job = submitted(studio, image.write_to_buffer(".jpg"))
-    until = time.monotonic() + 60
-    while not list(job.order.folder.glob("photochrom-*/turned.tif")):
-        assert time.monotonic() < until
-        time.sleep(0.005)
-    studio.remove(job)
-    job.finished.result(60)
-    assert not job.order.folder.exists()
+def test_a_killed_worker_leaves_no_temporary_files(jobs, drawing):
+    pixels = np.linspace(20, 235, 3000 * 4000).reshape(3000, 4000)
+    before = set(Path(tempfile.gettempdir()).glob("photochrom-*"))
+    job = submit(jobs, drawing, encode(pixels, ".jpg", orientation=6))
+    scratch = jobs.workers[0].scratch
+    wait_until(lambda: list(scratch.glob("photochrom-*/*")))
+    jobs.remove(job)
+    wait_for(job)
+    assert not job.request.folder.exists()
+    assert not list(scratch.glob("*"))
     assert set(Path(tempfile.gettempdir()).glob("photochrom-*")) <= before
 
 
-def test_a_worker_that_cannot_begin_again_does_not_stop_the_queue(studio, photo, monkeypatch):
+def test_a_worker_that_cannot_start_does_not_stop_the_queue(jobs, drawing, monkeypatch):
     def no_memory(_):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    crashing = submitted(studio, photo, size=2048, sampling=SLOW)
-    working(crashing)
+    crashing = submit(jobs, drawing, options=SLOW)
+    wait_for_start(crashing)
     with monkeypatch.context() as patched:
-        patched.setattr(type(studio.workers[0].process), "start", no_memory)
-        os.kill(studio.workers[0].process.pid, signal.SIGSEGV)
-        crashing.finished.result(60)
-        refused = submitted(studio, photo)
-        refused.finished.result(60)
-    assert "brought its worker down" in crashing.failure.reason
-    assert "no worker could begin (" in refused.failure.reason
-    last = submitted(studio, photo)
-    last.finished.result(60)
+        patched.setattr(type(jobs.workers[0].process), "start", no_memory)
+        os.kill(jobs.workers[0].process.pid, signal.SIGSEGV)
+        wait_for(crashing)
+        refused = submit(jobs, drawing)
+        wait_for(refused)
+    assert "crashed its worker process" in crashing.failure.reason
+    assert "no worker process could be started (" in refused.failure.reason
+    last = submit(jobs, drawing)
+    wait_for(last)
     assert last.state == "done"
 
 
-def test_a_worker_that_ended_while_nothing_was_to_do_is_begun_anew(studio, photo):
+def test_a_worker_that_ended_while_idle_is_started_again(jobs, drawing):
     for _ in range(2):
-        job = submitted(studio, photo)
-        job.finished.result(60)
+        job = submit(jobs, drawing)
+        wait_for(job)
         assert job.state == "done"
-        studio.workers[0].process.kill()
-        studio.workers[0].process.join()
+        jobs.workers[0].process.kill()
+        jobs.workers[0].process.join()
 
 
-def test_one_that_is_cancelled_while_a_worker_begins(studio, photo):
-    job = submitted(studio, photo)
-    working(job)
-    studio.remove(job)
-    job.finished.result(60)
-    assert not job.order.folder.exists()
-    last = submitted(studio, photo)
-    last.finished.result(60)
+def test_a_job_is_canceled_while_its_worker_starts(jobs, drawing):
+    job = submit(jobs, drawing)
+    wait_for_start(job)
+    jobs.remove(job)
+    wait_for(job)
+    assert not job.request.folder.exists()
+    last = submit(jobs, drawing)
+    wait_for(last)
     assert last.state == "done"
 
 
-def test_one_that_is_too_long_in_beginning_is_ended(studio, photo, monkeypatch):
-    monkeypatch.setattr("photochrom.server.jobs.READY", 0)
-    job = submitted(studio, photo)
-    job.finished.result(60)
-    assert "no worker was ready after 0 seconds" in job.failure.reason
+def test_a_worker_that_starts_too_slowly_is_ended(jobs, drawing, monkeypatch):
+    monkeypatch.setattr("photochrom.server.jobs.START_SECONDS", 0)
+    job = submit(jobs, drawing)
+    wait_for(job)
+    assert "no worker process was ready after 0 seconds" in job.failure.reason
 
 
-def test_what_is_held_is_told_to_the_byte(studio, photo):
-    job = submitted(studio, photo)
-    job.finished.result(60)
-    again = studio.again(job, job.order)
-    again.finished.result(60)
-    files = {file.stat().st_ino: file.stat().st_size for file in studio.root.rglob("*") if file.is_file()}
-    assert studio.held() == sum(files.values())
-    with studio.place(1000):
-        assert studio.held() == sum(files.values()) + 1000
-    studio.remove(job)
-    assert studio.held() == sum(file.stat().st_size for file in again.order.folder.iterdir())
-    studio.remove(again)
-    assert studio.held() == 0
+def stored_bytes(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def test_files_that_come_and_go_while_they_are_weighed(studio):
-    job = Job("one", Order(studio.folder(), ""))
-    stop = threading.Event()
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_reserved_bytes_are_enough_and_end_as_the_bytes_of_the_files(jobs, drawing, suffix):
+    noise = encode(np.random.default_rng(0).integers(0, 256, (300, 400)), suffix)
+    job = submit(jobs, drawing, noise, ColorOptions(variants=3))
+    largest = 0
+    while not job.finished.done():
+        largest = max(largest, jobs.occupied())
+    assert job.state == "done"
+    assert jobs.occupied() == stored_bytes(jobs.folder)
+    assert largest > jobs.occupied()
+    with jobs.admission(1000):
+        assert jobs.occupied() == stored_bytes(jobs.folder) + 1000
+    again = jobs.resubmit(job, "", job.request)
+    wait_for(again)
+    assert again.name == "one.png"
+    assert jobs.occupied() == stored_bytes(jobs.folder)
+    jobs.remove(job)
+    assert jobs.occupied() == stored_bytes(jobs.folder)
+    jobs.remove(again)
+    assert jobs.occupied() == stored_bytes(jobs.folder) == 0
 
-    def churn():
-        while not stop.is_set():
-            folder = job.order.folder / "within"
-            folder.mkdir()
-            (folder / "file").write_bytes(b"x" * 100)
-            shutil.rmtree(folder)
 
-    churning = threading.Thread(target=churn)
-    churning.start()
-    assert not any(studio.crowded(job) for _ in range(300))
-    stop.set()
-    churning.join()
-
-
-def test_a_disc_that_is_full_is_named(drawing, tmp_path, monkeypatch, photo):
-    monkeypatch.chdir(tmp_path)
-    UPLOAD.write_bytes(photo)
+def test_a_full_disk_is_reported(drawing, tmp_path, monkeypatch):
+    (tmp_path / UPLOAD).write_bytes(PHOTO)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(worker, "preview", full)
-    (said,) = worker._said({}, Order(tmp_path, str(drawing)), 1, 10**8)
-    assert (said.status, said.reason) == (507, "photograph: cannot be kept (No space left on device)")
+    request = ColorizeRequest(tmp_path, str(drawing), ColorOptions())
+    (event,) = worker._colorize({}, request, 1, 10**8)
+    assert (event.status, event.reason) == (507, "photo: cannot be stored (No space left on device)")
     monkeypatch.setattr("photochrom.imaging.atomic._publish", full)
-    *_, said = worker._said({}, Order(tmp_path, str(drawing), shown=False), 1, 10**8)
-    assert (said.status, said.reason) == (507, "0.png: cannot be written (No space left on device)")
+    request = ColorizeRequest(tmp_path, str(drawing), ColorOptions(), previews=False)
+    *_, event = worker._colorize({}, request, 1, 10**8)
+    assert (event.status, event.reason) == (507, "0.png: cannot be written (No space left on device)")
 
 
-def test_a_name_that_nobody_has_is_refused(studio):
-    with pytest.raises(Refused, match="no such photograph here"):
-        studio.get("x")
+def test_an_unknown_job_is_refused(jobs):
+    with pytest.raises(HTTPException, match="no such photo"):
+        jobs.get("x")
 
 
-class OneHint:
+class FullHint:
     """A hint of full weight at every pixel."""
 
     def at(self, height, width):
-        one = np.ones((1, 1, height, width), np.float32)
-        return HintMap(one[:, [0, 0]] * np.float32(0.5), one)
+        weight = np.ones((1, 1, height, width), np.float32)
+        return HintMap(weight[:, [0, 0]] * np.float32(0.5), weight)
 
 
-class TestRemembering:
+class TestCachedColorizer:
     @pytest.fixture
-    def counted(self, drawing, monkeypatch):
-        calls = []
+    def colorizer(self, drawing, monkeypatch):
+        """A colorizer, and the list of seeds that its model has predicted."""
+        seeds_predicted = []
         predict = worker.Colorizer.predict
-        monkeypatch.setattr(
-            worker.Colorizer,
-            "predict",
-            lambda self, grays, seeds=0, *hints: calls.append(len(grays)) or predict(self, grays, seeds, *hints),
-        )
-        return Remembering(drawing, 1), calls
 
-    def test_the_same_question_is_answered_once(self, counted):
-        colorizer, calls = counted
-        grays = [np.full((1, 32, 32), shade, np.float32) for shade in (-0.5, 0.5)]
+        def record(self, grays, seeds=0, *hints):
+            seeds_predicted.extend(seeds)
+            return predict(self, grays, seeds, *hints)
+
+        monkeypatch.setattr(worker.Colorizer, "predict", record)
+        return CachedColorizer(str(drawing), 1), seeds_predicted
+
+    def test_equal_requests_are_predicted_once(self, colorizer):
+        colorizer, seeds_predicted = colorizer
+        grays = [np.full((1, 32, 32), value, np.float32) for value in (-0.5, 0.5)]
         first = colorizer.predict(grays, [3, 4])
-        again = colorizer.predict(grays[::-1], [4, 3])
-        assert calls == [2, 0]
-        np.testing.assert_array_equal(first, again[::-1])
+        second = colorizer.predict(grays[::-1], [4, 3])
+        assert seeds_predicted == [3, 4]
+        np.testing.assert_array_equal(first, second[::-1])
 
-    @pytest.mark.parametrize("other", [{"seed": 4}, {"shade": 0.25}, {"steps": 2}, {"hints": OneHint()}])
-    def test_another_question_is_asked(self, counted, other):
-        colorizer, calls = counted
+    @pytest.mark.parametrize("change", [{"seed": 4}, {"value": 0.25}, {"steps": 2}, {"hints": FullHint()}])
+    def test_other_requests_are_predicted(self, colorizer, change):
+        colorizer, seeds_predicted = colorizer
         gray = np.full((1, 32, 32), 0.5, np.float32)
-        colorizer.predict([gray], 3)
-        told = colorizer.with_sampler(steps=other["steps"]) if "steps" in other else colorizer
-        told.predict([gray * 0 + other.get("shade", 0.5)], other.get("seed", 3), other.get("hints"))
-        assert calls == [1, 1]
+        colorizer.predict([gray], [3])
+        other = colorizer.with_sampler(steps=change["steps"]) if "steps" in change else colorizer
+        gray = np.full((1, 32, 32), change.get("value", 0.5), np.float32)
+        other.predict([gray], [change.get("seed", 3)], change.get("hints"))
+        assert len(seeds_predicted) == 2
 
-    def test_it_does_not_grow_without_bound(self, counted, monkeypatch):
-        colorizer, calls = counted
+    def test_the_cache_is_limited(self, colorizer, monkeypatch):
+        colorizer, seeds_predicted = colorizer
         gray = np.full((1, 32, 32), 0.5, np.float32)
-        monkeypatch.setattr(worker, "REMEMBERED", 3 * 2 * 32 * 32 * 4)
+        monkeypatch.setattr(worker, "CACHE_BYTES", 3 * 2 * 32 * 32 * 4)
         for seed in (1, 2, 3, 4):
-            colorizer.predict([gray], seed)
-        assert len(colorizer.known) == 3
-        colorizer.predict([gray], 4)
-        colorizer.predict([gray], 1)
-        assert calls == [1, 1, 1, 1, 0, 1]
+            colorizer.predict([gray], [seed])
+        assert len(colorizer.cache) == 3
+        colorizer.predict([gray], [4])
+        colorizer.predict([gray], [1])
+        assert seeds_predicted == [1, 2, 3, 4, 1]

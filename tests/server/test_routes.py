@@ -1,4 +1,4 @@
-"""The HTTP interface: what it gives, what it refuses and in which words, and what is left of a photograph."""
+"""The HTTP interface: results, error messages, limits, security, and the deletion of photos."""
 
 import io
 import os
@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -21,149 +20,171 @@ import numpy as np
 import pytest
 import pyvips
 from fastapi.testclient import TestClient
+from servers import TIMEOUT, serve_in_thread, wait_until
 
 from photochrom import Colorizer
-from photochrom.inference.options import Hint
-from photochrom.server import app as site
-from photochrom.server import middleware as guard
-from photochrom.server import routes as web
+from photochrom.imaging.formats import SAVERS
+from photochrom.inference.options import LIMITS, MAX_HINTS, Hint
+from photochrom.server import app, middleware, routes
+from photochrom.server.app import create_app, load_models
 from photochrom.server.jobs import Limits
 from photochrom.server.middleware import HEADERS
-from photochrom.server.routes import choices, create
 
 RAMP = np.linspace(20, 235, 48 * 64).reshape(48, 64)
 
 
-def encoded(suffix=".png", deep=False, shade=0.0):
-    pixels = (RAMP + shade).clip(0, 255)
-    pixels = (pixels * 257).astype(np.uint16) if deep else pixels.astype(np.uint8)
+def encode(suffix=".png", deep=False):
+    pixels = (RAMP * 257).astype(np.uint16) if deep else RAMP.astype(np.uint8)
     image = pyvips.Image.new_from_array(pixels).copy(interpretation="grey16" if deep else "b-w")
     return image.write_to_buffer(suffix)
 
 
+PHOTO = encode()
+
+
 @contextmanager
-def serving(bundles, limits=Limits(), count=1):  # noqa: B008 - frozen
-    with TestClient(create(choices(bundles), limits, count), base_url="http://localhost") as client:
+def client_of(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen
+    with TestClient(create_app(load_models(bundles), limits, processes), base_url="http://localhost") as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def client(bundle, drawing):
-    with serving([bundle, drawing]) as client:
+    with client_of([bundle, drawing]) as client:
         yield client
 
 
-def jobs(client):
+def server_jobs(client):
     return client.app.state.jobs
 
 
-def finished(client, job):
-    until = time.monotonic() + 60
-    while job["state"] in ("queued", "working") and time.monotonic() < until:
-        time.sleep(0.02)
-        job = client.get(f"/jobs/{job['id']}").json()
+def folder_of(client, job):
+    return server_jobs(client).get(job["id"]).request.folder
+
+
+def submit(client, content=PHOTO, **parameters):
+    response = client.post("/jobs", content=content, params=parameters)
+    assert response.status_code == 202, response.text
+    return response.json()
+
+
+def wait_for_job(client, job):
+    def ended():
+        job.update(client.get(f"/jobs/{job['id']}").json())
+        return job["state"] in ("done", "failed")
+
+    wait_until(ended)
     return job
 
 
-def begun(client, content=None, **wishes):
-    answer = client.post("/jobs", content=content or encoded(), params=wishes)
-    assert answer.status_code == 202, answer.text
-    return answer.json()
-
-
-def why(answer, status):
-    assert answer.status_code == status, answer.text
-    assert "Traceback" not in answer.text
-    return answer.json()["detail"]
+def detail(response, status):
+    assert response.status_code == status, response.text
+    assert "Traceback" not in response.text
+    return response.json()["detail"]
 
 
 @pytest.mark.parametrize(("suffix", "deep"), [(".jpg", False), (".png", False), (".png", True), (".tif", True)])
-def test_a_photograph_comes_back_as_the_one_colorizer_gives_it(client, bundle, suffix, deep):
-    photo = encoded(suffix, deep)
-    answer = client.post(
-        "/colorize", content=photo, params={"saturation": 1.2, "hint": ["5,5,#c03020", "60,40,#2030c0"]}
-    )
+def test_colorize_returns_the_bytes_of_the_python_api(client, bundle, suffix, deep):
+    photo = encode(suffix, deep)
+    parameters = {"saturation": 1.2, "hint": ["5,5,#c03020", "60,40,#2030c0"]}
+    response = client.post("/colorize", content=photo, params=parameters)
     hints = [Hint(5, 5, (0xC0, 0x30, 0x20)), Hint(60, 40, (0x20, 0x30, 0xC0))]
-    assert answer.content == Colorizer(bundle)(photo, saturation=1.2, hints=hints)
-    assert answer.headers["content-type"] == {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff"}[suffix]
-    assert pyvips.Image.new_from_buffer(answer.content, "").format == ("ushort" if deep else "uchar")
+    assert response.content == Colorizer(bundle)(photo, saturation=1.2, hints=hints)
+    assert response.headers["content-type"] == {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff"}[suffix]
+    assert pyvips.Image.new_from_buffer(response.content, "").format == ("ushort" if deep else "uchar")
 
 
-def test_a_seed_names_a_picture(client, drawing):
-    asked = {"model": "drawing", "seed": 5, "steps": 2}
-    answer = client.post("/colorize", content=encoded(), params=asked)
-    assert answer.content == Colorizer(drawing, steps=2)(encoded(), seed=5)
+def test_every_format_that_is_written_has_a_media_type():
+    assert set(routes.MEDIA_TYPES) == set(SAVERS)
+    assert set(routes.MEDIA_TYPES.values()) == {f"image/{kind}" for kind in ("jpeg", "png", "tiff", "webp", "avif")}
 
 
-def test_nothing_is_left_of_a_photograph_once_it_is_answered(client):
-    client.post("/colorize", content=encoded())
-    client.post("/colorize", content=encoded()[:200])
-    client.post("/colorize", content=b"no photograph")
-    until = time.monotonic() + 10
-    while list(jobs(client).root.iterdir()) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert list(jobs(client).root.iterdir()) == []
+def test_seed_and_steps_decide_the_colors(client, drawing):
+    parameters = {"model": "drawing", "seed": 5, "steps": 2}
+    response = client.post("/colorize", content=PHOTO, params=parameters)
+    assert response.content == Colorizer(drawing, steps=2)(PHOTO, seed=5)
+
+
+def test_strength_is_accepted_as_saturation(client, bundle):
+    response = client.post("/colorize", content=PHOTO, params={"strength": 0.5})
+    assert response.content == Colorizer(bundle)(PHOTO, saturation=0.5)
+    assert "strength" not in client.get("/openapi.json").text
+
+
+def test_colorize_keeps_no_files(client):
+    client.post("/colorize", content=PHOTO)
+    client.post("/colorize", content=PHOTO[:200])
+    client.post("/colorize", content=b"no photo")
+    wait_until(lambda: not list(server_jobs(client).folder.iterdir()))
 
 
 def test_a_job_with_variants(client, drawing):
-    job = finished(client, begun(client, model="drawing", variants=3, seed=7, name="grandmother.png"))
+    job = wait_for_job(client, submit(client, model="drawing", variants=3, seed=7, name="grandmother.png"))
     assert (job["state"], job["width"], job["height"], job["seeds"]) == ("done", 64, 48, [7, 8, 9])
-    assert [copy["name"] for copy in job["copies"]] == [f"grandmother-color-{seed}.png" for seed in (7, 8, 9)]
-    photos = [client.get(copy["photo"]).content for copy in job["copies"]]
-    assert photos == [Colorizer(drawing)(encoded(), seed=seed) for seed in (7, 8, 9)]
-    for address in (job["before"], job["copies"][1]["preview"]):
-        shown = client.get(address)
-        assert shown.headers["content-type"] == "image/jpeg"
-        assert pyvips.Image.new_from_buffer(shown.content, "").width == 64
-    zipped = client.get("/archive", params={"job": [job["id"], job["id"]]})
-    with zipfile.ZipFile(io.BytesIO(zipped.content)) as archive:
+    assert [output["name"] for output in job["copies"]] == [f"grandmother-color-{seed}.png" for seed in (7, 8, 9)]
+    photos = [client.get(output["photo"]).content for output in job["copies"]]
+    assert photos == [Colorizer(drawing)(PHOTO, seed=seed) for seed in (7, 8, 9)]
+    for url in (job["before"], job["copies"][1]["preview"]):
+        preview = client.get(url)
+        assert preview.headers["content-type"] == "image/jpeg"
+        assert pyvips.Image.new_from_buffer(preview.content, "").width == 64
+    response = client.get("/archive", params={"job": [job["id"], job["id"]]})
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         assert len(set(archive.namelist())) == 6
         assert archive.read("grandmother-color-8.png") == photos[1]
-    folder = jobs(client).get(job["id"]).order.folder
+    folder = folder_of(client, job)
     assert folder.exists()
     assert client.delete(f"/jobs/{job['id']}").status_code == 204
     assert not folder.exists()
-    assert "removed" in why(client.get(job["before"]), 404)
+    assert "removed" in detail(client.get(job["before"]), 404)
 
 
-def test_a_photograph_that_is_here_is_coloured_again(client, bundle):
-    job = finished(client, begun(client, name="one.png"))
-    answer = client.post(f"/jobs/{job['id']}/again", params={"saturation": 0.4})
-    other = finished(client, answer.json())
+def test_a_photo_on_the_server_is_colorized_again(client, bundle):
+    job = wait_for_job(client, submit(client, name="one.png"))
+    response = client.post(f"/jobs/{job['id']}/again", params={"saturation": 0.4})
+    other = wait_for_job(client, response.json())
     assert other["id"] != job["id"]
-    assert client.get(other["copies"][0]["photo"]).content == Colorizer(bundle)(encoded(), saturation=0.4)
+    assert other["name"] == "one.png"
+    assert client.get(other["copies"][0]["photo"]).content == Colorizer(bundle)(PHOTO, saturation=0.4)
     client.delete(f"/jobs/{job['id']}")
     assert client.get(other["copies"][0]["photo"]).status_code == 200
     client.delete(f"/jobs/{other['id']}")
 
 
-def test_models_say_what_they_can_be_told(client):
+def test_models_health_and_limits(client):
     first, second = client.get("/models").json()
-    assert (first["name"], first["stochastic"], first["told"]) == ("two-colors", False, [])
-    assert (second["name"], second["stochastic"], second["told"]) == ("drawing", True, ["steps"])
+    assert (first["name"], first["stochastic"], first["options"]) == ("two-colors", False, [])
+    assert (second["name"], second["stochastic"], second["options"]) == ("drawing", True, ["steps"])
     assert client.get("/health").json()["status"] == "ok"
+    limits = client.get("/limits").json()
+    for name in ("saturation", "size", "seed", "variants", "steps", "temperature"):
+        assert tuple(limits[name]) == LIMITS[name]
+    assert limits["hint"] == [0, MAX_HINTS]
 
 
-def test_what_is_no_photograph_is_refused(client):
-    assert "this is a form" in why(client.post("/jobs", files={"photo": encoded()}), 415)
-    assert "is not a supported image; supported: JPEG" in why(client.post("/jobs", content=b"hello"), 415)
-    assert "is empty" in why(client.post("/colorize"), 415)
-    job = finished(client, begun(client, encoded(".jpg")[:300]))
+def test_other_files_are_refused(client):
+    assert "this is a form" in detail(client.post("/jobs", files={"photo": PHOTO}), 415)
+    assert "photo: is not a supported image; supported: JPEG" in detail(client.post("/jobs", content=b"hello"), 415)
+    assert "is empty" in detail(client.post("/colorize"), 415)
+    damaged = encode(".jpg")[:300]
+    job = wait_for_job(client, submit(client, damaged))
     assert job["state"] == "failed"
-    assert job["problem"] == "photograph: cannot be read (VipsJpeg: premature end of JPEG image)"
-    assert "nothing" in why(client.get("/archive", params={"job": job["id"]}), 409)
-    assert "not there" in why(client.get(f"/jobs/{job['id']}/photo/0"), 409)
-    assert "premature end" in why(client.post("/colorize", content=encoded(".jpg")[:300]), 422)
+    assert job["problem"] == "photo: cannot be read (VipsJpeg: premature end of JPEG image)"
+    assert "no photo is colorized" in detail(client.get("/archive", params={"job": job["id"]}), 409)
+    assert "not available" in detail(client.get(f"/jobs/{job['id']}/photo/0"), 409)
+    assert "this job has the seeds 0" in detail(client.get(f"/jobs/{job['id']}/photo/1"), 404)
+    assert "premature end" in detail(client.post("/colorize", content=damaged), 422)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "status", "said"),
+    ("parameters", "status", "reason"),
     [
         ({"model": "palette"}, 404, "no model 'palette': choose one of two-colors, drawing"),
-        ({"steps": 5}, 422, "steps: two-colors has none"),
-        ({"variants": 2}, 422, "2 variants: two-colors paints one picture of each"),
-        ({"variants": 99, "model": "drawing"}, 422, "variants '99': "),
+        ({"steps": 5}, 422, "steps: not supported by two-colors"),
+        ({"variants": 2}, 422, "2 variants: two-colors is deterministic"),
+        ({"variants": LIMITS["variants"][1] + 1, "model": "drawing"}, 422, "variants '101': "),
+        ({"variants": 2, "seed": LIMITS["seed"][1], "model": "drawing"}, 422, "seed 9007199254740991: with 2 variants"),
         ({"saturation": "nan"}, 422, "saturation 'nan': "),
         ({"saturation": "inf"}, 422, "saturation 'inf': "),
         ({"saturation": -1}, 422, "saturation '-1': "),
@@ -176,245 +197,253 @@ def test_what_is_no_photograph_is_refused(client):
         ),
     ],
 )
-def test_wishes_that_cannot_be(client, wishes, status, said):
-    assert said in why(client.post("/jobs", content=encoded(), params=wishes), status)
+def test_invalid_parameters_are_refused(client, parameters, status, reason):
+    assert reason in detail(client.post("/jobs", content=PHOTO, params=parameters), status)
 
 
-def test_wishes_that_only_the_photograph_shows_impossible(client):
-    answer = client.post("/colorize", content=encoded(), params={"hint": "64,5,#c03020"})
-    assert "hint at 64,5 is outside the photograph, which is 64 x 48 pixels" in why(answer, 422)
-    answer = client.post("/colorize", content=encoded(), params={"model": "drawing", "steps": 1000, "seed": 1})
-    assert answer.status_code == 200
+def test_a_hint_outside_the_photo_is_refused(client):
+    response = client.post("/colorize", content=PHOTO, params={"hint": "64,5,#c03020"})
+    reason = detail(response, 422)
+    assert "hint at 64,5 is outside the photo" in reason
+    assert "64 x 48 pixels" in reason
+    response = client.post("/colorize", content=PHOTO, params={"model": "drawing", "steps": 1000, "seed": 1})
+    assert response.status_code == 200
 
 
-def test_too_much_is_refused(bundle):
-    with serving([bundle], Limits(upload=2000, pixels=1000)) as client:
-        assert "larger than 0 MB" in why(client.post("/jobs", content=b"\xff" * 3000), 413)
-        assert "larger than 0 MB" in why(client.post("/jobs", content=iter([b"\xff" * 1500] * 2)), 413)
-        assert "64 x 48 pixels are more than the limit of 1000" in why(client.post("/colorize", content=encoded()), 413)
-        assert list(jobs(client).root.iterdir()) == []
+def test_large_photos_are_refused(bundle):
+    with client_of([bundle], Limits(upload_bytes=2000, pixels=1000)) as client:
+        assert "larger than the limit of 0 MB" in detail(client.post("/jobs", content=b"\xff" * 3000), 413)
+        parts = iter([b"\xff" * 1500] * 2)  # sent without a length
+        assert "larger than the limit of 0 MB" in detail(client.post("/jobs", content=parts), 413)
+        assert "64 x 48 pixels" in detail(client.post("/colorize", content=PHOTO), 413)
+        assert list(server_jobs(client).folder.iterdir()) == []
 
 
-def test_only_so_many_wait_and_are_held(bundle):
-    with serving([bundle], Limits(queue=0)) as client:
-        answer = client.post("/jobs", content=encoded())
-        assert "0 photographs are waiting already" in why(answer, 429)
-        assert int(answer.headers["retry-after"]) > 0
-    with serving([bundle], Limits(held=30_000)) as client:
-        answers = [client.post("/jobs", content=encoded()) for _ in range(20) if time.sleep(0.1) is None]
-        assert answers[0].status_code == 202
-        assert "are held already" in why(answers[-1], 429)
-        assert "are held already" in why(client.post("/jobs", content=iter([encoded()])), 429)
+def test_waiting_photos_are_limited(bundle):
+    with client_of([bundle], Limits(queued=0)) as client:
+        response = client.post("/jobs", content=PHOTO)
+        assert "0 photos are waiting already" in detail(response, 429)
+        assert int(response.headers["retry-after"]) > 0
 
 
-def test_copies_that_would_be_too_many_are_ended(drawing):
-    with serving([drawing], Limits(held=30_000)) as client:
-        job = finished(client, begun(client, model="drawing", variants=12, steps=300))
-        assert "there is no room for more copies" in job["problem"]
+def test_stored_bytes_are_limited(bundle):
+    with client_of([bundle], Limits(stored_bytes=60_000)) as client:
+        job = submit(client)
+        wait_for_job(client, job)
+        assert job["state"] == "done"
+        for _ in range(100):
+            response = client.post("/jobs", content=PHOTO)
+            if response.status_code == 429:
+                break
+            wait_for_job(client, response.json())
+        assert "are stored already" in detail(response, 429)
+        assert "are stored already" in detail(client.post("/jobs", content=iter([PHOTO])), 429)
 
 
-def test_what_nobody_asks_for_is_forgotten(bundle):
-    with serving([bundle], Limits(kept=0.2)) as client:
-        job = finished(client, begun(client))
-        folder = jobs(client).get(job["id"]).order.folder
-        _until(lambda: not folder.exists())
-        assert "forgotten" in why(client.get(f"/jobs/{job['id']}"), 404)
-        assert "forgotten" in why(client.post(f"/jobs/{job['id']}/again"), 404)
+def test_outputs_that_exceed_the_space_are_not_started(drawing):
+    with client_of([drawing], Limits(stored_bytes=60_000)) as client:
+        job = wait_for_job(client, submit(client, variants=12))
+        assert (job["state"], job["copies"]) == ("failed", [])
+        assert "no space for its outputs" in job["problem"]
 
 
-def test_a_photograph_that_is_gone_meanwhile_is_named(client):
-    job = finished(client, begun(client))
-    (jobs(client).get(job["id"]).order.folder / "photograph").unlink()
-    assert "no such photograph here" in why(client.post(f"/jobs/{job['id']}/again"), 404)
+def test_photos_without_requests_are_deleted(bundle):
+    with client_of([bundle], Limits(retention=0.2)) as client:
+        job = submit(client)
+        folder = folder_of(client, job)
+        wait_until(lambda: not folder.exists())
+        assert "deleted" in detail(client.get(f"/jobs/{job['id']}"), 404)
+        assert "deleted" in detail(client.post(f"/jobs/{job['id']}/again"), 404)
 
 
-def test_what_nobody_foresaw_is_told_as_such(client, monkeypatch):
-    monkeypatch.setattr(jobs(client), "get", lambda identity: 1 / 0)
-    assert "please report this" in why(client.get("/jobs/x"), 500)
+def test_a_missing_upload_is_reported(client):
+    job = wait_for_job(client, submit(client))
+    (folder_of(client, job) / "photo").unlink()
+    assert "no such photo" in detail(client.post(f"/jobs/{job['id']}/again"), 404)
+
+
+def test_internal_errors_are_reported_as_such(client, monkeypatch):
+    monkeypatch.setattr(server_jobs(client), "get", lambda identity: 1 / 0)
+    assert "please report this" in detail(client.get("/jobs/x"), 500)
 
 
 @pytest.mark.parametrize(
-    ("name", "copy"),
+    ("name", "output"),
     [
         ("../../etc/passwd", "passwd-color.png"),
         ("C:\\photos\\old.png", "old-color.png"),
         ('a"b\r\nSet-Cookie: x.png', "abSet-Cookie x-color.png"),
         ("<script>.png", "script-color.png"),
-        ("..", "photograph-color.png"),
+        ("..", "photo-color.png"),
         ("Großmutter 1931.tif", "Großmutter 1931-color.png"),
         ("ü" * 240 + ".png", "ü" * 100 + "-color.png"),
     ],
 )
-def test_names_touch_no_path_and_no_header(client, name, copy):
-    answer = client.post("/colorize", content=encoded(), params={"name": name})
-    assert answer.status_code == 200
-    assert unquote(answer.headers["content-disposition"]) == f"attachment; filename*=utf-8''{copy}"
-    assert "set-cookie" not in answer.headers
+def test_names_change_no_path_and_no_header(client, name, output):
+    response = client.post("/colorize", content=PHOTO, params={"name": name})
+    assert response.status_code == 200
+    assert unquote(response.headers["content-disposition"]) == f"attachment; filename*=utf-8''{output}"
+    assert "set-cookie" not in response.headers
 
 
-def test_no_other_site_can_ask(client):
+def test_pages_of_other_sites_are_refused(client):
     foreign = {"origin": "https://example.org"}
-    assert "another site" in why(client.post("/jobs", content=encoded(), headers=foreign), 403)
-    assert "another site" in why(client.get("/models", headers=foreign), 403)
-    assert "another site" in why(client.get("/models", headers={"origin": "null"}), 403)
-    assert "another site" in why(client.get("/models", headers={"origin": "http://["}), 403)
-    assert "--allow" in why(client.get("/models", headers={"host": "rebound.example.org"}), 400)
+    assert "another site" in detail(client.post("/jobs", content=PHOTO, headers=foreign), 403)
+    assert "another site" in detail(client.get("/models", headers=foreign), 403)
+    assert "another site" in detail(client.get("/models", headers={"origin": "null"}), 403)
+    assert "another site" in detail(client.get("/models", headers={"origin": "http://["}), 403)
+    assert "--allow" in detail(client.get("/models", headers={"host": "rebound.example.org"}), 400)
     assert client.get("/models", headers={"origin": "http://localhost"}).status_code == 200
-    assert (
-        client.get("/models", headers={"host": "localhost:1234", "origin": "http://localhost:1234"}).status_code == 200
-    )
+    same_port = {"host": "localhost:1234", "origin": "http://localhost:1234"}
+    assert client.get("/models", headers=same_port).status_code == 200
 
 
-def test_every_answer_tells_a_browser_what_it_may_do(client):
-    for answer in (client.get("/"), client.get("/models"), client.get("/nothing"), client.get("/jobs/x")):
-        assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+def test_every_response_has_security_headers(client):
+    for response in (client.get("/"), client.get("/models"), client.get("/nothing"), client.get("/jobs/x")):
+        assert {name: response.headers[name] for name in HEADERS} == HEADERS
     page = client.get("/").text
     assert not re.search(r"https?://|<script>|<style|\son\w+=|style=", page)
 
 
-def test_a_model_that_will_not_do_is_refused_before_anything_listens(bundle, tmp_path):
-    done = [sys.executable, "-m", "photochrom", "web", "--port", "0", "--model"]
-    for models, said in (
-        ([tmp_path / "none"], "no model"),
-        ([bundle, _copied(bundle, tmp_path / "copy")], "leave one out"),
-    ):
-        command = [*done, models[0], *(part for model in models[1:] for part in ("--model", model))]
-        ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stdout) == (2, "")
-        assert said in ended.stderr
-        assert "Traceback" not in ended.stderr
-
-
-def _copied(bundle, target):
+def copy_bundle(bundle, target):
     target.mkdir()
     for file in bundle.iterdir():
         (target / file.name).write_bytes(file.read_bytes())
     return target
 
 
+def test_models_that_cannot_be_served_are_refused(bundle, tmp_path):
+    duplicate = copy_bundle(bundle, tmp_path / "copy")
+    with pytest.raises(ValueError, match=r"has the same name as .*: leave one out"):
+        load_models([bundle, duplicate])
+    command = [sys.executable, "-m", "photochrom", "web", "--port", "0", "--model", str(tmp_path / "none")]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "no model" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
 @contextmanager
-def command(*options, env=None):
-    """The command, and the address it tells."""
-    asked = [sys.executable, "-m", "photochrom", "web", "--port", "0", *map(str, options)]
-    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+def web_command(*options, env=None):
+    """The process of `photochrom web`, and the URL that it prints."""
+    command = [sys.executable, "-m", "photochrom", "web", "--port", "0", *map(str, options)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:
             yield process, process.stdout.readline().split()[0]
         finally:
             process.kill()
 
 
-def test_ctrl_c_ends_it_and_nothing_stays(bundle, tmp_path):
+def test_ctrl_c_stops_the_server_and_deletes_all_files(bundle, tmp_path):
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    with command("--model", bundle, env=env) as (process, address):
-        _until(lambda: list(tmp_path.glob("photochrom-web-*")))
-        assert address.startswith("http://localhost:")
-        port = address.rpartition(":")[2]
-        other = [sys.executable, "-m", "photochrom", "web", "--port", port]
-        taken = subprocess.run(other, capture_output=True, text=True, check=False)
-        assert taken.returncode == 2
-        assert (
-            f"127.0.0.1:{port}: cannot be listened at (Address already in use): choose another --port" in taken.stderr
-        )
+    with web_command("--model", bundle, env=env) as (process, url):
+        wait_until(lambda: list(tmp_path.glob("photochrom-web-*")))
+        assert url.startswith("http://localhost:")
+        port = url.rpartition(":")[2]
+        command = [sys.executable, "-m", "photochrom", "web", "--port", port]
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert second.returncode == 2
+        assert f"127.0.0.1:{port}: not available (Address already in use): choose another --port" in second.stderr
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-        assert (process.returncode, said) == (0, "")
+        _, errors = process.communicate(timeout=TIMEOUT)
+        assert (process.returncode, errors) == (0, "")
         assert list(tmp_path.iterdir()) == []
 
 
-def test_more_connections_than_can_be_are_turned_away(bundle):
-    with command("--model", bundle) as (_, address), ExitStack() as opened:
-        for _ in range(site.CONNECTIONS):
-            opened.enter_context(socket.create_connection(_place(address)))
-        _until(lambda: httpx.get(f"{address}/health").status_code == 503)
-        opened.close()
-        _until(lambda: httpx.get(f"{address}/health").status_code == 200)
+def test_connections_are_limited(bundle):
+    with web_command("--model", bundle) as (_, url), ExitStack() as stack:
+        for _ in range(app.MAX_CONNECTIONS):
+            stack.enter_context(socket.create_connection(socket_address(url)))
+        wait_until(lambda: httpx.get(f"{url}/health").status_code == 503)
+        stack.close()
+        wait_until(lambda: httpx.get(f"{url}/health").status_code == 200)
 
 
-def test_one_that_leaves_while_it_waits_is_forgotten(listening, drawing, monkeypatch, tmp_path):
+def test_a_disconnect_cancels_the_job(drawing, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with listening([drawing]) as address:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{address}/colorize?size=2048&steps=1000", content=encoded(), timeout=3)
-        _until(lambda: not list(tmp_path.glob("photochrom-web-*/*")))
-        assert httpx.get(f"{address}/health").json()["waiting"] == 0
+    with serve_in_thread([drawing]) as url, socket.create_connection(socket_address(url)) as connection:
+        connection.sendall(
+            b"POST /colorize?size=2048&steps=1000 HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(PHOTO), PHOTO)
+        )
+        wait_until(lambda: list(tmp_path.glob("photochrom-web-*/jobs/*/photo")))
+        connection.close()
+        wait_until(lambda: not list(tmp_path.glob("photochrom-web-*/jobs/*")))
+        assert httpx.get(f"{url}/health").json()["waiting"] == 0
 
 
-def test_ctrl_c_tells_who_waits(drawing):
-    with command("--model", drawing) as (process, address), ThreadPoolExecutor() as pool:
-        waits = pool.submit(httpx.post, f"{address}/colorize?size=2048&steps=1000", content=encoded(), timeout=60)
-        _until(lambda: httpx.get(f"{address}/health").json()["waiting"] == 0)
-        time.sleep(1)
+def test_ctrl_c_is_reported_to_waiting_clients(drawing, tmp_path):
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with web_command("--model", drawing, env=env) as (process, url), ThreadPoolExecutor() as pool:
+        slow = f"{url}/colorize?size=2048&steps=1000"
+        response = pool.submit(httpx.post, slow, content=PHOTO, timeout=TIMEOUT)
+        wait_until(lambda: list(tmp_path.glob("photochrom-web-*/jobs/*/photo")))
+        wait_until(lambda: httpx.get(f"{url}/health").json()["waiting"] == 0)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-        assert (process.returncode, said) == (0, "")
-        assert "not wanted any more" in why(waits.result(), 404)
+        _, errors = process.communicate(timeout=TIMEOUT)
+        assert (process.returncode, errors) == (0, "")
+        assert "photo: canceled" in detail(response.result(), 404)
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_a_killed_server_leaves_nothing_either(drawing, tmp_path, busy):
-    with command("--model", drawing, env={**os.environ, "TMPDIR": str(tmp_path)}) as (process, address):
-        _until(lambda: list(tmp_path.glob("photochrom-web-*")))
+def test_a_killed_server_leaves_no_files(drawing, tmp_path, busy):
+    with web_command("--model", drawing, env={**os.environ, "TMPDIR": str(tmp_path)}) as (process, url):
+        assert httpx.get(f"{url}/health", timeout=TIMEOUT).status_code == 200
+        assert list(tmp_path.glob("photochrom-web-*"))
         if busy:
-            httpx.post(f"{address}/jobs?size=2048&steps=1000", content=encoded())
-            _until(lambda: list(tmp_path.glob("photochrom-web-*/*/before.jpg")))
+            httpx.post(f"{url}/jobs?size=2048&steps=1000", content=PHOTO)
+            wait_until(lambda: list(tmp_path.glob("photochrom-web-*/jobs/*/original.jpg")))
         process.kill()
         process.wait()
-        _until(lambda: not list(tmp_path.glob("photochrom-web-*")), 5)
+        wait_until(lambda: not list(tmp_path.glob("photochrom-web-*")))
 
 
 @pytest.mark.parametrize("length", [True, False])
-def test_a_client_that_only_listens_once_all_is_sent_hears_the_refusal(listening, bundle, length):
+def test_a_client_that_reads_late_gets_the_error(bundle, length):
     photo = b"\xff" * 30_000_000
-    with listening([bundle], Limits(upload=1_000_000)) as address:
-        request = urllib.request.Request(f"{address}/colorize", photo if length else iter([photo]))
+    with serve_in_thread([bundle], Limits(upload_bytes=1_000_000)) as url:
+        request = urllib.request.Request(f"{url}/colorize", photo if length else iter([photo]))
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(request)
         assert error.value.status == 413
         error.value.close()
 
 
-def test_a_photograph_that_stops_on_its_way_is_given_up(listening, bundle, monkeypatch):
-    monkeypatch.setattr(web, "STALLED", 0.2)
-    monkeypatch.setattr(guard, "PATIENCE", 0.2)
-    with (
-        listening([bundle]) as address,
-        socket.create_connection(("localhost", int(address[-5:].strip(":")))) as client,
-    ):
-        client.sendall(b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n\xff\xd8")
-        client.settimeout(30)
-        assert b" 408 " in client.recv(4096)
+def test_an_upload_that_stalls_is_ended(bundle, monkeypatch):
+    monkeypatch.setattr(routes, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(middleware, "DRAIN_SECONDS", 0.2)
+    with serve_in_thread([bundle]) as url, socket.create_connection(socket_address(url)) as connection:
+        connection.sendall(b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n\xff\xd8")
+        connection.settimeout(TIMEOUT)
+        assert b" 408 " in connection.recv(4096)
 
 
-def _place(address):
-    return "localhost", int(address.rpartition(":")[2])
+def socket_address(url):
+    return "localhost", int(url.rpartition(":")[2])
 
 
-def _until(what, seconds=30):
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def test_the_client_of_the_docs_works(listening, bundle, pytestconfig, tmp_path):
+def test_the_client_in_the_docs_works(address, bundle, pytestconfig, tmp_path):
     docs = pytestconfig.rootpath / "docs"
     (code,) = re.findall(r"^```python\n(.*?)^```$", (docs / "web.md").read_text(), flags=re.M | re.S)
     old = tmp_path / "docs" / "pictures" / "old.jpg"
     old.parent.mkdir(parents=True)
     old.write_bytes((docs / "pictures" / "old.jpg").read_bytes())
-    with listening([bundle]) as address:
-        subprocess.run([sys.executable, "-c", code.replace("http://localhost:8000", address)], check=True, cwd=tmp_path)
-    hints = [Hint(400, 420, (0x5A, 0x8A, 0x3A))]
-    assert (tmp_path / "old-color.jpg").read_bytes() == Colorizer(bundle)(old.read_bytes(), 7, 0.9, hints=hints)
+    code = code.replace("http://localhost:8000", address)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    expected = Colorizer(bundle)(old.read_bytes(), seed=7, saturation=0.9, hints=["400,420,#5a8a3a"])
+    assert (tmp_path / "old-color.jpg").read_bytes() == expected
 
 
-def test_the_description_names_every_way_and_its_answers(client):
-    described = client.get("/openapi.json").json()
-    assert set(described["paths"]) == {
-        *("/health", "/models", "/colorize", "/jobs", "/archive"),
+def test_openapi_describes_all_routes_and_errors(client):
+    description = client.get("/openapi.json").json()
+    assert set(description["paths"]) == {
+        *("/health", "/models", "/limits", "/colorize", "/jobs", "/archive"),
         *(f"/jobs/{{identity}}{end}" for end in ("", "/again", "/before", "/preview/{seed}", "/photo/{seed}")),
     }
-    for path in described["paths"].values():
-        for way in path.values():
-            assert way["description"].endswith(".")
-            assert {"400", "403", "500", "503"} <= set(way["responses"])
+    for path in description["paths"].values():
+        for operation in path.values():
+            assert operation["description"].endswith(".")
+            assert {"400", "403", "500", "503"} <= set(operation["responses"])
+    parameters = description["paths"]["/jobs"]["post"]["parameters"]
+    schemas = {parameter["name"]: parameter["schema"] for parameter in parameters}
+    assert (schemas["saturation"]["minimum"], schemas["saturation"]["maximum"]) == LIMITS["saturation"]

@@ -1,5 +1,6 @@
-"""The command that serves the page."""
+"""The command that serves the web page."""
 
+import webbrowser
 from typing import Annotated
 
 import typer
@@ -9,29 +10,34 @@ from .console import fail, loading, needs_extra
 
 def web(  # noqa: PLR0913 - each is an option of the command
     model: Annotated[
-        list[str] | None, typer.Option(help="A name, or the path of a bundle; repeatable, the first is chosen.")
+        list[str] | None, typer.Option(help="Model name or path of a bundle; repeatable, the first is the default.")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
-    allow: Annotated[list[str] | None, typer.Option(help="Name by which it may be asked; repeatable.")] = None,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Photographs worked on at once.")] = 1,
-    max_megabytes: Annotated[int, typer.Option(min=1, help="Larger files are refused.")] = 200,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Larger photographs are refused.")] = 250_000_000,
-    max_seconds: Annotated[float, typer.Option(min=1, help="Of work on one photograph.")] = 600,
-    queue: Annotated[int, typer.Option(min=1, help="Photographs that may wait.")] = 64,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 = any free port.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 = all.")] = "127.0.0.1",
+    allow: Annotated[list[str] | None, typer.Option(help="Further host name to respond to; repeatable.")] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Number of photos to colorize at once.")] = 1,
+    max_megabytes: Annotated[int, typer.Option(min=1, help="Largest size of an uploaded file.")] = 200,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Largest number of pixels of a photo.")] = 250_000_000,
+    max_seconds: Annotated[float, typer.Option(min=1, help="Longest time to work on one photo.")] = 600,
+    queue: Annotated[int, typer.Option(min=1, help="Largest number of waiting photos.")] = 64,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Serve a page on which photographs are dropped and coloured, and an HTTP interface (/openapi.json).
+    """Serve a web page that colorizes photos, and an HTTP interface (/openapi.json).
 
-    Photographs stay on this machine, in a private folder that is gone when it stops (Ctrl-C).
+    Photos stay on this machine, in a private folder that is deleted when the server stops (Ctrl-C).
     """
     needs_extra("web")
     with loading():
         from ..server.app import serve
         from ..server.jobs import Limits
 
-    limits = Limits(max_megabytes << 20, max_pixels, queue, max_seconds)
+    def on_start(url: str) -> None:
+        typer.echo(f"{url}  (Ctrl-C stops the server and deletes all photos)")
+        if browser:
+            webbrowser.open(url)
+
+    limits = Limits(max_megabytes << 20, max_pixels, max_seconds, queue)
     try:
-        serve(model or ["default"], limits, (host, port), allow or (), jobs, browser)
+        serve(model or ["default"], limits, (host, port), allow or (), jobs, on_start)
     except (ValueError, OSError) as error:
         fail(str(error), 2)

@@ -1,61 +1,147 @@
-"""The page, served: an address to listen at, and how it is told and left."""
+"""The web application: its models, routes and error responses, and the server that runs it."""
 
 import asyncio
 import os
 import signal
 import socket
-import webbrowser
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
-import typer
 import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.staticfiles import StaticFiles
 
 from .._processes import available_processors
-from .jobs import Limits
-from .routes import LOCAL, choices, create
+from .._version import __version__
+from ..inference import bundle
+from .jobs import Jobs, Limits
+from .middleware import SecurityMiddleware
+from .routes import ServedModel, router
+from .schemas import ColorParameters, Model
 
-ANYWHERE = ("0.0.0.0", "::")
-CONNECTIONS = 500  # at once, and what comes beyond is answered 503: a process may have some 1,000 files open
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+LOCAL_ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0", "::")  # shown as localhost
+MAX_CONNECTIONS = 500  # a process may have about 1,000 open files
+EXPIRY_POLL_SECONDS = 30
+
+
+def load_models(names: Sequence[str | Path]) -> dict[str, ServedModel]:
+    """Return the bundles with these names or paths, by the names on their cards.
+
+    Raises ValueError for a bundle that cannot be loaded or does not colorize, and for two with one name.
+    """
+    models: dict[str, ServedModel] = {}
+    for name in names:
+        loaded, path = bundle.load(name), bundle.find(name).resolve()
+        card, procedure = loaded.card, loaded.procedure
+        if not procedure.colorizes:
+            raise ValueError(f"{name}: does not colorize photos: choose another model")
+        model = Model(
+            name=card.name,
+            family=card.family,
+            summary=card.summary,
+            size=card.size,
+            stochastic=procedure.stochastic,
+            options=[name for name in procedure.option_names if name in ColorParameters.model_fields],
+            licence=card.licence,
+        )
+        other = models.setdefault(card.name, ServedModel(path, model))
+        if other.path != path:
+            raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")
+    return models
+
+
+def create_app(
+    models: Mapping[str, ServedModel],
+    limits: Limits,
+    processes: int = 1,
+    threads: int = 1,
+    hosts: Sequence[str] = LOCAL_HOSTS,
+) -> FastAPI:
+    """Return the application, which responds to requests for ``hosts`` and has ``processes`` worker processes.
+
+    ``models``: from `load_models`; the first is the default.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.jobs = Jobs([str(served.path) for served in models.values()], limits, processes, threads)
+        expiry = asyncio.create_task(_remove_expired(app.state.jobs))
+        try:
+            yield
+        finally:
+            expiry.cancel()
+            await asyncio.to_thread(app.state.jobs.close)
+
+    app = FastAPI(title="Photochrom", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.models = models
+    app.add_middleware(SecurityMiddleware, hosts=hosts)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.include_router(router)
+    app.mount("/", StaticFiles(directory=Path(__file__).parent / "static", html=True))
+    return app
+
+
+async def _remove_expired(jobs: Jobs) -> None:
+    while True:
+        await asyncio.sleep(min(EXPIRY_POLL_SECONDS, jobs.limits.retention))
+        await asyncio.to_thread(jobs.remove_expired)
+
+
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    parameter = first["loc"][1]
+    reason = "write it as x,y,#rrggbb, for example 120,80,#b03a2e" if parameter == "hint" else first["msg"]
+    return JSONResponse({"detail": f"{parameter} {str(first['input'])[:100]!r}: {reason}"}, 422)
 
 
 class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Who waits for a photograph is told at once that it will not come."""
+        """Cancel the jobs first, so that clients that wait for a photo get a response."""
         await asyncio.to_thread(self.config.app.state.jobs.close)  # type: ignore[union-attr]
         await super().shutdown(sockets)
 
 
 def serve(
-    models: Sequence[str], limits: Limits, address: tuple[str, int], allowed: Sequence[str], jobs: int, browser: bool
+    models: Sequence[str],
+    limits: Limits,
+    address: tuple[str, int],
+    hosts: Sequence[str],
+    processes: int,
+    on_start: Callable[[str], None],
 ) -> None:
-    """Serve until Ctrl-C, or a request to end. Raises ValueError for a model that will not do, or no such address."""
-    found = choices(models)
-    host, port = address
+    """Run the server until Ctrl-C or SIGTERM. ``hosts``: further names of it; ``on_start`` gets its URL.
+
+    Raises ValueError for a model that cannot be served and for an address that is not available.
+    """
+    served, (host, port) = load_models(models), address
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server(address, family=family)
+        listener = socket.create_server(address, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         number = error.errno or 0
-        why = os.strerror(number) if number > 0 else error.strerror
-        raise ValueError(f"{host}:{port}: cannot be listened at ({why}): choose another --port or --host") from None
-    named = f"[{host}]" if ":" in host else host
-    names = [name.lower() for name in (*LOCAL, *allowed, *(() if host in ANYWHERE else (named,)))]
-    app = create(found, limits, jobs, max(1, available_processors() // jobs), names)
-    shown = "localhost" if host in ("127.0.0.1", "::1", *ANYWHERE) else named
-    typer.echo(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C stops it, and forgets all photographs)")
-    if browser:
-        webbrowser.open(f"http://{shown}:{listening.getsockname()[1]}")
-    config = uvicorn.Config(
-        app,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=1,
-    )
+        reason = os.strerror(number) if number > 0 else error.strerror  # errors of name resolution are negative
+        raise ValueError(f"{host}:{port}: not available ({reason}): choose another --port or --host") from None
+    name = f"[{host}]" if ":" in host else host
+    if host in LOCAL_ADDRESSES:
+        name = "localhost"
+    names = [host_name.lower() for host_name in (*LOCAL_HOSTS, name, *hosts)]
+    app = create_app(served, limits, processes, max(1, available_processors() // processes), names)
+    on_start(f"http://{name}:{listener.getsockname()[1]}")
+    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False)
+    config.limit_concurrency, config.timeout_graceful_shutdown = MAX_CONNECTIONS, 1
     try:
-        _Server(config).run([listening])
-    except KeyboardInterrupt:  # which uvicorn passes on once it has ended
+        _Server(config).run([listener])
+    except KeyboardInterrupt:  # uvicorn raises it again after the shutdown
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     finally:
         if hasattr(app.state, "jobs"):

@@ -1,4 +1,4 @@
-"""Photographs on their way through the workers: a queue that is bounded in length, bytes and time."""
+"""The queue of photos and the worker processes that colorize them, with limits on number, bytes and time."""
 
 import multiprocessing
 import os
@@ -8,199 +8,182 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from fastapi import HTTPException
+
 from .._processes import interrupts_blocked
 from ..imaging.photo import MAX_PIXELS
-from .worker import UPLOAD, Done, Failed, Opened, Order, Painted, Ready, Said, serve
+from .worker import UPLOAD, ColorizeRequest, Failed, Idle, Opened, OutputWritten, serve
 
 State = Literal["queued", "working", "done", "failed"]
-GONE = "no such photograph here: it was removed, or forgotten after a while"
-LONGEST = 200  # bytes of a name: no file's may have more than 255
-READY = 120  # seconds that a worker may take to begin
-NOT_WANTED = Failed(f"{UPLOAD}: is not wanted any more", 404)
-LOOK = 0.2  # seconds between two looks at whether a photograph is still wanted
-
-
-class Refused(Exception):
-    """What the limits do not allow, with the HTTP status that says so."""
-
-    def __init__(self, reason: str, status: int) -> None:
-        super().__init__(reason)
-        self.status = status
+REMOVED = "no such photo: it was removed, or deleted after a time without requests"
+CANCELED = Failed(f"{UPLOAD}: canceled", 404)
+CRASHED = Failed(f"{UPLOAD}: crashed its worker process (please report this); other photos are not affected", 500)
+NO_SPACE = Failed(f"{UPLOAD}: no space for its outputs: remove photos, ask for fewer variants, or try later", 507)
+RETRY_LATER = {"Retry-After": "10"}
+START_SECONDS = 120
+POLL_SECONDS = 0.2  # until a worker notices that its job is canceled
+TITLE_BYTES = 200  # that the name of an output takes from the photo's; file systems allow 255
 
 
 @dataclass(frozen=True)
 class Limits:
-    """``upload``: bytes of a photograph; ``pixels`` of it; ``queue``: photographs that wait; ``seconds`` of work on it.
+    """Limits of the server; ``upload_bytes``, ``pixels`` and ``seconds`` of work are those of one photo."""
 
-    ``held``: bytes of all photographs and what was made of them; ``kept``: seconds until they are forgotten, from when
-    they were last asked for.
-    """
-
-    upload: int = 200 << 20
+    upload_bytes: int = 200 << 20
     pixels: int = MAX_PIXELS
-    queue: int = 64
     seconds: float = 600
-    held: int = 4 << 30
-    kept: float = 900
+    queued: int = 64  # photos
+    stored_bytes: int = 4 << 30  # of all photos and outputs
+    retention: float = 900  # seconds from the last request for a photo until it is deleted
 
 
 @dataclass(eq=False)
 class Job:
-    """A photograph, what is wanted of it, and what came of it. ``name``: what its owner calls it; no path."""
+    """A photo and its settings, state and results.
+
+    ``name``: the client's name for the photo, never used as a path; ``stored``: bytes of its files; ``output_bytes``:
+    most bytes that an output may take; ``seeds``: those whose output is written.
+    """
 
     name: str
-    order: Order
-    identity: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    request: ColorizeRequest
+    stored: int
+    output_bytes: int = 0
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
     opened: Opened | None = None
-    painted: list[int] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
     failure: Failed | None = None
-    wanted: bool = True
+    canceled: bool = False
     seconds: float | None = None
-    touched: float = field(default_factory=time.monotonic)
+    last_request: float = field(default_factory=time.monotonic)
     finished: Future[None] = field(default_factory=Future)
-    held: Mapping[int, int] = field(default_factory=dict)
 
-    def weigh(self) -> None:
-        """Note the bytes of each file that is there now, by inode: one photograph may be that of several jobs."""
-        found: dict[int, int] = {}
-        for folder, _, names in os.walk(self.order.folder):
-            for name in names:
-                with suppress(OSError):  # gone since
-                    stat = Path(folder, name).stat()
-                    found[stat.st_ino] = stat.st_size
-        self.held = found
+    @property
+    def occupied(self) -> int:
+        """Bytes of the files, and of those that may still be written."""
+        missing = self.request.options.variants - len(self.seeds) if self.state == "working" else 0
+        return self.stored + missing * self.output_bytes
 
-    def copy(self, seed: int) -> Path:
-        """The coloured copy of a seed that is painted."""
+    def output(self, seed: int) -> Path:
+        """Return the path of a written output."""
         assert self.opened
-        return self.order.folder / Painted.copy(seed, self.opened.suffix)
+        return self.request.output(seed, self.opened.suffix)
 
     def title(self, seed: int) -> str:
-        """What the copy of a seed is called: NAME-color, with the seed where there are several."""
-        several = f"-{seed}" if len(self.order.seeds) > 1 else ""
-        stem = Path(self.name).stem.encode()[:LONGEST].decode(errors="ignore") or UPLOAD
-        return f"{stem}-color{several}{self.copy(seed).suffix}"
+        """Return the file name of an output for the client: NAME-color.EXT, or NAME-color-SEED.EXT."""
+        number = f"-{seed}" if self.request.options.variants > 1 else ""
+        stem = Path(self.name).stem.encode()[:TITLE_BYTES].decode(errors="ignore") or UPLOAD
+        return f"{stem}-color{number}{self.output(seed).suffix}"
 
 
 class Jobs:
-    """The queue, the workers (``count`` processes of ``threads`` threads) and what they made, in a private folder.
+    """All jobs and the worker processes, with the files in a private folder that `close` deletes.
 
-    ``models``: whole paths of bundles, the one that is asked for most first. Nothing outlives it: `close` removes all,
-    and so do the workers where the process ends without.
+    ``models``: paths of bundles, the most used first; ``threads``: of each of the worker ``processes``.
     """
 
-    def __init__(self, models: Sequence[str], limits: Limits, count: int = 1, threads: int = 1) -> None:
+    def __init__(self, models: Sequence[str], limits: Limits, processes: int = 1, threads: int = 1) -> None:
         self.limits = limits
         self.root = Path(tempfile.mkdtemp(prefix="photochrom-web-"))
+        self.folder = self.root / "jobs"
+        self.folder.mkdir()
         self.jobs: dict[str, Job] = {}
-        self.coming: dict[object, int] = {}  # bytes of photographs on their way here
+        self.uploads: dict[object, int] = {}  # bytes of each photo that is being uploaded
         self.lock = threading.Lock()
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.workers = [_Worker(self.root, models, threads, limits.pixels) for _ in range(count)]
+        self.workers = [_Worker(self.root, models, threads, limits.pixels) for _ in range(processes)]
         self.threads = [threading.Thread(target=self._work, args=(worker,), daemon=True) for worker in self.workers]
         for thread in self.threads:
             thread.start()
 
-    def folder(self) -> Path:
-        """A new folder for an upload."""
-        return Path(tempfile.mkdtemp(dir=self.root))
-
-    def forget(self) -> None:
-        """Remove what is past its time."""
-        now = time.monotonic()
-        with self.lock:
-            past = [job for job in self.jobs.values() if job.finished.done() and now - job.touched > self.limits.kept]
-        for job in past:
-            self.remove(job)
-
     @contextmanager
-    def place(self, size: int = 0) -> Iterator[None]:
-        """While a photograph of so many bytes comes in, it counts as one that waits.
+    def admission(self, size: int = 0) -> Iterator[None]:
+        """Count a photo of ``size`` bytes as waiting and stored while it is uploaded.
 
-        Raises Refused where one more would be too many.
+        Raises HTTPException where that exceeds a limit.
         """
-        this = object()
+        upload = object()
         with self.lock:
-            ahead = len(self.coming) + sum(job.state == "queued" for job in self.jobs.values())
-            if ahead >= self.limits.queue:
-                raise Refused(f"{ahead} photographs are waiting already: try again in a while", 429)
-            if self.held() + size > self.limits.held:
-                raise Refused(f"{self.limits.held >> 20} MB of photographs are held already: remove some, or wait", 429)
-            self.coming[this] = size
+            waiting = len(self.uploads) + sum(job.state == "queued" for job in self.jobs.values())
+            if waiting >= self.limits.queued:
+                raise HTTPException(429, f"{waiting} photos are waiting already: try again later", RETRY_LATER)
+            if self.occupied() + size > self.limits.stored_bytes:
+                full = f"{self.limits.stored_bytes >> 20} MB of photos are stored already"
+                raise HTTPException(429, f"{full}: remove some, or try again later", RETRY_LATER)
+            self.uploads[upload] = size
         try:
             yield
         finally:
             with self.lock:
-                del self.coming[this]
+                del self.uploads[upload]
 
-    def held(self) -> int:
-        """Bytes of all photographs, on their way here too, and of what was made of them. Ask under the lock."""
-        files: dict[int, int] = {}
-        for job in self.jobs.values():
-            files |= job.held
-        return sum(files.values()) + sum(self.coming.values())
+    def occupied(self) -> int:
+        """Return the bytes of all files, and of those that may still be written. Call it with the lock held."""
+        return sum(self.uploads.values()) + sum(job.occupied for job in self.jobs.values())
 
-    def crowded(self, job: Job) -> bool:
-        """Whether a job has made more files than can be held."""
-        job.weigh()
+    def waiting(self, before: Job | None = None) -> int:
+        """Return how many photos wait: all, or those before a job."""
         with self.lock:
-            return self.held() > self.limits.held
+            jobs = list(self.jobs.values())
+        end = jobs.index(before) if before in jobs else None
+        return sum(job.state == "queued" for job in jobs[:end])
 
-    def waiting(self, until: Job | None = None) -> int:
-        """How many photographs wait, or wait before one of them."""
-        with self.lock:
-            ahead = list(self.jobs.values())
-        if until in ahead:
-            ahead = ahead[: ahead.index(until)]
-        return sum(job.state == "queued" for job in ahead)
+    def new_folder(self) -> Path:
+        """Create a folder for an upload."""
+        return Path(tempfile.mkdtemp(dir=self.folder))
 
-    def submit(self, name: str, order: Order) -> Job:
-        """Queue a photograph that lies in its order's folder."""
-        job = Job(name, order)
-        job.weigh()
+    def submit(self, name: str, request: ColorizeRequest) -> Job:
+        """Queue the photo in the folder of a request."""
+        job = Job(name, request, stored=(request.folder / UPLOAD).stat().st_size)
         with self.lock:
-            self.jobs[job.identity] = job
+            self.jobs[job.id] = job
         self.queue.put(job)
         return job
 
-    def again(self, job: Job, order: Order) -> Job:
-        """Queue the same photograph once more, with other wishes. Raises Refused where it is removed meanwhile."""
-        folder = self.folder()
+    def resubmit(self, job: Job, name: str, request: ColorizeRequest) -> Job:
+        """Queue the photo of a job with other settings. Raises HTTPException where it is removed."""
+        folder = self.new_folder()
         try:
-            os.link(job.order.folder / UPLOAD, folder / UPLOAD)
+            os.link(job.request.folder / UPLOAD, folder / UPLOAD)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
-            raise Refused(GONE, 404) from None
-        return self.submit(job.name, replace(order, folder=folder))
+            raise HTTPException(404, REMOVED) from None
+        return self.submit(name or job.name, replace(request, folder=folder))
 
-    def get(self, identity: str) -> Job:
-        """A job by its identity. Raises Refused where there is none (any more)."""
-        with self.lock:
-            job = self.jobs.get(identity)
+    def get(self, job_id: str) -> Job:
+        """Return a job by its id. Raises HTTPException where there is none."""
+        job = self.jobs.get(job_id)
         if job is None:
-            raise Refused(GONE, 404)
-        job.touched = time.monotonic()
+            raise HTTPException(404, REMOVED)
+        job.last_request = time.monotonic()
         return job
 
     def remove(self, job: Job) -> None:
-        """Stop what is going on, and forget all about it."""
+        """Cancel a job and delete its files."""
         with self.lock:
-            self.jobs.pop(job.identity, None)
-            job.wanted = False
-            working = job.state == "working"
-        if not working:
-            self._end(job)
+            self.jobs.pop(job.id, None)
+            job.canceled = True
+        if job.state != "working":  # otherwise the thread of its worker does the rest
+            self._finish(job, CANCELED)
+
+    def remove_expired(self) -> None:
+        """Remove the jobs whose retention time is over."""
+        oldest = time.monotonic() - self.limits.retention
+        with self.lock:
+            expired = [job for job in self.jobs.values() if job.finished.done() and job.last_request < oldest]
+        for job in expired:
+            self.remove(job)
 
     def close(self) -> None:
-        """Stop all, and forget all; once more does nothing."""
+        """Cancel all jobs, stop the workers and delete all files. Further calls do nothing."""
         for job in list(self.jobs.values()):
             self.remove(job)
         for _ in self.threads:
@@ -210,110 +193,111 @@ class Jobs:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _work(self, worker: "_Worker") -> None:
-        while job := self.queue.get():
+        for job in iter(self.queue.get, None):
             with self.lock:
-                job.state = "working" if job.wanted else "failed"
-            try:
-                if job.wanted:
-                    worker.run(job, self.limits.seconds, self.crowded)
-            except Exception as error:  # such as no memory for another process
-                why = f"{UPLOAD}: no worker could begin ({error}): try again in a while"
-                job.failure, job.state = job.failure or Failed(why, 500), "failed"
-            finally:
-                job.weigh()
-                job.touched = time.monotonic()
-                self._end(job)
+                if job.canceled:
+                    continue
+                job.state = "working"
+            self._finish(job, worker.run(job, self.limits.seconds, self._reserve))
+            with suppress(OSError):  # the next job reports it if it fails again
+                worker.ensure_process()
         worker.stop()
 
-    def _end(self, job: Job) -> None:
-        if not job.wanted:
-            shutil.rmtree(job.order.folder, ignore_errors=True)
+    def _reserve(self, job: Job, opened: Opened) -> bool:
+        """Return whether the outputs of a job fit into the remaining space, which they occupy from now on."""
+        # LZW, the least efficient of the lossless methods, makes noise larger by half; the rest is for the preview and
+        # the headers. Metadata is copied from the upload.
+        pixels = opened.width * opened.height
+        with self.lock:
+            job.opened, job.output_bytes = opened, 2 * pixels * opened.bytes_per_pixel + job.stored + (1 << 14)
+            job.stored += opened.size
+            return self.occupied() <= self.limits.stored_bytes
+
+    def _finish(self, job: Job, failure: Failed | None) -> None:
+        with self.lock:
+            failure = CANCELED if job.canceled else failure
+            if job.state in ("queued", "working"):
+                job.failure, job.state = failure, "failed" if failure else "done"
+            job.last_request = time.monotonic()
+        if job.canceled:
+            shutil.rmtree(job.request.folder, ignore_errors=True)
+        elif failure:
+            for unfinished in job.request.folder.glob(".*"):
+                unfinished.unlink(missing_ok=True)
         with self.lock:
             if not job.finished.done():
                 job.finished.set_result(None)
 
 
 class _Worker:
-    """A process of `worker.serve`, begun anew where it ended, or had to be ended."""
+    """A worker process, started again after it has crashed or had to be killed."""
 
     def __init__(self, root: Path, models: Sequence[str], threads: int, max_pixels: int) -> None:
-        self.asked = root, models, threads, max_pixels
-        self.context = multiprocessing.get_context("spawn")
+        self.scratch = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
+        self.arguments = (root, self.scratch, models, threads, max_pixels)
         self.start()
 
     def start(self) -> None:
-        pipe, theirs = self.context.Pipe()
-        process = self.context.Process(target=serve, args=(theirs, *self.asked), daemon=True)
-        try:
-            with interrupts_blocked():
-                process.start()
-        except BaseException:
-            pipe.close()
-            raise
-        finally:
-            theirs.close()
-        self.pipe, self.process, self.ready = pipe, process, False
+        self.scratch.mkdir(exist_ok=True)
+        context = multiprocessing.get_context("spawn")
+        pipe, their_end = context.Pipe()
+        process = context.Process(target=serve, args=(their_end, *self.arguments), daemon=True)
+        with interrupts_blocked(), their_end:
+            process.start()
+        self.pipe, self.process, self.idle = pipe, process, False
 
     def stop(self) -> None:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def run(self, job: Job, seconds: float, crowded: Callable[[Job], bool]) -> None:
-        """Have a photograph coloured, noting what is said; where it is not wanted any more or too slow, end it."""
+    def ensure_process(self) -> None:
+        if not self.process.is_alive():
+            self.stop()
+            self.start()
+
+    def run(self, job: Job, seconds: float, reserve: Callable[[Job, Opened], bool]) -> Failed | None:
+        """Work on a job to its end. Return why it failed, or None."""
         try:
-            if not self.process.is_alive():  # ended since, or could not begin
-                self.stop()
-                self.start()
-            begun = time.monotonic()
-            while not self.ready:
-                if self.pipe.poll(LOOK):
-                    self.ready = isinstance(self.pipe.recv(), Ready)
-                elif not job.wanted:
-                    job.failure, job.state = NOT_WANTED, "failed"
-                    return
-                elif time.monotonic() - begun > READY:
-                    self._fail(job, Failed(f"{UPLOAD}: no worker was ready after {READY} seconds", 500))
-                    return
-            begun = time.monotonic()
-            self.pipe.send(job.order)
-            while True:
-                job.seconds = time.monotonic() - begun
-                if self.pipe.poll(LOOK) and _note(job, self.pipe.recv()):
-                    return
-                if failure := _ended(job, seconds, crowded):
-                    self._fail(job, failure)
-                    return
+            self.ensure_process()
+            failure = self._wait_until_idle(job) or self._work_on(job, seconds, reserve)
         except (EOFError, ConnectionError):
-            self._fail(job, Failed(f"{UPLOAD}: brought its worker down (please report this); others go on", 500))
+            failure = CRASHED
+        except Exception as error:  # for example no memory for a process
+            failure = Failed(f"{UPLOAD}: no worker process could be started ({error}): try again later", 500)
+        if not self.idle:
+            self.stop()
+        return failure
 
-    def _fail(self, job: Job, failure: Failed) -> None:
-        """End a photograph and the process that works on it, and begin another."""
-        job.failure, job.state = failure, "failed"
-        self.stop()
-        self.start()
+    def _wait_until_idle(self, job: Job) -> Failed | None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self.idle:
+            if job.canceled:
+                return CANCELED
+            if time.monotonic() > deadline:
+                return Failed(f"{UPLOAD}: no worker process was ready after {START_SECONDS} seconds", 500)
+            if self.pipe.poll(POLL_SECONDS):
+                self.idle = isinstance(self.pipe.recv(), Idle)
+        return None
 
-
-def _ended(job: Job, seconds: float, crowded: Callable[[Job], bool]) -> Failed | None:
-    """Why a photograph is not to be worked on any longer."""
-    if not job.wanted:
-        return NOT_WANTED
-    if (job.seconds or 0) > seconds:
-        why = f"took longer than {seconds:g} seconds: try fewer steps, or a quicker model"
-        return Failed(f"{UPLOAD}: {why}", 504)
-    if crowded(job):
-        return Failed(f"{UPLOAD}: there is no room for more copies: remove some photographs, or wait", 507)
-    return None
-
-
-def _note(job: Job, said: Said) -> bool:
-    """What a worker said of a photograph; whether that was the last of it."""
-    if isinstance(said, Opened):
-        job.opened = said
-    elif isinstance(said, Painted):
-        job.painted.append(said.seed)
-    elif isinstance(said, Failed):
-        job.failure, job.state = said, "failed"
-    else:
-        job.state = "done"
-    return isinstance(said, Failed | Done)
+    def _work_on(self, job: Job, seconds: float, reserve: Callable[[Job, Opened], bool]) -> Failed | None:
+        start, failure, self.idle = time.monotonic(), None, False
+        self.pipe.send(job.request)
+        while not self.idle:
+            job.seconds = time.monotonic() - start
+            event = self.pipe.recv() if self.pipe.poll(POLL_SECONDS) else None
+            if isinstance(event, Opened) and not reserve(job, event):
+                return NO_SPACE
+            if isinstance(event, OutputWritten):
+                job.stored += event.size
+                job.seeds.append(event.seed)
+            if isinstance(event, Failed):
+                failure = event
+            self.idle = isinstance(event, Idle)
+            if job.canceled:
+                return CANCELED
+            if job.seconds > seconds:
+                reason = f"took longer than {seconds:g} seconds: ask for fewer steps, or a faster model"
+                return Failed(f"{UPLOAD}: {reason}", 504)
+        return failure

@@ -1,4 +1,4 @@
-"""What stands before the page: which requests it hears, and what its answers tell a browser."""
+"""Security checks in front of the web application, and headers for every response."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PATIENCE = 10  # seconds to hear out a request that is refused
+DRAIN_SECONDS = 10  # longest time spent reading the rest of a request that is refused
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
 HEADERS = {
     "Content-Security-Policy": f"{POLICY}base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -22,59 +22,57 @@ HEADERS = {
 }
 
 
-class Guard:
-    """No other site may have the application do anything, nor pass for it; answers say what a browser may do with them.
+class SecurityMiddleware:
+    """Refuses requests to other host names and from other sites' pages; adds security headers to all responses.
 
-    As plain ASGI: behind Starlette's own kind of middleware, nobody is told that a client has left.
+    It is plain ASGI because Starlette's `BaseHTTPMiddleware` hides from the application that a client has disconnected.
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
         self.app, self.hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, coming = False, True
+        response_started, body_pending = False, True
 
-        async def heard() -> Message:
-            nonlocal coming
+        async def receive_body() -> Message:
+            nonlocal body_pending
             message = await receive()
-            coming = message["type"] == "http.request" and message.get("more_body", False)
+            body_pending = message["type"] == "http.request" and message.get("more_body", False)
             return message
 
-        async def hear_out() -> None:
-            """Many clients hear no refusal until they have said all."""
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    while coming:
-                        await heard()
-
-        async def headed(message: Message) -> None:
-            nonlocal begun
+        async def send_with_headers(message: Message) -> None:
+            nonlocal response_started
             if message["type"] == "http.response.start":
-                begun = True
+                response_started = True
                 MutableHeaders(scope=message).update(HEADERS)
+                # Many clients read no response before they have sent the whole request: read it to its end.
                 if message["status"] >= 400:
-                    await hear_out()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(DRAIN_SECONDS):
+                            while body_pending:
+                                await receive_body()
             await send(message)
 
-        answer = self._refused(Request(scope)) or self.app
+        handler = self._refusal(Request(scope)) or self.app
         try:
-            await answer(scope, heard, headed)
-        except Exception:  # what nobody foresaw is a fault of ours, and told in the log
-            if begun:
+            await handler(scope, receive_body, send_with_headers)
+        except Exception:
+            if response_started:
                 raise
             logging.getLogger("uvicorn.error").exception("%s %s", scope["method"], scope["path"])
-            unforeseen = JSONResponse({"detail": "something went wrong here (please report this)"}, 500)
-            await unforeseen(scope, heard, headed)
+            response = JSONResponse({"detail": "internal server error (please report this)"}, 500)
+            await response(scope, receive_body, send_with_headers)
 
-    def _refused(self, request: Request) -> JSONResponse | None:
+    def _refusal(self, request: Request) -> JSONResponse | None:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         name = re.sub(r":\d*$", "", host).lower()
         if name not in self.hosts:
-            return JSONResponse({"detail": f"not {name!r}: photochrom web --allow names other hosts"}, 400)
+            reason = f"host {name!r} is not allowed: start photochrom web with --allow {name or 'NAME'}"
+            return JSONResponse({"detail": reason}, 400)
         if origin is not None and origin.partition("://")[2] != host:
-            return JSONResponse({"detail": "asked for by the page of another site"}, 403)
+            return JSONResponse({"detail": "the request comes from the page of another site"}, 403)
         return None

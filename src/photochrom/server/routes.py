@@ -1,129 +1,62 @@
-"""The page and its HTTP interface: photographs come in, and go out in colour; nothing else is read or fetched."""
+"""The HTTP interface: photos come in, colorized photos go out; nothing else is read or fetched."""
 
 import asyncio
+import mimetypes
 import re
 import shutil
 import time
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
-from starlette.staticfiles import StaticFiles
 
-from .._version import __version__
-from ..core.sampling import load_procedure
 from ..imaging import errors, formats
-from ..inference import bundle
-from ..inference.options import Hint
-from .jobs import GONE, Job, Jobs, Limits, Refused
-from .middleware import Guard
-from .schemas import Anew, Answers, Health, Model, Named, Several, Status, Wishes, binary, problems, status
-from .worker import BEFORE, UPLOAD, Order, Painted
+from ..inference.options import LIMITS, MAX_HINTS
+from .jobs import REMOVED, Job, Jobs
+from .schemas import ColorParameters, Health, JobParameters, Model, Problem, Status, job_status
+from .worker import ORIGINAL_PREVIEW, UPLOAD, ColorizeRequest
 
-PAGE = Path(__file__).parent / "static"
-LOCAL = ("localhost", "127.0.0.1", "[::1]")
-TOLD = ["steps", "temperature"]  # of the settings of procedures, those that can be asked for here
-FORGETTING = 30  # seconds between two looks at what is past its time
-STALLED = 30  # seconds without a byte of a photograph that is on its way
-PATIENCE = 0.5  # seconds between two looks at whether somebody who waits is still there
-TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff", ".webp": "image/webp", ".avif": "image/avif"}
+STALL_SECONDS = 30  # longest wait for the next bytes of an upload
+DISCONNECT_POLL_SECONDS = 0.5
+MAX_ARCHIVE = 1000  # jobs
+MEDIA_TYPES = {suffix: mimetypes.types_map.get(suffix, f"image/{suffix[1:]}") for suffix in formats.SAVERS}
+PLAIN_TEXT = (416, 503)  # errors that Starlette and uvicorn report themselves
+
+Responses = dict[int | str, dict[str, Any]]  # by status, for OpenAPI
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A bundle that can be chosen."""
+class ServedModel:
+    """A bundle and its description."""
 
     path: Path
-    card: bundle.Card
-
-    @property
-    def model(self) -> Model:
-        """What is said of it."""
-        procedure, card = load_procedure(self.card.procedure), self.card
-        told = [name for name in TOLD if name in procedure.option_names]
-        return Model(
-            name=card.name,
-            family=card.family,
-            summary=card.summary,
-            size=card.size,
-            stochastic=procedure.stochastic,
-            told=told,
-            licence=card.licence,
-        )
+    model: Model
 
 
-def choices(models: Sequence[str | Path]) -> dict[str, Choice]:
-    """The bundles of these names or paths, by name. Raises ValueError for one that will not do, or two of one name."""
-    found: dict[str, Choice] = {}
-    for model in models:
-        loaded, path = bundle.load(model), bundle.find(model).resolve()
-        if not loaded.procedure.colorizes:
-            raise ValueError(f"{model}: gives no colour to a photograph: choose a model that does")
-        other = found.setdefault(loaded.card.name, Choice(path, loaded.card))
-        if other.path != path:
-            raise ValueError(f"{model}: is called {loaded.card.name}, as {other.path} is: leave one out")
-    return found
+def _errors(*statuses: int) -> Responses:
+    return {status: {} if status in PLAIN_TEXT else {"model": Problem} for status in statuses}
 
 
-def create(
-    models: Mapping[str, Choice], limits: Limits, count: int = 1, threads: int = 1, hosts: Sequence[str] = LOCAL
-) -> FastAPI:
-    """The application, which answers to ``hosts`` and colours by ``count`` processes of ``threads`` threads.
-
-    ``models``: see `choices`; the first is taken where none is asked for.
-    """
-
-    @asynccontextmanager
-    async def running(app: FastAPI) -> AsyncIterator[None]:
-        app.state.jobs = Jobs([str(choice.path) for choice in models.values()], limits, count, threads)
-        forgetting = asyncio.create_task(_forgetting(app.state.jobs))
-        try:
-            yield
-        finally:
-            forgetting.cancel()
-            await asyncio.to_thread(app.state.jobs.close)
-
-    app = FastAPI(title="Photochrom", version=__version__, lifespan=running, docs_url=None, redoc_url=None)
-    app.state.models = models
-    app.add_middleware(Guard, hosts=hosts)
-    app.exception_handler(Refused)(_refused)
-    app.exception_handler(ClientDisconnect)(_left)
-    app.exception_handler(RequestValidationError)(_invalid)
-    app.get("/health", responses=problems())(health)
-    app.get("/models", responses=problems())(models_)
-    sent = {"requestBody": {"required": True, **binary("The bytes of a photograph.", "application/octet-stream")}}
-    done: Answers = dict.fromkeys((200, 206), binary("The photograph in colour, or a part of it.", *TYPES.values()))
-    small: Answers = dict.fromkeys((200, 206), binary("A JPEG, or a part of it.", "image/jpeg"))
-    zipped: Answers = {200: binary("A zip.", "application/zip")}
-    waits = problems(404, 408, 413, 415, 416, 422, 429, 504, 507)
-    app.post("/colorize", response_class=Response, responses=done | waits, openapi_extra=sent)(colorize)
-    queues = problems(404, 408, 413, 415, 422, 429, 507)
-    app.post("/jobs", status_code=202, responses=queues, openapi_extra=sent)(begin)
-    app.post("/jobs/{identity}/again", status_code=202, responses=problems(404, 422, 429))(again)
-    app.get("/jobs/{identity}", responses=problems(404))(look)
-    app.delete("/jobs/{identity}", status_code=204, responses=problems(404))(remove)
-    shows = problems(404, 409, 416, 422)
-    app.get("/jobs/{identity}/before", response_class=Response, responses=small | shows)(before)
-    app.get("/jobs/{identity}/preview/{seed}", response_class=Response, responses=small | shows)(preview)
-    app.get("/jobs/{identity}/photo/{seed}", response_class=Response, responses=done | shows)(photo)
-    app.get("/archive", response_class=Response, responses=zipped | problems(404, 409, 422))(archive)
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
-    return app
+def _file(description: str, *media_types: str) -> dict[str, Any]:
+    schema = {"schema": {"type": "string", "format": "binary"}}
+    return {"description": description, "content": dict.fromkeys(media_types, schema)}
 
 
-async def _forgetting(jobs: Jobs) -> None:
-    while True:
-        await asyncio.sleep(min(FORGETTING, jobs.limits.kept))
-        await asyncio.to_thread(jobs.forget)
+router = APIRouter(responses=_errors(400, 403, 500, 503))
+UPLOAD_BODY = {"requestBody": {"required": True, **_file("The bytes of a photo.", "application/octet-stream")}}
+UPLOAD_ERRORS = _errors(404, 408, 413, 415, 422, 429, 507)
+PHOTO: Responses = dict.fromkeys((200, 206), _file("The colorized photo, or a range of it.", *MEDIA_TYPES.values()))
+JPEG: Responses = dict.fromkeys((200, 206), _file("A JPEG, or a range of it.", "image/jpeg"))
+ZIP: Responses = {200: _file("A zip.", "application/zip")}
+FILE_ERRORS = _errors(404, 409, 416, 422)
 
 
 def _jobs(request: Request) -> Jobs:
@@ -134,224 +67,224 @@ async def _job(identity: str, request: Request) -> Job:
     return _jobs(request).get(identity)
 
 
-Here = Annotated[Jobs, Depends(_jobs)]
-One = Annotated[Job, Depends(_job)]
+AllJobs = Annotated[Jobs, Depends(_jobs)]
+OneJob = Annotated[Job, Depends(_job)]
+OneOutput = Annotated[ColorParameters, Query()]
+Outputs = Annotated[JobParameters, Query()]
 
 
-async def health(jobs: Here) -> Health:
-    """Whether it is there, and how busy."""
+@router.get("/health")
+async def health(jobs: AllJobs) -> Health:
+    """Return the state of the server."""
     return Health(waiting=jobs.waiting(), workers=len(jobs.workers))
 
 
-async def models_(request: Request) -> list[Model]:
-    """The models that can be chosen, with their own words on what they are good at."""
-    return [choice.model for choice in request.app.state.models.values()]
+@router.get("/models")
+async def models(request: Request) -> list[Model]:
+    """Return the models, the default one first."""
+    return [served.model for served in request.app.state.models.values()]
 
 
-async def colorize(request: Request, jobs: Here, wishes: Annotated[Named, Query()]) -> Response:
-    """Colour a photograph, and wait for it: the same format, size, depth and metadata. Nothing of it is kept."""
-    order = replace(_order(request, wishes), shown=False)
-    job = await _received(request, jobs, order, wishes.name)
-    finished = asyncio.wrap_future(job.finished)
-    try:
+@router.get("/limits")
+async def limits() -> dict[str, list[float]]:
+    """Return the lowest and highest value of each parameter, number of hints and number of jobs in an archive."""
+    numbers = {name: list(LIMITS[name]) for name in JobParameters.model_fields if name in LIMITS}
+    return {**numbers, "hint": [0, MAX_HINTS], "job": [1, MAX_ARCHIVE]}
+
+
+COLORIZE = UPLOAD_ERRORS | FILE_ERRORS | PHOTO | _errors(504)
+
+
+@router.post("/colorize", response_class=Response, responses=COLORIZE, openapi_extra=UPLOAD_BODY)
+async def colorize(request: Request, jobs: AllJobs, parameters: OneOutput) -> Response:
+    """Colorize a photo and return it in the same format, size and depth, with its metadata. Nothing is kept."""
+    job = await _receive(request, jobs, parameters, previews=False)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, jobs.remove, job)
+        finished = asyncio.wrap_future(job.finished)
         while not finished.done():
-            await asyncio.wait([finished], timeout=PATIENCE)
+            await asyncio.wait([finished], timeout=DISCONNECT_POLL_SECONDS)
             if await request.is_disconnected():
                 raise ClientDisconnect
         if job.failure:
-            raise Refused(job.failure.reason, job.failure.status)
-    except BaseException:
-        await asyncio.to_thread(jobs.remove, job)
-        raise
-    answer = await photo(job, wishes.seed)
-    answer.background = BackgroundTask(jobs.remove, job)
-    return answer
+            raise HTTPException(job.failure.status, job.failure.reason)
+        response = await photo(job, parameters.seed)
+        response.background = BackgroundTask(jobs.remove, job)
+        stack.pop_all()  # from here on the response removes the job, once it is sent
+        return response
 
 
-async def begin(request: Request, jobs: Here, wishes: Annotated[Several, Query()]) -> Status:
-    """Queue a photograph to be coloured, once or in several variants."""
-    return status(jobs, await _received(request, jobs, _order(request, wishes, wishes.variants), wishes.name))
+@router.post("/jobs", status_code=202, responses=UPLOAD_ERRORS, openapi_extra=UPLOAD_BODY)
+async def submit(request: Request, jobs: AllJobs, parameters: Outputs) -> Status:
+    """Queue a photo to be colorized, in one or several variants."""
+    return job_status(jobs, await _receive(request, jobs, parameters))
 
 
-async def again(request: Request, jobs: Here, job: One, wishes: Annotated[Anew, Query()]) -> Status:
-    """Queue a photograph that is here once more, with other wishes; both stay."""
-    order = _order(request, wishes, wishes.variants)
-    with jobs.place():
-        return status(jobs, jobs.again(job, order))
+@router.post("/jobs/{identity}/again", status_code=202, responses=_errors(404, 422, 429))
+async def resubmit(request: Request, jobs: AllJobs, job: OneJob, parameters: Outputs) -> Status:
+    """Queue the photo of a job once more, with other parameters; both jobs stay."""
+    color_request = _color_request(request, parameters)
+    with jobs.admission():
+        return job_status(jobs, jobs.resubmit(job, _plain_name(parameters.name), color_request))
 
 
-async def look(jobs: Here, job: One) -> Status:
-    """How far a photograph is."""
-    return status(jobs, job)
+@router.get("/jobs/{identity}", responses=_errors(404))
+async def status(jobs: AllJobs, job: OneJob) -> Status:
+    """Return the state of a job."""
+    return job_status(jobs, job)
 
 
-async def remove(jobs: Here, job: One) -> None:
-    """Stop colouring a photograph, and forget it and its copies."""
+@router.delete("/jobs/{identity}", status_code=204, responses=_errors(404))
+async def remove(jobs: AllJobs, job: OneJob) -> None:
+    """Cancel a job and delete its photo and outputs."""
     await asyncio.to_thread(jobs.remove, job)
 
 
-async def before(job: One) -> FileResponse:
-    """A JPEG of the photograph as it was, for a page to show."""
+@router.get("/jobs/{identity}/before", response_class=Response, responses=JPEG | FILE_ERRORS)
+async def before(job: OneJob) -> FileResponse:
+    """Return a JPEG preview of the original photo."""
     if not job.opened:
-        raise Refused("it is not opened yet", 409)
-    return FileResponse(job.order.folder / BEFORE, media_type="image/jpeg")
+        raise HTTPException(409, "the photo is not open yet")
+    return FileResponse(job.request.folder / ORIGINAL_PREVIEW, media_type="image/jpeg")
 
 
-async def preview(job: One, seed: int) -> FileResponse:
-    """A JPEG of the photograph in colour, for a page to show."""
-    return FileResponse(_copy(job, seed).with_name(Painted.preview(seed)), media_type="image/jpeg")
+@router.get("/jobs/{identity}/preview/{seed}", response_class=Response, responses=JPEG | FILE_ERRORS)
+async def preview(job: OneJob, seed: int) -> FileResponse:
+    """Return a JPEG preview of a colorized photo."""
+    _output(job, seed)
+    return FileResponse(job.request.preview(seed), media_type="image/jpeg")
 
 
-async def photo(job: One, seed: int) -> FileResponse:
-    """The photograph in colour: the same format, size, depth and metadata."""
-    path = _copy(job, seed)
-    return FileResponse(path, media_type=TYPES[path.suffix], headers=_called(job.title(seed)))
+@router.get("/jobs/{identity}/photo/{seed}", response_class=Response, responses=PHOTO | FILE_ERRORS)
+async def photo(job: OneJob, seed: int) -> FileResponse:
+    """Return a colorized photo in the format, size and depth of the original, with its metadata."""
+    path = _output(job, seed)
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=_attachment(job.title(seed)))
 
 
-async def archive(jobs: Here, job: Annotated[list[str], Query(min_length=1, max_length=1000)]) -> StreamingResponse:
-    """All copies of these photographs as a zip."""
-    found = [jobs.get(identity) for identity in job]
-    files = [(one, one.title(seed), one.copy(seed)) for one in found for seed in one.painted]
-    if not all(path.exists() for *_, path in files):
-        raise Refused(GONE, 404)
-    if not files:
-        raise Refused("nothing is coloured yet", 409)
-    return StreamingResponse(_zip(files), media_type="application/zip", headers=_called("photographs-in-colour.zip"))
+@router.get("/archive", response_class=Response, responses=ZIP | _errors(404, 409, 422))
+async def archive(
+    jobs: AllJobs, job: Annotated[list[str], Query(min_length=1, max_length=MAX_ARCHIVE)]
+) -> StreamingResponse:
+    """Return all outputs of these jobs as a zip."""
+    outputs = []
+    for identity in job:
+        source = jobs.get(identity)
+        outputs += [(source, source.title(seed), source.output(seed)) for seed in source.seeds]
+    if not outputs:
+        raise HTTPException(409, "no photo is colorized yet")
+    if not all(path.exists() for _, _, path in outputs):
+        raise HTTPException(404, REMOVED)
+    return StreamingResponse(_zip(outputs), media_type="application/zip", headers=_attachment("colorized-photos.zip"))
 
 
-async def _left(_: Request, __: Exception) -> Response:
-    """Nobody hears it."""
-    return Response(status_code=499)
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refused)
-    return JSONResponse({"detail": str(error)}, error.status, {"Retry-After": "10"} if error.status == 429 else None)
-
-
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    wish = first["loc"][1]
-    why = "write it as x,y,#rrggbb, such as 120,80,#b03a2e" if wish == "hint" else first["msg"]
-    return JSONResponse({"detail": f"{wish} {str(first['input'])[:100]!r}: {why}"}, 422)
-
-
-def _order(request: Request, wishes: Wishes, variants: int = 1) -> Order:
-    """What a worker is to do, in a folder yet to be made. Raises Refused for a model that is not there or cannot."""
-    models: Mapping[str, Choice] = request.app.state.models
-    name = wishes.model or next(iter(models))
-    if name not in models:
-        raise Refused(f"no model {name!r}: choose one of {', '.join(models)}", 404)
-    model = models[name].model
-    told = {setting: getattr(wishes, setting) for setting in TOLD}
-    told = {setting: value for setting, value in told.items() if value is not None}
-    if extra := sorted(set(told) - set(model.told)):
-        raise Refused(f"{', '.join(extra)}: {name} has none; choose a model that has", 422)
-    if variants > 1 and not model.stochastic:
-        raise Refused(f"{variants} variants: {name} paints one picture of each; choose a model that draws", 422)
-    seeds = tuple(range(wishes.seed, wishes.seed + variants))
-    hints = tuple(Hint.parse(hint) for hint in wishes.hint)
-    return Order(Path(), str(models[name].path), seeds, wishes.saturation, wishes.size, hints, told)
-
-
-async def _received(request: Request, jobs: Jobs, order: Order, name: str) -> Job:
-    """Queue what a request holds, written down as it comes. Raises Refused for too much, or what is no photograph."""
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise Refused("this is a form: send the bytes of the photograph alone (curl --data-binary @old.jpg)", 415)
-    most, told = jobs.limits.upload, int(request.headers.get("content-length") or 0)
-    if told > most:
-        raise _too_much(most)
-    folder: Path | None = None
+def _color_request(request: Request, parameters: ColorParameters, previews: bool = True) -> ColorizeRequest:
+    """Return the request for a worker, without its folder. Raises HTTPException for what the model does not support."""
+    served: dict[str, ServedModel] = request.app.state.models
+    name = parameters.model or next(iter(served))
+    if name not in served:
+        raise HTTPException(404, f"no model {name!r}: choose one of {', '.join(served)}")
     try:
-        with jobs.place(told or most):
-            folder = jobs.folder()
+        options = parameters.options()
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+    model = served[name].model
+    unsupported = [option for option in options.sampler if option not in model.options]
+    if unsupported:
+        raise HTTPException(422, f"{', '.join(unsupported)}: not supported by {name}; choose another model")
+    if options.variants > 1 and not model.stochastic:
+        raise HTTPException(422, f"{options.variants} variants: {name} is deterministic; choose a stochastic model")
+    return ColorizeRequest(Path(), str(served[name].path), options, previews)
+
+
+async def _receive(request: Request, jobs: Jobs, parameters: ColorParameters, previews: bool = True) -> Job:
+    """Store the uploaded photo and queue it. Raises HTTPException for a photo beyond a limit and for other files."""
+    color_request = _color_request(request, parameters, previews)
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise HTTPException(415, "this is a form: send only the bytes of the photo (curl --data-binary @old.jpg)")
+    limit, size = jobs.limits.upload_bytes, int(request.headers.get("content-length") or 0)
+    if size > limit:
+        raise _too_large(limit)
+    with jobs.admission(size or limit), ExitStack() as stack:
+        try:
+            folder = jobs.new_folder()
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
             async with asyncio.timeout(jobs.limits.seconds):
-                await _written(request, folder / UPLOAD, most)
-            return jobs.submit(_plain(name), replace(order, folder=folder))
-    except BaseException as error:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, errors.PhotoError):
-            raise Refused(str(error), 415) from None
-        if isinstance(error, TimeoutError):
-            raise Refused(f"{UPLOAD}: did not come in time: send it again", 408) from None
-        if isinstance(error, OSError):
-            raise Refused(f"{UPLOAD}: cannot be kept ({error.strerror})", 507) from None
-        raise
+                await _write_body(request, folder / UPLOAD, limit)
+        except TimeoutError:
+            raise HTTPException(408, f"{UPLOAD}: the upload took too long: send it again") from None
+        except errors.PhotoError as error:
+            raise HTTPException(415, str(error)) from None
+        except OSError as error:
+            raise HTTPException(507, f"{UPLOAD}: cannot be stored ({error.strerror})") from None
+        job = jobs.submit(_plain_name(parameters.name) or UPLOAD, replace(color_request, folder=folder))
+        stack.pop_all()
+        return job
 
 
-async def _written(request: Request, path: Path, most: int) -> None:
-    """The body of a request in a file. Raises Refused for more than ``most`` bytes, PhotoError for no photograph."""
+async def _write_body(request: Request, path: Path, limit: int) -> None:
     parts = request.stream()
     with path.open("x+b") as file:
         while True:
-            async with asyncio.timeout(STALLED):
+            async with asyncio.timeout(STALL_SECONDS):
                 part = await anext(parts, None)
             if part is None:
                 break
-            if file.tell() + len(part) > most:
-                raise _too_much(most)
+            if file.tell() + len(part) > limit:
+                raise _too_large(limit)
             file.write(part)
         file.seek(0)
-        formats.kind(file.read(64), str(UPLOAD))
+        formats.kind(file.read(64), UPLOAD)  # raises PhotoError for other files
 
 
-def _too_much(most: int) -> Refused:
-    return Refused(f"{UPLOAD}: is larger than {most >> 20} MB, the limit", 413)
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"{UPLOAD}: is larger than the limit of {limit >> 20} MB")
 
 
-def _plain(name: str) -> str:
-    """The last part of a name, without what the name of a file should not hold."""
-    return re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "", re.split(r"[\\/]", name)[-1]).strip(". ") or str(UPLOAD)
+def _plain_name(name: str) -> str:
+    """Return the last part of a path, without characters that file names or headers may not contain."""
+    last = re.split(r"[\\/]", name)[-1]
+    return re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "", last).strip(". ")
 
 
-def _copy(job: Job, seed: int) -> Path:
-    if seed not in job.order.seeds:
-        raise Refused(f"no copy of seed {seed}: there are {', '.join(map(str, job.order.seeds))}", 404)
-    if seed not in job.painted:
-        raise Refused(f"the copy of seed {seed} is not there", 409)
-    return job.copy(seed)
+def _output(job: Job, seed: int) -> Path:
+    seeds = job.request.options.seeds
+    if seed not in seeds:
+        raise HTTPException(404, f"seed {seed}: this job has the seeds {', '.join(map(str, seeds))}")
+    if seed not in job.seeds:
+        raise HTTPException(409, f"seed {seed}: the photo is not available")
+    return job.output(seed)
 
 
-def _called(name: str) -> dict[str, str]:
-    """Of an answer that is to be kept as a file (RFC 6266)."""
-    return {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
+def _attachment(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}  # RFC 6266
 
 
-def _zip(files: Sequence[tuple[Job, str, Path]]) -> Iterator[bytes]:
-    """A zip of files, as they are, piece by piece; what has a name that is taken gets a number."""
-    made = _Pieces()
-    taken: set[str] = set()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for job, title, path in files:
-            name, number = Path(title), 1
-            while str(name) in taken:
-                number += 1
-                name = Path(title).with_stem(f"{Path(title).stem}-{number}")
-            taken.add(str(name))
-            with archive.open(zipfile.ZipInfo.from_file(path, name), "w") as target, path.open("rb") as source:
-                while piece := source.read(1 << 20):
-                    job.touched = time.monotonic()
-                    target.write(piece)
-                    yield made.taken()
-    yield made.taken()
-
-
-class _Pieces:
-    """A file that cannot go back, from which what is written is taken."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
+class _Buffer(bytearray):
+    """An unseekable file for `zipfile`, from which each piece is taken as soon as it is written."""
 
     def write(self, piece: bytes) -> int:
-        self.pieces.append(bytes(piece))
+        self.extend(piece)
         return len(piece)
 
     def flush(self) -> None:
         pass
 
-    def taken(self) -> bytes:
-        joined = b"".join(self.pieces)
-        self.pieces.clear()
-        return joined
+
+def _zip(outputs: Sequence[tuple[Job, str, Path]]) -> Iterator[bytes]:
+    """Yield an uncompressed zip piece by piece; where two outputs have one name, the second gets a number."""
+    buffer, names = _Buffer(), set[str]()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+        for job, title, path in outputs:
+            name, number = title, 1
+            while name in names:
+                number += 1
+                name = f"{Path(title).stem}-{number}{path.suffix}"
+            names.add(name)
+            with archive.open(zipfile.ZipInfo.from_file(path, name), "w") as target, path.open("rb") as source:
+                while piece := source.read(1 << 20):
+                    job.last_request = time.monotonic()
+                    target.write(piece)
+                    yield bytes(buffer)
+                    buffer.clear()
+    yield bytes(buffer)

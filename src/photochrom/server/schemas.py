@@ -1,70 +1,76 @@
-"""What the HTTP interface takes and gives, as its OpenAPI description tells it."""
+"""Parameters and responses of the HTTP interface, as its OpenAPI description shows them."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .._version import __version__
+from ..inference.options import HINT_PATTERN, LIMITS, MAX_HINTS, ColorOptions, Hint
 from .jobs import Job, Jobs, State
 
-HINT = r"^\s*\d{1,9}\s*,\s*\d{1,9}\s*,\s*#?[0-9a-fA-F]{6}\s*$"
-VARIANTS = 12
-HINTS = 100
-SEEDS = 2**53  # so many whole numbers are the same in JavaScript
+HintText = Annotated[str, Field(pattern=HINT_PATTERN)]
 
 
-class Wishes(BaseModel):
-    """How a photograph is to be coloured; what is not said is as `photochrom colorize` has it."""
+def _limited(name: str, default: float | None, description: str) -> Any:
+    low, high = LIMITS[name]
+    return Field(default, ge=low, le=high, description=description)
+
+
+class ColorParameters(BaseModel):
+    """How to colorize a photo; the defaults are those of `photochrom colorize`."""
 
     model_config = ConfigDict(extra="forbid")
-    model: Annotated[str, Field(max_length=100, description="A name that /models lists; the first if not given.")] = ""
-    seed: Annotated[int, Field(ge=0, lt=SEEDS - VARIANTS, description="Which of the possible pictures.")] = 0
-    saturation: Annotated[float, Field(ge=0, le=3, description="Of the colours: 0 gray, 1 as the model says.")] = 1.0
-    size: Annotated[int | None, Field(ge=32, le=2048, description="Short side that the model sees.")] = None
-    steps: Annotated[int | None, Field(ge=1, le=1000, description="Of sampling, where the model takes several.")] = None
-    temperature: Annotated[float | None, Field(gt=0, le=10, description="Below 1 surer colours, above bolder.")] = None
-    hint: Annotated[
-        tuple[Annotated[str, Field(pattern=HINT)], ...],
-        Field(max_length=HINTS, description="x,y,#rrggbb: a colour at a pixel of the upright photograph."),
-    ] = ()
+    name: str = Field("", max_length=255, description="File name of the photo; the output is named after it.")
+    model: str = Field("", max_length=100, description="Name of a model from /models; the first one if not given.")
+    seed: int = _limited("seed", 0, "Random seed (stochastic models only).")
+    saturation: float = _limited("saturation", 1.0, "Color saturation: 0 = grayscale, 1 = model output.")
+    size: int | None = _limited("size", None, "Inference size: short side in pixels; the model's own if not given.")
+    steps: int | None = _limited("steps", None, "Number of sampling steps; more take longer.")
+    temperature: float | None = _limited("temperature", None, "Below 1 safer colors, above 1 more varied ones.")
+    hint: tuple[HintText, ...] = Field(
+        (), max_length=MAX_HINTS, description="Color at a pixel: x,y,#rrggbb; repeatable."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_strength(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # The former name of saturation, for clients that still send it.
+        if "strength" in values and "saturation" not in values:
+            values["saturation"] = values.pop("strength")
+        return values
+
+    def options(self) -> ColorOptions:
+        """Return the color options. Raises ValueError for a combination of values that exceeds a limit."""
+        hints = tuple(map(Hint.parse, self.hint))
+        return ColorOptions(**self.model_dump(exclude={"name", "model", "hint"}), hints=hints)
 
 
-class Anew(Wishes):
-    """Wishes for copies of a photograph that is here."""
+class JobParameters(ColorParameters):
+    """How to colorize a photo in one or several variants."""
 
-    variants: Annotated[int, Field(ge=1, le=VARIANTS, description="Copies, by seeds counting up.")] = 1
-
-
-class Named(Wishes):
-    """Wishes for a photograph that is sent."""
-
-    name: Annotated[str, Field(max_length=255, description="What the photograph is called; names its copy.")] = ""
-
-
-class Several(Named, Anew):
-    """Wishes for copies of a photograph that is sent."""
+    variants: int = _limited("variants", 1, "Number of outputs, with consecutive seeds (stochastic models only).")
 
 
 class Problem(BaseModel):
-    """Why not, in a sentence."""
+    """Why a request failed."""
 
     detail: str
 
 
 class Model(BaseModel):
-    """A model that can be chosen. ``draws``: whether seeds differ; ``told``: what it can be told besides."""
+    """A model. ``stochastic``: each seed gives other colors; ``options``: sampler options that it supports."""
 
     name: str
     family: str
     summary: str
     size: int
     stochastic: bool
-    told: list[str]
+    options: list[str]
     licence: str
 
 
 class Health(BaseModel):
-    """That it is there, and how busy."""
+    """State of the server."""
 
     status: Literal["ok"] = "ok"
     version: str = __version__
@@ -72,8 +78,8 @@ class Health(BaseModel):
     workers: int
 
 
-class Copy(BaseModel):
-    """A coloured copy: the seed that names it, what its file is called, where it and a small picture of it are."""
+class Output(BaseModel):
+    """A colorized photo: its seed and file name, and the addresses of the file and of a preview."""
 
     seed: int
     name: str
@@ -82,7 +88,7 @@ class Copy(BaseModel):
 
 
 class Status(BaseModel):
-    """How far a photograph is. ``ahead``: how many wait before it; what is null is not known yet, or not the case."""
+    """State of a job. ``ahead``: photos that wait before it; null: not known yet."""
 
     id: str
     name: str
@@ -92,61 +98,27 @@ class Status(BaseModel):
     height: int | None
     before: str | None
     seeds: list[int]
-    copies: list[Copy]
+    copies: list[Output]
     seconds: float | None
     problem: str | None
 
 
-def status(jobs: Jobs, job: Job) -> Status:
-    """How far a photograph is."""
-    at, opened = f"/jobs/{job.identity}", job.opened
+def job_status(jobs: Jobs, job: Job) -> Status:
+    """Return the state of a job."""
+    address, opened, outputs = f"/jobs/{job.id}", job.opened, []
+    for seed in job.seeds:
+        links = {"photo": f"{address}/photo/{seed}", "preview": f"{address}/preview/{seed}"}
+        outputs.append(Output(seed=seed, name=job.title(seed), **links))
     return Status(
-        id=job.identity,
+        id=job.id,
         name=job.name,
         state=job.state,
         ahead=jobs.waiting(job) if job.state == "queued" else 0,
         width=opened.width if opened else None,
         height=opened.height if opened else None,
-        before=f"{at}/before" if opened else None,
-        seeds=list(job.order.seeds),
-        copies=[
-            Copy(seed=seed, name=job.title(seed), photo=f"{at}/photo/{seed}", preview=f"{at}/preview/{seed}")
-            for seed in job.painted
-        ],
+        before=f"{address}/before" if opened else None,
+        seeds=list(job.request.options.seeds),
+        copies=outputs,
         seconds=job.seconds,
         problem=job.failure.reason if job.failure else None,
     )
-
-
-PROBLEMS = {
-    400: "The request was made to a host of another name.",
-    403: "The request came from another site's page.",
-    404: "No such photograph, model or copy here.",
-    408: "The photograph did not come in time.",
-    409: "Nothing is there yet.",
-    413: "More bytes or pixels than the limit.",
-    415: "Not a photograph, or of a format that is not read.",
-    416: "No such part of the file.",
-    422: "What was asked for cannot be, or the photograph is damaged.",
-    429: "Too many photographs wait, or are held.",
-    500: "The photograph brought its worker down, or something else went wrong here.",
-    503: "More connections at once than can be.",
-    504: "It took longer than the limit.",
-    507: "There is no room to keep it.",
-}
-PLAIN = (416, 503)  # those that Starlette and uvicorn give themselves, as plain text
-
-
-Answers = dict[int | str, dict[str, Any]]  # by status, as OpenAPI describes them
-
-
-def problems(*statuses: int) -> Answers:
-    """The answers a route may give that are none, for its description."""
-    told = {status: {"description": PROBLEMS[status]} for status in (400, 403, 500, 503, *statuses)}
-    return {status: said if status in PLAIN else {"model": Problem, **said} for status, said in told.items()}
-
-
-def binary(description: str, *types: str) -> dict[str, Any]:
-    """A body that is the bytes of a file, for a description."""
-    schema = {"schema": {"type": "string", "format": "binary"}}
-    return {"description": description, "content": dict.fromkeys(types, schema)}

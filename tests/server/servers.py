@@ -1,0 +1,35 @@
+"""Servers for tests: in a thread, reached over a socket."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import uvicorn
+
+from photochrom.server.app import create_app, load_models
+from photochrom.server.jobs import Limits
+
+TIMEOUT = 300  # seconds; generous, since other processes may use all processors
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@contextmanager
+def serve_in_thread(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen
+    """The URL of a server in a thread."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = create_app(load_models(bundles), limits, processes)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield f"http://localhost:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
