@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def python_examples():
         pytest.param(block, id=f"{page}-{number}")
         for page, text in TEXTS.items()
         for number, block in enumerate(fenced_blocks("python", text))
-        if page != "CONTRIBUTING.md"  # its example is a family: tests/models
+        if page != "CONTRIBUTING.md"  # its example is a model family, tested below
     ]
 
 
@@ -147,3 +148,27 @@ def test_links_and_anchors_exist(page, target):
     assert path.exists()
     if anchor:
         assert anchor in anchors_of(path.read_text(encoding="utf-8"))
+
+
+def test_the_example_family_of_contributing_trains_and_exports_its_networks(monkeypatch):
+    import torch
+
+    module = ModuleType("photochrom.models.mine")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    (source,) = fenced_blocks("python", TEXTS["CONTRIBUTING.md"])
+    exec(source, vars(module))
+
+    torch.manual_seed(0)
+    model = module.Model(module.Model.Config())
+    gray, color = torch.rand(2, 1, 8, 8) * 2 - 1, torch.rand(2, 2, 8, 8) - 0.5
+    optimizer = torch.optim.AdamW(model.net.parameters(), 1e-2)
+    losses = []
+    for _ in range(20):
+        loss = model.loss("net", gray, color)["total"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert model.family_name == "mine"
+    assert set(model.networks()) == set(model.procedure.network_names)
