@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from photochrom.core.color import AB_SCALE, colorfulness, fit_gamut, lab_to_rgb, rgb_to_lab
-from photochrom.evaluation.measure import planes
+from photochrom.evaluation.measure import to_float
 from photochrom.evaluation.metrics import ab_distance
-from photochrom.evaluation.protocols import NATIVE
+from photochrom.evaluation.protocols import find_protocol
 from photochrom.imaging.chroma import Chroma
 from photochrom.imaging.photo import open_photo
 from photochrom.imaging.sources import find_images, is_held_out
@@ -27,8 +27,8 @@ def curve(model: str, truths: list[np.ndarray]) -> np.ndarray:
     colorizer = Colorizer(model)
     sums = np.zeros((len(STRENGTHS) + 1, 2))  # the truth's last
     for pixels in truths:
-        lab = rgb_to_lab(planes(pixels))
-        sums[-1] += float(colorfulness(planes(pixels))), np.hypot(*lab[1:]).mean()
+        lab = rgb_to_lab(to_float(pixels))
+        sums[-1] += float(colorfulness(to_float(pixels))), np.hypot(*lab[1:]).mean()
         (ab,) = colorizer.predict([colorizer.look(open_photo(pixels))])
         large = Chroma(ab * np.float32(AB_SCALE), *lab.shape[:0:-1]).rows(0, lab.shape[1])
         for at, saturation in enumerate(STRENGTHS):
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     asked = parser.parse_args()
     found = [m for source in asked.photos for m in find_images(source) if is_held_out(m.crc, asked.held_out)]
-    truths = [NATIVE.prepare(open_photo(m.open(), name=m.name).pixels()) for m in found[: asked.limit]]
+    truths = [find_protocol("native").prepare(open_photo(m.open(), name=m.name).pixels()) for m in found[: asked.limit]]
     print(f"{len(truths)} photographs; ab error over gray's at colourfulness over the truth's")
     columns = [f"saturation {s:g}" for s in STRENGTHS] + [f"error at {at:g}" for at in asked.at]
     print(f"| | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")

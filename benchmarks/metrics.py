@@ -27,8 +27,9 @@ from torchmetrics.image.kid import maximum_mean_discrepancy
 
 from photochrom.core.color import ciede2000, rgb_to_lab
 from photochrom.evaluation import measure, metrics, protocols, statistics
-from photochrom.evaluation.dataset_colors import bins_of
-from photochrom.evaluation.features import Networks
+from photochrom.evaluation.dataset_colors import bin_indices
+from photochrom.evaluation.features import FeatureNetworks
+from photochrom.imaging.sources import find_images
 from photochrom.inference.colorizer import Colorizer
 
 RNG = np.random.default_rng(0)
@@ -95,9 +96,9 @@ PAIRS: tuple[tuple[str, Way, str, Way], ...] = (
         "scikit-image",
         lambda: skcolor.deltaE_ciede2000(*(skcolor.rgb2lab(x) for x in LAST)).mean(),
     ),
-    ("fd", lambda: metrics.frechet(*FEATURES), "torchmetrics", lambda: _compute_fid(*moments())),
-    ("fd", lambda: metrics.frechet(*FEATURES), "scipy sqrtm", lambda: frechet_by_root(*FEATURES)),
-    ("kd", lambda: metrics.kernel(*FEATURES), "torchmetrics", mmd),
+    ("fd", lambda: metrics.frechet_distance(*FEATURES), "torchmetrics", lambda: _compute_fid(*moments())),
+    ("fd", lambda: metrics.frechet_distance(*FEATURES), "scipy sqrtm", lambda: frechet_by_root(*FEATURES)),
+    ("kd", lambda: metrics.kernel_distance(*FEATURES), "torchmetrics", mmd),
     ("is", lambda: metrics.inception_score(CLASSES), "the formula in torch", score),
     (
         "interval, lower end",
@@ -132,15 +133,13 @@ def photographs(source: Path | None, count: int) -> list[np.ndarray]:
     if source is None:
         made = [data.astronaut()[:256, :340], data.coffee()[:256, :340], data.chelsea()[:256, :340]]
         return [np.ascontiguousarray(made[i % 3]) for i in range(count)]
-    from photochrom.evaluation.run import _photographs
-
-    return [p.read() for p in _photographs([source])[:count]]
+    return [measure.read_pixels(image) for image in find_images(source)[:count]]
 
 
 def bound(source: Path | None, count: int) -> None:
     """Seconds of each step over the photographs, with the rows gray, mean colour, truth and one model."""
     truths = photographs(source, count)
-    colorizer, networks = Colorizer(threads=1), Networks(protocols.NATIVE.perceptual)
+    colorizer, networks = Colorizer(threads=1), FeatureNetworks(protocols.find_protocol("native").lpips_side)
     taken: dict[str, float] = {}
 
     def step(name: str, way: Callable[[], object]) -> object:
@@ -158,11 +157,11 @@ def bound(source: Path | None, count: int) -> None:
             step(name, lambda: net(rgb))  # noqa: B023
         for name, net in networks.perceptual.items():
             step(name, lambda: net(torch.nn.functional.interpolate(rgb, scale_factor=0.25, mode="area")))  # noqa: B023
-        planes = measure.planes(truth)
+        planes = measure.to_float(truth)
         lab = rgb_to_lab(planes)
-        rarity = 1 / prior[bins_of(lab)]
+        rarity = 1 / prior[bin_indices(lab)]
         for _ in range(4):
-            step("figures of pixels", lambda: measure._pixels(planes * 0.9, planes, lab, rarity))  # noqa: B023
+            step("figures of pixels", lambda: measure.pixel_metrics(planes * 0.9, planes, lab, rarity))  # noqa: B023
     total = sum(taken.values())
     print(f"\n| step, {count} photographs, 4 rows | ms a photograph | share |\n|---|---|---|")
     for name, seconds in sorted(taken.items(), key=lambda item: -item[1]):

@@ -39,10 +39,10 @@ def test_figures_are_those_of_other_libraries(pytestconfig):
 
 
 def test_a_curve_grows_more_colourful_with_strength(pytestconfig, bundle, tmp_path):
-    from few import picture
+    from fake_networks import sample_image
 
     for seed in range(3):
-        pyvips.Image.new_from_array(picture(seed, (48, 64))).write_to_file(str(tmp_path / f"{seed}.png"))
+        pyvips.Image.new_from_array(sample_image(seed, (48, 64))).write_to_file(str(tmp_path / f"{seed}.png"))
     script = pytestconfig.rootpath / "benchmarks" / "curve.py"
     command = [sys.executable, script, tmp_path, "--model", bundle, "--at", "0.01"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Figures against torchmetrics, scikit-image, scipy, and closed forms."""
+"""Metrics against torchmetrics, scikit-image, scipy, and closed forms."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from skimage.color import rgb2lab
 from skimage.metrics import structural_similarity
-from torchmetrics import functional as theirs
+from torchmetrics import functional
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
 from photochrom.core.color import ab_bins, colorfulness, rgb_to_lab
 from photochrom.evaluation import metrics
-from photochrom.evaluation.dataset_colors import bins_of
+from photochrom.evaluation.dataset_colors import bin_indices
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random((3, 40, 30)).astype(np.float32)
@@ -25,33 +25,33 @@ FEATURES = [RNG.normal(shift, 1 + shift, (90, 12)) @ RNG.normal(size=(12, 12)) f
 
 
 def whole_windows(x, y):
-    """The map of torchmetrics without the border, which its own mean takes in by way of mirrored pixels."""
+    """The map of torchmetrics without the border, whose windows contain mirrored pixels."""
     settings = {"data_range": 1.0, "return_full_image": True}
-    return theirs.image.structural_similarity_index_measure(x, y, **settings)[1][..., 5:-5, 5:-5]
+    return functional.image.structural_similarity_index_measure(x, y, **settings)[1][..., 5:-5, 5:-5]
 
 
 @pytest.mark.parametrize(
-    ("ours", "reference"),
+    ("metric", "reference"),
     [
-        (metrics.mse, theirs.mean_squared_error),
-        (metrics.mape, theirs.mean_absolute_percentage_error),
-        (metrics.psnr, lambda x, y: theirs.image.peak_signal_noise_ratio(x, y, data_range=1.0)),
+        (metrics.mse, functional.mean_squared_error),
+        (metrics.mape, functional.mean_absolute_percentage_error),
+        (metrics.psnr, lambda x, y: functional.image.peak_signal_noise_ratio(x, y, data_range=1.0)),
         (metrics.ssim, lambda x, y: whole_windows(x, y).mean()),
     ],
 )
-def test_figures_of_pixels_agree_with_torchmetrics(ours, reference):
-    assert ours(OURS, TRUTH) == pytest.approx(float(reference(*BATCH)), rel=2e-4)
+def test_pixel_metrics_agree_with_torchmetrics(metric, reference):
+    assert metric(OURS, TRUTH) == pytest.approx(float(reference(*BATCH)), rel=2e-4)
 
 
 def test_ssim_agrees_with_scikit_image():
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     reference = structural_similarity(TRUTH, OURS, channel_axis=0, **settings)
     assert metrics.ssim(OURS, TRUTH) == pytest.approx(reference, abs=1e-5)
-    with pytest.raises(ValueError, match="30 x 10 pixels: SSIM needs 11 a side"):
+    with pytest.raises(ValueError, match="30 x 10 pixels: SSIM needs at least 11 on each side"):
         metrics.ssim(OURS[:, :10], TRUTH[:, :10])
 
 
-def test_ab_figures_agree_with_scikit_image():
+def test_ab_metrics_agree_with_scikit_image():
     ours, truth = (rgb2lab(np.moveaxis(x, 0, -1))[..., 1:] for x in (OURS, TRUTH))
     assert metrics.ab_distance(LAB, TRUE_LAB).mean() == pytest.approx(
         np.linalg.norm(ours - truth, axis=-1).mean(), abs=1e-2
@@ -60,7 +60,7 @@ def test_ab_figures_agree_with_scikit_image():
     assert metrics.psnr_ab(LAB, TRUE_LAB) == pytest.approx(expected, abs=1e-2)
 
 
-def test_equal_pictures_have_a_finite_ratio():
+def test_equal_images_have_a_finite_psnr():
     assert metrics.psnr(TRUTH, TRUTH) == metrics.psnr_ab(TRUE_LAB, TRUE_LAB) == metrics.PSNR_LIMIT
     assert metrics.ssim(TRUTH, TRUTH) == pytest.approx(1, abs=1e-6)
     assert metrics.mape(TRUTH, TRUTH) == metrics.mse(TRUTH, TRUTH) == 0
@@ -76,7 +76,7 @@ def test_colorfulness_against_the_formula(absolute):
     assert float(colorfulness(TRUTH[:1].repeat(3, 0), absolute)) == pytest.approx(0, abs=1e-3)
 
 
-def test_auc_is_the_mean_of_the_curve():
+def test_auc_is_the_mean_of_the_error_curve():
     distance = RNG.uniform(0, 200, (50, 60))
     curve = [(distance <= threshold).mean() for threshold in range(151)]
     assert metrics.auc(distance).mean() == pytest.approx(np.mean(curve))
@@ -84,65 +84,68 @@ def test_auc_is_the_mean_of_the_curve():
     assert metrics.auc(np.full((1, 1), 150.5)) == 0
 
 
-def test_rebalanced_by_how_rare_a_bin_is_each_bin_counts_alike():
-    bins, shares = bins_of(TRUE_LAB), metrics.auc(metrics.ab_distance(LAB, TRUE_LAB))
+def test_rebalanced_auc_weights_all_bins_equally():
+    bins, auc = bin_indices(TRUE_LAB), metrics.auc(metrics.ab_distance(LAB, TRUE_LAB))
     rarity = 1 / (np.bincount(bins.ravel(), minlength=len(ab_bins())) / bins.size)[bins].clip(1e-9)
-    by_bin = [shares[bins == b].mean() for b in np.unique(bins)]
-    assert (shares * rarity).mean() / rarity.mean() == pytest.approx(np.mean(by_bin))
+    by_bin = [auc[bins == b].mean() for b in np.unique(bins)]
+    assert (auc * rarity).mean() / rarity.mean() == pytest.approx(np.mean(by_bin))
 
 
-def test_every_colour_has_its_nearest_bin():
+def test_every_color_has_its_nearest_bin():
     bins = np.array(ab_bins())
     nearest = np.argmin(((TRUE_LAB[1:].reshape(2, -1).T[:, None] - bins) ** 2).sum(-1), 1)
-    found = bins_of(TRUE_LAB).ravel()
-    apart = [np.linalg.norm(bins[a] - bins[b]) for a, b in zip(found, nearest, strict=True)]
-    assert np.mean(found == nearest) > 0.99  # at the edge of the gamut the grid point itself may be no bin
-    assert max(apart) <= 15
-    assert np.array_equal(bins_of(np.concatenate([bins[:, :1] * 0, bins], 1).T[..., None]).ravel(), range(262))
+    indices = bin_indices(TRUE_LAB).ravel()
+    distances = [np.linalg.norm(bins[a] - bins[b]) for a, b in zip(indices, nearest, strict=True)]
+    assert np.mean(indices == nearest) > 0.99  # at the edge of the gamut the grid point itself may be no bin
+    assert max(distances) <= 15
+    assert np.array_equal(bin_indices(np.concatenate([bins[:, :1] * 0, bins], 1).T[..., None]).ravel(), range(262))
 
 
 def test_frechet_distance_agrees_with_torchmetrics_and_the_matrix_root():
     x, y = FEATURES
     moments = [torch.from_numpy(m) for f in FEATURES for m in (f.mean(0), np.cov(f.T))]
-    assert metrics.frechet(x, y) == pytest.approx(float(_compute_fid(*moments)), rel=1e-6)
+    assert metrics.frechet_distance(x, y) == pytest.approx(float(_compute_fid(*moments)), rel=1e-6)
     root = sqrtm(np.cov(x.T) @ np.cov(y.T)).real
     direct = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(np.cov(x.T) + np.cov(y.T) - 2 * root)
-    assert metrics.frechet(x, y) == pytest.approx(direct, rel=1e-6)
+    assert metrics.frechet_distance(x, y) == pytest.approx(direct, rel=1e-6)
 
 
 @given(st.integers(2, 40), st.integers(1, 60), st.floats(-3, 3))
 def test_frechet_distance_of_a_shifted_set_is_the_shift(n, d, shift):
     x = np.random.default_rng(n * d).normal(size=(n, d))
-    assert metrics.frechet(x, x) == pytest.approx(0, abs=1e-8)
-    assert metrics.frechet(x, x + shift) == pytest.approx(d * shift**2, abs=1e-8)
-    assert metrics.frechet(x, 2 * x - x.mean(0)) == pytest.approx(x.var(0, ddof=1).sum(), rel=1e-6)
+    assert metrics.frechet_distance(x, x) == pytest.approx(0, abs=1e-8)
+    assert metrics.frechet_distance(x, x + shift) == pytest.approx(d * shift**2, abs=1e-8)
+    assert metrics.frechet_distance(x, 2 * x - x.mean(0)) == pytest.approx(x.var(0, ddof=1).sum(), rel=1e-6)
 
 
 @pytest.mark.parametrize("rows", [7, 1000])
 def test_kernel_distance_agrees_with_torchmetrics(monkeypatch, rows):
-    monkeypatch.setattr(metrics, "ROWS", rows)
+    monkeypatch.setattr(metrics, "KERNEL_ROWS", rows)
     x, y = (torch.from_numpy(f) for f in FEATURES)
     kernels = [(a @ b.T / x.shape[1] + 1) ** 3 for a, b in ((x, x), (x, y), (y, y))]
     from torchmetrics.image.kid import maximum_mean_discrepancy
 
-    assert metrics.kernel(*FEATURES) == pytest.approx(float(maximum_mean_discrepancy(*kernels)), rel=1e-9)
-    assert metrics.kernel(*FEATURES) == pytest.approx(float(poly_mmd(x, y, coef=1.0)), rel=1e-9)
+    assert metrics.kernel_distance(*FEATURES) == pytest.approx(float(maximum_mean_discrepancy(*kernels)), rel=1e-9)
+    assert metrics.kernel_distance(*FEATURES) == pytest.approx(float(poly_mmd(x, y, coef=1.0)), rel=1e-9)
 
 
-def test_the_kernel_distance_of_paired_sets_leaves_the_pairs_out():
-    def drawn(seed):
+def test_kernel_distance_of_paired_sets_leaves_out_the_pairs():
+    def features(seed):
         return np.random.default_rng(seed).normal(size=(60, 8))
 
-    assert metrics.kernel(drawn(0), drawn(0), paired=True) == pytest.approx(0, abs=1e-12)
-    close = [metrics.kernel(drawn(s), drawn(s) + 1e-3 * drawn(-s % 99 + 100), paired=True) for s in range(20)]
+    assert metrics.kernel_distance(features(0), features(0), paired=True) == pytest.approx(0, abs=1e-12)
+    close = [
+        metrics.kernel_distance(features(s), features(s) + 1e-3 * features(-s % 99 + 100), paired=True)
+        for s in range(20)
+    ]
     assert np.mean(close) == pytest.approx(0, abs=0.01)
-    assert metrics.kernel(drawn(0), drawn(0)) < -0.1  # what it would be with them
+    assert metrics.kernel_distance(features(0), features(0)) < -0.1  # with the pairs
 
 
 def test_inception_score_between_its_bounds():
-    sure = np.eye(10)[np.arange(5000) % 10]
-    assert metrics.inception_score(sure) == pytest.approx(10, rel=0.02)
-    assert metrics.inception_score(np.sort(sure.argmax(1))[:, None] == np.arange(10)) > 8  # whatever the order
+    certain = np.eye(10)[np.arange(5000) % 10]
+    assert metrics.inception_score(certain) == pytest.approx(10, rel=0.02)
+    assert metrics.inception_score(np.sort(certain.argmax(1))[:, None] == np.arange(10)) > 8  # in any order
     assert metrics.inception_score(np.full((200, 10), 0.1)) == pytest.approx(1)
     mixed = torch.softmax(torch.from_numpy(RNG.normal(size=(200, 10))) * 3, 1)
     parts = torch.from_numpy(np.random.default_rng(0).permutation(mixed.numpy())).chunk(10)

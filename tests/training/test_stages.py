@@ -10,7 +10,7 @@ import torch
 import toy
 from typer.testing import CliRunner
 
-from few import FewNetworks, picture
+from fake_networks import FakeNetworks, sample_image
 from photochrom.cli.main import app
 from photochrom.evaluation import run as evaluation
 from photochrom.imaging.photo import open_photo
@@ -99,12 +99,12 @@ def test_likelihood_in_the_engine_is_that_of_training(joined, runs):
 
 
 def test_it_is_measured_as_it_is_told(joined, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "Networks", lambda *_: FewNetworks())
+    monkeypatch.setattr(evaluation, "FeatureNetworks", lambda *_: FakeNetworks())
     monkeypatch.setenv("PHOTOCHROM_CACHE", str(tmp_path))
     data = tmp_path / "photos"
     data.mkdir()
     for seed in range(2):
-        pyvips.Image.new_from_array(picture(seed, (32, 48))).write_to_file(str(data / f"{seed}.png"))
+        pyvips.Image.new_from_array(sample_image(seed, (32, 48))).write_to_file(str(data / f"{seed}.png"))
     told = ["--temperature", "0.5", "--temperature", "1", "--solver", "sample", "--solver", "greedy"]
     out = tmp_path / "report.json"
     done = CliRunner().invoke(

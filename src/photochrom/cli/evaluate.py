@@ -1,11 +1,11 @@
-"""The command that measures models."""
+"""The command that evaluates models."""
 
 import os
 import shlex
 import sys
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,97 +13,112 @@ from .console import fail, loading, needs_extra, progress, writable, write
 from .options import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..evaluation.run import Found
+    from rich.progress import TaskID
 
 
-def evaluate(  # noqa: PLR0913 - each is an option of the command
-    data: Annotated[list[Path], typer.Option(help="Folder, zip, or folder in a zip: the truth; repeatable.")],
+def evaluate(  # noqa: C901, PLR0913 - each is an option of the command
+    data: Annotated[
+        list[Path], typer.Option(help="Color photos as ground truth: folder, zip, folder in a zip; repeatable.")
+    ],
     model: Annotated[list[str] | None, typer.Option(help="A name, or the path of a bundle; repeatable.")] = None,
     images: Annotated[
-        list[Path] | None, typer.Option(help="Folder of pictures made elsewhere, named as the photographs; repeatable.")
+        list[Path] | None, typer.Option(help="Images colorized elsewhere, with the names of the photos; repeatable.")
     ] = None,
     protocol: Annotated[
-        str, typer.Option(help="How photographs are prepared and compared: docs/metrics.md.")
+        str, typer.Option(help="How photos are prepared and compared; see docs/metrics.md.")
     ] = "native",
-    lists: Annotated[Path | None, typer.Option(help="Folder of the lists of names that a protocol asks for.")] = None,
+    lists: Annotated[Path | None, typer.Option(help="Folder of the lists of names that a protocol needs.")] = None,
     size: Size = None,
-    saturation: Annotated[float, typer.Option(min=0, max=3, help="Of the colours.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first picture, for models that draw.")] = 0,
-    steps: Annotated[list[int] | None, typer.Option(min=1, help="Of sampling; repeatable, a row for each.")] = None,
-    solver: Annotated[list[str] | None, typer.Option(help="Of sampling; repeatable, a row for each.")] = None,
-    temperature: Annotated[list[float] | None, typer.Option(help="Of drawing; repeatable, a row for each.")] = None,
-    samples: Annotated[int, typer.Option(min=1, max=64, help="Pictures of each photograph, by seeds one apart.")] = 1,
-    held_out: Annotated[
-        float, typer.Option(min=0, max=1, help="Only those that a training with this data.validation holds out.")
+    saturation: Annotated[
+        float, typer.Option("--saturation", "--strength", help="Color saturation: 0 = grayscale, 1 = model output.")
     ] = 1.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this file.")] = None,
-    html_file: Annotated[Path | None, typer.Option("--html", help="Also write the report, with pictures.")] = None,
-    record: Annotated[bool, typer.Option("--record", help="Write the figures into each model's own card.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed of the first sample (stochastic models only).")] = 0,
+    steps: Annotated[
+        list[int] | None, typer.Option(help="Number of sampling steps; repeatable, a row for each.")
+    ] = None,
+    solver: Annotated[list[str] | None, typer.Option(help="Sampler to use; repeatable, a row for each.")] = None,
+    temperature: Annotated[
+        list[float] | None, typer.Option(help="Randomness of sampling; repeatable, a row for each.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, max=64, help="Samples of each photo, with consecutive seeds.")] = 1,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=1, help="Only photos that a training with this data.validation holds out.")
+    ] = 1.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all metrics to this JSON file.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all metrics to this CSV file.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write a report with photos to this file.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Save the metrics in each model's model.json.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write over reports and figures that are there.")
+        bool, typer.Option("--overwrite", help="Overwrite existing reports and saved metrics.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Measure too few photographs all the same, marked.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure photos that do not fit the protocol, marked.")
+    ] = False,
 ) -> None:
-    """Measure models, or folders of pictures, on colour photographs: gray is coloured again and set beside the truth.
+    """Measure models, or images colorized elsewhere, against the ground truth of color photos.
 
-    What is measured is kept (PHOTOCHROM_CACHE): stop at any moment and run again to go on. Exit code 1 when a
-    photograph could not be read, each named.
+    Measurements are cached (PHOTOCHROM_CACHE): interrupt at any time and run again to continue. Exit code 1 when a
+    photo cannot be read.
     """
     needs_extra("evaluate")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # photographs go on in parallel: inside one, threads only wait
-    from dataclasses import replace
-
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # photos are measured in parallel: more threads would only wait
     with loading():
-        from ..evaluation import page, report
-        from ..evaluation.run import Evaluation, Request
+        from ..evaluation.report import as_csv, as_html, as_json, as_markdown
+        from ..evaluation.run import Request, record_scores, run
+        from ..inference.options import ColorOptions
 
-    written: list[tuple[Path | None, Callable[[Found], str]]] = [
-        (json_file, lambda found: report.as_json(found.report)),
-        (csv_file, lambda found: report.as_csv(found.report)),
-        (html_file, lambda found: page.page(found.report, found.histograms, found.sheets)),
-    ]
-    writable([path for path, _ in written if path], overwrite)
-    models = tuple(model or (() if images else ("default",)))
-    asked = {"solver": solver, "temperature": temperature, "steps": steps}
-    ways = [[{name: value} for value in values or ()] or [{}] for name, values in asked.items()]
-    sampling = [{name: value for one in way for name, value in one.items()} for way in product(*ways)]
-    request = Request(data, models, sampling, images or (), protocol, lists, size, saturation, seed, samples, force)
-    request = replace(
-        request,
-        held_out=held_out,
-        pictures=html_file is not None,
-        record=record,
-        overwrite=overwrite,
-        command=_command(),
-    )
+    writable([path for path in (json_file, csv_file, html_file) if path], overwrite)
     try:
+        request = Request(
+            data=data,
+            models=model or ([] if images else ["default"]),
+            samplers=_combine(steps=steps, solver=solver, temperature=temperature),
+            images=images or [],
+            protocol=protocol,
+            lists=lists,
+            color=ColorOptions(saturation=saturation, size=size, seed=seed, variants=samples),
+            held_out=held_out,
+            force=force,
+            contact_sheets=html_file is not None,
+            record=record,
+            overwrite=overwrite,
+            command=shlex.join(["photochrom", *sys.argv[1:]]),
+        )
         with progress() as bar:
-            looking = bar.add_task("looking at photographs", total=None)
-            evaluation = Evaluation(request, lambda done: bar.update(looking, completed=done))
-            running = bar.add_task("measuring", total=None)
-            for done, total in evaluation:
-                bar.update(running, completed=done, total=total)
+            stages: dict[str, TaskID] = {}
+
+            def advance(stage: str, done: int, total: int) -> None:
+                if stage not in stages:
+                    stages[stage] = bar.add_task(stage, total=total)
+                bar.update(stages[stage], completed=done)
+
+            result = run(request, advance)
     except (ValueError, ModuleNotFoundError, OSError) as error:
         fail(str(error), 2)
-    found = evaluation.found
-    typer.echo(
-        f"{found.report.n} photographs, protocol {found.report.protocol.name}\n{report.as_markdown(found.report)}"
-    )
-    for sentence in (*report.sentences(found.report), *found.report.warnings):
+    report = result.report
+    typer.echo(f"{report.photos}, protocol {protocol}\n{as_markdown(report)}")
+    for sentence in (*report.verdicts, *report.warnings):
         typer.echo(sentence, err=True)
+    files: list[tuple[Path, str]] = []
+    if json_file:
+        files.append((json_file, as_json(report)))
+    if csv_file:
+        files.append((csv_file, as_csv(report)))
+    if html_file:
+        files.append((html_file, as_html(report, result.histograms, result.contact_sheets)))
     try:
-        write([(path, made(found)) for path, made in written if path])
+        write(files)
         if record:
-            evaluation.record()
+            record_scores(result)
     except OSError as error:
         fail(f"{error.filename}: cannot be written ({error.strerror})", 1)
-    if found.unread:
-        fail("\n".join([*found.unread.values(), f"{len(found.unread)} photographs could not be measured"]), 1)
+    if result.unreadable:
+        count = len(result.unreadable)
+        summary = f"{count} {'photo' if count == 1 else 'photos'} could not be measured"
+        fail("\n".join([*result.unreadable.values(), summary]), 1)
 
 
-def _command() -> str:
-    """The command as it was called."""
-    return shlex.join(["photochrom", *sys.argv[1:]])
+def _combine(**choices: list[Any] | None) -> list[dict[str, Any]]:
+    """Every combination of the values of repeatable options; those that are not given are left out."""
+    given = {name: values for name, values in choices.items() if values}
+    return [dict(zip(given, values, strict=True)) for values in product(*given.values())]

@@ -1,48 +1,85 @@
-"""The command that tells what colours photographs hold."""
+"""The command that shows the colors of a data set."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import fail, loading, progress, writable, write
 
+if TYPE_CHECKING:
+    from ..evaluation.dataset_colors import RGB
 
-def inspect(
-    photos: Annotated[list[Path], typer.Argument(help="Colour photographs: folders, zips, or folders in a zip.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the picture to this SVG file.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over files that are there.")] = False,
+SHARES = ("near-gray photos", "kinds")  # values that are shares of 1
+
+
+def inspect(  # noqa: C901
+    photos: Annotated[list[Path], typer.Argument(help="Color photos: folders, zips, or folders in a zip.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a chart to this SVG file.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all values to this JSON file.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Tell what colours a set of photographs holds, and what training on it will do.
+    """Show the colors of a data set, and warn of problems in a training on it.
 
-    Exit code 1 when a photograph was left out, each named with its reason.
+    Exit code 1 when a photo was left out.
     """
     with loading():
-        from ..evaluation.dataset_colors import picture
-        from ..evaluation.inspection import Inspection, table
+        from ..evaluation.dataset_colors import count_colors, draw_chart, read_small
+        from ..imaging.errors import PhotoError
+        from ..imaging.sources import find_images
 
     if out and out.suffix.lower() != ".svg":
-        fail(f"{out}: the picture is an SVG; name a file that ends in .svg", 2)
+        fail(f"{out}: the chart is an SVG file; name a file that ends in .svg", 2)
     writable([path for path in (out, json_file) if path], overwrite)
     try:
-        inspection = Inspection(photos)
+        # Files with the same content count once.
+        images = {image.key: image for source in photos for image in find_images(source)}
     except ValueError as error:
         fail(str(error), 2)
+    if not images:
+        fail(f"no photos in {', '.join(map(str, photos))}", 2)
+    left_out: list[str] = []
     with progress() as bar:
-        running = bar.add_task("looking at photographs", total=len(inspection.photographs))
+        task = bar.add_task("reading photos", total=len(images))
+
+        def readable() -> "Iterator[RGB]":
+            for result in read_small(list(images.values())):
+                bar.advance(task)
+                if isinstance(result, PhotoError):
+                    left_out.append(str(result))
+                else:
+                    yield result
+
         try:
-            colors = inspection.run(lambda: bar.advance(running))
+            colors = count_colors(readable())
         except ValueError as error:
-            fail("\n".join([*inspection.unread, str(error)]), 1)
-    typer.echo(table(colors))
+            fail("\n".join([*left_out, str(error)]), 1)
+    summary = colors.summary()
+    for name, value in summary.items():
+        parts = value if isinstance(value, dict) else {"": value}
+        texts = [f"{part} {_format(name, number)}".strip() for part, number in parts.items()]
+        typer.echo(f"{name}: {', '.join(texts)}")
     for sentence in colors.warnings():
         typer.echo(sentence, err=True)
-    made = [(out, picture(colors)), (json_file, json.dumps(colors.figures() | colors.histograms()) + "\n")]
+    files = []
+    if out:
+        files.append((out, draw_chart(colors)))
+    if json_file:
+        files.append((json_file, json.dumps(summary | colors.histograms()) + "\n"))
     try:
-        write([(path, text) for path, text in made if path])
+        write(files)
     except OSError as error:
         fail(f"{error.filename}: cannot be written ({error.strerror})", 1)
-    if inspection.unread:
-        fail("\n".join([*inspection.unread, f"{len(inspection.unread)} photographs were left out"]), 1)
+    if left_out:
+        fail(
+            "\n".join([*left_out, f"{len(left_out)} {'photo was' if len(left_out) == 1 else 'photos were'} left out"]),
+            1,
+        )
+
+
+def _format(name: str, value: float) -> str:
+    if name in SHARES:
+        return f"{value:.1%}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.1f}"

@@ -1,39 +1,112 @@
-"""What a network costs to run: its weights, and its operations in a pass."""
+"""Computational cost of models: parameters, operations, latency and memory."""
 
+import json
 import math
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+import pyvips
+
+from ..core.sampling.procedure import Net
+from ..inference import bundle
+from ..inference.colorizer import Colorizer
+from ..inference.onnx import SeededNoise
+from .protocols import RGB8
+
+REPEATS = 3  # colorizations of a photo, of which the fastest counts
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 
-def parameters(networks: Iterable[bytes]) -> int:
-    """Numbers that are learnt, over all networks (ONNX files)."""
-    graphs = (onnx.load_from_string(content).graph for content in networks)
-    return sum(math.prod(weight.dims) for graph in graphs for weight in graph.initializer if len(weight.dims) > 0)
+def model_cost(
+    source: str, sampler: Mapping[str, Any], colorizer: Colorizer, photo: RGB8, size: int | None
+) -> dict[str, float]:
+    """Return the cost of a model by name and unit.
+
+    Args:
+        source: name or path of the model.
+        sampler: options of its sampler.
+        colorizer: the model with these options.
+        photo: the photo of which latency and memory are measured.
+        size: inference size, None for the model's own.
+    """
+    content = pyvips.Image.new_from_array(photo).write_to_buffer(".png")
+    arguments = json.dumps([source, sampler, REPEATS, size])
+    command = [sys.executable, "-m", "photochrom.evaluation.latency", arguments]
+    process = subprocess.run(command, input=content, capture_output=True, check=True)
+    networks = bundle.load(source).networks
+    multiple = colorizer.card.multiple
+    side = max(1, round(colorizer.side(size) / multiple)) * multiple
+    return {
+        "parameters M": count_parameters(networks.values()) / 1e6,
+        f"GFLOPs a photo at {side} px": _count_all_operations(networks, colorizer, side) / 1e9,
+        **json.loads(process.stdout),
+    }
 
 
-def operations(network: bytes, inputs: Mapping[str, tuple[int, ...]]) -> int:
-    """Multiplications and additions of convolutions and matrix products in one pass over inputs of these shapes.
+def _count_all_operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) -> int:
+    """Operations of all forward passes that colorize a square photo."""
+    passes = Counter[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]]()
 
-    A multiplication with its addition is two. The pass is run, since attention takes its shapes from what it is given.
+    def counting(name: str) -> Net:
+        def net(**inputs: Any) -> Any:
+            shapes = {key: array.shape for key, array in colorizer.nets[name].feeds(**inputs).items()}
+            passes[name, tuple(sorted(shapes.items()))] += 1
+            return colorizer.nets[name](**inputs)
+
+        return net
+
+    gray = np.zeros((1, 1, side, side), np.float32)
+    colorizer.procedure({name: counting(name) for name in networks}, gray, SeededNoise([0]))
+    total = 0
+    for (name, shapes), count in passes.items():
+        total += count * count_operations(networks[name], dict(shapes))
+    return total
+
+
+def count_parameters(networks: Iterable[bytes]) -> int:
+    """Return the number of weights in all networks (ONNX files); scalar constants do not count."""
+    total = 0
+    for content in networks:
+        for weight in onnx.load_from_string(content).graph.initializer:
+            total += math.prod(weight.dims) if len(weight.dims) > 0 else 0
+    return total
+
+
+def count_operations(network: bytes, inputs: Shapes) -> int:
+    """Return the operations of all convolutions and matrix products in one forward pass of a network (ONNX file).
+
+    A multiplication and its addition count as two. The network runs once, because the shapes inside attention depend
+    on its input. ``inputs`` has the shapes of its inputs.
     """
     model = onnx.load_from_string(network)
-    counted = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
-    weights = {weight.name: tuple(weight.dims) for weight in model.graph.initializer}
-    asked = {name for node in counted for name in (node.output[0], *node.input[:2])} - weights.keys() - inputs.keys()
-    shown = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(asked - shown))
+    graph = model.graph
+    nodes = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    shapes = {**inputs, **{weight.name: tuple(weight.dims) for weight in graph.initializer}}
+    tensors: set[str] = set()
+    for node in nodes:
+        tensors.update((node.output[0], *node.input[:2]))
+    names = sorted(tensors - shapes.keys())
+    outputs = {value.name for value in graph.output}
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in outputs)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    zeros = {given.name: np.zeros(inputs[given.name], np.float32) for given in session.get_inputs()}
-    made = session.run(sorted(asked), zeros) if asked else []  # asked for nothing, the runtime gives every output
-    shapes = {**weights, **inputs, **{name: array.shape for name, array in zip(sorted(asked), made, strict=True)}}
-    return sum(_of(node, shapes) for node in counted)
+    feeds = {value.name: np.zeros(shapes[value.name], np.float32) for value in session.get_inputs()}
+    # With an empty list of names the runtime would return every output.
+    results = session.run(names, feeds) if names else []
+    for name, array in zip(names, results, strict=True):
+        shapes[name] = array.shape
+    return sum(_node_operations(node, shapes) for node in nodes)
 
 
-def _of(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    shared = math.prod(shapes[node.input[1]][1:]) if node.op_type == "Conv" else shapes[node.input[0]][-1]
-    return 2 * math.prod(shapes[node.output[0]]) * shared
+def _node_operations(node: onnx.NodeProto, shapes: Shapes) -> int:
+    first, second = shapes[node.input[0]], shapes[node.input[1]]
+    inner = math.prod(second[1:]) if node.op_type == "Conv" else first[-1]
+    return 2 * math.prod(shapes[node.output[0]]) * inner

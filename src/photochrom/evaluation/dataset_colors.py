@@ -1,58 +1,70 @@
-"""What colours a set of photographs holds, before anything learns from it: figures, a picture, and warnings."""
+"""The colors of a data set, before any training: statistics, a chart, and warnings."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._processes import available_processors
 from ..core.color import BIN_STEP, ab_bins, colorfulness, lab_to_rgb, rgb_to_lab
+from ..imaging.errors import PhotoError
+from ..imaging.photo import open_photo
+from ..imaging.sources import SourceImage
 
 RGB = Float[np.ndarray, "3 h w"]
 Lab = Float[np.ndarray, "3 h w"]
 
-CELL = 7  # pixels of a colour bin
+SIDE = 64  # pixels of the short side at which colors are counted
+READ_AHEAD = 64  # images that are read at once
+CELL, GRID = 7, 23  # pixels of a color bin in a chart, and bins on a side
 FAINT = 1e-6  # share of a bin that is drawn white
-NEAR_GRAY = 9.0  # colourfulness (Hasler & Suesstrunk) under which a training leaves a photograph out
-FARTHEST = 150  # Lab units from gray up to which distances are counted
-FEW = 1000  # photographs below which a network from nothing learns them by heart
-KINDS = {  # by colour alone, the first that fits: hue in degrees, chroma, lightness, each from and to
+MIN_COLORFULNESS = 9.0  # default of data.min_colorfulness: training leaves out images below
+MAX_CHROMA = 150  # Lab units up to which chroma is counted
+SMALL_SET = 1000  # images below which a network without pretraining overfits
+GRAY_CHROMA = 5.0  # Lab units below which a pixel is gray
+DOMINANT = 0.6  # share of the colored pixels above which one kind dominates
+# Kinds of color, of which the first that fits counts: ranges of hue in degrees, chroma and lightness.
+KINDS = {
     "skin": ((25, 75), (12, 50), (30, 90)),
     "warm": ((0, 95), (0, 150), (0, 100)),
     "foliage": ((95, 155), (8, 150), (0, 100)),
     "sky": ((220, 290), (6, 150), (45, 100)),
 }
-MOST = 0.6  # of what is coloured that one kind may be
-COLORLESS = 5.0  # Lab units: chroma of a gray pixel
+FILLS = ("#d8a48f", "#b8763f", "#6b8f45", "#7ea6d8", "#999", "#b58bc4")  # of KINDS, gray and other in a chart
 
 
-def _nearest() -> np.ndarray:
-    """Bin of each place of the grid of step `BIN_STEP`; that of the nearest bin where no colour of sRGB is."""
-    bins = np.array(ab_bins())
-    grid = np.stack(np.meshgrid(*[np.arange(-120, 121, BIN_STEP)] * 2, indexing="ij"), -1)
-    return np.argmin(((grid[..., None, :] - bins) ** 2).sum(-1), -1)
+def _nearest_bins() -> np.ndarray:
+    """Index of the nearest color bin at each point of the grid of step `BIN_STEP` over a and b."""
+    axis = np.arange(-120, 121, BIN_STEP)
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1)
+    return np.argmin(((grid[..., None, :] - np.array(ab_bins())) ** 2).sum(-1), -1)
 
 
-NEAREST = _nearest()
+NEAREST_BINS = _nearest_bins()
 
 
-def bins_of(lab: Lab) -> Int[np.ndarray, "h w"]:
-    """The colour bin (`core.color.ab_bins`) of each pixel."""
+def bin_indices(lab: Lab) -> Int[np.ndarray, "h w"]:
+    """Return the index of each pixel's color bin (`core.color.ab_bins`)."""
     a, b = np.rint(lab[1:].clip(-120, 120) / BIN_STEP).astype(int) + 120 // BIN_STEP
-    found: np.ndarray = NEAREST[a, b]
-    return found
+    indices: np.ndarray = NEAREST_BINS[a, b]
+    return indices
 
 
 @dataclass(frozen=True)
-class Colors:
-    """The colours of ``n`` photographs, those near gray left out, as a training does.
+class DatasetColors:
+    """Color statistics of a data set without its near-gray images, which training leaves out.
 
-    ``bins`` (262,) and ``distances`` (`FARTHEST`,), by whole Lab units from gray, are shares of all pixels, each
-    photograph counting the same; so are ``kinds``: tones of ``skin``, other ``warm`` ones, of ``foliage`` and ``sky``,
-    ``gray`` and ``other``.
-    ``near_gray`` is the share of those left out, ``colorfulness`` the mean of the others.
+    Attributes:
+        n: number of images.
+        bins: share of pixels in each color bin (262,); each image counts the same, here and below.
+        distances: share of pixels at each distance from gray, in whole Lab units (`MAX_CHROMA`,).
+        kinds: share of pixels of each kind: skin tones, other warm colors, foliage, sky, gray, other.
+        near_gray: share of near-gray images among all.
+        colorfulness: mean colorfulness.
     """
 
     n: int
@@ -63,146 +75,165 @@ class Colors:
     colorfulness: float
 
     @property
-    def effective(self) -> float:
-        """How many colour bins, used evenly, would be as varied: the exponential of the entropy."""
-        used = self.bins[self.bins > 0]
-        return float(np.exp(-(used * np.log(used)).sum()))
+    def effective_bins(self) -> float:
+        """Number of equally frequent bins with the same variety: the exponential of the entropy."""
+        shares = self.bins[self.bins > 0]
+        return float(np.exp(-(shares * np.log(shares)).sum()))
 
-    def within(self, share: float) -> int:
-        """How many of the commonest bins hold a share of the pixels."""
+    def bins_for(self, share: float) -> int:
+        """Return how many of the most frequent bins hold a share of the pixels."""
         return int(np.searchsorted(np.cumsum(np.sort(self.bins)[::-1]), share - 1e-9) + 1)
 
-    def chroma(self, share: float) -> int:
-        """The distance from gray, in whole Lab units, below which a share of the pixels is."""
+    def chroma_for(self, share: float) -> int:
+        """Return the distance from gray, in whole Lab units, within which a share of the pixels lies."""
         return int(np.searchsorted(np.cumsum(self.distances), share - 1e-9) + 1)
 
-    def histograms(self) -> dict[str, Any]:
-        """Shares of all pixels: of each colour bin that is used, beside its a and b, and by Lab units from gray."""
-        used = [[a, b, float(share)] for (a, b), share in zip(ab_bins(), self.bins, strict=True) if share]
-        return {"shares of colour bins (a, b, share)": used, "shares by distance from gray": self.distances.tolist()}
-
-    def figures(self) -> dict[str, Any]:
-        """What sums them up as plain values, named with their units."""
+    def summary(self) -> dict[str, Any]:
+        """Return the statistics as plain values, by names with their units."""
         return {
-            "photographs": self.n,
-            "colourfulness": self.colorfulness,
-            "near-gray photographs": self.near_gray,
-            "distance from gray, Lab units": {f"{share:.0%} within": self.chroma(share) for share in (0.1, 0.5, 0.9)},
+            "photos": self.n,
+            "colorfulness": self.colorfulness,
+            "near-gray photos": self.near_gray,
+            "distance from gray, Lab units": {
+                f"{share:.0%} within": self.chroma_for(share) for share in (0.1, 0.5, 0.9)
+            },
             "kinds": dict(self.kinds),
-            "colour bins": {
+            "color bins": {
                 "of": len(self.bins),
                 "used": int((self.bins > 0).sum()),
-                "effective": self.effective,
-                "hold 50% of pixels": self.within(0.5),
-                "hold 90% of pixels": self.within(0.9),
+                "effective": self.effective_bins,
+                "hold 50% of pixels": self.bins_for(0.5),
+                "hold 90% of pixels": self.bins_for(0.9),
             },
         }
 
+    def histograms(self) -> dict[str, Any]:
+        """Return the shares of pixels in each used bin, as [a, b, share], and by distance from gray."""
+        bins = [[a, b, float(share)] for (a, b), share in zip(ab_bins(), self.bins, strict=True) if share]
+        return {"shares of color bins (a, b, share)": bins, "shares by distance from gray": self.distances.tolist()}
+
     def warnings(self) -> Iterator[str]:
-        """What training on them will do, a sentence each."""
-        if self.n < FEW:
+        """Yield what will go wrong in a training on this data set, a sentence each."""
+        if self.n < SMALL_SET:
             yield (
-                f"{self.n} photographs: a network that starts from nothing learns so few by heart; start from a model "
-                "(--init), and watch where validation turns"
+                f"{self.n} {'photo' if self.n == 1 else 'photos'}: a network trained from scratch overfits so few; "
+                "start from a trained model (--init) and watch the validation loss"
             )
         if self.near_gray > 0.1:
             yield (
-                f"{self.near_gray:.0%} of the photographs are near gray (colourfulness under {NEAR_GRAY:g}): a "
-                "training leaves them out; with a lower data.min_colorfulness it would learn from them to stay gray"
+                f"{self.near_gray:.0%} of the photos are near gray (colorfulness under {MIN_COLORFULNESS:g}): training "
+                "leaves them out; with a lower data.min_colorfulness the model would learn to stay gray"
             )
-        if self.chroma(0.5) < 8:
+        if self.chroma_for(0.5) < 8:
             yield (
-                f"half of all pixels are within {self.chroma(0.5)} Lab units of gray: a regression will be pale; give "
-                "classify a lower model.uniform, or raise model.chroma"
+                f"half of all pixels are within {self.chroma_for(0.5)} Lab units of gray: a regression model will be "
+                "pale; for classify, lower model.uniform or raise model.chroma"
             )
         colored = 1 - self.kinds["gray"]
-        shares = {
-            "skin and other warm": self.kinds["skin"] + self.kinds["warm"],
-            **{kind: self.kinds[kind] for kind in ("foliage", "sky", "other")},
-        }
+        shares = {"skin and other warm": self.kinds["skin"] + self.kinds["warm"]}
+        shares |= {kind: self.kinds[kind] for kind in ("foliage", "sky", "other")}
         for kind, share in shares.items():
-            if share > MOST * colored > 0:
+            if share > DOMINANT * colored > 0:
                 yield (
-                    f"{share / colored:.0%} of what is coloured is of {kind} colours: a model of these will paint "
-                    "everything so; add photographs of other things"
+                    f"{share / colored:.0%} of the colored pixels have {kind} colors: a model trained on these photos "
+                    "will use them everywhere; add photos of other subjects"
                 )
 
 
-def colors_of(photographs: Iterable[RGB]) -> Colors:
-    """The colours of photographs, sRGB (3, h, w) in [0, 1]. Raises ValueError for none, or none in colour."""
-    n, near, vivid = 0, 0, 0.0
-    bins, distances, kinds = np.zeros(len(ab_bins())), np.zeros(FARTHEST), dict.fromkeys((*KINDS, "gray", "other"), 0.0)
-    for rgb in photographs:
-        found = float(colorfulness(rgb))
-        if found < NEAR_GRAY:
-            near += 1
+def read_small(images: Sequence[SourceImage]) -> Iterator[RGB | PhotoError]:
+    """Yield each image, in order, as sRGB (3, h, w) of short side `SIDE`, or why it is left out."""
+    with ThreadPoolExecutor(available_processors()) as pool:
+        for start in range(0, len(images), READ_AHEAD):
+            yield from pool.map(_read_small, images[start : start + READ_AHEAD])
+
+
+def _read_small(image: SourceImage) -> RGB | PhotoError:
+    try:
+        photo = open_photo(image.open(), name=f"{image.source}/{image.name}")
+        if photo.is_colorized:
+            raise PhotoError(f"{photo.name}: left out, like in training: colorized by Photochrom, so no ground truth")
+        return np.asarray(photo.small(SIDE, 1))
+    except PhotoError as error:
+        return error
+
+
+def count_colors(images: Iterable[RGB]) -> DatasetColors:
+    """Return the color statistics of images, sRGB (3, h, w) in [0, 1]. Raises ValueError without images in color."""
+    n, near_gray, vividness = 0, 0, 0.0
+    bins, distances = np.zeros(len(ab_bins())), np.zeros(MAX_CHROMA)
+    kinds = dict.fromkeys((*KINDS, "gray", "other"), 0.0)
+    for rgb in images:
+        vivid = float(colorfulness(rgb))
+        if vivid < MIN_COLORFULNESS:
+            near_gray += 1
             continue
-        n, vivid = n + 1, vivid + found
+        n, vividness = n + 1, vividness + vivid
         lab = rgb_to_lab(rgb)
         chroma = np.hypot(lab[1], lab[2])
-        bins += np.bincount(bins_of(lab).ravel(), minlength=len(bins)) / chroma.size
-        distances += np.bincount(chroma.astype(int).ravel().clip(0, FARTHEST - 1), minlength=FARTHEST) / chroma.size
-        for kind, where in kinds_of(lab).items():
-            kinds[kind] += float(where.mean())
+        whole = chroma.astype(int).ravel().clip(0, MAX_CHROMA - 1)
+        bins += np.bincount(bin_indices(lab).ravel(), minlength=len(bins)) / chroma.size
+        distances += np.bincount(whole, minlength=MAX_CHROMA) / chroma.size
+        for kind, mask in kind_masks(lab).items():
+            kinds[kind] += float(mask.mean())
     if not n:
-        raise ValueError(f"no photographs in colour to look at ({near} near gray)")
-    return Colors(n, bins / n, distances / n, {k: v / n for k, v in kinds.items()}, near / (n + near), vivid / n)
+        raise ValueError(f"no photos in color ({near_gray} near gray)")
+    shares = {kind: total / n for kind, total in kinds.items()}
+    return DatasetColors(n, bins / n, distances / n, shares, near_gray / (n + near_gray), vividness / n)
 
 
-def kinds_of(lab: Lab) -> dict[str, np.ndarray]:
-    """Which pixels (h, w) have the colours of each kind; every pixel is of one."""
+def kind_masks(lab: Lab) -> dict[str, np.ndarray]:
+    """Return a mask (h, w) of the pixels of each kind of color; every pixel is of exactly one kind."""
     chroma = np.hypot(lab[1], lab[2])
-    planes = (np.degrees(np.arctan2(lab[2], lab[1])) % 360, chroma, lab[0])
-    made, left = {"gray": chroma < COLORLESS}, chroma >= COLORLESS
+    planes = np.stack([np.degrees(np.arctan2(lab[2], lab[1])) % 360, chroma, lab[0]])
+    rest = chroma >= GRAY_CHROMA
+    masks = {"gray": ~rest}
     for kind, ranges in KINDS.items():
-        inside = [(low <= plane) & (plane <= high) for plane, (low, high) in zip(planes, ranges, strict=True)]
-        made[kind] = np.logical_and.reduce(inside) & left
-        left = left & ~made[kind]
-    return {**made, "other": left}
+        low, high = np.array(ranges).T[:, :, None, None]
+        masks[kind] = ((low <= planes) & (planes <= high)).all(0) & rest
+        rest = rest & ~masks[kind]
+    return {**masks, "other": rest}
 
 
-def histogram(shares: np.ndarray) -> str:
-    """The shares of the colour bins as an SVG, each bin in its own colour, fainter where it is rarer."""
+def draw_histogram(shares: np.ndarray) -> str:
+    """Draw the shares of the color bins as an SVG element: each bin in its own color, fainter where it is rarer."""
     bins = np.array(ab_bins(), np.float32)
     lab = np.stack([np.full(len(bins), 65, np.float32), *bins.T])[:, None]
-    colors = np.rint(lab_to_rgb(lab)[:, 0].T * 255).astype(int)
-    depth = (np.log(np.maximum(shares, FAINT)) - math.log(FAINT)) / -math.log(FAINT)
-    side = CELL * 23
-    cells = (
-        f"<rect x='{CELL * (a / BIN_STEP + 11):.0f}' y='{CELL * (11 - b / BIN_STEP):.0f}' "
-        f"width='{CELL}' height='{CELL}' fill='rgb({r},{g},{blue})' fill-opacity='{opacity:.3f}'/>"
-        for (a, b), (r, g, blue), opacity in zip(bins, colors, depth, strict=True)
-    )
+    fills = np.rint(lab_to_rgb(lab)[:, 0].T * 255).astype(int)
+    opacities = (np.log(np.maximum(shares, FAINT)) - math.log(FAINT)) / -math.log(FAINT)
+    half, side, cells = GRID // 2, CELL * GRID, []
+    for (a, b), fill, opacity in zip(bins, fills.tolist(), opacities, strict=True):
+        x, y = CELL * (half + a / BIN_STEP), CELL * (half - b / BIN_STEP)
+        paint = f"fill='rgb{tuple(fill)}' fill-opacity='{opacity:.3f}'"
+        cells.append(f"<rect x='{x:.0f}' y='{y:.0f}' width='{CELL}' height='{CELL}' {paint}/>")
     return f"<svg width='{side}' height='{side}' viewBox='0 0 {side} {side}' role='img'>{''.join(cells)}</svg>"
 
 
-def picture(colors: Colors) -> str:
-    """An SVG file: which colours are how frequent, how far from gray pixels are, and what kinds of colour there are."""
-    inside, height, chart = 23 * CELL, 23 * CELL + 40, 260
-    begin, far = inside + 100, colors.chroma(0.999)
-    tallest = max(colors.distances)
-    bars = (
-        f"<rect x='{begin + chart * i / far:.1f}' y='{20 + inside * (1 - share / tallest):.1f}' "
-        f"width='{chart / far:.1f}' height='{inside * share / tallest:.1f}' fill='#888'/>"
-        for i, share in enumerate(colors.distances[:far])
-    )
-    fills = dict(zip(colors.kinds, ("#d8a48f", "#b8763f", "#6b8f45", "#7ea6d8", "#999", "#b58bc4"), strict=True))
-    left, rows = begin + chart + 40, list[str]()
-    for i, (kind, share) in enumerate(colors.kinds.items()):
-        y = 30 + i * 30
-        rows.append(f"<rect x='{left + 60}' y='{y}' width='{200 * share:.1f}' height='18' fill='{fills[kind]}'/>")
-        rows.append(f"<text x='{left}' y='{y + 14}'>{kind}</text>")
-        rows.append(f"<text x='{left + 66 + 200 * share:.1f}' y='{y + 14}'>{share:.0%}</text>")
-    captions = (
-        (0, 12, "how frequent each colour is (log)"),
-        (begin, 12, "distance from gray"),
-        (begin, inside + 36, f"0 to {far} Lab units; half within {colors.chroma(0.5)}"),
-        (0, inside + 36, f"{colors.n} photographs, {colors.effective:.0f} colours if even"),
-        (left, 12, "kinds of colour"),
-    )
-    texts = (f"<text x='{x}' y='{y}'>{text}</text>" for x, y, text in captions)
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {left + 310} {height}' width='{left + 310}' "
-        f"font-family='sans-serif' font-size='12'><rect width='100%' height='100%' fill='white'/>"
-        f"<g transform='translate(0 20)'>{histogram(colors.bins)}</g>{''.join((*bars, *rows, *texts))}</svg>\n"
-    )
+def draw_chart(colors: DatasetColors) -> str:
+    """Draw an SVG file: frequency of colors, distances from gray, and kinds of color."""
+    side, width = CELL * GRID, 260
+    limit, peak = colors.chroma_for(0.999), max(colors.distances)
+    left = side + 100  # of the distances
+    parts = [f"<g transform='translate(0 20)'>{draw_histogram(colors.bins)}</g>"]
+    for distance, share in enumerate(colors.distances[:limit]):
+        height = side * share / peak
+        parts.append(_bar(left + width * distance / limit, 20 + side - height, width / limit, height, "#888"))
+    parts += [_text(left, 12, "distance from gray"), _text(0, 12, "frequency of colors (log)")]
+    parts.append(_text(left, side + 36, f"0 to {limit} Lab units; half within {colors.chroma_for(0.5)}"))
+    parts.append(_text(0, side + 36, f"{colors.n} photos, {colors.effective_bins:.0f} effective colors"))
+    left += width + 40  # of the kinds
+    parts.append(_text(left, 12, "kinds of color"))
+    for row, (kind, share) in enumerate(colors.kinds.items()):
+        y = 30 + row * 30
+        parts += [_text(left, y + 14, kind), _bar(left + 60, y, 200 * share, 18, FILLS[row])]
+        parts.append(_text(left + 66 + 200 * share, y + 14, f"{share:.0%}"))
+    size = f"viewBox='0 0 {left + 310} {side + 40}' width='{left + 310}' font-family='sans-serif' font-size='12'"
+    background = "<rect width='100%' height='100%' fill='white'/>"
+    return f"<svg xmlns='http://www.w3.org/2000/svg' {size}>{background}{''.join(parts)}</svg>\n"
+
+
+def _bar(x: float, y: float, width: float, height: float, fill: str) -> str:
+    return f"<rect x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='{height:.1f}' fill='{fill}'/>"
+
+
+def _text(x: float, y: float, text: str) -> str:
+    return f"<text x='{x:.1f}' y='{y}'>{text}</text>"

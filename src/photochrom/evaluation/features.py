@@ -1,4 +1,4 @@
-"""The pretrained networks that look at coloured photographs: features, classes, and LPIPS to the truth."""
+"""Pretrained networks that compare images: features, class probabilities, and LPIPS to the ground truth."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -15,21 +15,23 @@ from ..backbones.weights import DIGESTS
 
 RGB8 = UInt8[np.ndarray, "h w 3"]
 LPIPS = {"lpips-alex": "alexnet", "lpips-vgg": "vgg16"}
+SMALLEST_SIDE = 32  # pixels that the deepest layers of LPIPS need
 
 
-class Networks:
-    """What is seen in the truth and in pictures of it.
+class FeatureNetworks:
+    """The networks of one evaluation.
 
     Args:
-        side: short side in pixels at which LPIPS looks, smaller pictures as they are; sides under 32 are brought to it.
-        inception: the variant of `backbones.inception` to look through as well; ``fid`` alone is called ``inception``.
+        lpips_side: short side in pixels to which images are scaled down for LPIPS.
+        inception: variant of `backbones.inception` to use as well; only ``fid`` is called ``inception`` in keys.
 
-    ``missing``: a sentence for each network that is not installed and left out. Raises ModuleNotFoundError for the
-    classifier, and what `backbones.inception.load` raises.
+    ``missing`` holds a sentence for each network that is not installed and left out.
+
+    Raises ModuleNotFoundError without the classifier, and what `backbones.inception.load` raises.
     """
 
-    def __init__(self, side: int, inception: str | None = None) -> None:
-        self.side = side
+    def __init__(self, lpips_side: int, inception: str | None = None) -> None:
+        self.lpips_side = lpips_side
         self.missing: list[str] = []
         self.classifiers: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {Classifier.name: Classifier()}
         if inception:
@@ -46,54 +48,53 @@ class Networks:
 
     @property
     def key(self) -> str:
-        """What tells these networks from others."""
-        return f"{self.side} {sorted(self.classifiers)} {SHA256} {sorted(self.perceptual)} {sorted(DIGESTS.items())}"
+        """Text that differs for other networks or settings."""
+        names = f"{sorted(self.classifiers)} {SHA256} {sorted(self.perceptual)} {sorted(DIGESTS.items())}"
+        return f"{self.lpips_side} {names}"
 
     @torch.no_grad()
-    def __call__(self, pictures: Sequence[RGB8]) -> list[dict[str, np.ndarray]]:
-        """What is seen in each picture of one size, the truth first.
+    def __call__(self, images: Sequence[RGB8]) -> list[dict[str, np.ndarray]]:
+        """Describe images of one size, the ground truth first.
 
-        ``features/NETWORK`` (d,), ``classes/NETWORK`` (classes,) probabilities, and LPIPS to the truth by name.
+        Returns for each image ``features/NETWORK`` (d,), ``classes/NETWORK`` probabilities (classes,), and LPIPS to
+        the ground truth by the name of the metric.
         """
-        rgb = _batch(pictures)
-        seen: list[dict[str, np.ndarray]] = [{} for _ in pictures]
-
-        def note(name: str, found: Tensor) -> None:
-            for at, one in zip(seen, found.numpy(), strict=True):
-                at[name] = one
-
-        for name, look in self.classifiers.items():
-            features, logits = look(rgb)
-            note(f"features/{name}", features)
-            note(f"classes/{name}", logits.softmax(1))
-        small = _short_side(rgb, self.side)
+        rgb = _to_batch(images)
+        columns: dict[str, Tensor] = {}
+        for name, classifier in self.classifiers.items():
+            features, logits = classifier(rgb)
+            columns[f"features/{name}"] = features
+            columns[f"classes/{name}"] = logits.softmax(1)
+        small = _scale_down(rgb, self.lpips_side)
         for metric, net in self.perceptual.items():
             maps = net(small)
-            note(metric, net.distance(maps, [m[:1] for m in maps]))
+            columns[metric] = net.distance(maps, [layer[:1] for layer in maps])
             if net.name == "vgg16":
-                note("features/vgg16", maps[-1].mean((2, 3)))
-        return seen
+                columns["features/vgg16"] = maps[-1].mean((2, 3))
+        arrays = {name: column.numpy() for name, column in columns.items()}
+        return [{name: array[index] for name, array in arrays.items()} for index in range(len(images))]
 
     @torch.no_grad()
-    def spread(self, pictures: Sequence[RGB8]) -> dict[str, float]:
-        """Mean LPIPS between every two of two or more pictures, by name."""
-        small = _short_side(_batch(pictures), self.side)
-        pairs = list(combinations(range(len(pictures)), 2))
-        found = {}
+    def diversity(self, images: Sequence[RGB8]) -> dict[str, float]:
+        """Return the mean LPIPS between each two of two or more images, by the name of the metric."""
+        small = _scale_down(_to_batch(images), self.lpips_side)
+        means = {}
         for metric, net in self.perceptual.items():
             maps = net(small)
-            apart = [net.distance([m[i : i + 1] for m in maps], [m[j : j + 1] for m in maps]) for i, j in pairs]
-            found[metric] = float(torch.cat(apart).mean())
-        return found
+            distances = []
+            for i, j in combinations(range(len(images)), 2):
+                distances.append(net.distance([m[i : i + 1] for m in maps], [m[j : j + 1] for m in maps]))
+            means[metric] = float(torch.cat(distances).mean())
+        return means
 
 
-def _batch(pictures: Sequence[RGB8]) -> Tensor:
-    """Pictures of one size as (b, 3, h, w) in [0, 1]."""
-    return torch.stack([torch.from_numpy(np.ascontiguousarray(p)) for p in pictures]).permute(0, 3, 1, 2) / 255
+def _to_batch(images: Sequence[RGB8]) -> Tensor:
+    """Images (h, w, 3) of one size as a tensor (b, 3, h, w) in [0, 1]."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255
 
 
-def _short_side(rgb: Tensor, side: int) -> Tensor:
+def _scale_down(rgb: Tensor, side: int) -> Tensor:
     height, width = rgb.shape[-2:]
     scale = min(1.0, side / min(height, width))
-    size = [max(32, round(n * scale)) for n in (height, width)]
+    size = [max(SMALLEST_SIDE, round(height * scale)), max(SMALLEST_SIDE, round(width * scale))]
     return rgb if size == [height, width] else F.interpolate(rgb, size, mode="bilinear", antialias=True)

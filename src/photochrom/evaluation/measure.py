@@ -1,270 +1,278 @@
-"""Photographs and ways of colouring them in, a column of figures for each out; what is measured once is kept.
+"""Measure ways of colorizing images: a column of values for each metric, cached on disk.
 
-Work goes photo by photo on all processors. Every `CHUNK` photographs of a row are kept in a file, named after all that
-decides them, so a run that was stopped goes on, and rows that are there already (gray, mean colour, truth, another
-model) cost nothing the next time.
+Every `CHUNK` images of a row are cached in a file whose name depends on everything that decides its values. So an
+interrupted run continues, and rows that were measured before (baselines, other models) cost nothing.
 """
 
+import ast
 import hashlib
 import json
-import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from .._processes import available_processors
 from ..core.color import ab_bins, ciede2000, colorfulness, lab_to_rgb, rgb_to_lab
+from ..imaging.atomic import atomic_write
+from ..imaging.photo import open_photo
+from ..imaging.sources import SourceImage
 from . import metrics
-from .dataset_colors import bins_of
-from .features import Networks
+from .dataset_colors import bin_indices
+from .features import FeatureNetworks
 from .protocols import Protocol
 
 RGB8 = UInt8[np.ndarray, "h w 3"]
+Images = Mapping[str, SourceImage]  # by name without suffix
 Columns = dict[str, np.ndarray]
-CHUNK = 32  # photographs to a file
-# The packages whose code decides a figure.
-DECIDES = ("core", "imaging", "inference", "backbones", "evaluation")
-COLORLESS = 0.5  # Lab units of mean chroma, less than which is rounding
-WEIGHT = "/weight"  # after the name of a column that is not weighted evenly
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """A true photograph: ``name`` without ending, ``crc`` of its file, ``read`` gives it upright in 8-bit sRGB."""
-
-    name: str
-    crc: int
-    read: Callable[[], RGB8]
+Progress = Callable[[int], None]
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+CHUNK = 32  # images in a cache file
+PACKAGES = ("core", "imaging", "inference", "backbones", "evaluation")  # whose code decides a value
+WEIGHT = "/weight"  # ends the name of the column of weights for a metric whose images do not count the same
+GRAY, MEAN, TRUTH = BASELINES = ("grayscale", "mean color", "ground truth")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A way of colouring: ``paint`` gives one or more pictures of a photograph from its truth, each of its size.
+    """A way of colorizing that is measured.
 
-    ``key`` tells it from any other way that would paint otherwise. ``own`` gives what only this row can tell.
+    ``colorize`` takes the name and the ground truth of an image and returns one or more results of the same size;
+    ``own_metrics`` takes the ground truth and returns metrics that only this row has.
     """
 
     name: str
-    key: str
-    paint: Callable[[Photograph, RGB8], Sequence[RGB8]]
-    own: Callable[[RGB8], Mapping[str, float]] = lambda truth: {}
+    key: str  # differs for every way that gives other pixels
+    colorize: Callable[[str, RGB8], Sequence[RGB8]]
+    own_metrics: Callable[[RGB8], Mapping[str, float]] = lambda truth: {}
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What all photographs have in common: mean ab, how frequent each colour bin is, and what names them.
+    """What all images have in common."""
 
-    ``digest`` is of the photographs, ``key`` of these and of how they are measured.
-    """
-
-    mean_ab: tuple[float, float]
-    prior: tuple[float, ...]
-    digest: str
-    key: str
+    mean_ab: Sequence[float]
+    prior: Sequence[float]  # frequency of each color bin
+    digest: str  # sha256 of the names and contents of the images
+    folder: Path  # where values of these images under this protocol are cached
+    unreadable: Mapping[str, str] = field(default_factory=dict)  # reasons, by name, of images left out
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def planes(pixels: RGB8) -> metrics.RGB:
-    """(h, w, 3) codes -> (3, h, w) in [0, 1]."""
+def to_float(pixels: RGB8) -> metrics.RGB:
+    """Convert an image (h, w, 3) of 8 bits to (3, h, w) in [0, 1]."""
     return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(np.float32) / np.float32(255)
 
 
-def codes(rgb: metrics.RGB) -> RGB8:
-    """The opposite of `planes`."""
+def to_uint8(rgb: metrics.RGB) -> RGB8:
+    """Convert an image (3, h, w) in [0, 1] to (h, w, 3) of 8 bits."""
     return np.ascontiguousarray(np.moveaxis(np.rint(rgb * 255).astype(np.uint8), 0, -1))
 
 
-def survey(
-    photographs: Sequence[Photograph],
-    protocol: Protocol,
-    store: Path,
-    unread: dict[str, str],
-    watch: Callable[[int], None] = lambda done: None,
-) -> Survey:
-    """Look at every photograph once; those that cannot be read go to ``unread`` with their reason.
+def read_pixels(image: SourceImage) -> RGB8:
+    """Read an image, upright, as 8-bit sRGB (h, w, 3). Raises PhotoError."""
+    pixels = open_photo(image.open(), name=image.name).pixels()
+    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
-    ``watch`` is told how many have been looked at.
 
-    Raises ValueError when there is no photograph, or none in colour.
+def survey(images: Images, protocol: Protocol, store: Path, progress: Progress = lambda done: None) -> Survey:
+    """Read every image once, unless the cache folder ``store`` has the result.
+
+    Raises ValueError when no image can be measured.
     """
-    digest, key = _names_of(photographs, protocol)
-    kept = store / key / "survey.json"
-    with suppress(OSError, ValueError, KeyError):  # not there, or damaged: then made anew
-        said = json.loads(kept.read_text())
-        return Survey(tuple(said["mean_ab"]), tuple(said["prior"]), digest, key)
-
-    def look(photograph: Photograph) -> tuple[np.ndarray, np.ndarray] | str:
-        try:
-            pixels = protocol.prepare(photograph.read())
-        except ValueError as error:
-            return str(error)
-        if min(pixels.shape[:2]) < metrics.SMALLEST:
-            size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-            return f"{photograph.name}: {size} pixels, too small to measure: {metrics.SMALLEST} a side are needed"
-        lab = rgb_to_lab(planes(pixels))
-        counts = np.bincount(bins_of(lab).ravel(), minlength=len(ab_bins()))
-        return lab[1:].mean((1, 2), dtype=np.float64), counts / counts.sum()
-
-    with ThreadPoolExecutor(_processors()) as pool:
-        found = []
-        for one in pool.map(look, photographs):
-            found.append(one)
-            watch(len(found))
-    failed = {p.name: said for p, said in zip(photographs, found, strict=True) if isinstance(said, str)}
-    unread |= failed
-    seen = [item for item in found if not isinstance(item, str)]
-    if not seen:
-        raise ValueError("no photographs to measure on")
-    mean, prior = (np.mean(column, 0) for column in zip(*seen, strict=True))
-    if not failed:  # what could not be read today may be tomorrow
-        made = {"mean_ab": mean.tolist(), "prior": prior.tolist()}
-        _write(kept, lambda beside: beside.write_text(json.dumps(made)))
-    digest, key = _names_of([p for p in photographs if p.name not in failed], protocol)
-    return Survey(tuple(mean.tolist()), tuple(prior.tolist()), digest, key)
+    digest, folder = _identify(images, protocol, store)
+    path = folder / "survey.json"
+    with suppress(OSError, ValueError, KeyError):  # missing or damaged: computed again
+        content = json.loads(path.read_text())
+        return Survey(content["mean_ab"], content["prior"], digest, folder)
+    means, shares, unreadable = [], [], {}
+    with ThreadPoolExecutor(available_processors()) as pool:
+        tasks = [pool.submit(_color_statistics, name, image, protocol) for name, image in images.items()]
+        for done, (name, task) in enumerate(zip(images, tasks, strict=True), 1):
+            try:
+                mean, share = task.result()
+                means.append(mean)
+                shares.append(share)
+            except ValueError as error:
+                unreadable[name] = str(error)
+            progress(done)
+    if not means:
+        raise ValueError("no photos to measure on")
+    mean_ab, prior = np.mean(means, 0).tolist(), np.mean(shares, 0).tolist()
+    if unreadable:
+        # Not cached: the files may be readable next time.
+        digest, folder = _identify(without(images, unreadable), protocol, store)
+    else:
+        _write(path, json.dumps({"mean_ab": mean_ab, "prior": prior}).encode())
+    return Survey(mean_ab, prior, digest, folder, unreadable)
 
 
-def _names_of(photographs: Sequence[Photograph], protocol: Protocol) -> tuple[str, str]:
-    """Digests of photographs, and of these as a protocol has them measured."""
-    digest = hashlib.sha256(repr([(p.name, p.crc) for p in photographs]).encode()).hexdigest()
-    measured = f"{digest} {replace(protocol, text='')} {_code()}"
-    return digest, hashlib.sha256(measured.encode()).hexdigest()
+def without(images: Images, names: Collection[str]) -> Images:
+    """Return the images that are not named."""
+    return {name: image for name, image in images.items() if name not in names}
+
+
+def _color_statistics(name: str, image: SourceImage, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """Mean ab and shares of color bins."""
+    pixels = protocol.prepare(read_pixels(image))
+    height, width = pixels.shape[:2]
+    if min(height, width) < metrics.SMALLEST_SIDE:
+        size = f"{width} x {height} pixels, at least {metrics.SMALLEST_SIDE} on each side are needed"
+        raise ValueError(f"{name}: too small to measure: {size}")
+    lab = rgb_to_lab(to_float(pixels))
+    counts = np.bincount(bin_indices(lab).ravel(), minlength=len(ab_bins()))
+    return lab[1:].mean((1, 2), dtype=np.float64), counts / counts.sum()
+
+
+def _identify(images: Images, protocol: Protocol, store: Path) -> tuple[str, Path]:
+    """Digest of the images, and the cache folder of them under a protocol and this version of the code."""
+    digest = _sha256(repr([(name, image.crc) for name, image in images.items()]))
+    return digest, store / _sha256(f"{digest} {replace(protocol, text='')} {_code_digest()}")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
-def _code() -> str:
-    """Digest of the code that measures and colours: another version keeps its figures apart."""
+def _code_digest() -> str:
+    """Digest of the code that colorizes and measures, so that another version caches its values apart."""
     root = Path(__file__).parents[1]
-    files = (path for part in DECIDES for path in sorted((root / part).rglob("*.py")))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    texts = []
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            texts.append(code_only(path.read_text(encoding="utf-8")))
+    return _sha256("".join(texts))
 
 
-def baselines(found: Survey) -> list[Row]:
-    """The rows that every table has: gray, the photographs' mean colour everywhere, and the truth itself."""
+def code_only(source: str) -> str:
+    """Return text that is the same for Python modules that differ only in comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
 
-    def flat(ab: tuple[float, float]) -> Callable[[Photograph, RGB8], list[RGB8]]:
-        def paint(photograph: Photograph, truth: RGB8) -> list[RGB8]:
-            lab = rgb_to_lab(planes(truth))
-            return [codes(lab_to_rgb(np.stack([lab[0], *(np.full_like(lab[0], value) for value in ab)])))]
 
-        return paint
+def baselines(survey: Survey) -> list[Row]:
+    """Return the rows of every report: grayscale, the mean color of all images everywhere, and the ground truth."""
 
-    rows = {"gray": flat((0.0, 0.0)), "mean colour": flat(found.mean_ab), "truth": lambda photograph, truth: [truth]}
-    return [Row(name, name, paint) for name, paint in rows.items()]
+    def flat(ab: Sequence[float], name: str, truth: RGB8) -> list[RGB8]:
+        lab = rgb_to_lab(to_float(truth))
+        lab[1:] = np.reshape(ab, (2, 1, 1))
+        return [to_uint8(lab_to_rgb(lab))]
+
+    gray, mean = Row(GRAY, GRAY, partial(flat, (0.0, 0.0))), Row(MEAN, MEAN, partial(flat, survey.mean_ab))
+    return [gray, mean, Row(TRUTH, TRUTH, lambda name, truth: [truth])]
 
 
 def measure(
-    photographs: Sequence[Photograph],
+    images: Images,
     rows: Sequence[Row],
     protocol: Protocol,
-    networks: Networks,
-    found: Survey,
-    store: Path,
-) -> Iterator[tuple[int, Mapping[str, Columns]]]:
-    """Measure the rows on the photographs, chunk by chunk: how many are done, and, last, the columns of every row.
+    networks: FeatureNetworks,
+    survey: Survey,
+    progress: Progress = lambda done: None,
+) -> dict[str, Columns]:
+    """Return the columns of each row, with one value for each image.
 
-    Columns are by photograph in their order: the figures of `metrics`, shares of the colour ``bins`` (n, 262),
-    ``features/...`` and ``classes/...`` of `Networks`, and, for rows that paint several pictures, ``diversity-...`` and
-    the ``oracle-...`` best of them.
+    They are the metrics of single images, shares of color ``bins`` (n, 262), and ``features/...`` and ``classes/...``
+    of the networks.
     """
-    parts: dict[str, list[Columns]] = {row.name: [] for row in rows}
-    with ThreadPoolExecutor(_processors()) as pool:
-        for start in range(0, len(photographs), CHUNK):
-            chunk = photographs[start : start + CHUNK]
-            files = {row.name: _place(store, found, networks, row) / f"{start:07d}.npz" for row in rows}
-            kept = {name: columns for name, file in files.items() if (columns := _load(file))}
-            if new := [row for row in rows if row.name not in kept]:
-                made = list(pool.map(lambda p: _figures(p, new, protocol, networks, found), chunk))
-                for row in new:
-                    kept[row.name] = _stacked([figures[row.name] for figures in made])
-                    _write(files[row.name], lambda beside: _save(beside, kept[row.name]))  # noqa: B023
-            for name, part in parts.items():
-                part.append(kept[name])
-            yield start + len(chunk), {}
-    yield len(photographs), {name: _joined(part) for name, part in parts.items()}
+    names = list(images)
+    chunks: dict[str, list[Columns]] = {row.name: [] for row in rows}
+    with ThreadPoolExecutor(available_processors()) as pool:
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            missing = []
+            for row in rows:
+                columns = _load(_cache_file(survey, networks, row, start))
+                if columns is None:
+                    missing.append(row)
+                else:
+                    chunks[row.name].append(columns)
+            if missing:
+                measure_one = partial(_measure_image, rows=missing, protocol=protocol, networks=networks, survey=survey)
+                values = list(pool.map(measure_one, chunk, map(images.get, chunk)))
+                for row in missing:
+                    columns = _join([image[row.name] for image in values], np.array)
+                    _write(_cache_file(survey, networks, row, start), columns)
+                    chunks[row.name].append(columns)
+            progress(start + len(chunk))
+    return {name: _join(columns, np.concatenate) for name, columns in chunks.items()}
 
 
-def _place(store: Path, found: Survey, networks: Networks, row: Row) -> Path:
-    return store / found.key / hashlib.sha256(f"{networks.key} {row.key}".encode()).hexdigest()[:16]
+def _cache_file(survey: Survey, networks: FeatureNetworks, row: Row, start: int) -> Path:
+    return survey.folder / _sha256(f"{networks.key} {row.key}")[:16] / f"{start:07d}.npz"
 
 
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
+def _write(path: Path, content: bytes | Columns) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    write(beside)
-    beside.replace(path)
+    with atomic_write(path, overwrite=True) as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            np.savez(file, allow_pickle=False, **content)
 
 
 def _load(path: Path) -> Columns | None:
-    """The columns of a file, None where it is missing or damaged."""
+    """Columns of a cache file, None where it is missing or damaged."""
     try:
-        with path.open("rb") as opened, np.load(opened) as file:
-            return dict(file)
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _save(path: Path, columns: Columns) -> None:
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **columns)
+def _join(parts: Sequence[Mapping[str, Any]], join: Callable[[list[Any]], np.ndarray]) -> Columns:
+    return {name: join([part[name] for part in parts]) for name in parts[0]}
 
 
-def _stacked(rows: Sequence[Mapping[str, Any]]) -> Columns:
-    return {name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]}
-
-
-def _joined(parts: Sequence[Columns]) -> Columns:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _figures(
-    photograph: Photograph, rows: Sequence[Row], protocol: Protocol, networks: Networks, found: Survey
+def _measure_image(
+    name: str, image: SourceImage, rows: Sequence[Row], protocol: Protocol, networks: FeatureNetworks, survey: Survey
 ) -> dict[str, dict[str, Any]]:
-    """Every figure of one photograph, by row."""
-    truth = protocol.prepare(photograph.read())
-    painted = {row.name: [protocol.prepare(p) for p in row.paint(photograph, truth)] for row in rows}
-    for name, pictures in painted.items():
-        for picture in pictures:
-            if picture.shape != truth.shape:
-                sizes = (f"{p.shape[1]} x {p.shape[0]}" for p in (picture, truth))
-                raise ValueError("{}: {} is {} pixels, its truth {}".format(name, photograph.name, *sizes))
-    others = [p for pictures in painted.values() for p in pictures if p is not truth]
-    own = {row.name: row.own for row in rows}
-    true_seen, *all_seen = networks([truth, *others])
-    seen = iter(all_seen)
-    true_rgb = planes(truth)
+    """All values of one image, by row and column."""
+    truth = protocol.prepare(read_pixels(image))
+    results: dict[str, list[RGB8]] = {}
+    batch = [truth]
+    for row in rows:
+        results[row.name] = [protocol.prepare(pixels) for pixels in row.colorize(name, truth)]
+        for pixels in results[row.name]:
+            if pixels.shape != truth.shape:
+                size, true_size = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{truth.shape[1]} x {truth.shape[0]}"
+                raise ValueError(f"{row.name}: {name} has {size} pixels, its ground truth {true_size}")
+            if pixels is not truth:
+                batch.append(pixels)
+    descriptions = iter(networks(batch))
+    truth_description = next(descriptions)
+    true_rgb = to_float(truth)
     true_lab = rgb_to_lab(true_rgb)
-    rarity = 1 / np.asarray(found.prior)[bins_of(true_lab)]
-    result: dict[str, dict[str, Any]] = {}
-    for name, pictures in painted.items():
-        looks = [true_seen if p is truth else next(seen) for p in pictures]
-        figures = _pixels(planes(pictures[0]), true_rgb, true_lab, rarity) | looks[0]
+    rarity = 1 / np.asarray(survey.prior)[bin_indices(true_lab)]
+    values: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        described = [truth_description if pixels is truth else next(descriptions) for pixels in results[row.name]]
+        columns = pixel_metrics(to_float(results[row.name][0]), true_rgb, true_lab, rarity) | described[0]
         for network in networks.classifiers:
-            ours, theirs = (seen[f"classes/{network}"].argmax() for seen in (looks[0], true_seen))
-            features = [seen[f"features/{network}"] for seen in (looks[0], true_seen)]
-            figures[f"class-agreement-{network}"] = float(ours == theirs)
-            figures[f"pd-{network}"] = float(np.linalg.norm(features[0] - features[1]))
-        if len(pictures) > 1:
-            figures |= _several(pictures, looks, true_lab, networks)
-        result[name] = {**figures, **own[name](truth)}
-    return result
+            columns |= _compare_features(network, described[0], truth_description)
+        if len(described) > 1:
+            columns |= _sample_metrics(results[row.name], described, true_lab, networks)
+        values[row.name] = {**columns, **row.own_metrics(truth)}
+    return values
 
 
-def _pixels(
+def pixel_metrics(
     rgb: metrics.RGB, truth: metrics.RGB, true_lab: metrics.Lab, rarity: Float[np.ndarray, "h w"]
 ) -> dict[str, Any]:
+    """Return the metrics of pixels of one image; ``rarity`` is the weight of each pixel for ``auc-rebalanced``."""
     lab = rgb_to_lab(rgb)
     distance = metrics.ab_distance(lab, true_lab)
-    shares = metrics.auc(distance)
+    auc = metrics.auc(distance)
     return {
         "mse": metrics.mse(rgb, truth),
         "psnr": metrics.psnr(rgb, truth),
@@ -276,18 +284,29 @@ def _pixels(
         "ciede2000": float(ciede2000(lab, true_lab).mean(dtype=np.float64)),
         "colorfulness": float(colorfulness(rgb)),
         "colorfulness-absolute": float(colorfulness(rgb, absolute=True)),
-        "auc": float(shares.mean()),
-        "auc-rebalanced": float((shares * rarity).mean()),
+        "auc": float(auc.mean()),
+        "auc-rebalanced": float((auc * rarity).mean()),
         "auc-rebalanced" + WEIGHT: float(rarity.mean()),
-        "bins": np.bincount(bins_of(lab).ravel(), minlength=len(ab_bins())) / distance.size,
+        "bins": np.bincount(bin_indices(lab).ravel(), minlength=len(ab_bins())) / distance.size,
     }
 
 
-def _several(
-    pictures: Sequence[RGB8], looks: Sequence[Mapping[str, Any]], true_lab: metrics.Lab, networks: Networks
+def _compare_features(network: str, ours: Mapping[str, Any], truth: Mapping[str, Any]) -> dict[str, float]:
+    classes, features = f"classes/{network}", f"features/{network}"
+    return {
+        f"class-agreement-{network}": float(ours[classes].argmax() == truth[classes].argmax()),
+        f"pd-{network}": float(np.linalg.norm(ours[features] - truth[features])),
+    }
+
+
+def _sample_metrics(
+    samples: Sequence[RGB8], described: Sequence[Mapping[str, Any]], true_lab: metrics.Lab, networks: FeatureNetworks
 ) -> dict[str, float]:
-    """How far several pictures of one photograph are from one another, and the best of them, which needs an oracle."""
-    errors = [metrics.ab_distance(rgb_to_lab(planes(p)), true_lab).mean(dtype=np.float64) for p in pictures]
-    best = {f"oracle-{metric}": float(min(seen[metric] for seen in looks)) for metric in networks.perceptual}
-    spread = {f"diversity-{metric}": apart for metric, apart in networks.spread(pictures).items()}
-    return {"oracle-ab-error": float(min(errors)), **best, **spread}
+    """Diversity of several results for one image, and the best value among them, which needs the ground truth."""
+    errors = [metrics.ab_distance(rgb_to_lab(to_float(p)), true_lab).mean(dtype=np.float64) for p in samples]
+    values = {"oracle-ab-error": float(min(errors))}
+    for metric in networks.perceptual:
+        values[f"oracle-{metric}"] = float(min(sample[metric] for sample in described))
+    for metric, distance in networks.diversity(samples).items():
+        values[f"diversity-{metric}"] = distance
+    return values

@@ -1,212 +1,171 @@
-"""Columns of figures in, a report out: values with intervals, comparisons, JSON, CSV and a Markdown table."""
+"""An evaluation report as JSON, CSV, Markdown and HTML."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader
 
-from . import metrics
-from .measure import COLORLESS, WEIGHT, Columns
+from .catalog import find_metric
+from .dataset_colors import draw_histogram
+from .measure import BASELINES, TRUTH
+from .metrics import PSNR_LIMIT
 from .protocols import Protocol
-from .statistics import Difference, Figure, difference, of_set, ratio_of_means, size_of_mean, verdict
+from .statistics import Estimate, verdict
+from .summary import Comparison, Estimates
 
-BETTER = {  # by the first part of a name, up to a hyphen or all of it; of every other, lower
-    "psnr": "higher",
-    "ssim": "higher",
-    "auc": "higher",
-    "class-agreement": "higher",
-    "is": "higher",
-    "diversity": "higher",
-    "ab-overlap": "higher",
-    "colorfulness": "truth",
-    "chroma": "truth",
-}
-COMPARED = ("ab-error", "ciede2000", "psnr", "lpips-alex", "lpips-vgg")  # over which models are set side by side
-BASELINES = ("gray", "mean colour", "truth")
-SHORT = ("psnr", "ab-error", "ab-error-to-gray", "colorfulness", "colorfulness-to-truth", "lpips-vgg", "bits-per-dim")
-SETS = ("fid", "fd-inception-ddcolor", "fd-vgg16")  # the first of these that there is
+HEADLINE = (
+    "psnr",
+    "ab-error",
+    "ab-error-to-gray",
+    "colorfulness",
+    "colorfulness-to-truth",
+    "lpips-vgg",
+    "bits-per-dim",
+)
+SET_DISTANCES = ("fid", "fd-inception-ddcolor", "fd-vgg16")  # of which the first available is in the headline
+ARROWS = {"higher": "↑", "lower": "↓", "truth": "→"}
 
-Figures = dict[str, Figure]
+ContactSheets = Sequence[tuple[str, bytes]]  # caption and JPEG file
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found: figures by row, the comparisons of models, and what the reader must know beside them.
-
-    ``data``: the sources, their digest; ``command``: what makes it again; ``cost``: by row, what it takes to run.
-    """
+    """The result of an evaluation."""
 
     protocol: Protocol
     n: int
-    data: Mapping[str, Any]
-    rows: Mapping[str, Figures]
-    comparisons: Sequence[tuple[str, str, str, Difference]] = ()
+    data: Mapping[str, Any]  # names of the ``sources`` and ``digest`` of the images
+    rows: Mapping[str, Estimates]
+    comparisons: Sequence[Comparison] = ()
     warnings: Sequence[str] = ()
-    command: str = ""
-    version: str = ""
-    cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    command: str = ""  # that made the report
+    version: str = ""  # of Photochrom
+    cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by row
 
+    @property
+    def photos(self) -> str:
+        """The number of photos in words."""
+        return f"{self.n:,} {'photo' if self.n == 1 else 'photos'}"
 
-def direction(metric: str) -> str:
-    """Which way is better: ``higher``, ``lower``, or ``truth``, which is near the truth's."""
-    return next((way for start, way in BETTER.items() if f"{metric}-".startswith(f"{start}-")), "lower")
+    @property
+    def headline(self) -> list[str]:
+        """The most important metrics, of those that the report has."""
+        known = set().union(*self.rows.values())
+        distance = next((metric for metric in SET_DISTANCES if metric in known), "")
+        return [metric for metric in (*HEADLINE, distance) if metric in known]
 
-
-def figures(
-    tables: Mapping[str, Columns], reference: Mapping[str, np.ndarray] | None, force: bool, warnings: list[str]
-) -> dict[str, Figures]:
-    """Every figure of every row.
-
-    Args:
-        tables: columns by row, ``gray`` and ``truth`` among them.
-        reference: features by network that distances of sets are taken to; the truth's own, when None.
-        force: give a Frechet distance of too few photographs as well, with a note.
-        warnings: what is left out is said here.
-
-    Raises ValueError where the truth has no colour.
-    """
-    gray, truth = tables["gray"], tables["truth"]
-    if (chroma := float(gray["ab-error"].mean())) < COLORLESS:
-        raise ValueError(f"mean chroma {chroma:.2g}: these photographs have no colour to measure against")
-    return {name: _row(columns, gray, truth, reference, force, warnings) for name, columns in tables.items()}
-
-
-def _row(
-    columns: Columns,
-    gray: Columns,
-    truth: Columns,
-    reference: Mapping[str, np.ndarray] | None,
-    force: bool,
-    warnings: list[str],
-) -> Figures:
-    n = len(columns["ab-error"])
-    ones = np.ones(n)
-    found: Figures = {
-        name: ratio_of_means(column, columns.get(name + WEIGHT, ones))
-        for name, column in columns.items()
-        if column.ndim == 1 and not name.endswith(WEIGHT)
-    }
-    found["ab-error-to-gray"] = ratio_of_means(columns["ab-error"], gray["ab-error"])
-    for name in ("colorfulness", "colorfulness-absolute"):
-        found[f"{name}-to-truth"] = ratio_of_means(columns[name], truth[name])
-        found[f"delta-{name}"] = size_of_mean(columns[name] - truth[name])
-    true_bins, our_bins = truth["bins"], columns["bins"]
-    found["ab-overlap"] = of_set(lambda take: metrics.overlap(our_bins[take].mean(0), true_bins[take].mean(0)), n)
-    for name, column in columns.items():
-        kind, _, network = name.partition("/")
-        if kind == "features":
-            theirs = truth[name] if reference is None else reference[name]
-            found |= _distances(network, column, theirs, reference is None, force, warnings)
-        elif kind == "classes":
-            said = "is" if network == "inception" else f"is-{network}"
-            found[said] = of_set(lambda take: metrics.inception_score(column[take]), n)  # noqa: B023
-    return found
-
-
-def _distances(
-    network: str, ours: np.ndarray, theirs: np.ndarray, paired: bool, force: bool, warnings: list[str]
-) -> Figures:
-    """Distances of two sets of features; only the Inception of the FID papers gives what is called FID."""
-    fd, kd = ("fid", "kid") if network == "inception" else (f"fd-{network}", f"kd-{network}")
-    n, wide = ours.shape
-
-    def between(distance: Callable[..., float]) -> Callable[[np.ndarray], float]:
-        return lambda take: distance(ours[take], theirs[take] if paired else theirs)
-
-    found: Figures = {}
-    if n > 1:
-        found[kd] = of_set(between(partial(metrics.kernel, paired=paired)), n)
-    few = f"{n} photographs for {wide} features"
-    if n > wide or (force and n > 1):
-        found[fd] = of_set(between(metrics.frechet), n, "" if n > wide else f"too few: {few}")
-    elif (
-        said := f"{fd} left out: {few}, it wants more photographs than features (--force gives it, marked)"
-    ) not in warnings:
-        warnings.append(said)
-    return found
-
-
-def compared(tables: Mapping[str, Columns]) -> list[tuple[str, str, str, Difference]]:
-    """(metric, one model, another, difference) of every two models on the same photographs."""
-    models = [name for name in tables if name not in BASELINES]
-    pairs = combinations(models, 2)
-    return [
-        (metric, one, other, difference(tables[one][metric], tables[other][metric]))
-        for one, other in pairs
-        for metric in COMPARED
-        if metric in tables[one] and len(tables[one][metric]) > 1
-    ]
-
-
-def sentences(report: Report) -> list[str]:
-    """The comparisons in words."""
-    return [verdict(metric, direction(metric), (one, other), found) for metric, one, other, found in report.comparisons]
+    @property
+    def verdicts(self) -> list[str]:
+        """The comparisons in words."""
+        return [verdict(c.metric, c.first, c.second, c.difference) for c in self.comparisons]
 
 
 def as_json(report: Report) -> str:
-    """The report as documented in ``docs/metrics.md``."""
-    rows = {
-        name: {metric: {k: v for k, v in asdict(found).items() if k != "note" or v} for metric, found in row.items()}
-        for name, row in report.rows.items()
-    }
-    said = {
-        "protocol": report.protocol.name,
-        "n": report.n,
-        "data": dict(report.data),
-        "rows": rows,
-        "comparisons": [
-            {"metric": metric, "models": [one, other], **asdict(found), "clear": found.clear}
-            for metric, one, other, found in report.comparisons
-        ],
-        "cost": {name: dict(cost) for name, cost in report.cost.items()},
-        "warnings": list(report.warnings),
-        "command": report.command,
-        "version": report.version,
-    }
-    return json.dumps(said, indent=2, allow_nan=False) + "\n"
+    """Return the report in the layout that ``docs/metrics.md`` documents."""
+    content = {**vars(report), "protocol": report.protocol.name, "rows": {}, "comparisons": []}
+    for name, estimates in report.rows.items():
+        content["rows"][name] = {}
+        for metric, estimate in estimates.items():
+            value = asdict(estimate)
+            if not estimate.note:
+                del value["note"]
+            content["rows"][name][metric] = value
+    for c in report.comparisons:
+        entry = {"metric": c.metric, "models": [c.first, c.second], **asdict(c.difference)}
+        content["comparisons"].append({**entry, "clear": c.difference.significant})
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def as_csv(report: Report) -> str:
-    """One line for each figure: row, metric, value, low, high, note, n, protocol."""
+    """Return one line for each metric of each row: row, metric, value, low, high, note, n, protocol."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("row", "metric", "value", "low", "high", "note", "n", "protocol"))
     for name, row in report.rows.items():
-        for metric, f in row.items():
-            writer.writerow((name, metric, f.value, f.low, f.high, f.note, report.n, report.protocol.name))
+        for metric, e in row.items():
+            writer.writerow((name, metric, e.value, e.low, e.high, e.note, report.n, report.protocol.name))
     return text.getvalue()
 
 
-def shown(metric: str, figure: Figure | None) -> str:
-    """A figure as a reader sees it."""
-    if figure is None:
-        return "-"
-    if metric.startswith("psnr") and figure.value >= metrics.PSNR_LIMIT:
-        return "equal"
-    return f"{figure.value:.4g}{' *' if figure.note else ''}"
-
-
-def headline(rows: Mapping[str, Figures]) -> list[str]:
-    """The figures most looked at, of those there are."""
-    known = {metric for row in rows.values() for metric in row}
-    return [*(m for m in SHORT if m in known), *[m for m in SETS if m in known][:1]]
-
-
 def as_markdown(report: Report) -> str:
-    """The figures most looked at, as a table."""
-    chosen = headline(report.rows)
-    arrows = {"higher": "↑", "lower": "↓", "truth": "→ truth"}
-    lines = [
-        "| | " + " | ".join(f"{m} {arrows[direction(m)]}" for m in chosen) + " |",
-        "|---" * (len(chosen) + 1) + "|",
-    ]
-    lines += [
-        f"| {name} | " + " | ".join(shown(m, row.get(m)) for m in chosen) + " |" for name, row in report.rows.items()
-    ]
+    """Return the headline metrics as a table."""
+    header = ["", *map(_title, report.headline)]
+    lines = [_table_line(header), "|---" * len(header) + "|"]
+    for name, row in report.rows.items():
+        cells = [format_estimate(metric, row.get(metric)) for metric in report.headline]
+        lines.append(_table_line([name, *cells]))
     return "\n".join(lines)
+
+
+def _table_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _title(metric: str) -> str:
+    return f"{metric} {ARROWS[find_metric(metric).better]}"
+
+
+def format_estimate(metric: str, estimate: Estimate | None) -> str:
+    """Return a value as text for a table; an asterisk marks a value with a note."""
+    if estimate is None:
+        return "-"
+    if metric.startswith("psnr") and estimate.value >= PSNR_LIMIT:
+        return "equal"
+    return f"{estimate.value:.4g}{' *' if estimate.note else ''}"
+
+
+def as_html(report: Report, histograms: Mapping[str, np.ndarray], sheets: ContactSheets) -> str:
+    """Return the report as one HTML file that contains everything it shows.
+
+    Args:
+        report: the report.
+        histograms: frequency of each color bin (262,) by row.
+        sheets: captions and JPEG files.
+    """
+    cost_names = dict.fromkeys(name for cost in report.cost.values() for name in cost)
+    costs = []
+    for row, cost in report.cost.items():
+        costs.append((row, "", [(f"{cost[name]:.4g}" if name in cost else "-", (), False) for name in cost_names]))
+    metrics = dict.fromkeys(metric for row in report.rows.values() for metric in row)
+    template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("report.html")
+    return template.render(
+        report=report,
+        metrics=[(_title(metric), find_metric(metric).label, _cells(report, metric)) for metric in metrics],
+        cost_names=cost_names,
+        costs=costs,
+        histograms=[(name, draw_histogram(shares)) for name, shares in histograms.items()],
+        contact_sheets=[(caption, b64encode(jpeg).decode()) for caption, jpeg in sheets],
+    )
+
+
+def _cells(report: Report, metric: str) -> list[tuple[str, list[str], bool]]:
+    """Text, details and whether it is the best, of a metric of each row."""
+    best = _best_model(report, metric)
+    cells = []
+    for name, row in report.rows.items():
+        estimate, details = row.get(metric), []
+        if estimate and estimate.low is not None:
+            details.append(f"{estimate.low:.4g} to {estimate.high:.4g}")
+        if estimate and estimate.note:
+            details.append(estimate.note)
+        cells.append((format_estimate(metric, estimate), details, name == best))
+    return cells
+
+
+def _best_model(report: Report, metric: str) -> str | None:
+    """Name of the best model by a metric, where there are several."""
+    values = {name: row[metric].value for name, row in report.rows.items() if name not in BASELINES and metric in row}
+    if len(values) < 2:
+        return None
+    better = find_metric(metric).better
+    if better == "truth":
+        target = report.rows[TRUTH][metric].value
+        return min(values, key=lambda name: abs(values[name] - target))
+    return (max if better == "higher" else min)(values, key=lambda name: values[name])

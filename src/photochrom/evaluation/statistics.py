@@ -1,6 +1,6 @@
-"""How sure a figure is: intervals over photographs, and whether one model differs from another on the same ones."""
+"""Confidence intervals of metrics, and the paired comparison of two models on the same images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -8,18 +8,19 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata, wilcoxon
 
-DRAWS = 1000  # bootstrap resamples
+from .catalog import find_metric
+
+RESAMPLES = 1000  # of the bootstrap
 GROUPS = 10  # of the jackknife
 LEVEL = 0.95
-STUDENT = 2.262  # standard errors on either side that hold LEVEL of Student's t with GROUPS - 1 degrees of freedom
+STUDENT = 2.262  # quantile of Student's t with GROUPS - 1 degrees of freedom: LEVEL lies within this on either side
 
 Column = Float[np.ndarray, "n"]
-Interval = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A value and its 95% interval, None where one cannot be given; ``note``: what must be known beside it."""
+class Estimate:
+    """A value with its 95% confidence interval, None where there is none; ``note`` is a caveat to show beside it."""
 
     value: float
     low: float | None = None
@@ -29,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Difference:
-    """One model less another, photo by photo: mean, its 95% interval, Wilcoxon's two-sided p, sum of signed ranks."""
+    """One model minus another over the same images: mean, 95% interval, two-sided Wilcoxon p, sum of signed ranks."""
 
     mean: float
     low: float
@@ -38,84 +39,90 @@ class Difference:
     rank: float
 
     @property
-    def clear(self) -> bool:
-        """Whether interval and test agree that there is a difference to speak of, and on its side."""
+    def significant(self) -> bool:
+        """Whether interval and test agree that there is a difference, and on its sign."""
         return (self.low > 0 or self.high < 0) and self.p < 1 - LEVEL and self.rank * self.mean > 0
 
 
-def ratio_of_means(values: Column, weights: Column) -> Figure:
-    """Sum of values over sum of weights, with a bootstrap interval (Efron 1979) over the photographs.
+def ratio_of_means(values: Column, weights: Column) -> Estimate:
+    """Return sum of values / sum of weights, with a bootstrap interval (Efron 1979).
 
-    With weights of 1 it is their mean.
+    With weights of 1 it is the mean of the values.
     """
     value = float(values.sum() / weights.sum())
     if len(values) < 2:
-        return Figure(value)
-    tops, bottoms = (_resampled(column) for column in (values, weights))
+        return Estimate(value)
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = np.quantile(tops / bottoms, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Figure(value, float(low), float(high)) if np.isfinite([low, high]).all() else Figure(value)
+        low, high = _interval(_resampled_means(values) / _resampled_means(weights))
+    return Estimate(value, low, high) if np.isfinite([low, high]).all() else Estimate(value)
 
 
-def size_of_mean(values: Column) -> Figure:
-    """The mean without its sign, with a bootstrap interval, which begins at 0 where the sign is not certain."""
-    found = ratio_of_means(values, np.ones(len(values)))
-    if found.low is None or found.high is None:
-        return Figure(abs(found.value))
-    ends = sorted((abs(found.low), abs(found.high)))
-    return Figure(abs(found.value), 0.0 if found.low < 0 < found.high else ends[0], ends[1])
+def absolute_mean(values: Column) -> Estimate:
+    """Return the absolute value of the mean; its bootstrap interval starts at 0 where the sign is uncertain."""
+    mean = ratio_of_means(values, np.ones(len(values)))
+    if mean.low is None or mean.high is None:
+        return Estimate(abs(mean.value))
+    low, high = sorted((abs(mean.low), abs(mean.high)))
+    return Estimate(abs(mean.value), 0.0 if mean.low < 0 < mean.high else low, high)
 
 
-def _resampled(column: Column) -> Column:
-    """Mean of each bootstrap resample; the same resamples for every column of a length."""
-    return np.array([draw @ column for draw in _draws(len(column))]) / len(column)
+def _interval(values: Column) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _resampled_means(column: Column) -> Column:
+    """Mean in each bootstrap resample; columns of the same length share their resamples."""
+    # Row by row: a product with the whole matrix would first convert it to float64.
+    return np.array([counts @ column for counts in _resample_counts(len(column))]) / len(column)
 
 
 @lru_cache(maxsize=1)
-def _draws(n: int) -> Float[np.ndarray, "draws n"]:
-    """How often each of n photographs is in each resample."""
+def _resample_counts(n: int) -> Float[np.ndarray, "resamples n"]:
+    """How often each of n images occurs in each resample."""
     rng = np.random.default_rng(0)
-    made = np.empty((DRAWS, n), np.float32)
-    for draw in made:
-        draw[:] = np.bincount(rng.integers(0, n, n), minlength=n)
-    return made
+    counts = np.empty((RESAMPLES, n), np.float32)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    return counts
 
 
-def of_set(figure: Callable[[np.ndarray], float], n: int, note: str = "") -> Figure:
-    """A figure of a whole set, given which photographs to take, with a jackknife interval over `GROUPS` groups.
+def jackknife(statistic: Callable[[np.ndarray], float], n: int, note: str = "") -> Estimate:
+    """Return a statistic of a whole set of n images, with a jackknife interval over `GROUPS` groups.
 
-    A bootstrap would not do: photographs drawn twice make a set look less varied than it is.
+    A bootstrap would be biased: images that occur twice in a resample make a set look less varied than it is.
+    ``statistic`` takes the indices of the images to use.
     """
-    value = figure(np.arange(n))
+    value = statistic(np.arange(n))
     if n < 3 * GROUPS:
-        return Figure(value, note=note)
+        return Estimate(value, note=note)
     group = np.random.default_rng(0).permutation(n) % GROUPS
-    left_out = np.array([figure(np.flatnonzero(group != g)) for g in range(GROUPS)])
-    deviation = float(np.sqrt((GROUPS - 1) * np.mean((left_out - left_out.mean()) ** 2)))
-    return Figure(value, value - STUDENT * deviation, value + STUDENT * deviation, note)
+    values = np.array([statistic(np.flatnonzero(group != index)) for index in range(GROUPS)])
+    deviation = float(np.sqrt((GROUPS - 1) * np.mean((values - values.mean()) ** 2)))
+    return Estimate(value, value - STUDENT * deviation, value + STUDENT * deviation, note)
 
 
-def difference(ours: Column, theirs: Column) -> Difference:
-    """A column of one model less that of another over the same photographs. Raises ValueError for fewer than two."""
-    if len(ours) != len(theirs) or len(ours) < 2:
-        raise ValueError(
-            f"{len(ours)} and {len(theirs)} photographs: two models are compared over the same two or more"
-        )
-    apart = ours - theirs
-    low, high = np.quantile(_resampled(apart), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    if not apart.any():
+def paired_difference(first: Column, second: Column) -> Difference:
+    """Compare a metric of two models over the same two or more images. Raises ValueError for other columns."""
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(f"{len(first)} and {len(second)} photos: models are compared on the same two or more photos")
+    differences = first - second
+    if not differences.any():
         return Difference(0.0, 0.0, 0.0, 1.0, 0.0)
-    rank = float((np.sign(apart) * rankdata(np.abs(apart))).sum())
-    return Difference(float(apart.mean()), float(low), float(high), float(wilcoxon(apart).pvalue), rank)
+    low, high = _interval(_resampled_means(differences))
+    rank = float((np.sign(differences) * rankdata(np.abs(differences))).sum())
+    return Difference(float(differences.mean()), low, high, float(wilcoxon(differences).pvalue), rank)
 
 
-def verdict(metric: str, better: str, names: Sequence[str], found: Difference) -> str:
-    """A comparison as a sentence."""
-    one, other = names
-    span = f"{found.low:+.4g} to {found.high:+.4g}, p = {found.p:.2g}"
-    if not found.clear:
-        return f"{metric}: no difference to speak of between {one} and {other} ({span})"
-    wins = (found.mean > 0) == (better == "higher")
-    return (
-        f"{metric}: {one if wins else other} is better than {other if wins else one} by {abs(found.mean):.4g} ({span})"
-    )
+def verdict(metric: str, first: str, second: str, difference: Difference) -> str:
+    """Describe a comparison in a sentence, whose interval is that of the advantage it names."""
+    low, high, p = difference.low, difference.high, f"p = {difference.p:.2g}"
+    if not difference.significant:
+        interval = f"{first} - {second}: {low:+.4g} to {high:+.4g}"
+        return f"{metric}: no significant difference between {first} and {second} ({interval}, {p})"
+    # The difference is first minus second; the sentence says by how much the better one leads, which is positive.
+    if difference.mean < 0:
+        low, high = -high, -low
+    first_wins = (difference.mean > 0) == (find_metric(metric).better == "higher")
+    better, worse = (first, second) if first_wins else (second, first)
+    return f"{metric}: {better} is better than {worse} by {abs(difference.mean):.4g} ({low:.4g} to {high:.4g}, {p})"

@@ -1,0 +1,80 @@
+"""The images of an evaluation: found, selected by a protocol, and matched with images colorized elsewhere."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from ..imaging.sources import SourceImage, find_images, is_held_out, source_title
+from .measure import Images, Row, read_pixels
+from .protocols import NameList, read_names
+
+LISTED = 5  # names in a message before it only counts
+
+
+def list_names(names: Collection[str]) -> str:
+    """Return the first few names and how many more there are."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(sorted(names)[:LISTED]) + more
+
+
+def find_truth(sources: Sequence[Path], held_out: float) -> Images:
+    """Return the images of folders and zips by name; of several sources, with the title of the source before it.
+
+    With ``held_out`` below 1 only those that a training with this ``data.validation`` holds out. Raises ValueError for
+    a source that cannot be read, and where two images have the same name.
+    """
+    images: dict[str, SourceImage] = {}
+    repeated = set()
+    for source in sources:
+        title = f"{source_title(source)}/" if len(sources) > 1 else ""
+        for image in find_images(source):
+            if is_held_out(image.crc, held_out):
+                name = title + _stem(image.name)
+                if name in images:
+                    repeated.add(name)
+                images[name] = image
+    if repeated:
+        raise ValueError(f"several photos with the same name: {list_names(repeated)}; give each photo once")
+    if not images:
+        raise ValueError(f"{', '.join(map(str, sources))}: no photos to measure on")
+    return images
+
+
+def select_images(images: Images, names: NameList, folder: Path | None) -> Images:
+    """Return the images that a protocol lists, in its order. Raises ValueError that names those missing."""
+    by_file_name = {Path(name).name: name for name in images}
+    listed = read_names(names, folder)
+    missing = set(listed) - by_file_name.keys()
+    if missing:
+        raise ValueError(f"{names.file}: not among the photos: {list_names(missing)}")
+    return {by_file_name[name]: images[by_file_name[name]] for name in listed}
+
+
+def match_images(folder: Path, images: Images) -> Row:
+    """Return the row of a folder of images colorized elsewhere, matched by name without suffix.
+
+    Raises ValueError unless there is exactly one image for each photo.
+    """
+    sources = find_images(folder)
+    results = {_stem(image.name): image for image in sources}
+    stems = {name: name for name in images}
+    # Where no path agrees, the folders are laid out differently: then file names alone are compared.
+    if results.keys().isdisjoint(images):
+        results = {Path(stem).name: image for stem, image in results.items()}
+        stems = {name: Path(name).name for name in images}
+    expected = set(stems.values())
+    if len(results) < len(sources) or len(expected) < len(images):
+        raise ValueError(f"{folder}: several photos or images with the same name; keep them in the same folders")
+    missing, unknown = expected - results.keys(), results.keys() - expected
+    if missing:
+        raise ValueError(f"{folder}: no image for {list_names(missing)}")
+    if unknown:
+        raise ValueError(f"{folder}: not among the photos: {list_names(unknown)}")
+    matched = {name: results[stem] for name, stem in stems.items()}
+    crcs = sorted((name, image.crc) for name, image in matched.items())
+    digest = hashlib.sha256(repr(crcs).encode()).hexdigest()
+    return Row(folder.name, f"images {digest}", lambda name, truth: [read_pixels(matched[name])])
+
+
+def _stem(name: str) -> str:
+    return str(Path(name).with_suffix(""))
