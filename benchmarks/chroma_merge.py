@@ -111,7 +111,7 @@ def bilateral(small_l: np.ndarray, small_ab: np.ndarray, lightness: np.ndarray, 
 
 def predicted(colorizer: Colorizer, rgb: np.ndarray) -> np.ndarray:
     """The small Lab of a photograph with the model's colours: its gray's own size over what the model shrinks it by."""
-    gray = colorizer.look(open_photo(np.rint(rgb.transpose(1, 2, 0) * 255).astype(np.uint8)))
+    gray = colorizer.prepare(open_photo(np.rint(rgb.transpose(1, 2, 0) * 255).astype(np.uint8))).gray
     ab = colorizer.predict([gray])[0] * color.AB_SCALE
     small = color.rgb_to_lab(resized(rgb, *ab.shape[1:], "linear").clip(0, 1))
     return np.concatenate([small[:1], ab])

@@ -29,7 +29,7 @@ def curve(model: str, truths: list[np.ndarray]) -> np.ndarray:
     for pixels in truths:
         lab = rgb_to_lab(to_float(pixels))
         sums[-1] += float(colorfulness(to_float(pixels))), np.hypot(*lab[1:]).mean()
-        (ab,) = colorizer.predict([colorizer.look(open_photo(pixels))])
+        (ab,) = colorizer.predict([colorizer.prepare(open_photo(pixels)).gray])
         large = Chroma(ab * np.float32(AB_SCALE), *lab.shape[:0:-1]).rows(0, lab.shape[1])
         for at, saturation in enumerate(STRENGTHS):
             ours = fit_gamut(np.concatenate([lab[:1], large * np.float32(saturation)]))

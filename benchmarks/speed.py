@@ -50,7 +50,7 @@ import sys, time
 from photochrom.inference.colorizer import Colorizer
 from photochrom.imaging.photo import open_photo
 colorizer = Colorizer(sys.argv[1])
-gray = colorizer.look(open_photo(sys.argv[2]))
+gray = colorizer.prepare(open_photo(sys.argv[2])).gray
 start = time.perf_counter()
 colorizer.predict([gray])
 print(time.perf_counter() - start)

@@ -65,7 +65,7 @@ def test_a_folder_with_a_damaged_photograph(photos, bundle, tmp_path):
     done = photochrom("colorize", photos, "-o", tmp_path / "out", "--model", bundle, "--jobs", 2)
     assert done.returncode == 1
     assert "bad.jpg" in done.stderr
-    assert "1 of 4 photographs failed" in done.stderr
+    assert "1 of 4 photos failed" in done.stderr
     assert "Traceback" not in done.stderr
     assert files(tmp_path / "out") == ["deeper/three.tif", "one.png", "two.jpg"]
 
@@ -84,7 +84,7 @@ def test_variants_and_what_shows_them(photos, drawing):
 def test_uncertainty_wants_variants(photos, drawing):
     done = photochrom("colorize", photos / "one.png", "--model", drawing, "--uncertainty")
     assert done.returncode == 2
-    assert "ask for some with --variants" in done.stderr
+    assert "add for example --variants 8" in done.stderr
 
 
 def test_on_one_screen_paths_and_the_bar_keep_apart(photos, bundle):
@@ -111,7 +111,7 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
     photochrom(*arguments)
     again = photochrom(*arguments)
     assert again.returncode == 0
-    assert "1 left as they are: there already" in again.stderr
+    assert "1 photo skipped: output already exists" in again.stderr
     assert photochrom(*arguments, "--overwrite").stdout
 
 
@@ -123,16 +123,32 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
         (["colorize", "x.jpg", "--saturation", "-1"], 2, "saturation"),
         (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
         (["colorize", "x.jpg", "--colour"], 2, "No such option"),
-        (["colorize", "x.jpg", "--variants", "3"], 2, "3 variants: unet paints one picture of each"),
-        (["colorize", "x.jpg", "--trace"], 2, "trace: unet leaves none; choose a model that paints in several steps"),
-        (["colorize", "x.jpg", "--uncertainty"], 2, "uncertainty: unet paints one picture of each"),
+        (
+            ["colorize", "x.jpg", "--variants", "3"],
+            2,
+            "unet is deterministic; --variants needs a stochastic model",
+        ),
+        (
+            ["colorize", "x.jpg", "--trace"],
+            2,
+            "unet colorizes in one pass; --trace needs an iterative model",
+        ),
+        (
+            ["colorize", "x.jpg", "--uncertainty"],
+            2,
+            "unet is deterministic; --uncertainty needs a stochastic model",
+        ),
         (["colorize", "x.jpg", "-o", "y.heic"], 2, "y.heic: cannot be written; choose one of .jpg"),
-        (["colorize", "x.jpg", "y.jpg", "-o", "both.jpg"], 2, "both.jpg: one file cannot take several photographs"),
-        (["colorize", ".", "-o", "all.jpg"], 2, "all.jpg: one file cannot take several photographs"),
+        (["colorize", "x.jpg", "y.jpg", "-o", "both.jpg"], 2, "both.jpg: one file cannot hold several photos"),
+        (["colorize", ".", "-o", "all.jpg"], 2, "all.jpg: one file cannot hold several photos"),
         (["colorize", "x.jpg", "--steps", "10"], 2, "unet: steps: not supported"),
         (["colorize", "x.jpg", "--hint", "1,2,red"], 2, "write it as x,y,#rrggbb"),
         (["colorize", "x.jpg", "--hints", "missing.txt"], 2, "missing.txt: cannot be read as a list of hints"),
-        (["colorize", "x.jpg", "y.jpg", "--hint", "1,2,#ff0000"], 2, "hints: are places in one photograph"),
+        (
+            ["colorize", "x.jpg", "y.jpg", "--hint", "1,2,#ff0000"],
+            2,
+            "--hint and --hints apply to one photo",
+        ),
         (["train", "missing.toml"], 2, "missing.toml: cannot be read"),
         (["export", "missing"], 2, "there is no such checkpoint"),
         (["paint"], 2, "No such command"),
@@ -146,10 +162,22 @@ def test_mistakes_end_in_a_sentence(arguments, code, said, tmp_path):
     assert files(tmp_path) == []
 
 
+def test_strength_is_an_alias_of_saturation(photos, bundle, tmp_path):
+    for option in ("--saturation", "--strength"):
+        photochrom("colorize", photos / "one.png", "--model", bundle, option, 0.5, "-o", tmp_path / f"{option}.png")
+    assert (tmp_path / "--saturation.png").read_bytes() == (tmp_path / "--strength.png").read_bytes()
+    assert "--strength" not in photochrom("colorize", "--help").stdout
+
+
+def test_the_message_names_a_model_that_would_do(photos):
+    message = "photochrom: unet is deterministic; --variants needs a stochastic model, for example ddpm\n"
+    assert photochrom("colorize", photos / "one.png", "--variants", 3).stderr == message
+
+
 def test_an_empty_folder_is_no_success(tmp_path):
     done = photochrom("colorize", tmp_path)
     assert done.returncode == 1
-    assert "no photographs in" in done.stderr
+    assert "no photos in" in done.stderr
 
 
 def test_models_are_listed():
@@ -168,7 +196,7 @@ def test_interruption_keeps_what_is_done(photos, bundle):
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "stopped; the same command goes on with what is missing" in said
+    assert "stopped; run the same command again to continue" in said
     assert "Traceback" not in said
     written = files(out)
     assert 0 < len(written) < 400

@@ -132,13 +132,13 @@ def test_a_zip_gives_what_its_folder_gives(fake_networks, truth, bundle, tmp_pat
 
 
 def test_outputs_of_colorize_score_like_the_model(fake_networks, truth, bundle, tmp_path):
-    from photochrom.inference.batch import Settings, colorize_all, plan
+    from photochrom.inference.batch import BatchOptions, colorize_batch, plan
     from photochrom.inference.colorizer import Colorizer
 
     only = tmp_path / "png"
     shutil.copytree(truth, only, ignore=shutil.ignore_patterns("*.jpg"))
     assert all(
-        o.state == "written" for o in colorize_all(Colorizer(bundle), plan([only], tmp_path / "out"), Settings())
+        o.status == "written" for o in colorize_batch(Colorizer(bundle), plan([only], tmp_path / "out"), BatchOptions())
     )
     result = evaluate("--data", only, "--model", bundle, "--images", tmp_path / "out", "--json", tmp_path / "x.json")
     assert result.exit_code == 0, result.output

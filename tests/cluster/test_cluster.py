@@ -18,8 +18,8 @@ from photochrom import Colorizer
 from photochrom.cluster import run as cluster
 from photochrom.cluster.manifest import Entry, Manifest
 from photochrom.cluster.remote import carried, parcels
-from photochrom.inference.batch import Settings, plan
-from photochrom.inference.options import Hint
+from photochrom.inference.batch import BatchOptions, plan
+from photochrom.inference.options import ColorOptions, Hint
 
 SLOW = ("--steps", "300")
 COUNT = 24
@@ -105,7 +105,7 @@ def test_a_cluster_gives_the_copies_that_one_process_gives(photos, bundle, tmp_p
     assert alone.returncode == spread.returncode == 1
     assert tree(tmp_path / "spread") == tree(tmp_path / "alone")
     assert "bad.jpg: cannot be read" in spread.stderr
-    assert "1 of 4 photographs failed" in spread.stderr
+    assert "1 of 4 photos failed" in spread.stderr
     said = {entry["source"].rpartition("/")[2]: entry for entry in entries(tmp_path / "spread" / "photochrom.jsonl")}
     assert set(said) == {"one.png", "two.jpg", "three.tif", "bad.jpg"}
     assert said["one.png"]["outputs"] == [str(tmp_path / "spread" / "one.png")]
@@ -123,7 +123,7 @@ def test_a_second_run_does_what_is_missing_or_asked_anew(scans, bundle, tmp_path
     manifest.write_text("".join(line for line in lines if "03.png" not in line) + '{"source": "cut sho')
     again = photochrom(*asked)
     assert (again.returncode, again.stdout) == (0, f"{tmp_path / 'out' / '03.png'}\n")
-    assert f"{COUNT - 1} left as they are: done already, says {manifest}" in again.stderr
+    assert f"{COUNT - 1} photos skipped: already done according to the manifest" in again.stderr
     assert len(entries(manifest)) == COUNT
     stronger = photochrom(*asked, "--strength", 1.5, "--overwrite")
     assert len(stronger.stdout.splitlines()) == COUNT
@@ -141,7 +141,7 @@ def test_addresses_are_read_and_written_by_workers(photos, bundle, tmp_path):
     where.unlink()
     again = photochrom(photos.as_uri(), "-o", out, "--model", bundle, "--cluster", "local:1", "--manifest", where)
     assert again.stdout == ""
-    assert "3 left as they are: there already" in again.stderr
+    assert "3 photos skipped: output already exists" in again.stderr
 
 
 def _names(photos):
@@ -151,13 +151,13 @@ def _names(photos):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--cluster", "local:2", "--variants", 2), "2 variants: two-colors paints one picture of each"),
+        (("--cluster", "local:2", "--variants", 2), "two-colors is deterministic; --variants needs a stochastic model"),
         (("--cluster", "nowhere:abc"), "no scheduler with workers answers"),
         (("--cluster", "local:1", "--manifest", "MANIFEST"), "line 1: is no manifest of photochrom"),
-        (("--cluster", "local", "--jobs", 2), "jobs 2: is for one process: --cluster local:2 begins"),
+        (("--cluster", "local", "--jobs", 2), "--jobs is for one process; --cluster local:2 starts 2 workers"),
         (("--cluster", "local:0"), "give local, local:2 for two workers"),
-        (("--manifest", "MANIFEST"), "is for a cluster: give --cluster local"),
-        (("-o", "s3://bucket/out"), "is for a cluster: give --cluster local"),
+        (("--manifest", "MANIFEST"), "only with --cluster, for example local"),
+        (("-o", "s3://bucket/out"), "only with --cluster, for example local"),
     ],
 )
 def test_mistakes_end_in_a_sentence(photos, bundle, tmp_path, arguments, said):
@@ -211,13 +211,13 @@ def test_a_copy_made_otherwise_is_not_what_is_asked_for(scans, bundle, tmp_path)
     assert photochrom(*asked).returncode == 0
     for _ in range(2):
         paler = photochrom(*asked, "--strength", 0.2)
-        assert f"{COUNT} left as they are: there already, made otherwise" in paler.stderr
+        assert f"{COUNT} photos skipped: output already exists, made with other options" in paler.stderr
     assert {entry["asked"]["saturation"] for entry in entries(tmp_path / "out" / "photochrom.jsonl")} == {1.0}
 
 
 def test_a_model_is_known_by_its_weights(tmp_path):
     task = cluster.Task(Path("a.png"), Path("b.png"))
-    one, renamed, other = (cluster.Work(*model, {}, Settings()).asked(task) for model in ("aw", "bw", "av"))
+    one, renamed, other = (cluster.Work(*model, {}, BatchOptions()).asked(task) for model in ("aw", "bw", "av"))
     with Manifest(tmp_path / "m.jsonl") as manifest:
         manifest.add([Entry("a.png", one)])
     with Manifest(tmp_path / "m.jsonl") as manifest:
@@ -237,7 +237,7 @@ def test_a_scheduler_that_goes_is_no_matter_for_who_looks_for_workers(monkeypatc
 
 
 def test_what_decides_the_colours_is_asked():
-    hinted = cluster.Work("m", "w", {"steps": 3}, Settings(hints=(Hint.parse("1,2,#0a0b0c"),)))
+    hinted = cluster.Work("m", "w", {"steps": 3}, BatchOptions(ColorOptions(hints=(Hint.parse("1,2,#0a0b0c"),))))
     task = cluster.Task(Path("a.png"), Path("b.png"), (1,))
     assert hinted.asked(task)["hints"] == ["1,2,#0a0b0c"]
     assert hinted.asked(task)["steps"] == 3
@@ -262,7 +262,7 @@ class TestParcels:
         assert "color" not in str([parcel.source for parcel in parcels(store, f"{store}/color", (0,), ())])
 
     def test_originals_are_never_written_over(self, store):
-        with pytest.raises(ValueError, match="is an original, which is never written over"):
+        with pytest.raises(ValueError, match="is an original, which is never overwritten"):
             parcels(store, store, (0,), ())
 
     def test_two_cannot_become_one(self, store, tmp_path):
@@ -283,19 +283,19 @@ class TestParcels:
         files = fsspec.filesystem("memory")
         files.pipe_file("/scans/a b.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
         (parcel,) = parcels("memory://scans", "memory://done", (0,), ())
-        outcome, digest = carried(Colorizer(bundle), parcel, Settings(), tmp_path)
-        assert (outcome.state, outcome.files, len(digest)) == ("written", ("memory://done/a b.png",), 64)
+        outcome, digest = carried(Colorizer(bundle), parcel, BatchOptions(), tmp_path)
+        assert (outcome.status, outcome.files, len(digest)) == ("written", ("memory://done/a b.png",), 64)
         assert files.find("/done") == ["/done/a b.png"]
         (tmp_path / "again").mkdir()
-        outcome, _ = carried(Colorizer(bundle), parcel, Settings(), tmp_path / "again")
-        assert (outcome.state, outcome.reason) == ("skipped", "there already")
+        outcome, _ = carried(Colorizer(bundle), parcel, BatchOptions(), tmp_path / "again")
+        assert (outcome.status, outcome.reason) == ("skipped", "output already exists")
 
     def test_a_copy_that_is_there_is_not_made_again(self, drawing, tmp_path):
         files = fsspec.filesystem("memory")
         files.pipe_file("/more/a.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
         files.pipe_file("/some/a-0.png", b"mine")
         (parcel,) = parcels("memory://more", "memory://some", (0, 1), ("sheet",))
-        outcome, _ = carried(Colorizer(drawing), parcel, Settings(), tmp_path)
+        outcome, _ = carried(Colorizer(drawing), parcel, BatchOptions(), tmp_path)
         assert outcome.files == ("memory://some/a-1.png", "memory://some/a-0-1-sheet.jpg")
         assert files.cat_file("/some/a-0.png") == b"mine"
 
@@ -308,7 +308,7 @@ class TestParcels:
 
         monkeypatch.setattr(type(files), "mv", full)
         (parcel,) = parcels("memory://full/in", "memory://full/out", (0,), ())
-        outcome, _ = carried(Colorizer(bundle), parcel, Settings(), tmp_path)
+        outcome, _ = carried(Colorizer(bundle), parcel, BatchOptions(), tmp_path)
         assert "a.png: cannot be fetched or brought back" in outcome.reason
         assert files.find("/full/out") == []
 
@@ -374,10 +374,10 @@ def test_a_photograph_that_kills_is_named_and_the_others_go_on(scans, bundle, tm
 
     monkeypatch.setattr(cluster, "painted", deadly)
     tasks = plan([scans], tmp_path / "out")
-    work = cluster.Work(str(bundle), Colorizer(bundle).card.weights, {}, Settings())
+    work = cluster.Work(str(bundle), Colorizer(bundle).card.weights, {}, BatchOptions())
     with cluster.connected("local:2") as client, Manifest(tmp_path / "out" / "photochrom.jsonl") as manifest:
         outcomes = list(cluster.spread(client, tasks, work, manifest))
-    (failed,) = [outcome for outcome in outcomes if outcome.state == "failed"]
+    (failed,) = [outcome for outcome in outcomes if outcome.status == "failed"]
     assert failed.task.source.name == "07.png"
     assert "brought every worker down that was given it" in failed.reason
     assert len(finished(tmp_path)) == COUNT - 1

@@ -11,7 +11,7 @@ from skimage.color import rgb2lab
 import photochrom
 from photochrom.imaging import strips as stream
 from photochrom.imaging.photo import PhotoError
-from photochrom.inference.batch import Settings, colorize_all, plan
+from photochrom.inference.batch import BatchOptions, colorize_batch, plan
 from photochrom.inference.bundle import BundleError
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.onnx import SeededNoise
@@ -40,11 +40,11 @@ def test_an_array_gives_an_array(colorizer):
 def test_what_is_no_colour_is_never_passed_off_as_gray(bundle, tmp_path, monkeypatch):
     broken = Colorizer(bundle)
     monkeypatch.setitem(broken.nets, "colors", lambda gray: gray.repeat(2, 1) * np.nan)
-    with pytest.raises(BundleError, match=r"paints what is no colour \(not a number\): train it again"):
+    with pytest.raises(BundleError, match=r"the model output is not a number; train the model again"):
         broken(RAMP)
     (tmp_path / "one.png").write_bytes(png(RAMP))
-    (outcome,) = colorize_all(broken, plan([tmp_path / "one.png"]), Settings())
-    assert outcome.state == "failed"
+    (outcome,) = colorize_batch(broken, plan([tmp_path / "one.png"]), BatchOptions())
+    assert outcome.status == "failed"
     assert "one.png: " in outcome.reason
     assert "please report" not in outcome.reason
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]

@@ -10,10 +10,10 @@ from photochrom.core import color
 from photochrom.imaging.photo import Provenance, open_photo
 from photochrom.inference import batch as album
 from photochrom.inference import contact_sheet as sheet
-from photochrom.inference.batch import ABOUT, Settings, colorize_all, plan
+from photochrom.inference.batch import EXTRAS, BatchOptions, colorize_batch, plan
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.hints import build_hints, hint_ab
-from photochrom.inference.options import Hint
+from photochrom.inference.options import ColorOptions, Hint
 
 MARK = Provenance("drawing", "0", 0)
 
@@ -32,8 +32,8 @@ def read(content):
 
 
 def test_each_variant_is_the_picture_of_its_seed(photos, colorizer):
-    (outcome,) = colorize_all(colorizer, plan([photos / "one.png"], None, range(7, 17)), Settings())
-    assert outcome.state == "written"
+    (outcome,) = colorize_batch(colorizer, plan([photos / "one.png"], None, range(7, 17)), BatchOptions())
+    assert outcome.status == "written"
     names = [path.name for path in outcome.task.files]
     assert names == [f"one-color-{seed}.png" for seed in range(7, 17)]
     alone = colorizer((photos / "one.png").read_bytes(), seed=16)
@@ -42,25 +42,27 @@ def test_each_variant_is_the_picture_of_its_seed(photos, colorizer):
 
 
 def test_pictures_about_variants_are_written_and_marked(photos, colorizer):
-    tasks = plan([photos], None, range(4), ABOUT)
-    outcomes = {o.task.source.name: o for o in colorize_all(colorizer, tasks, Settings())}
-    assert {name: o.state for name, o in outcomes.items()} == dict.fromkeys(outcomes, "written") | {"bad.jpg": "failed"}
+    tasks = plan([photos], None, range(4), EXTRAS)
+    outcomes = {o.task.source.name: o for o in colorize_batch(colorizer, tasks, BatchOptions())}
+    assert {name: o.status for name, o in outcomes.items()} == dict.fromkeys(outcomes, "written") | {
+        "bad.jpg": "failed"
+    }
     folder = photos.parent / "album-color"
-    for kind in ABOUT:
+    for kind in EXTRAS:
         assert open_photo(folder / f"two-0-3-{kind}.jpg").is_colorized
-    assert {o.state for o in colorize_all(colorizer, tasks, Settings())} == {"skipped", "failed"}
+    assert {o.status for o in colorize_batch(colorizer, tasks, BatchOptions())} == {"skipped", "failed"}
 
 
 def test_what_is_missing_is_made_and_the_rest_is_left(photos, colorizer, monkeypatch):
     tasks = plan([photos / "one.png"], None, range(2))
-    list(colorize_all(colorizer, tasks, Settings()))
+    list(colorize_batch(colorizer, tasks, BatchOptions()))
     kept, lost = photos / "one-color-0.png", photos / "one-color-1.png"
     before, again = kept.stat().st_mtime_ns, lost.read_bytes()
     lost.unlink()
     seen = []
     monkeypatch.setattr(colorizer, "predict", watched(colorizer.predict, seen))
-    (outcome,) = colorize_all(colorizer, tasks, Settings())
-    assert (outcome.state, outcome.files, seen) == ("written", (lost,), [[1]])
+    (outcome,) = colorize_batch(colorizer, tasks, BatchOptions())
+    assert (outcome.status, outcome.files, seen) == ("written", (lost,), [[1]])
     assert (kept.stat().st_mtime_ns, lost.read_bytes()) == (before, again)
 
 
@@ -77,7 +79,7 @@ def watched(predict, seen):
 def test_pictures_of_other_seeds_are_others(photos, colorizer):
     names = set()
     for seeds in (range(2), range(5, 7), (5,)):
-        (outcome,) = colorize_all(colorizer, plan([photos / "one.png"], None, seeds, ("trace",)), Settings())
+        (outcome,) = colorize_batch(colorizer, plan([photos / "one.png"], None, seeds, ("trace",)), BatchOptions())
         names |= {path.name for path in outcome.files if path.suffix == ".jpg"}
     assert names == {"one-color-0-1-trace.jpg", "one-color-5-6-trace.jpg", "one-color-5-trace.jpg"}
 
@@ -91,7 +93,7 @@ def test_stopped_among_variants_what_is_done_is_kept(photos, colorizer, monkeypa
 
     monkeypatch.setattr(colorizer, "predict", predict)
     tasks = plan([photos / "one.png"], None, range(20), ("sheet",))
-    assert list(album._batch(colorizer, tasks, Settings(), stop)) == []
+    assert list(album._process(colorizer, tasks, BatchOptions(), stop)) == []
     assert seen == [list(range(8))]
     assert len(list(photos.glob("one-color-*.png"))) == 8
 
@@ -103,8 +105,8 @@ def test_one_variant_that_fails_loses_no_other(photos, colorizer, monkeypatch):
         return whole(grays, seeds, hints)
 
     monkeypatch.setattr(colorizer, "predict", predict)
-    (outcome,) = colorize_all(colorizer, plan([photos / "one.png"], None, range(3), ("sheet",)), Settings())
-    assert outcome.state == "failed"
+    (outcome,) = colorize_batch(colorizer, plan([photos / "one.png"], None, range(3), ("sheet",)), BatchOptions())
+    assert outcome.status == "failed"
     assert [path.name for path in outcome.files] == ["one-color-0.png", "one-color-2.png"]
 
 
@@ -117,8 +119,8 @@ def test_variants_never_become_an_original(photos):
 def test_hints_go_through_the_sampler(photos, colorizer):
     path = photos / "one.png"
     hint = Hint.parse("20,10,#c03020")
-    (outcome,) = colorize_all(colorizer, plan([path]), Settings(hints=(hint,)))
-    assert outcome.state == "written"
+    (outcome,) = colorize_batch(colorizer, plan([path]), BatchOptions(ColorOptions(hints=(hint,))))
+    assert outcome.status == "written"
     lab = color.rgb_to_lab((pixels(photos / "one-color.png").transpose(2, 0, 1) / 255).astype(np.float32))
     found, wanted = lab[1:, 10, 20], hint_ab(hint) * color.AB_SCALE
     assert np.arctan2(*found[::-1]) == pytest.approx(np.arctan2(*wanted[::-1]), abs=0.1)  # its chroma is the gamut's
@@ -129,7 +131,7 @@ def test_hints_go_through_the_sampler(photos, colorizer):
 def test_a_hint_changes_what_the_network_goes_on_from(photos, colorizer):
     """More than what is put on top of the finished picture."""
     photo = open_photo(photos / "one.png")
-    gray = colorizer.look(photo)
+    gray = colorizer.prepare(photo).gray
     hints = build_hints(photo, gray, [Hint.parse("20,10,#c03020")])
     (through,), (plain,) = colorizer.predict([gray], 3, hints), colorizer.predict([gray], 3)
     assert np.abs(through - hints.at(*plain.shape[1:]).blend(plain[None])[0]).max() > 1e-3
@@ -152,8 +154,8 @@ def test_sampling_is_told_how(drawing, bundle):
 
 
 def test_a_trace_goes_from_noise_to_the_answer(photos, colorizer):
-    gray = colorizer.look(open_photo(photos / "one.png"))
-    path = colorizer.trace(gray, 5)
+    gray = colorizer.prepare(open_photo(photos / "one.png")).gray
+    path = colorizer.trajectory(gray, 5)
     assert len(path) == 4
     assert path[0].std() == pytest.approx(1, abs=0.1)
     np.testing.assert_allclose(path[-1], colorizer.predict([gray], 5)[0], atol=1e-6)

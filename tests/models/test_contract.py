@@ -137,7 +137,7 @@ def colorizer(exported):
     """Of a family that colours; one that does not is refused."""
     if exported[0].procedure.colorizes:
         return Colorizer(exported[1])
-    with pytest.raises(BundleError, match="gives no colour"):
+    with pytest.raises(BundleError, match="does not colorize"):
         Colorizer(exported[1])
     pytest.skip("colours nothing")
 

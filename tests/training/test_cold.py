@@ -57,8 +57,8 @@ def test_the_autoencoder_stays_as_it_was_and_all_of_it_goes_into_the_bundle(auto
     photo = np.random.default_rng(0).integers(60, 190, (37, 53), np.uint8)
     pictures = [Colorizer(tmp_path / "cold", solver=solver)(photo) for solver in SOLVERS]
     assert all((picture.max(-1) != picture.min(-1)).any() for picture in pictures)
-    gray = Colorizer(tmp_path / "cold").look(open_photo(photo))
-    assert len(Colorizer(tmp_path / "cold").trace(gray)) == 6
+    gray = Colorizer(tmp_path / "cold").prepare(open_photo(photo)).gray
+    assert len(Colorizer(tmp_path / "cold").trajectory(gray)) == 6
 
 
 def test_a_bundle_of_the_autoencoder_will_do_as_well(autoencoder, recipe, tmp_path):
@@ -92,11 +92,11 @@ def test_layers_of_all_numbers_see_one_size_and_press_photographs_into_it(autoen
         recipe(latent(**settings | {"side": 25}))
     export(train(recipe(latent(**settings)), tmp_path / "run", init=autoencoder), tmp_path / "square")
     colorizer = Colorizer(tmp_path / "square")
-    assert colorizer.look(open_photo(np.full((30, 90), 99, np.uint8))).shape == (1, 24, 24)
+    assert colorizer.prepare(open_photo(np.full((30, 90), 99, np.uint8))).gray.shape == (1, 24, 24)
     assert colorizer(np.full((30, 90), 99, np.uint8)).shape == (30, 90, 3)
     with pytest.raises(ValueError, match="size 48: this model sees 24 pixels and nothing else"):
         export(tmp_path / "run", tmp_path / "larger", size=48)
-    with pytest.raises(ValueError, match="size 48: square sees all photographs at 24 x 24 pixels"):
+    with pytest.raises(ValueError, match="size 48: square supports only 24 x 24 pixels"):
         colorizer(np.full((30, 90), 99, np.uint8), size=48)
 
 
@@ -126,7 +126,7 @@ def test_a_bundle_restores_from_python_what_it_was_trained_to(recipe, tmp_path, 
     with pytest.raises(ValueError, match="mask: the solver improved needs the noise of the degradation"):
         restorer(left)
     assert Restorer(tmp_path / "mask", solver="one-shot")(left, size=32).shape == (32, 48, 3)
-    with pytest.raises(BundleError, match=r"gives no colour to a photograph \(cold mask\)"):
+    with pytest.raises(BundleError, match=r"does not colorize \(cold mask\)"):
         Colorizer(tmp_path / "mask")
     export(autoencoder, tmp_path / "codes")
     through = Restorer(tmp_path / "codes")

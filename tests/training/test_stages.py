@@ -124,7 +124,7 @@ def test_a_model_that_is_broken_gives_no_gray_picture(joined, monkeypatch):
     monkeypatch.setitem(
         colorizer.nets, "pixel", lambda t, **given: [made * np.float32(np.nan) for made in pixel(t, **given)]
     )
-    with pytest.raises(BundleError, match="paints what is no colour"):
+    with pytest.raises(BundleError, match="the model output is not a number"):
         colorizer(np.full((32, 32), 120, np.uint8))
 
 
@@ -138,7 +138,7 @@ def test_a_photograph_that_is_seen_too_large_is_refused_before_it_is_painted(joi
 
 def test_a_hint_is_met_and_goes_through_the_sampler(joined):
     colorizer, photo = Colorizer(joined), open_photo(np.full((32, 32), 120, np.uint8))
-    gray = colorizer.look(photo)
+    gray = colorizer.prepare(photo).gray
     hints = build_hints(photo, gray, [Hint(12, 8, (200, 40, 40))])
     coarse = colorizer.procedure.coarse(colorizer.nets, gray[None], lambda like, kind: np.zeros_like(like), hints)
     red, green, blue = coarse[0, :, 2, 3]
@@ -150,12 +150,12 @@ def test_a_hint_is_met_and_goes_through_the_sampler(joined):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--temperature", "0"], "temperature 0.0: must be above 0"),
-        (["--temperature", "-1"], "temperature -1.0: must be above 0"),
+        (["--temperature", "0"], "0.0 is not in the range"),
+        (["--temperature", "-1"], "-1.0 is not in the range"),
         (["--steps", "5"], "steps: not supported by this model; supported options: solver, temperature"),
         (["--solver", "ddim"], "solver 'ddim': choose sample or greedy"),
-        (["--trace"], "trace: coltran leaves none"),
-        (["--solver", "greedy", "--variants", "3"], "paints one picture of each"),
+        (["--trace"], "coltran colorizes in one pass; --trace needs an iterative model"),
+        (["--solver", "greedy", "--variants", "3"], "coltran is deterministic; --variants needs"),
         (
             ["--solver", "greedy", "--temperature", "0.5"],
             "temperature: the solver greedy does not sample; leave out one of the two",

@@ -1,4 +1,4 @@
-"""The command that colours photographs."""
+"""The command that colorizes photos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,76 +6,81 @@ from typing import Annotated
 import typer
 
 from .console import fail, loading, needs_extra, report
-from .options import Model, Size
+from .options import Model, Saturation, Seed, Size, limited
+
+SOLVERS = (
+    "Sampler to use (diffusion: ddim, ancestral, dpm-solver; cold: improved, naive, one-shot; coltran: sample, greedy)."
+)
 
 
 def colorize(  # noqa: PLR0913 - each is an option of the command
-    photos: Annotated[list[str], typer.Argument(help="Photographs, or folders of them, searched through.")],
-    out: Annotated[str | None, typer.Option("-o", "--out", help="Folder for the copies, or the file for one.")] = None,
+    photos: Annotated[list[str], typer.Argument(help="Photos, or folders that are searched for photos.")],
+    out: Annotated[str | None, typer.Option("-o", "--out", help="Output folder, or output file for one photo.")] = None,
     model: Model = "default",
-    seed: Annotated[int, typer.Option(min=0, help="Which of the possible pictures, for models that draw.")] = 0,
-    saturation: Annotated[float, typer.Option(min=0, max=3, help="Of the colours: 0 gray, 1 as the model says.")] = 1.0,
+    seed: Seed = 0,
+    saturation: Saturation = 1.0,
+    strength: Annotated[float | None, limited("saturation", "Alias of --saturation.", hidden=True)] = None,
     size: Size = None,
-    variants: Annotated[int, typer.Option(min=1, max=1000, help="Copies, and a sheet of them; seeds count up.")] = 1,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of sampling; the model's own if not given.")] = None,
-    solver: Annotated[
-        str | None,
-        typer.Option(help="Of sampling: ddim, ancestral, dpm-solver; one-shot, naive, improved; sample, greedy."),
-    ] = None,
+    variants: Annotated[
+        int, limited("variants", "Number of results, with seeds counting up, and a contact sheet of them.")
+    ] = 1,
+    steps: Annotated[int | None, limited("steps", "Number of sampling steps; the model's own by default.")] = None,
+    solver: Annotated[str | None, typer.Option(help=SOLVERS)] = None,
+    eta: Annotated[float | None, limited("eta", "Noise added at each step of ddim: 0 none, 1 ancestral.")] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Of drawing: below 1 surer colours, above 1 bolder.")
+        float | None, limited("temperature", "Randomness of sampling: below 1 safer colors, above 1 bolder ones.")
     ] = None,
-    hint: Annotated[list[str] | None, typer.Option(help="x,y,#rrggbb pins a colour to a pixel; repeatable.")] = None,
-    hints: Annotated[Path | None, typer.Option(help="A text file with one such hint to a line.")] = None,
-    uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Map where variants disagree.")] = False,
-    trace: Annotated[bool, typer.Option("--trace", help="Show the way to the colours as a strip.")] = False,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photographs worked on at once.")] = 1,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Larger photographs are refused.")] = 250_000_000,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make copies again that are there already.")] = False,
+    hint: Annotated[list[str] | None, typer.Option(help="Color of a pixel, written x,y,#rrggbb; repeatable.")] = None,
+    hints: Annotated[Path | None, typer.Option(help="Text file with one such hint per line.")] = None,
+    uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write a map of where variants differ.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Write a strip of the colors at each sampling step.")] = False,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photos processed at once.")] = 1,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = 250_000_000,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     cluster: Annotated[
-        str | None, typer.Option(help="Have a Dask cluster do it: local, local:2, or the address of a scheduler.")
+        str | None, typer.Option(help="Run on a Dask cluster: local, local:2, or the address of a scheduler.")
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="With --cluster: where it is written what was done with each.")
+        Path | None, typer.Option(help="File that records what was done with each photo (with --cluster).")
     ] = None,
 ) -> None:
-    """Colour photographs; the originals are never touched.
+    """Colorize photos; the originals are never changed.
 
-    A file's copy is NAME-color.EXT beside it; a folder's copies are in FOLDER-color. Stop at any moment and run again:
-    copies that are there are skipped. Exit code 1 when a photograph failed, each named with its reason.
-    Variants are NAME-color-SEED.EXT, what shows them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
+    The output of a file is NAME-color.EXT beside it; outputs of a folder are in FOLDER-color. Stop at any time and run
+    again: existing outputs are skipped. Exit code 1 when a photo failed, each named with its reason.
+    Variants are NAME-color-SEED.EXT, images about them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
     """
     with loading():
         from .._processes import available_processors
-        from ..inference.batch import ABOUT, Settings, check, colorize_all, plan
+        from ..inference.batch import EXTRAS, BatchOptions, check_batch, colorize_batch, plan
         from ..inference.colorizer import Colorizer
         from ..inference.hints import read_hints
-        from ..inference.options import Hint
+        from ..inference.options import ColorOptions, parse_hints
 
-    asked = {"steps": steps, "solver": solver, "temperature": temperature}
-    sampling = {name: value for name, value in asked.items() if value is not None}
-    about = [kind for kind, asked in zip(ABOUT, (variants > 1, uncertainty, trace), strict=True) if asked]
-    seeds = range(seed, seed + variants)
+    selected = dict(zip(EXTRAS, (variants > 1, uncertainty, trace), strict=True))
+    extras = [extra for extra in EXTRAS if selected[extra]]
+    saturation = saturation if strength is None else strength
     try:
-        pins = [Hint.parse(text) for text in hint or ()] + (read_hints(hints) if hints else [])
-        settings = Settings(saturation, size, tuple(pins), overwrite, max_pixels)
+        all_hints = parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())])
+        color = ColorOptions(saturation, size, seed, variants, all_hints, steps, solver, eta, temperature)
+        options = BatchOptions(color, overwrite, max_pixels)
         if cluster:
             needs_extra("cluster")
             if jobs > 1:
-                raise ValueError(f"jobs {jobs}: is for one process: --cluster local:{jobs} begins as many workers")
+                raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
             from ..cluster.run import colorize_archive
 
-            return colorize_archive(photos, out, model, sampling, settings, seeds, about, cluster, manifest)
-        if manifest or any("://" in text for text in [*photos, out or ""]):
-            raise ValueError(f"{manifest or 'addresses'}: is for a cluster: give --cluster local")
-        tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, seeds, about)
-        colorizer = Colorizer(model, threads=max(1, available_processors() // jobs), **sampling)
-        check(colorizer, settings, len(tasks), seeds, about)
+            return colorize_archive(photos, out, model, color.sampler, options, color.seeds, extras, cluster, manifest)
+        if manifest or any("://" in location for location in [*photos, out or ""]):
+            raise ValueError(f"{'--manifest' if manifest else 'addresses'}: only with --cluster, for example local")
+        tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, color.seeds, extras)
+        colorizer = Colorizer(model, threads=max(1, available_processors() // jobs))
+        check_batch(colorizer, color, extras, len(tasks))
     except ValueError as error:
         fail(str(error), 2)
     if not tasks:
-        fail(f"no photographs in {', '.join(photos)}", 1)
+        fail(f"no photos in {', '.join(photos)}", 1)
     try:
-        report(tasks, colorize_all(colorizer, tasks, settings, jobs))
+        report(tasks, colorize_batch(colorizer, tasks, options, jobs))
     except KeyboardInterrupt:
-        fail("stopped; the same command goes on with what is missing", 130)
+        fail("stopped; run the same command again to continue", 130)

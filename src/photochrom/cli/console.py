@@ -100,25 +100,33 @@ def write(texts: Sequence[tuple[Path, str]]) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def report(tasks: "list[Task]", outcomes: "Iterator[Outcome]") -> None:
-    """Print the path of each copy, each failure, and how it ended; exit code 1 when a photograph failed."""
+def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
+    """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed."""
     from ..imaging.errors import printable
+    from ..inference.batch import SkipReason, Status
 
     failed, skipped = 0, Counter[str]()
     with progress() as bar:
-        one_screen = sys.stdout.isatty() and sys.stderr.isatty()  # then only the bar may write to it
-        say = partial(bar.console.out, highlight=False) if one_screen else typer.echo
-        running = bar.add_task("colouring", total=len(tasks))
+        # Where stdout and stderr are the same terminal, only the bar may write to it.
+        same_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+        print_path = partial(bar.console.out, highlight=False) if same_terminal else typer.echo
+        running = bar.add_task("colorizing", total=len(tasks))
         for outcome in outcomes:
             bar.advance(running)
-            if outcome.state == "skipped":
+            if outcome.status is Status.SKIPPED:
                 skipped[outcome.reason] += 1
-            elif outcome.state == "failed":
+            elif outcome.status is Status.FAILED:
                 failed += 1
                 bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
             for file in outcome.files:
-                say(printable(file))
-    for reason, count in skipped.items():
-        typer.echo(f"{count} left as they are: {reason} (--overwrite makes copies again)", err=True)
+                print_path(printable(file))
+    for reason, number in skipped.items():
+        hint = "" if reason == SkipReason.COLORIZED else " (use --overwrite to replace it)"
+        typer.echo(f"{count(number, 'photo')} skipped: {reason}{hint}", err=True)
     if failed:
-        fail(f"{failed} of {len(tasks)} photographs failed", 1)
+        fail(f"{failed} of {count(len(tasks), 'photo')} failed", 1)
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 photo`, `2 photos`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

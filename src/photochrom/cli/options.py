@@ -1,11 +1,22 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-Model = Annotated[str, typer.Option(help="A name that `photochrom models` lists, or the path of a bundle.")]
+from ..inference.options import LIMITS
+
+
+def limited(name: str, help: str, *flags: str, hidden: bool = False) -> Any:
+    """Return a command-line option for a color setting, with the limits that the setting has everywhere."""
+    low, high = LIMITS[name]
+    return typer.Option(*flags, min=low, max=high, help=help, hidden=hidden)
+
+
+Model = Annotated[str, typer.Option(help="Name of an installed model (see `photochrom models`) or path of a bundle.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE over the recipe's; repeatable.")]
-Out = Annotated[Path | None, typer.Option("-o", "--out", help="What to write; named after the input if not given.")]
-Size = Annotated[int | None, typer.Option(min=32, max=2048, help="Short side, in pixels, that the model sees.")]
+Out = Annotated[Path | None, typer.Option("-o", "--out", help="Output path; named after the input by default.")]
+Size = Annotated[int | None, limited("size", "Inference size: short side in pixels at which the model works.")]
+Saturation = Annotated[float, limited("saturation", "Color saturation: 0 = grayscale, 1 = model output.")]
+Seed = Annotated[int, limited("seed", "Random seed (stochastic models only).")]

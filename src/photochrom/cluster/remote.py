@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import fsspec
 
 from ..imaging.sources import is_image_name
-from ..inference.batch import THERE, Outcome, Settings, Task, apart, colorize_all
-from ..inference.colorizer import Colorizer, written_as
+from ..inference.batch import BatchOptions, Outcome, SkipReason, Status, Task, check_targets, colorize_batch
+from ..inference.colorizer import Colorizer, writable_path
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Parcel:
     @property
     def files(self) -> list[str]:
         """The addresses of all that is written."""
-        return [f"{self.home}/{file.name}" for file in self.unpacked(Path()).files]
+        return [f"{self.home}/{Path(file).name}" for file in self.unpacked(Path()).files]
 
 
 def is_address(text: str) -> bool:
@@ -67,14 +67,16 @@ def parcels(source: str, out: str, seeds: Sequence[int], about: Sequence[str]) -
         raise ValueError(f"{source}: is one file: name the folder it lies in")
     names = [name for name in sorted(found) if is_image_name(name) and not (inside and name.startswith(inside))]
     made = [
-        Parcel(f"{base}/{name}", f"{target}/{written_as(PurePosixPath(name))}", tuple(seeds), tuple(about))
+        Parcel(f"{base}/{name}", f"{target}/{writable_path(PurePosixPath(name))}", tuple(seeds), tuple(about))
         for name in names
     ]
-    apart([(file, parcel.source) for parcel in made for file in parcel.files], {parcel.source for parcel in made})
+    check_targets(
+        [(file, parcel.source) for parcel in made for file in parcel.files], {parcel.source for parcel in made}
+    )
     return made
 
 
-def carried(colorizer: Colorizer, parcel: Parcel, settings: Settings, folder: Path) -> tuple[Outcome, str]:
+def carried(colorizer: Colorizer, parcel: Parcel, settings: BatchOptions, folder: Path) -> tuple[Outcome, str]:
     """A photograph brought to a folder, coloured, and its copies brought to where they belong, whole or not at all.
 
     With it the sha256 of the original.
@@ -83,22 +85,24 @@ def carried(colorizer: Colorizer, parcel: Parcel, settings: Settings, folder: Pa
     try:
         here, source = fsspec.url_to_fs(parcel.source)
         there, home = fsspec.url_to_fs(parcel.home)
-        kept = [file for file in task.files if not settings.overwrite and there.exists(f"{home}/{file.name}")]
+        kept = [
+            file for file in map(Path, task.files) if not settings.overwrite and there.exists(f"{home}/{file.name}")
+        ]
         if len(kept) == len(task.files):
-            return Outcome(task, "skipped", THERE, tuple(parcel.files)), ""
-        for file in (*kept, task.source):
+            return Outcome(task, Status.SKIPPED, SkipReason.EXISTS, tuple(parcel.files)), ""
+        for file in (*kept, Path(task.source)):
             file.parent.mkdir(exist_ok=True)
         for file in kept:  # stands for the one that is there, which is not made again
             file.touch()
         here.get_file(source, str(task.source))
-        digest = digest_of(task.source)
-        (outcome,) = colorize_all(colorizer, [task], settings)
+        digest = digest_of(Path(task.source))
+        (outcome,) = colorize_batch(colorizer, [task], settings)
         there.makedirs(home, exist_ok=True)
         for file in map(Path, outcome.files):
             _brought(there, file, f"{home}/{file.name}")
     except Exception as error:  # each kind of storage has its own
         reason = f"{parcel.source}: cannot be fetched or brought back ({type(error).__name__}: {error})"
-        return Outcome(task, "failed", reason), digest
+        return Outcome(task, Status.FAILED, reason), digest
     files = tuple(f"{parcel.home}/{Path(file).name}" for file in outcome.files)
     return replace(outcome, reason=outcome.reason.replace(str(task.source), parcel.source), files=files), digest
 

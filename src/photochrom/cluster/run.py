@@ -26,7 +26,7 @@ from .._processes import available_processors, interrupts_blocked
 from .._version import __version__
 from ..cli.console import fail, report
 from ..imaging.formats import SAVERS
-from ..inference.batch import THERE, Outcome, Settings, Task, check, colorize_all, plan
+from ..inference.batch import BatchOptions, Outcome, SkipReason, Status, Task, check_batch, colorize_batch, plan
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
 from .manifest import NAME, Entry, Manifest
@@ -53,13 +53,18 @@ class Work:
     model: str
     weights: str
     sampling: Mapping[str, Any]
-    settings: Settings
+    settings: BatchOptions
 
     def asked(self, task: Task | Parcel) -> dict[str, Any]:
         """All that decides what a photograph's copies are, for a manifest."""
-        hints = [f"{hint.x},{hint.y},#{bytes(hint.rgb).hex()}" for hint in self.settings.hints]
-        about = {"seeds": list(task.seeds), "about": list(task.about), "target": str(task.target), "hints": hints}
-        how = {"saturation": self.settings.saturation, "size": self.settings.size}
+        hints = [str(hint) for hint in self.settings.color.hints]
+        about = {
+            "seeds": list(task.seeds),
+            "about": list(task.about if isinstance(task, Parcel) else task.extras),
+            "target": str(task.target),
+            "hints": hints,
+        }
+        how = {"saturation": self.settings.color.saturation, "size": self.settings.color.size}
         return {"model": self.model, "weights": self.weights, **self.sampling, **how, **about}
 
 
@@ -110,7 +115,7 @@ def spread(client: Client, tasks: Sequence[Task | Parcel], work: Work, manifest:
     todo = []
     for task in tasks:
         if manifest.has(str(task.source), work.asked(task)) and not work.settings.overwrite:
-            yield Outcome(_shown(task), "skipped", f"done already, says {manifest.path}")
+            yield Outcome(_shown(task), Status.SKIPPED, SkipReason.IN_MANIFEST)
         else:
             todo.append(task)
     batch = batch_of(len(todo), sum(client.nthreads().values()))
@@ -177,7 +182,7 @@ def _result(
             return None
         reasons = [f"{task.source}: brought every worker down that was given it (please report this)" for task in tasks]
         return [
-            (_entry(task, work, error=reason), Outcome(_shown(task), "failed", reason))
+            (_entry(task, work, error=reason), Outcome(_shown(task), Status.FAILED, reason))
             for task, reason in zip(tasks, reasons, strict=True)
         ]
     except FutureCancelledError:
@@ -186,10 +191,10 @@ def _result(
 
 def _noted(manifest: Manifest, came: Sequence[tuple[Entry, Outcome]]) -> Iterator[Outcome]:
     """Outcomes, once they are written down; a copy that was asked for otherwise is not what is asked for now."""
-    other = [entry.skipped == THERE and manifest.differs(entry.source, entry.asked) for entry, _ in came]
+    other = [entry.skipped == SkipReason.EXISTS and manifest.differs(entry.source, entry.asked) for entry, _ in came]
     manifest.add(entry for (entry, _), differs in zip(came, other, strict=True) if not differs)
     for (_, outcome), differs in zip(came, other, strict=True):
-        yield replace(outcome, reason=f"{THERE}, made otherwise") if differs else outcome
+        yield replace(outcome, reason=SkipReason.OTHER_OPTIONS) if differs else outcome
 
 
 def colorize_archive(  # noqa: PLR0913 - each is an option of the command
@@ -197,7 +202,7 @@ def colorize_archive(  # noqa: PLR0913 - each is an option of the command
     out: str | None,
     model: str,
     sampling: Mapping[str, Any],
-    settings: Settings,
+    settings: BatchOptions,
     seeds: Sequence[int],
     about: Sequence[str],
     address: str,
@@ -213,7 +218,7 @@ def colorize_archive(  # noqa: PLR0913 - each is an option of the command
     if not tasks:
         fail(f"no photographs in {', '.join(photos)}", 1)
     colorizer = Colorizer(model, **sampling)
-    check(colorizer, settings, len(tasks), seeds, about)
+    check_batch(colorizer, settings.color, about, len(tasks))
     named = model if model == "default" or model in installed() else str(Path(model).resolve())
     work = Work(named, colorizer.card.weights, sampling, settings)
     try:
@@ -234,7 +239,9 @@ def _planned(
 ) -> Sequence[Task | Parcel]:
     if not any(map(is_address, [*photos, out or ""])):
         tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, seeds, about)
-        return [replace(task, source=task.source.absolute(), target=task.target.absolute()) for task in tasks]
+        return [
+            replace(task, source=Path(task.source).absolute(), target=Path(task.target).absolute()) for task in tasks
+        ]
     if out is None or len(photos) != 1:
         raise ValueError("addresses: name one folder, and with -o the folder for the copies")
     return parcels(addressed(photos[0]), addressed(out), seeds, about)
@@ -250,7 +257,7 @@ def _beside(photos: Sequence[str], out: str | None) -> Path:
 
 
 def _shown(task: Task | Parcel) -> Task:
-    return task if isinstance(task, Task) else Task(Path(task.source), Path(task.target), task.seeds, task.about)
+    return task if isinstance(task, Task) else Task(task.source, task.target, task.seeds, task.about)
 
 
 def _entry(task: Task | Parcel, work: Work, **said: Any) -> Entry:
@@ -286,17 +293,17 @@ def _painted(colorizer: Colorizer, task: Task | Parcel, work: Work) -> tuple[Ent
             with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as folder:  # Dask clears it after a kill
                 outcome, digest = carried(colorizer, task, work.settings, Path(folder))
         else:
-            (outcome,) = colorize_all(colorizer, [task], work.settings)
-            digest = digest_of(task.source)
+            (outcome,) = colorize_batch(colorizer, [task], work.settings)
+            digest = digest_of(Path(task.source))
     except OSError as error:
-        outcome, digest = Outcome(_shown(task), "failed", f"{task.source}: {error.strerror} on its worker"), ""
-    there = outcome.state == "skipped" and outcome.reason == THERE
+        outcome, digest = Outcome(_shown(task), Status.FAILED, f"{task.source}: {error.strerror} on its worker"), ""
+    there = outcome.reason is SkipReason.EXISTS
     said = {
         "outputs": tuple(map(str, task.files if there else outcome.files)),
         "sha256": digest,
         "seconds": round(time.perf_counter() - begun, 3),
-        "skipped": outcome.reason if outcome.state == "skipped" else "",
-        "error": outcome.reason if outcome.state == "failed" else "",
+        "skipped": outcome.reason if outcome.status is Status.SKIPPED else "",
+        "error": outcome.reason if outcome.status is Status.FAILED else "",
         "worker": get_worker().address,
     }
     return _entry(task, work, **said), replace(outcome, task=_shown(task), files=() if there else outcome.files)

@@ -1,182 +1,232 @@
-"""Many photographs: where each coloured copy goes, and the run over them, which can be stopped and taken up again."""
+"""Many photos: where each output goes, and a run over all of them that can be stopped and resumed."""
 
 import queue
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from enum import StrEnum
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from ..core.sampling.procedure import Hints
 from ..imaging.atomic import atomic_write
-from ..imaging.errors import FileExists, printable
+from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.formats import SAVERS
-from ..imaging.photo import MAX_PIXELS, PhotoError, open_photo
+from ..imaging.photo import MAX_PIXELS, open_photo
 from ..imaging.sources import IMAGE_SUFFIXES, image_files
-from . import contact_sheet as sheet
+from . import contact_sheet
 from .bundle import BundleError
-from .colorizer import AB, BATCH, Colorizer, Gray, copy_of, written_as
-from .hints import build_hints
-from .options import Hint
+from .colorizer import AB, BATCH, Colorizer, Prepared, output_path, writable_path
+from .options import ColorOptions
 
-FILES = (*IMAGE_SUFFIXES, ".pdf")  # endings that nobody gives a folder
-THERE = "there already"
-ABOUT = ("sheet", "uncertainty", "trace")  # pictures about the copies of a photograph; see `engine.sheet`
+FILE_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")  # an output path with one of these is a file, with any other a folder
+EXTRAS = ("sheet", "uncertainty", "trace")  # images about the outputs of a photo; see `contact_sheet`
+Location = Path | str  # a path, or the address of a file on a cluster's storage
+
+
+class Status(StrEnum):
+    """What became of a task."""
+
+    WRITTEN = "written"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class SkipReason(StrEnum):
+    """Why a task was skipped; the value is the text that users read."""
+
+    EXISTS = "output already exists"
+    COLORIZED = "already colorized by Photochrom"
+    IN_MANIFEST = "already done according to the manifest"
+    OTHER_OPTIONS = "output already exists, made with other options"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One photograph, and what is made of it: a coloured copy for each seed, and pictures `about` them.
+    """One photo and the files to make of it.
 
-    ``target``: the copy, from whose name those of several copies and other pictures are made; ``searched``: found in a
-    folder, not named.
+    Args:
+        source: the photo.
+        target: the output, or for several seeds the name that their outputs are derived from.
+        seeds: the seed of each output.
+        extras: images about the outputs to write as well, of `EXTRAS`.
+        searched: whether the photo was found in a folder rather than named.
     """
 
-    source: Path
-    target: Path
+    source: Location
+    target: Location
     seeds: tuple[int, ...] = (0,)
-    about: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
     searched: bool = False
 
     @property
-    def copies(self) -> dict[int, Path]:
-        """The coloured copy of each seed: ``target``, or ``target-SEED`` where there are several."""
+    def outputs(self) -> dict[int, Location]:
+        """The colorized photo of each seed: `target`, or `target-SEED` for several seeds."""
         if len(self.seeds) == 1:
             return {self.seeds[0]: self.target}
-        return {seed: self.target.with_stem(f"{self.target.stem}-{seed}") for seed in self.seeds}
+        name = PurePath(self.target)
+        return {seed: self._beside_target(f"{name.stem}-{seed}{name.suffix}") for seed in self.seeds}
 
     @property
-    def pictures(self) -> dict[str, Path]:
-        """Those about the copies, JPEG, with the seeds they show: ``target-7-sheet.jpg``, ``target-7-9-sheet.jpg``."""
-        seeds = "-".join(str(seed) for seed in dict.fromkeys((self.seeds[0], self.seeds[-1])))
-        return {kind: self.target.with_name(f"{self.target.stem}-{seeds}-{kind}.jpg") for kind in self.about}
+    def extra_files(self) -> dict[str, Location]:
+        """A JPEG for each extra, named by its first and last seed: `target-7-sheet.jpg`, `target-7-9-sheet.jpg`."""
+        ends = dict.fromkeys((self.seeds[0], self.seeds[-1]))
+        seeds = "-".join(str(seed) for seed in ends)
+        stem = PurePath(self.target).stem
+        return {extra: self._beside_target(f"{stem}-{seeds}-{extra}.jpg") for extra in self.extras}
 
     @property
-    def files(self) -> list[Path]:
-        """All that is written."""
-        return [*self.copies.values(), *self.pictures.values()]
+    def files(self) -> list[Location]:
+        """All files that are written."""
+        return [*self.outputs.values(), *self.extra_files.values()]
+
+    def _beside_target(self, name: str) -> Location:
+        if isinstance(self.target, Path):
+            return self.target.with_name(name)
+        folder, slash, _ = self.target.rpartition("/")
+        return f"{folder}{slash}{name}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: ``written``, or ``skipped`` or ``failed`` for a reason; and the files that were made."""
+    """What became of a task; `reason` is a `SkipReason` or the error message; `files` are those that were written."""
 
     task: Task
-    state: str
+    status: Status
     reason: str = ""
-    files: tuple[Path | str, ...] = ()
+    files: tuple[Location, ...] = ()
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How photographs are coloured; see `Colorizer`."""
+class BatchOptions:
+    """How photos of a batch are colorized, whether existing files are replaced, and the largest photo in pixels."""
 
-    saturation: float = 1.0
-    size: int | None = None
-    hints: tuple[Hint, ...] = ()
+    color: ColorOptions = field(default_factory=ColorOptions)
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
 
 
 def plan(
-    sources: Sequence[Path], out: Path | None = None, seeds: Sequence[int] = (0,), about: Sequence[str] = ()
+    sources: Sequence[Path], out: Path | None = None, seeds: Sequence[int] = (0,), extras: Sequence[str] = ()
 ) -> list[Task]:
-    """The photographs (`IMAGE_SUFFIXES`) among files and folders (searched through), each with its target.
+    """Return a task for each photo among files and folders; folders are searched recursively.
 
-    A file's copy is ``NAME-color.EXT`` beside it, a folder's copies keep their names in ``FOLDER-color``; with
-    ``out``, copies keep their names in that folder, or one file becomes the file ``out``. Several ``seeds`` make
-    several copies, and what each of ``about`` (`ABOUT`) names is made too. What is named twice is coloured once; a copy
-    named beside its original is left out.
+    The output of a file is `NAME-color.EXT` beside it; outputs of a folder keep their names in `FOLDER-color`. With
+    `out`, outputs keep their names in that folder, or one photo becomes the file `out`. A photo named twice is
+    colorized once; an output named beside its original is left out.
 
-    Raises ValueError when two copies would be one file, or a copy an original, or ``out`` names what is not written.
+    Raises ValueError if two outputs would be one file, an output would be an original, or `out` cannot be written.
     """
-    found = [task for source in sources for task in _tasks(source, out, alone=len(sources) == 1)]
-    tasks = {task.source.resolve(): replace(task, seeds=tuple(seeds), about=tuple(about)) for task in found}
-    copies = {file.resolve() for source, task in tasks.items() for file in task.files} - {
-        source for source, task in tasks.items() if source in [file.resolve() for file in task.files]
-    }
+    tasks: dict[Path, Task] = {}
+    for source in sources:
+        for task in _plan_source(source, out, alone=len(sources) == 1):
+            tasks[Path(task.source).resolve()] = replace(task, seeds=tuple(seeds), extras=tuple(extras))
     if out is None:
-        tasks = {source: task for source, task in tasks.items() if source not in copies}
-    apart([(file, task.source) for task in tasks.values() for file in task.files], tasks, Path.resolve)
+        for output in _outputs_of_others(tasks):
+            tasks.pop(output, None)
+    files = [(Path(file), task.source) for task in tasks.values() for file in task.files]
+    resolved = [(file.resolve(), source) for file, source in files]
+    check_targets(resolved, tasks)
     return list(tasks.values())
 
 
-def apart(
-    copies: Iterable[tuple[Any, Any]], originals: Container[Any], place: Callable[[Any], Any] = lambda file: file
-) -> None:
-    """Raises ValueError where a copy, told with its source, would be an original or another's copy.
-
-    ``place``: where a file really is, as ``originals`` have it.
-    """
-    taken: dict[Any, Any] = {}
-    for file, source in copies:
-        target = place(file)
-        if target in originals:
-            raise ValueError(
-                f"{printable(target)}: is an original, which is never written over; name another folder with -o"
-            )
-        if taken.setdefault(target, source) != source:
-            both = f"{printable(source)} and {printable(taken[target])}"
-            raise ValueError(f"{both} would both become {printable(file)}: colour one apart")
-
-
-def check(colorizer: Colorizer, settings: Settings, photos: int, seeds: Sequence[int], about: Sequence[str]) -> None:
-    """Raises ValueError for what this model cannot do, or what makes no sense for so many ``photos`` or ``seeds``."""
-    colorizer.side(settings.size)
-    if (len(seeds) > 1 or "uncertainty" in about) and not colorizer.procedure.stochastic:
-        asked = f"{len(seeds)} variants" if len(seeds) > 1 else "uncertainty"
-        raise ValueError(f"{asked}: {colorizer.card.name} paints one picture of each; choose a model that draws")
-    if "trace" in about and not colorizer.iterative:
-        raise ValueError(f"trace: {colorizer.card.name} leaves none; choose a model that paints in several steps")
-    if "uncertainty" in about and len(seeds) < 2:
-        raise ValueError("uncertainty: is where variants disagree; ask for some with --variants 8")
-    if settings.hints and photos != 1:
-        raise ValueError(f"hints: are places in one photograph, and {photos} are named; colour it alone")
-
-
-def _tasks(source: Path, out: Path | None, alone: bool) -> list[Task]:
-    if out is not None and out.suffix.lower() in FILES and not out.is_dir():
-        return [_to_file(source, out, alone)]
+def _plan_source(source: Path, out: Path | None, alone: bool) -> list[Task]:
+    if out is not None and out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
+        return [_plan_file(source, out, alone)]
     if source.is_dir():
-        named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
-        root = out or named.with_name(f"{named.name}-color")
-        inside = source.resolve() in root.resolve().parents  # then copies of an earlier run are no originals
-        return [
-            Task(p, root / written_as(p.relative_to(source)), searched=True)
-            for p in image_files(source)
-            if not (inside and root.resolve() in p.resolve().parents)
-        ]
+        return _plan_folder(source, out)
     if out is None:
-        return [Task(source, copy_of(source))]
-    return [Task(source, out / written_as(Path(source.name)))]
+        return [Task(source, output_path(source))]
+    return [Task(source, out / writable_path(Path(source.name)))]
 
 
-def _to_file(source: Path, out: Path, alone: bool) -> Task:
+def _plan_file(source: Path, out: Path, alone: bool) -> Task:
     if not alone or source.is_dir():
-        raise ValueError(f"{printable(out)}: one file cannot take several photographs: name a folder with -o")
+        raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
     if out.suffix.lower() not in SAVERS:
         raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(SAVERS)}, or a folder")
     return Task(source, out)
 
 
-def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, jobs: int = 1) -> Iterator[Outcome]:
-    """Colour photographs on ``jobs`` threads, giving each outcome as it comes; the failed do not stop the rest.
+def _plan_folder(source: Path, out: Path | None) -> list[Task]:
+    named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
+    root = out or named.with_name(f"{named.name}-color")
+    # Where the outputs lie inside the folder itself, those of an earlier run are not originals.
+    outputs_inside = source.resolve() in root.resolve().parents
+    tasks = []
+    for path in image_files(source):
+        if outputs_inside and root.resolve() in path.resolve().parents:
+            continue
+        tasks.append(Task(path, root / writable_path(path.relative_to(source)), searched=True))
+    return tasks
 
-    Close the iterator (or interrupt it) to stop: photographs begun are finished, whole files are kept.
+
+def _outputs_of_others(tasks: dict[Path, Task]) -> set[Path]:
+    """Return all outputs but those that would replace their own original, which `check_targets` refuses."""
+    outputs: set[Path] = set()
+    originals: set[Path] = set()
+    for source, task in tasks.items():
+        files = [Path(file).resolve() for file in task.files]
+        outputs.update(files)
+        if source in files:
+            originals.add(source)
+    return outputs - originals
+
+
+def check_targets(files: Iterable[tuple[Location, Location]], originals: Container[Any]) -> None:
+    """Raise ValueError if a file to be written is an original, or would be written for two sources.
+
+    Args:
+        files: each file with the source it is made of.
+        originals: all sources, in the form that the files are in.
     """
+    sources: dict[Location, Location] = {}
+    for file, source in files:
+        if file in originals:
+            raise ValueError(
+                f"{printable(file)}: is an original, which is never overwritten; give another folder with -o"
+            )
+        other = sources.setdefault(file, source)
+        if other != source:
+            both = f"{printable(source)} and {printable(other)}"
+            raise ValueError(f"{both} would both become {printable(file)}; colorize one of them separately")
+
+
+def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str], photos: int) -> None:
+    """Raise ValueError for options that the model does not support or that do not fit the number of photos."""
+    name = colorizer.card.name
+    colorizer.card.inference_size(color.size)
+    colorizer = colorizer.with_sampler(**color.sampler)
+    if not colorizer.procedure.stochastic and (color.variants > 1 or "uncertainty" in extras):
+        option = "--variants" if color.variants > 1 else "--uncertainty"
+        raise ValueError(f"{name} is deterministic; {option} needs a stochastic model, for example ddpm")
+    if "trace" in extras and not colorizer.iterative:
+        raise ValueError(f"{name} colorizes in one pass; --trace needs an iterative model, for example ddpm")
+    if "uncertainty" in extras and color.variants < 2:
+        raise ValueError("--uncertainty compares variants; add for example --variants 8")
+    if color.hints and photos != 1:
+        raise ValueError(f"--hint and --hints apply to one photo, and there are {photos}; colorize it separately")
+
+
+def colorize_batch(
+    colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions, jobs: int = 1
+) -> Iterator[Outcome]:
+    """Colorize photos on `jobs` threads and yield each outcome as it comes; a failed photo does not stop the others.
+
+    Close the iterator (or interrupt it) to stop: photos in progress are finished, only whole files remain.
+    """
+    colorizer = colorizer.with_sampler(**options.color.sampler)
     stop, lock = threading.Event(), threading.Lock()
     outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-    most = 1 if settings.hints else BATCH // max((len(task.seeds) for task in tasks), default=1)
-    share = max(1, min(most, len(tasks) // jobs))
-    batches = iter([tasks[i : i + share] for i in range(0, len(tasks), share)])
+    size = _photos_per_batch(tasks, options, jobs)
+    batches = iter([tasks[start : start + size] for start in range(0, len(tasks), size)])
 
     def work() -> None:
         try:
-            while batch := _next(batches, lock):
-                for outcome in _batch(colorizer, batch, settings, stop):
+            while batch := _next_batch(batches, lock):
+                for outcome in _process(colorizer, batch, options, stop):
                     outcomes.put(outcome)
         finally:
             outcomes.put(None)
@@ -192,135 +242,151 @@ def colorize_all(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings
             worker.result()
 
 
-def _next(batches: Iterator[Sequence[Task]], lock: threading.Lock) -> Sequence[Task] | None:
+def _photos_per_batch(tasks: Sequence[Task], options: BatchOptions, jobs: int) -> int:
+    """Fill the model's batches with the variants of several photos, but leave work for every thread."""
+    if options.color.hints:
+        return 1
+    variants = max((len(task.seeds) for task in tasks), default=1)
+    return max(1, min(BATCH // variants, len(tasks) // jobs))
+
+
+def _next_batch(batches: Iterator[Sequence[Task]], lock: threading.Lock) -> Sequence[Task] | None:
     with lock:
         return next(batches, None)
 
 
 @dataclass(eq=False)
 class _Job:
-    """A photograph in the making: its small gray, and the colours of each seed that are there by now."""
+    """A photo in progress, with the colors of each seed that is done."""
 
     task: Task
-    gray: Gray
-    hints: Hints | None
-    settings: Settings
+    options: BatchOptions
+    prepared: Prepared
     colors: dict[int, AB] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     failure: Outcome | None = None
 
-    def missing(self, path: Path) -> bool:
-        """Whether a file is to be made."""
-        return self.settings.overwrite or not path.exists()
+    def missing(self, file: Location) -> bool:
+        return self.options.overwrite or not Path(file).exists()
 
-    @property
-    def wanted(self) -> list[int]:
-        """Seeds whose colours are needed: of copies to be made, or all, where pictures about them are."""
-        every = any(self.missing(path) for path in self.task.pictures.values())
-        return [seed for seed, copy in self.task.copies.items() if every or self.missing(copy)]
+    def needed_seeds(self) -> list[int]:
+        """Return the seeds of missing outputs, or all seeds if an image about them is missing."""
+        if any(self.missing(file) for file in self.task.extra_files.values()):
+            return list(self.task.seeds)
+        return [seed for seed, output in self.task.outputs.items() if self.missing(output)]
 
 
-def _batch(colorizer: Colorizer, tasks: Sequence[Task], settings: Settings, stop: threading.Event) -> Iterator[Outcome]:
-    """Look at each photograph, then ask the model for `BATCH` pictures at a time, and write those that have come.
+def _process(
+    colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions, stop: threading.Event
+) -> Iterator[Outcome]:
+    """Prepare each photo, predict `BATCH` images at a time, and write those that are done.
 
-    No photograph is held in memory meanwhile.
+    No photo is in memory in between: only its gray at the inference size is.
     """
     jobs: list[_Job] = []
     for task in tasks:
         if stop.is_set():
             return
-        found = _look(colorizer, task, settings)
-        if isinstance(found, Outcome):
-            yield found
+        prepared = _prepare(colorizer, task, options)
+        if isinstance(prepared, Outcome):
+            yield prepared
         else:
-            jobs.append(_Job(task, *found, settings))
-    asked = [(job, seed) for job in jobs for seed in job.wanted]
-    last = dict(asked)
-    for start in range(0, len(asked), BATCH):
+            jobs.append(_Job(task, options, prepared))
+    images = [(job, seed) for job in jobs for seed in job.needed_seeds()]
+    last_seed = dict(images)
+    for start in range(0, len(images), BATCH):
         if stop.is_set():
             return
-        part = asked[start : start + BATCH]
-        hints = jobs[0].hints  # with hints, a batch is one photograph
-        painted = _predict(colorizer, [job.gray for job, _ in part], [seed for _, seed in part], hints)
-        for (job, seed), ab in zip(part, painted, strict=True):
-            _copy(colorizer, job, seed, ab)
-            if seed == last[job]:
-                yield _finished(colorizer, job)
+        batch = images[start : start + BATCH]
+        grays = [job.prepared.gray for job, _ in batch]
+        hints = jobs[0].prepared.hints  # with hints, a batch is one photo
+        results = _predict(colorizer, grays, [seed for _, seed in batch], hints)
+        for (job, seed), ab in zip(batch, results, strict=True):
+            _write_output(colorizer, job, seed, ab)
+            if seed == last_seed[job]:
+                yield _finish(colorizer, job)
 
 
-def _look(colorizer: Colorizer, task: Task, settings: Settings) -> tuple[Gray, Hints | None] | Outcome:
-    if all(file.exists() for file in task.files) and not settings.overwrite:
-        return Outcome(task, "skipped", THERE)
+def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> Prepared | Outcome:
+    if not options.overwrite and all(Path(file).exists() for file in task.files):
+        return Outcome(task, Status.SKIPPED, SkipReason.EXISTS)
     try:
-        photo = open_photo(task.source, settings.max_pixels)
+        photo = open_photo(task.source, options.max_pixels)
         if task.searched and photo.is_colorized:
-            return Outcome(task, "skipped", "coloured by Photochrom itself")
-        gray = colorizer.look(photo, settings.size)
-        return gray, build_hints(photo, gray, settings.hints, settings.saturation)
+            return Outcome(task, Status.SKIPPED, SkipReason.COLORIZED)
+        return colorizer.prepare(photo, options.color)
     except Exception as error:
-        return _failed(task, error)
+        return _failure(task, error)
 
 
-def _predict(
-    colorizer: Colorizer, grays: Sequence[Gray], seeds: Sequence[int], hints: Hints | None
-) -> Sequence[AB | Exception]:
-    """Colours of each; where a batch fails (memory), one by one, with the error in place of those that still do."""
+def _predict(colorizer: Colorizer, grays: Sequence[Any], seeds: Sequence[int], hints: Any) -> Sequence[AB | Exception]:
+    """Predict a batch; if that fails (out of memory), predict one by one and return errors in place of colors."""
     try:
         return colorizer.predict(grays, seeds, hints)
     except Exception as error:
         if len(grays) == 1:
             return [error]
-        return [_predict(colorizer, [gray], [seed], hints)[0] for gray, seed in zip(grays, seeds, strict=True)]
+    results: list[AB | Exception] = []
+    for gray, seed in zip(grays, seeds, strict=True):
+        results.extend(_predict(colorizer, [gray], [seed], hints))
+    return results
 
 
-def _copy(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> None:
-    """Keeps the colours of a seed, and writes its copy where that is to be made."""
-    task, settings = job.task, job.settings
+def _write_output(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> None:
+    """Keep the colors of a seed and write its output where that is missing."""
     try:
         if isinstance(ab, Exception):
             raise ab
-        job.colors[seed] = ab * np.float32(settings.saturation)
-        copy = task.copies[seed]
-        if job.missing(copy):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            colored = open_photo(task.source, settings.max_pixels).merge(job.colors[seed], threads=colorizer.threads)
-            job.files.append(colored.save(copy, colorizer.mark(seed), settings.overwrite))
+        photo = open_photo(job.task.source, job.options.max_pixels)
+        result = colorizer.merge(photo, ab, seed, job.options.color.saturation)
+        job.colors[seed] = result.ab
+        output = Path(job.task.outputs[seed])
+        if job.missing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            job.files.append(result.save(output, job.options.overwrite))
     except Exception as error:
-        job.failure = job.failure or _failed(task, error)
+        job.failure = job.failure or _failure(job.task, error)
 
 
-def _finished(colorizer: Colorizer, job: _Job) -> Outcome:
-    """Writes the pictures about the copies that are to be made."""
-    task, settings = job.task, job.settings
-    try:
-        for kind, path in task.pictures.items() if job.failure is None else ():
-            if job.missing(path):
-                with atomic_write(path, settings.overwrite) as file:
-                    file.write(_picture(colorizer, job, kind))
-                job.files.append(path)
-    except Exception as error:
-        job.failure = _failed(task, error)
-    return replace(job.failure or Outcome(task, "written"), files=tuple(job.files))
+def _finish(colorizer: Colorizer, job: _Job) -> Outcome:
+    """Write the missing images about the outputs and return the outcome."""
+    if job.failure is None:
+        try:
+            for extra, file in job.task.extra_files.items():
+                if job.missing(file):
+                    with atomic_write(Path(file), job.options.overwrite) as stream:
+                        stream.write(_draw_extra(colorizer, job, extra))
+                    job.files.append(Path(file))
+        except Exception as error:
+            job.failure = _failure(job.task, error)
+    return replace(job.failure or Outcome(job.task, Status.WRITTEN), files=tuple(job.files))
 
 
-def _picture(colorizer: Colorizer, job: _Job, kind: str) -> bytes:
+def _draw_extra(colorizer: Colorizer, job: _Job, extra: str) -> bytes:
     seed = job.task.seeds[0]
-    large = open_photo(job.task.source, job.settings.max_pixels).gray(sheet.SIDE)
-    if kind == "trace":
-        path = colorizer.trace(job.gray, seed, job.hints)
-        return sheet.strip(large, [ab * np.float32(job.settings.saturation) for ab in path], colorizer.mark(seed))
+    provenance = colorizer.provenance(seed)
+    gray = open_photo(job.task.source, job.options.max_pixels).gray(contact_sheet.SIDE)
+    if extra == "trace":
+        saturation = np.float32(job.options.color.saturation)
+        steps = colorizer.trajectory(job.prepared.gray, seed, job.prepared.hints)
+        return contact_sheet.strip(gray, [ab * saturation for ab in steps], provenance)
     colors = [job.colors[seed] for seed in job.task.seeds]
-    return (sheet.variants if kind == "sheet" else sheet.uncertainty)(large, colors, colorizer.mark(seed))
+    if extra == "sheet":
+        return contact_sheet.variants(gray, colors, provenance)
+    return contact_sheet.uncertainty(gray, colors, provenance)
 
 
-def _failed(task: Task, error: Exception) -> Outcome:
-    """One photograph must not end the others; what nobody foresaw is a fault of ours and is named as such."""
-    if isinstance(error, FileExists):  # by another run, while this one worked
-        return Outcome(task, "skipped", THERE)
+def _failure(task: Task, error: Exception) -> Outcome:
+    """Return the outcome of a task that failed; an error of an unknown kind is a fault of Photochrom itself."""
+    if isinstance(error, FileExists):  # another run wrote it in the meantime
+        return Outcome(task, Status.SKIPPED, SkipReason.EXISTS)
+    source = printable(task.source)
     if isinstance(error, PhotoError):
-        return Outcome(task, "failed", str(error))
-    if isinstance(error, OSError):
-        return Outcome(task, "failed", f"{printable(task.target)}: cannot be written ({error.strerror or error})")
-    if isinstance(error, BundleError):
-        return Outcome(task, "failed", f"{printable(task.source)}: {error}")
-    return Outcome(task, "failed", f"{printable(task.source)}: {type(error).__name__}: {error} (please report this)")
+        reason = str(error)
+    elif isinstance(error, OSError):
+        reason = f"{printable(task.target)}: cannot be written ({error.strerror or error})"
+    elif isinstance(error, BundleError):
+        reason = f"{source}: {error}"
+    else:
+        reason = f"{source}: {type(error).__name__}: {error} (please report this)"
+    return Outcome(task, Status.FAILED, reason)

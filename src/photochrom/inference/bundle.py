@@ -57,11 +57,14 @@ class Card:
         """Eight hexadecimal digits that tell these weights from any others of the same name."""
         return hashlib.sha256("".join(sorted(self.networks.values())).encode()).hexdigest()[:8]
 
-    def side(self, asked: int | None) -> int:
-        """The short side at which the model sees photographs. Raises ValueError where it sees no other than its own."""
-        if self.square and asked not in (None, self.size):
-            raise ValueError(f"size {asked}: {self.name} sees all photographs at {self.size} x {self.size} pixels")
-        return asked or self.size
+    def inference_size(self, size: int | None = None) -> int:
+        """Return the short side in pixels at which the model processes a photo: `size`, by default its own.
+
+        Raises ValueError for a model that supports only its own size.
+        """
+        if self.square and size not in (None, self.size):
+            raise ValueError(f"size {size}: {self.name} supports only {self.size} x {self.size} pixels")
+        return size or self.size
 
 
 @dataclass(frozen=True)

@@ -1,177 +1,323 @@
-"""Colour photographs with a bundle: one ONNX session per network, opened once and used for every photograph."""
+"""Colorize photos with a bundle: one ONNX session per network, opened once and used for every photo."""
 
+import io
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import numpy as np
 from jaxtyping import Float
 
 from ..core.sampling.autoregressive import bits_per_dim
 from ..core.sampling.procedure import Hints
+from ..imaging.errors import PhotoError
 from ..imaging.formats import WRITTEN_AS
-from ..imaging.photo import Photo, PhotoError, Provenance, open_photo
+from ..imaging.photo import ColorizedPhoto, Photo, Provenance, open_photo
 from .bundle import BundleError
 from .hints import build_hints
 from .onnx import SeededNoise, opened, with_options
-from .options import Hint
+from .options import ColorOptions, SamplerOptions, SingleCall, VariantsCall, merge_options
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
 P = TypeVar("P", bound=PurePath)
-BATCH = 8  # photographs that go through the model together, at most
+StrPath = str | os.PathLike[str]
+Bytes = bytes | bytearray | memoryview
+DEFAULTS = ColorOptions()
+BATCH = 8  # most images that go through the model together
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a model needs of a photo: its gray at the inference size, in [-1, 1], and the hints at that size."""
+
+    gray: Gray
+    hints: Hints | None = None
+
+
+@dataclass(frozen=True)
+class Colorized:
+    """A photo colorized with one seed.
+
+    Its pixels are computed anew each time that it is saved or converted, so it takes no memory until then.
+
+    Args:
+        seed: the random seed of these colors.
+        ab: the colors at the inference size, saturation included, in [-1, 1].
+        image: the photo with these colors.
+        provenance: model, version and seed, as written into files.
+    """
+
+    seed: int
+    ab: AB
+    image: ColorizedPhoto
+    provenance: Provenance
+
+    def save(self, path: StrPath, overwrite: bool = False) -> Path:
+        """Write the photo in the format of the path's suffix and return the path.
+
+        Raises FileExists for an existing file unless ``overwrite``, PhotoError where it cannot be written.
+        """
+        return self.image.save(Path(path), self.provenance, overwrite)
+
+    def to_bytes(self, suffix: str | None = None) -> bytes:
+        """Return the bytes of the file that `save` writes; the suffix is by default that of the photo's own format."""
+        return self.image.to_bytes(suffix or self.image.photo.suffix, self.provenance)
+
+    def array(self) -> np.ndarray:
+        """Return sRGB (h, w, 3), or (h, w, 4) with alpha: uint8 or uint16, as the photo."""
+        return self.image.array()
+
+    def pillow(self) -> "Image.Image":
+        """Return a Pillow image with the photo's metadata, RGB or RGBA, 8 bits."""
+        return self.image.pillow(self.provenance)
 
 
 class Colorizer:
-    """A bundle ready to colour photographs.
+    """A model ready to colorize photos.
 
     Args:
-        model: an installed name (``photochrom models`` lists them), or the path of a bundle.
-        threads: for networks and the full size; as many as there are processors for this process, when None.
-        sampling: settings of a model of several steps, over its own: ``steps``, ``solver``, ``eta``, ``temperature``;
-            see `core.sampling.Diffusion`, `core.restoring.Cold` and `core.autoregression.Autoregressive`.
+        model: name of an installed model (`photochrom models` lists them), or path of a bundle.
+        threads: number of threads for networks and pixels; by default one for each available processor.
+        sampler: sampler options other than the bundle's own: `steps`, `solver`, `eta`, `temperature`.
 
-    Raises BundleError for a bundle that is missing, damaged, of a newer format or not for colour, ValueError for a
-    setting that its procedure does not have or allow.
+    Raises:
+        BundleError: the bundle is missing, damaged, of a newer format, or does not colorize.
+        ValueError: the model does not support a sampler option or its value.
     """
 
-    def __init__(self, model: str | Path = "default", threads: int | None = None, **sampling: Any) -> None:
-        self.card, self.procedure, self.nets = opened(model, threads, sampling)
+    def __init__(
+        self, model: str | Path = "default", threads: int | None = None, **sampler: Unpack[SamplerOptions]
+    ) -> None:
+        self.card, self.procedure, self.nets = opened(model, threads, sampler)
         self.threads = threads
         if not self.procedure.colorizes:
-            what = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
-            raise BundleError(f"{model}: gives no colour to a photograph ({what}): choose a model that does")
+            kind = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
+            raise BundleError(f"{model}: this model does not colorize ({kind}); choose another model")
 
-    def with_sampler(self, **sampling: Any) -> "Colorizer":
-        """The same model, in the same memory, with other settings of its sampling. Raises ValueError as at first."""
-        other = copy(self)
-        other.procedure = with_options(self.card.name, self.procedure, sampling)
-        return other
+    @overload
+    def __call__(self, photo: Any, *, output: StrPath, **call: Unpack[SingleCall]) -> Path: ...
+    @overload
+    def __call__(self, photo: StrPath, **call: Unpack[SingleCall]) -> Path: ...
+    @overload
+    def __call__(self, photo: Bytes, **call: Unpack[SingleCall]) -> bytes: ...
+    @overload
+    def __call__(self, photo: io.BytesIO, **call: Unpack[SingleCall]) -> io.BytesIO: ...
+    @overload
+    def __call__(self, photo: np.ndarray, **call: Unpack[SingleCall]) -> np.ndarray: ...
+    @overload
+    def __call__(self, photo: "Image.Image", **call: Unpack[SingleCall]) -> "Image.Image": ...
 
     def __call__(
         self,
         photo: Any,
-        seed: int = 0,
-        saturation: float = 1.0,
-        size: int | None = None,
-        hints: Sequence[Hint | str] = (),
+        *,
+        output: StrPath | None = None,
+        overwrite: bool = False,
+        options: ColorOptions | None = None,
+        **settings: Any,
     ) -> Any:
-        """A photograph in colour, as the same kind of thing as came in.
+        """Colorize a photo and return it as the type that came in.
 
         Args:
-            photo: a path (gives the path of a new file ``NAME-color.EXT`` beside it), the bytes of a file (gives
-                bytes in the same format), a Pillow image, or an array (h, w) or (h, w, c) of uint8, uint16, or float in
-                [0, 1].
-            seed: which of the possible pictures; for models that draw.
-            saturation: of the colours; 0 is gray, 1 as the model has them.
-            size: short side in pixels at which the model sees the photograph; the bundle's own when None.
-            hints: colours at places of the photograph, each a `Hint` or ``"x,y,#rrggbb"``.
+            photo: a path (returns the path of a new file `NAME-color.EXT` beside it), the bytes of a file (returns
+                bytes in the same format), an `io.BytesIO`, a Pillow image, or an array (h, w) or (h, w, c) of uint8,
+                uint16, or float in [0, 1].
+            output: path of the file to write; its suffix decides the format. Returns that path for any photo.
+            overwrite: whether an existing file may be replaced.
+            options: color options; keywords override them.
+            settings: color options by name, see `ColorOptions`.
 
-        Raises PhotoError for a photograph that cannot be read, a hint outside it, and rather than overwrite a file;
-        ValueError for a hint that is none.
+        Raises:
+            PhotoError: the photo cannot be read or a hint is outside it; `FileExists` or `WriteError` when writing.
+            ValueError: an option is invalid or not supported by this model, or `variants` is more than 1: a call
+                returns one image, `variants` iterates over several.
         """
-        taken = open_photo(photo)
-        gray = self.look(taken, size)
-        parsed = [Hint.parse(hint) if isinstance(hint, str) else hint for hint in hints]
-        ab = self.predict([gray], seed, build_hints(taken, gray, parsed, saturation))[0]
-        colored, mark = taken.merge(ab, saturation, self.threads), self.mark(seed)
-        if isinstance(photo, str | os.PathLike):
-            return colored.save(copy_of(Path(photo)), mark)
+        options = merge_options(options, settings)
+        if options.variants > 1:
+            raise ValueError(f"variants {options.variants}: a call returns one image; use Colorizer.variants()")
+        from_path = isinstance(photo, str | os.PathLike)
+        if output is None and from_path:
+            output = output_path(Path(photo))
+        elif output is not None and from_path and Path(output).resolve() == Path(photo).resolve():
+            raise ValueError(f"{output}: is the original, which is never overwritten; choose another output")
+        (result,) = self.variants(photo, options)
+        if output is not None:
+            return result.save(output, overwrite)
         if isinstance(photo, bytes | bytearray | memoryview):
-            return colored.to_bytes(taken.suffix, mark)
+            return result.to_bytes()
+        if isinstance(photo, io.BytesIO):
+            return io.BytesIO(result.to_bytes())
         if not isinstance(photo, np.ndarray):
-            return colored.pillow(mark)
-        codes = colored.array()
-        return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype) if photo.dtype.kind == "f" else codes
+            return result.pillow()
+        codes = result.array()
+        if photo.dtype.kind != "f":
+            return codes
+        return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype)
 
-    @property
-    def has_likelihood(self) -> bool:
-        """Whether it tells `bits_per_dim`."""
-        return self.procedure.has_likelihood
+    def variants(
+        self, photo: Any, options: ColorOptions | None = None, **settings: Unpack[VariantsCall]
+    ) -> Iterator[Colorized]:
+        """Yield a photo colorized with each seed: `seed`, `seed + 1`, ..., as many as `variants`.
 
-    @property
-    def iterative(self) -> bool:
-        """Whether it can show the way to its colours."""
-        return self.procedure.iterative
+        Args:
+            photo: see `__call__`.
+            options: color options; keywords override them.
+            settings: color options by name, see `ColorOptions`.
 
-    def look(self, photo: Photo, size: int | None = None) -> Gray:
-        """The small gray of a photograph that the model sees: (1, h, w) in [-1, 1].
-
-        Raises PhotoError for one that the model has no memory for.
+        Raises as `__call__`, and ValueError for several variants of a deterministic model.
         """
-        gray = photo.gray(self.side(size), self.card.multiple, self.card.gray, self.card.square)
+        options = merge_options(options, settings)
+        if options.variants > 1 and not self.procedure.stochastic:
+            raise ValueError(f"{self.card.name} is deterministic; variants need a stochastic model, for example ddpm")
+        content = photo.getvalue() if isinstance(photo, io.BytesIO) else photo
+        return self.colorize_photo(open_photo(content), options)
+
+    # The pipeline: prepare, predict, merge. `colorize_photo` runs it for one photo; a batch runs the steps itself, to
+    # predict several photos at once.
+
+    def colorize_photo(self, photo: Photo, options: ColorOptions) -> Iterator[Colorized]:
+        """Yield the photo colorized with each seed of the options.
+
+        Raises PhotoError for a photo that cannot be read or is too large for the model, and for a hint outside it;
+        ValueError for an option that the model does not support.
+        """
+        colorizer = self.with_sampler(**options.sampler)
+        prepared = colorizer.prepare(photo, options)
+        for seed in options.seeds:
+            (ab,) = colorizer.predict([prepared.gray], [seed], prepared.hints)
+            yield colorizer.merge(photo, ab, seed, options.saturation)
+
+    def prepare(self, photo: Photo, options: ColorOptions = DEFAULTS) -> Prepared:
+        """Return the gray and the hints of a photo at the inference size. Raises as `colorize_photo`."""
+        size = self.card.inference_size(options.size)
+        gray = photo.gray(size, self.card.multiple, self.card.gray, self.card.square)
         try:
             self.procedure.check_size(*gray.shape[1:])
         except ValueError as error:
             raise PhotoError(f"{photo.name}: {error}") from None
-        return gray
-
-    def side(self, size: int | None = None) -> int:
-        """The short side at which the model sees photographs. Raises ValueError where it sees no other than its own."""
-        return self.card.side(size)
+        return Prepared(gray, build_hints(photo, gray, options.hints, options.saturation))
 
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
-        """Small grays in [-1, 1] -> their small ab in [-1, 1], batched by shape, at most `BATCH` at once.
+        """Return the ab of each gray, both in [-1, 1], as the model gives it.
 
-        ``seeds``: one for all, or one for each. ``hints``: see `build_hints`. Raises BundleError for a model whose
-        colours are not numbers.
+        Grays of one shape are predicted together, at most `BATCH` at once; a result does not depend on its batch.
+
+        Args:
+            grays: see `prepare`.
+            seeds: one for each gray, or one for all.
+            hints: for all grays, which must then be of one photo.
+
+        Raises BundleError for a model whose output is not a number.
         """
-        seeds = [seeds] * len(grays) if isinstance(seeds, int) else seeds
-        found: list[Any] = [None] * len(grays)
-        for shape in {gray.shape for gray in grays}:
-            places = [i for i, gray in enumerate(grays) if gray.shape == shape]
-            for batch in (places[i : i + BATCH] for i in range(0, len(places), BATCH)):
-                noise, together = SeededNoise([seeds[i] for i in batch]), np.stack([grays[i] for i in batch])
-                try:
-                    made = self.procedure(self.nets, together, noise, hints)
-                except FloatingPointError:
-                    raise self._broken() from None
-                if not np.isfinite(made).all():
-                    raise self._broken()
-                for i, ab in zip(batch, made, strict=True):
-                    found[i] = ab
-        return found
+        if isinstance(seeds, int):
+            seeds = [seeds] * len(grays)
+        positions = defaultdict(list)
+        for position, gray in enumerate(grays):
+            positions[gray.shape].append(position)
+        results: dict[int, AB] = {}
+        for same_shape in positions.values():
+            for start in range(0, len(same_shape), BATCH):
+                batch = same_shape[start : start + BATCH]
+                noise = SeededNoise([seeds[position] for position in batch])
+                ab = self._predict_batch(np.stack([grays[position] for position in batch]), noise, hints)
+                results.update(zip(batch, ab, strict=True))
+        return [results[position] for position in range(len(grays))]
 
-    def _broken(self) -> BundleError:
-        return BundleError(f"{self.card.name}: paints what is no colour (not a number): train it again")
+    def _predict_batch(self, gray: np.ndarray, noise: SeededNoise, hints: Hints | None) -> np.ndarray:
+        try:
+            ab = self.procedure(self.nets, gray, noise, hints)
+        except FloatingPointError:
+            ab = np.full(1, np.nan)
+        # NaN would otherwise become a gray image, and nobody would know.
+        if not np.isfinite(ab).all():
+            raise BundleError(f"{self.card.name}: the model output is not a number; train the model again")
+        return ab
 
-    def trace(self, gray: Gray, seed: int = 0, hints: Hints | None = None) -> list[AB]:
-        """The ab of one small gray from noise to the answer. Raises ValueError unless the model `traces`."""
-        if not self.iterative:
-            raise ValueError(f"{self.card.name}: leaves no trace; choose a model that paints in several steps")
-        return [ab[0] for ab in self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)]
+    def merge(self, photo: Photo, ab: AB, seed: int, saturation: float = 1.0) -> Colorized:
+        """Return the photo with the ab of a model, times the saturation, under its own luminance."""
+        ab = ab * np.float32(saturation)
+        return Colorized(seed, ab, photo.merge(ab, threads=self.threads), self.provenance(seed))
 
-    def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
-        """-log2 of how likely the model holds the true coarse colours of a photograph, a channel of a pixel.
-
-        At a temperature of 1, whatever it is sampled at. Raises ValueError for a model that tells no likelihoods,
-        PhotoError for a photograph that cannot be read.
-        """
-        if not self.has_likelihood:
-            raise ValueError(f"{self.card.name}: tells no likelihoods; choose an autoregressive model")
-        taken = open_photo(photo)
-        color = taken.small(self.side(size), self.card.multiple, self.card.square) * 2 - 1
-        nats = self.procedure.nll(self.nets, self.look(taken, size)[None], color[None])
-        return float(bits_per_dim(nats.mean()))
-
-    def mark(self, seed: int = 0) -> Provenance:
-        """What is written into a photograph coloured by this model."""
+    def provenance(self, seed: int) -> Provenance:
+        """Return what files colorized by this model say about it."""
         return Provenance(model=self.card.name, version=self.card.weights, seed=seed)
 
+    def with_sampler(self, **sampler: Unpack[SamplerOptions]) -> "Colorizer":
+        """Return this model with other sampler options; networks are shared. Raises ValueError as `__init__`."""
+        if not sampler:
+            return self
+        other = copy(self)
+        other.procedure = with_options(self.card.name, self.procedure, sampler)
+        return other
 
-def copy_of(path: Path) -> Path:
-    """Where the coloured copy of a photograph goes when nobody says: ``NAME-color.EXT`` beside it."""
-    return written_as(path.with_stem(f"{path.stem}-color"))
+    def trajectory(self, gray: Gray, seed: int = 0, hints: Hints | None = None) -> list[AB]:
+        """Return the ab of a gray at each sampling step, from noise to the result.
+
+        Raises ValueError for a model that is not `iterative`.
+        """
+        if not self.iterative:
+            raise ValueError(f"{self.card.name} colorizes in one pass; choose an iterative model, for example ddpm")
+        steps = self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)
+        return [ab[0] for ab in steps]
+
+    @property
+    def iterative(self) -> bool:
+        """Whether the model colorizes in several steps, which `trajectory` gives."""
+        return self.procedure.iterative
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the model gives likelihoods, see `bits_per_dim`."""
+        return self.procedure.has_likelihood
+
+    def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
+        """Return the negative log-likelihood (base 2) of the true coarse colors of a photo, per channel of a pixel.
+
+        The temperature is always 1. Raises ValueError for a model without likelihoods, PhotoError for a photo that
+        cannot be read.
+        """
+        if not self.has_likelihood:
+            raise ValueError(f"{self.card.name} has no likelihoods; choose an autoregressive model")
+        opened_photo = open_photo(photo)
+        gray = self.prepare(opened_photo, ColorOptions(size=size)).gray
+        color = opened_photo.small(self.card.inference_size(size), self.card.multiple, self.card.square) * 2 - 1
+        nats = self.procedure.nll(self.nets, gray[None], color[None])
+        return float(bits_per_dim(nats.mean()))
 
 
-def written_as(path: P) -> P:
-    """The path with a second ending where its own format can only be read: HEIC becomes .heic.jpg."""
-    second = WRITTEN_AS.get(path.suffix.lower())
-    return path.with_name(path.name + second) if second else path
+def output_path(photo: P) -> P:
+    """Return the default output path of a photo: `NAME-color.EXT` beside it."""
+    return writable_path(photo.with_stem(f"{photo.stem}-color"))
 
 
-def colorize(photo: Any, model: str | Path = "default", **settings: Any) -> Any:
-    """One photograph in colour: ``Colorizer(model)(photo, **settings)``."""
-    return Colorizer(model)(photo, **settings)
+def writable_path(path: P) -> P:
+    """Return the path with a second suffix if its own format can only be read: `scan.heic` becomes `scan.heic.jpg`."""
+    suffix = WRITTEN_AS.get(path.suffix.lower())
+    return path.with_name(path.name + suffix) if suffix else path
+
+
+@overload
+def colorize(photo: Any, model: str | Path = ..., *, output: StrPath, **call: Unpack[SingleCall]) -> Path: ...
+@overload
+def colorize(photo: StrPath, model: str | Path = ..., **call: Unpack[SingleCall]) -> Path: ...
+@overload
+def colorize(photo: Bytes, model: str | Path = ..., **call: Unpack[SingleCall]) -> bytes: ...
+@overload
+def colorize(photo: io.BytesIO, model: str | Path = ..., **call: Unpack[SingleCall]) -> io.BytesIO: ...
+@overload
+def colorize(photo: np.ndarray, model: str | Path = ..., **call: Unpack[SingleCall]) -> np.ndarray: ...
+@overload
+def colorize(photo: "Image.Image", model: str | Path = ..., **call: Unpack[SingleCall]) -> "Image.Image": ...
+
+
+def colorize(photo: Any, model: str | Path = "default", **call: Any) -> Any:
+    """Colorize one photo: `Colorizer(model)(photo, ...)`. For several photos, make a `Colorizer` once."""
+    return Colorizer(model)(photo, **call)

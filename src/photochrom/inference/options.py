@@ -4,8 +4,8 @@ This module imports no numpy, so that the command line can show the limits witho
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, TypedDict
 
@@ -71,12 +71,25 @@ class SamplerOptions(TypedDict, total=False):
 
 
 class ColorKeywords(SamplerOptions, total=False):
-    """Keywords of a call that returns one image; see `ColorOptions`."""
+    """Color options by name; see `ColorOptions`."""
 
     saturation: float
     size: int | None
     seed: int
     hints: Sequence[Hint | str]
+
+
+class SingleCall(ColorKeywords, total=False):
+    """Keywords of a call that returns one image."""
+
+    options: "ColorOptions | None"
+    overwrite: bool
+
+
+class VariantsCall(ColorKeywords, total=False):
+    """Keywords of a call that yields several images."""
+
+    variants: int
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,14 @@ class ColorOptions:
     def sampler(self) -> dict[str, Any]:
         """The sampler options that are set, by name."""
         return {name: getattr(self, name) for name in SAMPLER_OPTIONS if getattr(self, name) is not None}
+
+
+def merge_options(options: ColorOptions | None, settings: Mapping[str, Any]) -> ColorOptions:
+    """Return the options with some of them set by name; hints may be texts. Raises ValueError as `ColorOptions`."""
+    changes = dict(settings)
+    if "hints" in changes:
+        changes["hints"] = parse_hints(changes["hints"])
+    return replace(options or ColorOptions(), **changes)
 
 
 def checked_number(name: str, value: Any) -> int | float:

@@ -66,7 +66,7 @@ class Restorer:
 
     def _seen(self, photo: Any, size: int | None) -> Float[np.ndarray, "1 3 h w"]:
         card = self.card
-        return open_photo(photo).small(card.side(size), card.multiple, card.square)[None] * 2 - 1
+        return open_photo(photo).small(card.inference_size(size), card.multiple, card.square)[None] * 2 - 1
 
 
 def _picture(planes: Float[np.ndarray, "1 3 h w"]) -> Picture:

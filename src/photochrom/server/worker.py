@@ -22,7 +22,6 @@ from ..imaging.photo import Photo, open_photo
 from ..inference.bundle import BundleError
 from ..inference.colorizer import AB, Colorizer, Gray
 from ..inference.contact_sheet import preview
-from ..inference.hints import build_hints
 from ..inference.options import ColorOptions
 
 UPLOAD = "photo"  # name of the uploaded file in the folder of a request, and of the photo in messages
@@ -173,15 +172,14 @@ def _colorize(
 def _write_outputs(colorizer: Colorizer, request: ColorizeRequest, max_pixels: int) -> Iterator[Event]:
     options = request.options
     photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD)
-    gray = colorizer.look(photo, options.size)
-    hints = build_hints(photo, gray, options.hints, options.saturation)
+    prepared = colorizer.prepare(photo, options)
     size = _write_preview(photo, request.folder / ORIGINAL_PREVIEW) if request.previews else 0
     bytes_per_pixel = photo.depth // 8 * (4 if photo.alpha else 3)
     yield Opened(photo.width, photo.height, bytes_per_pixel, photo.suffix, size)
     for seed in options.seeds:
-        (ab,) = colorizer.predict([gray], seed, hints)
+        (ab,) = colorizer.predict([prepared.gray], seed, prepared.hints)
         output = request.output(seed, photo.suffix)
-        photo.merge(ab, options.saturation, colorizer.threads).save(output, colorizer.mark(seed))
+        colorizer.merge(photo, ab, seed, options.saturation).save(output)
         size = output.stat().st_size
         if request.previews:
             size += _write_preview(open_photo(output, max_pixels), request.preview(seed))
