@@ -96,7 +96,7 @@ def test_a_hint_outside_every_photo_is_refused(arguments, message):
 
 
 def test_temperature_limits_are_those_of_the_sampler():
-    assert LIMITS["temperature"] == (autoregressive.COLDEST, autoregressive.HOTTEST)
+    assert LIMITS["temperature"] == (autoregressive.MIN_TEMPERATURE, autoregressive.MAX_TEMPERATURE)
 
 
 def test_limits_are_known_without_numpy():
