@@ -143,7 +143,7 @@ def test_sampling_is_told_how(drawing, bundle):
     assert Colorizer(drawing, steps=5, solver="ancestral").procedure.steps == 5
     with pytest.raises(ValueError, match="the schedule has 1000"):
         Colorizer(drawing, steps=1001)
-    with pytest.raises(ValueError, match="unet: steps: not supported, because this model has no sampler options"):
+    with pytest.raises(ValueError, match="two-colors: steps: not supported, because this model has no sampler options"):
         Colorizer(bundle, steps=5)
     with pytest.raises(
         ValueError, match="drawing: pace: not supported by this model; supported options: steps, solver, eta"
