@@ -42,7 +42,7 @@ def model_cost(
     process = subprocess.run(command, input=content, capture_output=True, check=True)
     networks = bundle.load(source).networks
     multiple = colorizer.card.multiple
-    side = max(1, round(colorizer.side(size) / multiple)) * multiple
+    side = max(1, round(colorizer.card.inference_size(size) / multiple)) * multiple
     return {
         "parameters M": count_parameters(networks.values()) / 1e6,
         f"GFLOPs a photo at {side} px": _count_all_operations(networks, colorizer, side) / 1e9,
