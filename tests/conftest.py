@@ -40,7 +40,7 @@ def bundle(tmp_path_factory):
     from photochrom.inference import bundle as bundles
 
     path = tmp_path_factory.mktemp("bundle") / "two-colors"
-    card = bundles.Card("two-colors", "unet", {"kind": "direct", "target": "ab"}, {}, size=32)
+    card = bundles.ModelCard("two-colors", "unet", {"kind": "direct", "target": "ab"}, {}, size=32)
     bundles.save(path, card, {"colors": two_colors()})
     return path
 
@@ -66,13 +66,13 @@ def noisy_colors():
 
 
 @pytest.fixture(scope="session")
-def drawing(tmp_path_factory):
+def stochastic_bundle(tmp_path_factory):
     """A bundle that draws: a diffusion in three steps whose one network is `noisy_colors`."""
     from photochrom.core.sampling import Diffusion, describe
     from photochrom.inference import bundle as bundles
 
-    path = tmp_path_factory.mktemp("bundle") / "drawing"
-    card = bundles.Card("drawing", "ddpm", describe(Diffusion(prediction="clean", steps=3)), {}, size=32)
+    path = tmp_path_factory.mktemp("bundle") / "stochastic"
+    card = bundles.ModelCard("stochastic", "ddpm", describe(Diffusion(prediction="clean", steps=3)), {}, size=32)
     bundles.save(path, card, {"denoiser": noisy_colors()})
     return path
 

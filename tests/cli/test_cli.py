@@ -70,9 +70,20 @@ def test_a_folder_with_a_damaged_photograph(photos, bundle, tmp_path):
     assert files(tmp_path / "out") == ["deeper/three.tif", "one.png", "two.jpg"]
 
 
-def test_variants_and_what_shows_them(photos, drawing):
+def test_variants_and_what_shows_them(photos, stochastic_bundle):
     done = photochrom(
-        *("colorize", photos / "one.png", "--model", drawing, "--variants", 2, "--seed", 7, "--uncertainty", "--trace"),
+        *(
+            "colorize",
+            photos / "one.png",
+            "--model",
+            stochastic_bundle,
+            "--variants",
+            2,
+            "--seed",
+            7,
+            "--uncertainty",
+            "--trace",
+        ),
         *("--steps", 4, "--solver", "dpm-solver", "--hint", "5,5,#c03020"),
     )
     assert done.returncode == 0
@@ -81,8 +92,8 @@ def test_variants_and_what_shows_them(photos, drawing):
     assert all((photos / name).stat().st_size for name in names)
 
 
-def test_uncertainty_wants_variants(photos, drawing):
-    done = photochrom("colorize", photos / "one.png", "--model", drawing, "--uncertainty")
+def test_uncertainty_wants_variants(photos, stochastic_bundle):
+    done = photochrom("colorize", photos / "one.png", "--model", stochastic_bundle, "--uncertainty")
     assert done.returncode == 2
     assert "add for example --variants 8" in done.stderr
 

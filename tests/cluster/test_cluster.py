@@ -290,12 +290,12 @@ class TestParcels:
         outcome, _ = carried(Colorizer(bundle), parcel, BatchOptions(), tmp_path / "again")
         assert (outcome.status, outcome.reason) == ("skipped", "output already exists")
 
-    def test_a_copy_that_is_there_is_not_made_again(self, drawing, tmp_path):
+    def test_a_copy_that_is_there_is_not_made_again(self, stochastic_bundle, tmp_path):
         files = fsspec.filesystem("memory")
         files.pipe_file("/more/a.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
         files.pipe_file("/some/a-0.png", b"mine")
         (parcel,) = parcels("memory://more", "memory://some", (0, 1), ("sheet",))
-        outcome, _ = carried(Colorizer(drawing), parcel, BatchOptions(), tmp_path)
+        outcome, _ = carried(Colorizer(stochastic_bundle), parcel, BatchOptions(), tmp_path)
         assert outcome.files == ("memory://some/a-1.png", "memory://some/a-0-1-sheet.jpg")
         assert files.cat_file("/some/a-0.png") == b"mine"
 
@@ -330,9 +330,9 @@ def complete(tmp_path, before=()):
 
 
 @pytest.mark.slow
-def test_a_killed_worker_loses_nothing(scans, drawing, tmp_path):
+def test_a_killed_worker_loses_nothing(scans, stochastic_bundle, tmp_path):
     with scheduler(tmp_path) as (_, address), worker(address) as one, worker(address):
-        asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster", address)
+        asked = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address)
         with running(*asked) as (client, until):
             until(1)
             killed(one)
@@ -343,9 +343,9 @@ def test_a_killed_worker_loses_nothing(scans, drawing, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_without_workers_says_so_and_waits_for_others(scans, drawing, tmp_path):
+def test_a_run_without_workers_says_so_and_waits_for_others(scans, stochastic_bundle, tmp_path):
     with scheduler(tmp_path) as (_, address), worker(address) as only:
-        asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster", address)
+        asked = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address)
         with running(*asked) as (client, until):
             until(1)
             killed(only)
@@ -384,8 +384,19 @@ def test_a_photograph_that_kills_is_named_and_the_others_go_on(scans, bundle, tm
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_in_a_sentence(scans, drawing, tmp_path):
-    command = [sys.executable, "-m", "photochrom", "colorize", scans, "-o", tmp_path / "out", "--model", drawing, *SLOW]
+def test_ctrl_c_ends_in_a_sentence(scans, stochastic_bundle, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "photochrom",
+        "colorize",
+        scans,
+        "-o",
+        tmp_path / "out",
+        "--model",
+        stochastic_bundle,
+        *SLOW,
+    ]
     with subprocess.Popen(
         [*map(str, command), "--cluster", "local:2"],
         stdout=subprocess.PIPE,
@@ -401,9 +412,9 @@ def test_ctrl_c_ends_in_a_sentence(scans, drawing, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_client_loses_and_repeats_nothing(scans, drawing, tmp_path):
+def test_a_killed_client_loses_and_repeats_nothing(scans, stochastic_bundle, tmp_path):
     with scheduler(tmp_path) as (_, address), worker(address), worker(address):
-        asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster", address)
+        asked = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address)
         with running(*asked) as (client, until):
             until(1)
             client.kill()
@@ -416,9 +427,9 @@ def test_a_killed_client_loses_and_repeats_nothing(scans, drawing, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_scheduler_is_named_and_the_next_run_goes_on(scans, drawing, tmp_path):
+def test_a_killed_scheduler_is_named_and_the_next_run_goes_on(scans, stochastic_bundle, tmp_path):
     with scheduler(tmp_path) as (begun, address), worker(address):
-        asked = (scans, "-o", tmp_path / "out", "--model", drawing, *SLOW, "--cluster")
+        asked = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster")
         with running(*asked, address) as (client, until):
             until(1)
             killed(begun)

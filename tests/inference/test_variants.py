@@ -15,12 +15,12 @@ from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.hints import build_hints, hint_ab
 from photochrom.inference.options import ColorOptions, Hint
 
-MARK = Provenance("drawing", "0", 0)
+MARK = Provenance("stochastic", "0", 0)
 
 
 @pytest.fixture(scope="module")
-def colorizer(drawing):
-    return Colorizer(drawing, threads=1)
+def colorizer(stochastic_bundle):
+    return Colorizer(stochastic_bundle, threads=1)
 
 
 def pixels(path):
@@ -139,18 +139,18 @@ def test_a_hint_changes_what_the_network_goes_on_from(photos, colorizer):
     np.testing.assert_allclose(through[:, row, column], hint_ab(Hint.parse("0,0,#c03020")), atol=1e-5)
 
 
-def test_sampling_is_told_how(drawing, bundle):
-    assert Colorizer(drawing, steps=5, solver="ancestral").procedure.steps == 5
+def test_sampling_is_told_how(stochastic_bundle, bundle):
+    assert Colorizer(stochastic_bundle, steps=5, solver="ancestral").procedure.steps == 5
     with pytest.raises(ValueError, match="the schedule has 1000"):
-        Colorizer(drawing, steps=1001)
+        Colorizer(stochastic_bundle, steps=1001)
     with pytest.raises(ValueError, match="two-colors: steps: not supported, because this model has no sampler options"):
         Colorizer(bundle, steps=5)
     with pytest.raises(
-        ValueError, match="drawing: pace: not supported by this model; supported options: steps, solver, eta"
+        ValueError, match="stochastic: pace: not supported by this model; supported options: steps, solver, eta"
     ):
-        Colorizer(drawing, pace=5)
+        Colorizer(stochastic_bundle, pace=5)
     with pytest.raises(ValueError, match="prediction: not supported by this model"):
-        Colorizer(drawing, prediction="noise")  # which this network was not taught
+        Colorizer(stochastic_bundle, prediction="noise")  # which this network was not taught
 
 
 def test_a_trace_goes_from_noise_to_the_answer(photos, colorizer):

@@ -7,7 +7,7 @@ import torch
 from photochrom import models
 from photochrom.core.color import AB_SCALE, L_SCALE, lab_to_rgb
 from photochrom.core.sampling import describe
-from photochrom.inference.bundle import BundleError, Card, load
+from photochrom.inference.bundle import BundleError, ModelCard, load
 from photochrom.inference.bundle import save as save_bundle
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.onnx import OnnxNet, SeededNoise
@@ -39,7 +39,7 @@ def exported(recipe, tmp_path_factory):
         for parameter in model.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
     path = tmp_path_factory.mktemp("bundles") / recipe.family
-    card = Card(recipe.family, recipe.family, describe(model.procedure), {}, size=SIDE)
+    card = ModelCard(recipe.family, recipe.family, describe(model.procedure), {}, size=SIDE)
     save_bundle(path, card, {name: network_bytes(net) for name, net in model.networks().items()})
     return model, path
 

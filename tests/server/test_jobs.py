@@ -30,17 +30,17 @@ PHOTO = encode(np.linspace(20, 235, 300 * 400).reshape(300, 400))
 
 
 @pytest.fixture
-def jobs(drawing):
-    jobs = Jobs([str(drawing)], Limits(), 1)
+def jobs(stochastic_bundle):
+    jobs = Jobs([str(stochastic_bundle)], Limits(), 1)
     yield jobs
     jobs.close()
     assert not jobs.root.exists()
 
 
-def submit(jobs, drawing, photo=PHOTO, options=ColorOptions()):  # noqa: B008 - frozen
+def submit(jobs, stochastic_bundle, photo=PHOTO, options=ColorOptions()):  # noqa: B008 - frozen
     folder = jobs.new_folder()
     (folder / UPLOAD).write_bytes(photo)
-    return jobs.submit("one.png", ColorizeRequest(folder, str(drawing), options))
+    return jobs.submit("one.png", ColorizeRequest(folder, str(stochastic_bundle), options))
 
 
 def wait_for_start(job):
@@ -52,10 +52,10 @@ def wait_for(*jobs):
         job.finished.result(TIMEOUT)
 
 
-def test_canceled_jobs_do_not_block_the_queue(jobs, drawing):
-    slow = submit(jobs, drawing, options=SLOW)
-    queued = submit(jobs, drawing)
-    canceled = submit(jobs, drawing)
+def test_canceled_jobs_do_not_block_the_queue(jobs, stochastic_bundle):
+    slow = submit(jobs, stochastic_bundle, options=SLOW)
+    queued = submit(jobs, stochastic_bundle)
+    canceled = submit(jobs, stochastic_bundle)
     wait_for_start(slow)
     assert jobs.waiting() == 2
     assert jobs.waiting(canceled) == 1
@@ -67,23 +67,23 @@ def test_canceled_jobs_do_not_block_the_queue(jobs, drawing):
     assert list(jobs.folder.iterdir()) == [queued.request.folder]
 
 
-def test_a_job_over_the_time_limit_is_ended(drawing):
-    jobs = Jobs([str(drawing)], Limits(seconds=6), 1)
+def test_a_job_over_the_time_limit_is_ended(stochastic_bundle):
+    jobs = Jobs([str(stochastic_bundle)], Limits(seconds=6), 1)
     try:
-        slow = submit(jobs, drawing, options=SLOW)
+        slow = submit(jobs, stochastic_bundle, options=SLOW)
         wait_for(slow)
         assert slow.failure.status == 504
         assert "took longer than 6 seconds" in slow.failure.reason
         jobs.limits = Limits()
-        following = submit(jobs, drawing)
+        following = submit(jobs, stochastic_bundle)
         wait_for(following)
         assert following.state == "done"
     finally:
         jobs.close()
 
 
-def test_a_crash_affects_one_job_only(jobs, drawing):
-    crashing, following = submit(jobs, drawing, options=SLOW), submit(jobs, drawing)
+def test_a_crash_affects_one_job_only(jobs, stochastic_bundle):
+    crashing, following = submit(jobs, stochastic_bundle, options=SLOW), submit(jobs, stochastic_bundle)
     wait_for_start(crashing)
     os.kill(jobs.workers[0].process.pid, signal.SIGSEGV)
     wait_for(crashing, following)
@@ -91,10 +91,10 @@ def test_a_crash_affects_one_job_only(jobs, drawing):
     assert "crashed its worker process" in crashing.failure.reason
 
 
-def test_a_killed_worker_leaves_no_temporary_files(jobs, drawing):
+def test_a_killed_worker_leaves_no_temporary_files(jobs, stochastic_bundle):
     pixels = np.linspace(20, 235, 3000 * 4000).reshape(3000, 4000)
     before = set(Path(tempfile.gettempdir()).glob("photochrom-*"))
-    job = submit(jobs, drawing, encode(pixels, ".jpg", orientation=6))
+    job = submit(jobs, stochastic_bundle, encode(pixels, ".jpg", orientation=6))
     scratch = jobs.workers[0].scratch
     wait_until(lambda: list(scratch.glob("photochrom-*/*")))
     jobs.remove(job)
@@ -104,48 +104,48 @@ def test_a_killed_worker_leaves_no_temporary_files(jobs, drawing):
     assert set(Path(tempfile.gettempdir()).glob("photochrom-*")) <= before
 
 
-def test_a_worker_that_cannot_start_does_not_stop_the_queue(jobs, drawing, monkeypatch):
+def test_a_worker_that_cannot_start_does_not_stop_the_queue(jobs, stochastic_bundle, monkeypatch):
     def no_memory(_):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    crashing = submit(jobs, drawing, options=SLOW)
+    crashing = submit(jobs, stochastic_bundle, options=SLOW)
     wait_for_start(crashing)
     with monkeypatch.context() as patched:
         patched.setattr(type(jobs.workers[0].process), "start", no_memory)
         os.kill(jobs.workers[0].process.pid, signal.SIGSEGV)
         wait_for(crashing)
-        refused = submit(jobs, drawing)
+        refused = submit(jobs, stochastic_bundle)
         wait_for(refused)
     assert "crashed its worker process" in crashing.failure.reason
     assert "no worker process could be started (" in refused.failure.reason
-    last = submit(jobs, drawing)
+    last = submit(jobs, stochastic_bundle)
     wait_for(last)
     assert last.state == "done"
 
 
-def test_a_worker_that_ended_while_idle_is_started_again(jobs, drawing):
+def test_a_worker_that_ended_while_idle_is_started_again(jobs, stochastic_bundle):
     for _ in range(2):
-        job = submit(jobs, drawing)
+        job = submit(jobs, stochastic_bundle)
         wait_for(job)
         assert job.state == "done"
         jobs.workers[0].process.kill()
         jobs.workers[0].process.join()
 
 
-def test_a_job_is_canceled_while_its_worker_starts(jobs, drawing):
-    job = submit(jobs, drawing)
+def test_a_job_is_canceled_while_its_worker_starts(jobs, stochastic_bundle):
+    job = submit(jobs, stochastic_bundle)
     wait_for_start(job)
     jobs.remove(job)
     wait_for(job)
     assert not job.request.folder.exists()
-    last = submit(jobs, drawing)
+    last = submit(jobs, stochastic_bundle)
     wait_for(last)
     assert last.state == "done"
 
 
-def test_a_worker_that_starts_too_slowly_is_ended(jobs, drawing, monkeypatch):
+def test_a_worker_that_starts_too_slowly_is_ended(jobs, stochastic_bundle, monkeypatch):
     monkeypatch.setattr("photochrom.server.jobs.START_SECONDS", 0)
-    job = submit(jobs, drawing)
+    job = submit(jobs, stochastic_bundle)
     wait_for(job)
     assert "no worker process was ready after 0 seconds" in job.failure.reason
 
@@ -155,9 +155,9 @@ def stored_bytes(folder):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
-def test_reserved_bytes_are_enough_and_end_as_the_bytes_of_the_files(jobs, drawing, suffix):
+def test_reserved_bytes_are_enough_and_end_as_the_bytes_of_the_files(jobs, stochastic_bundle, suffix):
     noise = encode(np.random.default_rng(0).integers(0, 256, (300, 400)), suffix)
-    job = submit(jobs, drawing, noise, ColorOptions(variants=3))
+    job = submit(jobs, stochastic_bundle, noise, ColorOptions(variants=3))
     largest = 0
     while not job.finished.done():
         largest = max(largest, jobs.occupied())
@@ -176,18 +176,18 @@ def test_reserved_bytes_are_enough_and_end_as_the_bytes_of_the_files(jobs, drawi
     assert jobs.occupied() == stored_bytes(jobs.folder) == 0
 
 
-def test_a_full_disk_is_reported(drawing, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(stochastic_bundle, tmp_path, monkeypatch):
     (tmp_path / UPLOAD).write_bytes(PHOTO)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(worker, "preview", full)
-    request = ColorizeRequest(tmp_path, str(drawing), ColorOptions())
+    request = ColorizeRequest(tmp_path, str(stochastic_bundle), ColorOptions())
     (event,) = worker._colorize({}, request, 1, 10**8)
     assert (event.status, event.reason) == (507, "photo: cannot be stored (No space left on device)")
     monkeypatch.setattr("photochrom.imaging.atomic._publish", full)
-    request = ColorizeRequest(tmp_path, str(drawing), ColorOptions(), previews=False)
+    request = ColorizeRequest(tmp_path, str(stochastic_bundle), ColorOptions(), previews=False)
     *_, event = worker._colorize({}, request, 1, 10**8)
     assert (event.status, event.reason) == (507, "0.png: cannot be written (No space left on device)")
 
@@ -207,7 +207,7 @@ class FullHint:
 
 class TestCachedColorizer:
     @pytest.fixture
-    def colorizer(self, drawing, monkeypatch):
+    def colorizer(self, stochastic_bundle, monkeypatch):
         """A colorizer, and the list of seeds that its model has predicted."""
         seeds_predicted = []
         predict = worker.Colorizer.predict
@@ -217,7 +217,7 @@ class TestCachedColorizer:
             return predict(self, grays, seeds, *hints)
 
         monkeypatch.setattr(worker.Colorizer, "predict", record)
-        return CachedColorizer(str(drawing), 1), seeds_predicted
+        return CachedColorizer(str(stochastic_bundle), 1), seeds_predicted
 
     def test_equal_requests_are_predicted_once(self, colorizer):
         colorizer, seeds_predicted = colorizer

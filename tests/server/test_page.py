@@ -137,10 +137,10 @@ def test_dark_mode(browser, address):
         assert light_text - dark > 400
 
 
-def test_variants_are_selected_and_downloaded_as_a_zip(browser, address, drawing):
+def test_variants_are_selected_and_downloaded_as_a_zip(browser, address, stochastic_bundle):
     with open_page(browser, address) as page:
         assert page.get_by_label("Variants").is_hidden()
-        page.get_by_label("drawing").check()
+        page.get_by_label("stochastic").check()
         page.get_by_label("Variants").fill("3")
         page.get_by_label("Seed").fill("5")
         page.get_by_label("steps").fill("2")
@@ -150,7 +150,7 @@ def test_variants_are_selected_and_downloaded_as_a_zip(browser, address, drawing
         two.get_by_role("button", name="Seed 6").click()
         name, content = download(page, two.get_by_role("link", name="Download"))
         assert name == "two-color-6.png"
-        assert content == Colorizer(drawing, steps=2)(photo(20), seed=6)
+        assert content == Colorizer(stochastic_bundle, steps=2)(photo(20), seed=6)
         _, content_of_zip = download(page, page.get_by_role("link", name="Download all as a zip"))
         with zipfile.ZipFile(io.BytesIO(content_of_zip)) as archive:
             assert sorted(archive.namelist()) == [f"{n}-color-{s}.png" for n in ("one", "two") for s in (5, 6, 7)]
@@ -161,7 +161,7 @@ def test_variants_are_selected_and_downloaded_as_a_zip(browser, address, drawing
 
 def test_invalid_options_are_shown_before_an_upload(browser, address):
     with open_page(browser, address) as page:
-        page.get_by_label("drawing").check()
+        page.get_by_label("stochastic").check()
         limit = int(page.get_by_label("Variants").get_attribute("max"))
         assert limit == httpx.get(f"{address}/limits").json()["variants"][1]
         page.get_by_label("Variants").fill(str(limit + 1))
@@ -175,7 +175,7 @@ def test_invalid_options_are_shown_before_an_upload(browser, address):
 
 def test_a_hint_keeps_the_selected_variant(browser, address):
     with open_page(browser, address) as page:
-        page.get_by_label("drawing").check()
+        page.get_by_label("stochastic").check()
         page.get_by_label("Variants").fill("3")
         add(page, ("one.png", photo()))
         one = colorized(page, "one.png")
@@ -266,7 +266,7 @@ def test_errors_are_shown_and_other_photos_are_colorized(browser, address):
 
 def test_a_canceled_photo_does_not_block_others(browser, address):
     with open_page(browser, address) as page:
-        page.get_by_label("drawing").check()
+        page.get_by_label("stochastic").check()
         page.get_by_label("steps").fill("1000")
         page.get_by_label("Variants").fill("12")
         add(page, ("slow.png", photo(side=900)))

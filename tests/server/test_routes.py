@@ -49,8 +49,8 @@ def client_of(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen
 
 
 @pytest.fixture(scope="module")
-def client(bundle, drawing):
-    with client_of([bundle, drawing]) as client:
+def client(bundle, stochastic_bundle):
+    with client_of([bundle, stochastic_bundle]) as client:
         yield client
 
 
@@ -99,10 +99,10 @@ def test_every_format_that_is_written_has_a_media_type():
     assert set(routes.MEDIA_TYPES.values()) == {f"image/{kind}" for kind in ("jpeg", "png", "tiff", "webp", "avif")}
 
 
-def test_seed_and_steps_decide_the_colors(client, drawing):
-    parameters = {"model": "drawing", "seed": 5, "steps": 2}
+def test_seed_and_steps_decide_the_colors(client, stochastic_bundle):
+    parameters = {"model": "stochastic", "seed": 5, "steps": 2}
     response = client.post("/colorize", content=PHOTO, params=parameters)
-    assert response.content == Colorizer(drawing, steps=2)(PHOTO, seed=5)
+    assert response.content == Colorizer(stochastic_bundle, steps=2)(PHOTO, seed=5)
 
 
 def test_strength_is_accepted_as_saturation(client, bundle):
@@ -118,12 +118,12 @@ def test_colorize_keeps_no_files(client):
     wait_until(lambda: not list(server_jobs(client).folder.iterdir()))
 
 
-def test_a_job_with_variants(client, drawing):
-    job = wait_for_job(client, submit(client, model="drawing", variants=3, seed=7, name="grandmother.png"))
+def test_a_job_with_variants(client, stochastic_bundle):
+    job = wait_for_job(client, submit(client, model="stochastic", variants=3, seed=7, name="grandmother.png"))
     assert (job["state"], job["width"], job["height"], job["seeds"]) == ("done", 64, 48, [7, 8, 9])
     assert [output["name"] for output in job["copies"]] == [f"grandmother-color-{seed}.png" for seed in (7, 8, 9)]
     photos = [client.get(output["photo"]).content for output in job["copies"]]
-    assert photos == [Colorizer(drawing)(PHOTO, seed=seed) for seed in (7, 8, 9)]
+    assert photos == [Colorizer(stochastic_bundle)(PHOTO, seed=seed) for seed in (7, 8, 9)]
     for url in (job["before"], job["copies"][1]["preview"]):
         preview = client.get(url)
         assert preview.headers["content-type"] == "image/jpeg"
@@ -155,7 +155,7 @@ def test_a_photo_on_the_server_is_colorized_again(client, bundle):
 def test_models_health_and_limits(client):
     first, second = client.get("/models").json()
     assert (first["name"], first["stochastic"], first["options"]) == ("two-colors", False, [])
-    assert (second["name"], second["stochastic"], second["options"]) == ("drawing", True, ["steps"])
+    assert (second["name"], second["stochastic"], second["options"]) == ("stochastic", True, ["steps"])
     assert client.get("/health").json()["status"] == "ok"
     limits = client.get("/limits").json()
     for name in ("saturation", "size", "seed", "variants", "steps", "temperature"):
@@ -180,11 +180,15 @@ def test_other_files_are_refused(client):
 @pytest.mark.parametrize(
     ("parameters", "status", "reason"),
     [
-        ({"model": "palette"}, 404, "no model 'palette': choose one of two-colors, drawing"),
+        ({"model": "palette"}, 404, "no model 'palette': choose one of two-colors, stochastic"),
         ({"steps": 5}, 422, "steps: not supported by two-colors"),
         ({"variants": 2}, 422, "2 variants: two-colors is deterministic"),
-        ({"variants": LIMITS["variants"][1] + 1, "model": "drawing"}, 422, "variants '101': "),
-        ({"variants": 2, "seed": LIMITS["seed"][1], "model": "drawing"}, 422, "seed 9007199254740991: with 2 variants"),
+        ({"variants": LIMITS["variants"][1] + 1, "model": "stochastic"}, 422, "variants '101': "),
+        (
+            {"variants": 2, "seed": LIMITS["seed"][1], "model": "stochastic"},
+            422,
+            "seed 9007199254740991: with 2 variants",
+        ),
         ({"saturation": "nan"}, 422, "saturation 'nan': "),
         ({"saturation": "inf"}, 422, "saturation 'inf': "),
         ({"saturation": -1}, 422, "saturation '-1': "),
@@ -206,7 +210,7 @@ def test_a_hint_outside_the_photo_is_refused(client):
     reason = detail(response, 422)
     assert "hint at 64,5 is outside the photo" in reason
     assert "64 x 48 pixels" in reason
-    response = client.post("/colorize", content=PHOTO, params={"model": "drawing", "steps": 1000, "seed": 1})
+    response = client.post("/colorize", content=PHOTO, params={"model": "stochastic", "steps": 1000, "seed": 1})
     assert response.status_code == 200
 
 
@@ -240,8 +244,8 @@ def test_stored_bytes_are_limited(bundle):
         assert "are stored already" in detail(client.post("/jobs", content=iter([PHOTO])), 429)
 
 
-def test_outputs_that_exceed_the_space_are_not_started(drawing):
-    with client_of([drawing], Limits(stored_bytes=60_000)) as client:
+def test_outputs_that_exceed_the_space_are_not_started(stochastic_bundle):
+    with client_of([stochastic_bundle], Limits(stored_bytes=60_000)) as client:
         job = wait_for_job(client, submit(client, variants=12))
         assert (job["state"], job["copies"]) == ("failed", [])
         assert "no space for its outputs" in job["problem"]
@@ -359,9 +363,9 @@ def test_connections_are_limited(bundle):
         wait_until(lambda: httpx.get(f"{url}/health").status_code == 200)
 
 
-def test_a_disconnect_cancels_the_job(drawing, monkeypatch, tmp_path):
+def test_a_disconnect_cancels_the_job(stochastic_bundle, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with serve_in_thread([drawing]) as url, socket.create_connection(socket_address(url)) as connection:
+    with serve_in_thread([stochastic_bundle]) as url, socket.create_connection(socket_address(url)) as connection:
         connection.sendall(
             b"POST /colorize?size=2048&steps=1000 HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (len(PHOTO), PHOTO)
@@ -372,9 +376,9 @@ def test_a_disconnect_cancels_the_job(drawing, monkeypatch, tmp_path):
         assert httpx.get(f"{url}/health").json()["waiting"] == 0
 
 
-def test_ctrl_c_is_reported_to_waiting_clients(drawing, tmp_path):
+def test_ctrl_c_is_reported_to_waiting_clients(stochastic_bundle, tmp_path):
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    with web_command("--model", drawing, env=env) as (process, url), ThreadPoolExecutor() as pool:
+    with web_command("--model", stochastic_bundle, env=env) as (process, url), ThreadPoolExecutor() as pool:
         slow = f"{url}/colorize?size=2048&steps=1000"
         response = pool.submit(httpx.post, slow, content=PHOTO, timeout=TIMEOUT)
         wait_until(lambda: list(tmp_path.glob("photochrom-web-*/jobs/*/photo")))
@@ -386,8 +390,8 @@ def test_ctrl_c_is_reported_to_waiting_clients(drawing, tmp_path):
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_a_killed_server_leaves_no_files(drawing, tmp_path, busy):
-    with web_command("--model", drawing, env={**os.environ, "TMPDIR": str(tmp_path)}) as (process, url):
+def test_a_killed_server_leaves_no_files(stochastic_bundle, tmp_path, busy):
+    with web_command("--model", stochastic_bundle, env={**os.environ, "TMPDIR": str(tmp_path)}) as (process, url):
         assert httpx.get(f"{url}/health", timeout=TIMEOUT).status_code == 200
         assert list(tmp_path.glob("photochrom-web-*"))
         if busy:

@@ -87,7 +87,7 @@ def test_start_from_a_bundle(tmp_path):
     """The networks of a bundle that are named alike, or its only one: a guide takes what a classifier has learnt."""
     net = ColorNet.Config(depth=2, filters=4, widths=(8,))
     trained = models.load_family("classify")(models.load_family("classify").Config(net=net))
-    card = bundles.Card("taught", "classify", describe(trained.procedure), {}, size=32)
+    card = bundles.ModelCard("taught", "classify", describe(trained.procedure), {}, size=32)
     bundles.save(tmp_path / "taught", card, {"logits": network_bytes(trained.net)})
     made = ddpm.Model(ddpm.Model.Config(guide=net, sampling=Diffusion(guided=True)))
     left = checkpoint.start_from(made, tmp_path / "taught")

@@ -28,7 +28,7 @@ class BundleError(ValueError):
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """What ``model.json`` says.
 
     ``procedure`` as `core.sampling.describe` gives it; ``networks`` maps each network to the sha256 of its file;
@@ -71,7 +71,7 @@ class Card:
 class Bundle:
     """A checked bundle: its card and the bytes of its networks."""
 
-    card: Card
+    card: ModelCard
     procedure: Procedure
     networks: Mapping[str, bytes]
 
@@ -109,7 +109,7 @@ def installed() -> list[str]:
     return sorted(card.parent.name for card in INSTALLED.glob(f"*/{CARD}"))
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: Path) -> ModelCard:
     """The card of a bundle, without its networks. Raises BundleError."""
     try:
         said = json.loads(_read(path, CARD))
@@ -125,7 +125,7 @@ def read_card(path: Path) -> Card:
         if key in said and not right(said[key]):
             raise BundleError(f"{path}: {key} = {said[key]!r} is not what a bundle has: export it again")
     try:
-        return Card(**{f.name: said[f.name] for f in fields(Card) if f.name in said})
+        return ModelCard(**{f.name: said[f.name] for f in fields(ModelCard) if f.name in said})
     except TypeError as error:
         raise BundleError(f"{path}: {CARD} is incomplete ({error}): export the bundle again") from None
 
@@ -162,13 +162,13 @@ def load(name: str | Path) -> Bundle:
     return Bundle(card, procedure, networks)
 
 
-def save(path: Path, card: Card, networks: Mapping[str, bytes]) -> Card:
+def save(path: Path, card: ModelCard, networks: Mapping[str, bytes]) -> ModelCard:
     """Write a bundle as a folder, whole or not at all; gives the card with its digests filled in.
 
     Raises FileExistsError when the folder is there already.
     """
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in networks.items()}
-    card = Card(**{**asdict(card), "networks": digests})
+    card = ModelCard(**{**asdict(card), "networks": digests})
     if path.exists():
         raise FileExistsError(f"{path} exists: name another folder or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ def record(path: Path, protocol: str, scores: Mapping[str, Any]) -> None:
     beside.replace(path / CARD)
 
 
-def cards() -> Iterator[tuple[str, Card]]:
+def cards() -> Iterator[tuple[str, ModelCard]]:
     """Name and card of each installed bundle."""
     for name in installed():
         yield name, read_card(INSTALLED / name)

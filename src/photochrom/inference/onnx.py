@@ -53,7 +53,7 @@ class SeededNoise:
 
 def opened(
     model: str | Path, threads: int | None, sampling: Mapping[str, Any]
-) -> tuple[bundle.Card, Procedure, dict[str, OnnxNet]]:
+) -> tuple[bundle.ModelCard, Procedure, dict[str, OnnxNet]]:
     """A bundle's card, its procedure with the settings that are asked for, and its networks.
 
     ``threads``: the processors this process may use, when None. Raises BundleError for a bundle that will not do,

@@ -41,7 +41,7 @@ def export(
     size: int | None = None,
     sources: str = "",
     **card: Any,
-) -> bundles.Card:
+) -> bundles.ModelCard:
     """The best checkpoint of a run, or of several that each trained a stage of a model -> a bundle folder; its card.
 
     Args:
@@ -63,7 +63,7 @@ def export(
         raise ValueError(f"size {size}: this model sees {side} pixels and nothing else")
     alone = not (sets or stages) and record["validation"]  # figures are of the model as it was trained, whole
     seen = {"validation": record["validation"]} if alone else {}
-    said = bundles.Card(
+    said = bundles.ModelCard(
         name=out.name,
         family=recipe.family,
         procedure=describe(model.procedure),
