@@ -1,19 +1,43 @@
-"""Photochrom puts colour into black-and-white photographs."""
+"""Photochrom colorizes black-and-white photos."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
-__all__ = ["Colorizer", "__version__", "colorize"]
+__all__ = [
+    "BundleError",
+    "ColorOptions",
+    "Colorized",
+    "Colorizer",
+    "FileExists",
+    "Hint",
+    "PhotoError",
+    "PhotoTooLarge",
+    "WriteError",
+    "__version__",
+    "colorize",
+]
 
 if TYPE_CHECKING:
-    from .inference.colorizer import Colorizer, colorize
+    from .imaging.errors import FileExists, PhotoError, PhotoTooLarge, WriteError
+    from .inference.bundle import BundleError
+    from .inference.colorizer import Colorized, Colorizer, colorize
+    from .inference.options import ColorOptions, Hint
+else:
+    # Imported at first use, so that `photochrom --help` and `import photochrom` load no numpy, pyvips or onnxruntime.
+    MODULES = {
+        ".imaging.errors": ("FileExists", "PhotoError", "PhotoTooLarge", "WriteError"),
+        ".inference.bundle": ("BundleError",),
+        ".inference.colorizer": ("Colorized", "Colorizer", "colorize"),
+        ".inference.options": ("ColorOptions", "Hint"),
+    }
 
+    def __getattr__(name: str) -> Any:
+        for module, names in MODULES.items():
+            if name in names:
+                return getattr(import_module(module, __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-def __getattr__(name: str) -> Any:
-    """`Colorizer` and `colorize`, imported at first use, so that ``photochrom --help`` stays quick."""
-    if name in ("Colorizer", "colorize"):
-        from .inference import colorizer
-
-        return getattr(colorizer, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
