@@ -29,10 +29,10 @@ import torch
 from timing import in_turn
 from torch import Tensor
 
-from photochrom.core.sampling.autoregressive import START_OF_ROW, Autoregressive
+from photochrom.core.sampling.autoregressive import Autoregressive
 from photochrom.inference.onnx import OnnxNet, SeededNoise
-from photochrom.models._coltran import Core, shifted
 from photochrom.models.coltran import Model
+from photochrom.models.coltran.core import Core, shift
 from photochrom.training.export import network_bytes
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_nets, torch_noise
@@ -53,13 +53,13 @@ def ways(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple[Ca
 
     @torch.no_grad()
     def outer() -> Tensor:
-        return shifted(core.outer.rows(coarse, context, norms)[0], 1)
+        return shift(core.outer.rows(coarse, context, norms)[0], 1)
 
     @torch.no_grad()
     def inner(rows: int) -> Tensor:
         condition, _ = core.row(context[:, :rows].flatten(1, 2), outer_context[:, :rows].flatten(1, 2))
-        before = shifted(coarse[:, :rows], 2, START_OF_ROW)
-        return core.pixel.rows(before, condition.unflatten(1, (rows, side)), norms)[0]
+        has_color = shift(torch.ones(1, rows, side, 1), 2)
+        return core.pixel.rows(shift(coarse[:, :rows], 2), has_color, condition.unflatten(1, (rows, side)), norms)[0]
 
     outer_context = outer()
     return {

@@ -45,7 +45,7 @@ def codes(model: Any, pictures: Tensor) -> Iterator[str]:
     encoder, decoder = model.net["encoder"], model.net["decoder"]
     for name, x in (("colour", pictures), ("gray", pictures.mean(1, keepdim=True).expand_as(pictures))):
         levels = encoder.levels(x)
-        counts = [torch.bincount(q.numbers.flatten(), minlength=len(encoder.books[0].vectors)) for q in levels]
+        counts = [torch.bincount(q.indices.flatten(), minlength=len(encoder.books[0].vectors)) for q in levels]
         used = ", ".join(f"{(c > 0).sum()} of {len(c)} (perplexity {perplexity(c / c.sum()):.0f})" for c in counts)
         yield f"{name} given back: MSE {error(decoder(encoder(x)), x)[0]:.4f} in [-1, 1]; codes used: {used}"
 

@@ -16,8 +16,7 @@ import torch
 from timing import in_turn
 from torch import Tensor, nn
 
-from photochrom.models._adversarial import Discriminator, Generator
-from photochrom.models.pix2pix import Model
+from photochrom.models.pix2pix import Discriminator, Generator, Model
 from photochrom.training.recipe import read
 
 

@@ -105,7 +105,7 @@ def test_pix2pix_is_timed_beside_the_straightforward_way_of_the_same_size(pytest
     monkeypatch.syspath_prepend(root / "benchmarks")
     from pix2pix import Plain
 
-    from photochrom.models._adversarial import Generator
+    from photochrom.models.pix2pix import Generator
 
     config = Generator.Config(downs=5, filters=4, dropped=2)
     ours, plain = (sum(p.numel() for p in net.parameters()) for net in (Generator(config, 2), Plain(config)))

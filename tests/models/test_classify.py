@@ -1,4 +1,4 @@
-"""Colour as classification: soft targets, rarity and what the dials do."""
+"""Color as classification: soft targets, rarity and the prior."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from photochrom.models._blocks import ColorNet
 BINS = torch.tensor(ab_bins())
 
 
-def test_soft_targets_are_the_nearest_bins_gaussian_and_sum_to_one():
+def test_soft_targets_are_gaussian_over_the_nearest_bins():
     ab = torch.tensor([[3.0, 4.0], [-40.0, 60.0]])
     nearest, shares = classify.soft_encode(ab, BINS, 5, 5.0)
     assert torch.allclose(shares.sum(1), torch.ones(2))
@@ -20,14 +20,14 @@ def test_soft_targets_are_the_nearest_bins_gaussian_and_sum_to_one():
     assert shares[0, 0] / shares[0, 1] == pytest.approx(torch.exp((distances[1] - distances[0]) / 50).item(), rel=1e-4)
 
 
-def test_soft_targets_keep_the_colour_roughly():
+def test_soft_targets_approximate_the_color():
     rng = torch.Generator().manual_seed(0)
     ab = torch.rand(200, 2, generator=rng) * 60 - 30
     nearest, shares = classify.soft_encode(ab, BINS, 5, 5.0)
     assert ((BINS[nearest] * shares[..., None]).sum(1) - ab).norm(dim=1).max() < 6
 
 
-def test_rarity_has_mean_one_and_prefers_the_rare():
+def test_rarity_has_mean_one_and_is_largest_for_rare_bins():
     prior = torch.rand(len(BINS), generator=torch.Generator().manual_seed(0)) ** 4
     prior /= prior.sum()
     weights = classify.rarity(prior, 0.5)
@@ -36,13 +36,13 @@ def test_rarity_has_mean_one_and_prefers_the_rare():
     assert torch.allclose(classify.rarity(prior, 1.0), torch.ones(len(BINS)))
 
 
-def test_the_prior_follows_the_photographs():
+def test_prior_follows_the_training_images():
     model = classify.Model(classify.Model.Config(net=ColorNet.Config(depth=1, filters=4)))
     gray, ab = torch.zeros(1, 1, 8, 8), torch.full((1, 2, 8, 8), 0.0)
     before = model.prior.clone()
     model.train().loss("net", gray, ab)
-    home = (BINS == 0).all(1).nonzero().item()
-    assert model.prior[home] > before[home]
+    bin_of_gray = (BINS == 0).all(1).nonzero().item()
+    assert model.prior[bin_of_gray] > before[bin_of_gray]
     assert model.prior.sum() == pytest.approx(1, abs=1e-5)
     after = model.prior.clone()
     model.eval().loss("net", gray, ab)
@@ -53,6 +53,6 @@ def test_the_prior_follows_the_photographs():
     ("name", "value"),
     [("uniform", 0.0), ("uniform", 1.5), ("neighbors", 0), ("neighbors", 263), ("sigma", 0.0), ("sigma", -1.0)],
 )
-def test_settings_out_of_range_are_refused(name, value):
+def test_settings_out_of_range_are_rejected(name, value):
     with pytest.raises(ValueError, match=f"{name} {value}: must be"):
         classify.Model.Config(**{name: value})

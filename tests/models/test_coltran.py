@@ -1,4 +1,4 @@
-"""ColTran: who sees whom, what is likely, the published sizes, and stages put together."""
+"""ColTran: causality, likelihood, sizes, the later stages, and merging of stages."""
 
 from dataclasses import replace
 from itertools import product
@@ -10,10 +10,11 @@ from torch.nn import functional as F
 
 from photochrom.core.sampling.autoregressive import Autoregressive, channel_last, palette, pooled
 from photochrom.inference.onnx import OnnxNet, SeededNoise
-from photochrom.models._axial import CONDITIONAL, Attention, Axial, Layer, Norms, Places, stretched
 from photochrom.models._blocks import ColorNet
-from photochrom.models._coltran import Core, shifted
-from photochrom.models.coltran import Model, Upsampler
+from photochrom.models.coltran import Model
+from photochrom.models.coltran.axial import CONDITIONAL, Attention, Axial, Layer, Norms, PositionEmbedding, resample
+from photochrom.models.coltran.core import Core, CoreConfig, shift
+from photochrom.models.coltran.upsampler import Upsampler
 from photochrom.training.checkpoint import start
 from photochrom.training.export import network_bytes
 from photochrom.training.rates import groups
@@ -21,65 +22,65 @@ from photochrom.training.recipe import Optimizer
 from photochrom.training.validation import torch_nets
 
 SHAPE = Axial(width=8, heads=2, side=4)
-GUIDE = ColorNet.Config(depth=2, filters=4, widths=(4,))  # gives features at a stride of 2
-VARIETIES = list(product(("axial", "full"), (CONDITIONAL, ("norm",), ())))
+GUIDE = ColorNet.Config(depth=2, filters=4, widths=(4,))  # features at stride 2
+VARIANTS = list(product(("axial", "full"), (CONDITIONAL, ("norm",), ())))
 
 
 def core(attention="axial", conditional=CONDITIONAL, factor=1, guided=False):
-    """A small core of which no weight is what it is at first."""
+    """A small core with noise on all initial weights."""
     torch.manual_seed(0)
     shape = replace(SHAPE, attention=attention)
-    config = Core.Config(shape, 1, 2, 2, conditional, guide=GUIDE)
-    made = Core(config, Autoregressive(("core",), factor, bits=1, guided=guided)).eval()
+    config = CoreConfig(shape, 1, 2, 2, conditional, guide=GUIDE)
+    net = Core(config, Autoregressive(("core",), factor, bits=1, guided=guided)).eval()
     with torch.no_grad():
-        for parameter in made.parameters():
+        for parameter in net.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
-    return made
+    return net
 
 
-def photographs(h=4, w=5, count=1, seed=1):
+def images(h=4, w=5, count=1, seed=1):
     torch.manual_seed(seed)
     return torch.rand(count, 1, h, w) * 2 - 1, torch.rand(count, 3, h, w) * 2 - 1
 
 
-@pytest.mark.parametrize(("attention", "conditional"), VARIETIES)
+@pytest.mark.parametrize(("attention", "conditional"), VARIANTS)
 @torch.no_grad()
-def test_no_pixel_sees_itself_or_what_comes_after_it(attention, conditional):
-    """Each pixel's colour is changed in turn: logits up to and at it stay, all that follow move."""
-    net, (gray, color) = core(attention, conditional), photographs()
+def test_logits_depend_on_earlier_pixels_only(attention, conditional):
+    """The color of one pixel is changed: logits up to and at it stay, all later ones change."""
+    net, (gray, color) = core(attention, conditional), images()
     coarse = channel_last(color)
     before = net.logits(gray, coarse)[1]
     for row, column in product(range(4), range(5)):
         other = coarse.clone()
         other[:, row, column] *= -1
-        moved = (net.logits(gray, other)[1] - before).abs().amax((0, 3)).flatten()
-        place = row * 5 + column
-        assert moved[: place + 1].max() == 0
-        if place < 19:
-            assert moved[place + 1] > 1e-7
+        change = (net.logits(gray, other)[1] - before).abs().amax((0, 3)).flatten()
+        position = row * 5 + column
+        assert change[: position + 1].max() == 0
+        if position < 19:
+            assert change[position + 1] > 1e-7
         if row < 3:
-            assert (moved[(row + 1) * 5 :] > 1e-8).all()  # whole rows below, through the outer decoder
+            assert (change[(row + 1) * 5 :] > 1e-8).all()  # all rows below, through the outer decoder
 
 
-@pytest.mark.parametrize(("attention", "conditional"), VARIETIES)
+@pytest.mark.parametrize(("attention", "conditional"), VARIANTS)
 @torch.no_grad()
-def test_the_outer_decoder_sees_rows_above_alone(attention, conditional):
-    net, (gray, color) = core(attention, conditional), photographs()
+def test_outer_decoder_depends_on_rows_above_only(attention, conditional):
+    net, (gray, color) = core(attention, conditional), images()
     context, norms, _, _ = net.encoder(gray)
     coarse = channel_last(color)
-    before = shifted(net.outer.rows(coarse, context, norms)[0], 1)
+    before = shift(net.outer.rows(coarse, context, norms)[0], 1)
     assert not before[:, 0].any()
     for row, column in product(range(4), range(5)):
         other = coarse.clone()
         other[:, row, column] *= -1
-        moved = (shifted(net.outer.rows(other, context, norms)[0], 1) - before).abs().amax((0, 2, 3))
-        assert moved[: row + 1].max() == 0
-        assert (moved[row + 1 :] > 1e-8).all()
+        change = (shift(net.outer.rows(other, context, norms)[0], 1) - before).abs().amax((0, 2, 3))
+        assert change[: row + 1].max() == 0
+        assert (change[row + 1 :] > 1e-8).all()
 
 
 @torch.no_grad()
-def test_the_first_pixel_of_a_row_follows_no_colour():
-    net, (gray, color) = core(), photographs()
+def test_first_pixel_of_a_row_depends_on_no_color_in_its_row():
+    net, (gray, color) = core(), images()
     before = net.logits(gray, channel_last(color))[1]
     net.pixel.embed.weight.normal_()
     after = net.logits(gray, channel_last(color))[1]
@@ -89,56 +90,56 @@ def test_the_first_pixel_of_a_row_follows_no_colour():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("attention", "conditional", "guided"), [("full", (), False), ("axial", CONDITIONAL, True)])
-def test_what_is_exported_draws_what_torch_draws(attention, conditional, guided):
-    """The same colours, one by one, and the same likelihood of true ones."""
-    net, (gray, color) = core(attention, conditional, factor=2, guided=guided), photographs(16, 24, count=2)
-    nets = torch_nets(whole(net))
+def test_exported_networks_sample_what_torch_samples(attention, conditional, guided):
+    """The same colors, and the same likelihood of true colors."""
+    net, (gray, color) = core(attention, conditional, factor=2, guided=guided), images(16, 24, count=2)
+    nets = torch_nets(model_of(net))
     exported = {name: OnnxNet(network_bytes(part), 1) for name, part in net.networks().items()}
-    draws = [SeededNoise([3, 4]) for _ in range(2)]
-    ours = net.sampling.coarse(exported, gray.numpy(), draws[0])
-    expected = net.sampling.coarse(nets, gray, lambda like, *kind: torch.from_numpy(draws[1](like.numpy(), *kind)))
+    noises = [SeededNoise([3, 4]) for _ in range(2)]
+    ours = net.sampling.coarse(exported, gray.numpy(), noises[0])
+    expected = net.sampling.coarse(nets, gray, lambda like, *kind: torch.from_numpy(noises[1](like.numpy(), *kind)))
     np.testing.assert_array_equal(ours, expected.numpy())
-    told = net.sampling.nll(exported, gray.numpy(), color.numpy())
-    np.testing.assert_allclose(told, net.sampling.nll(nets, gray, color).numpy(), atol=1e-4)
+    nats = net.sampling.nll(exported, gray.numpy(), color.numpy())
+    np.testing.assert_allclose(nats, net.sampling.nll(nets, gray, color).numpy(), atol=1e-4)
 
 
-def test_shifts_lose_the_last_and_begin_with_nothing():
+def test_shift_begins_with_zeros_and_drops_the_last():
     x = torch.rand(2, 3, 4, 5)
-    down, right = shifted(x, 1), shifted(x, 2)
+    down, right = shift(x, 1), shift(x, 2)
     assert not down[:, 0].any()
     assert not right[:, :, 0].any()
     assert torch.equal(down[:, 1:], x[:, :-1])
     assert torch.equal(right[:, :, 1:], x[:, :, :-1])
 
 
-def whole(net):
-    """A model that has this core."""
+def model_of(net):
+    """A model with this core."""
     model = Model(Model.Config(sampling=net.sampling, core=net.config))
     model.core = net
     return model
 
 
 @pytest.mark.parametrize(
-    ("attention", "conditional", "guided"), [*((*v, False) for v in VARIETIES), (*VARIETIES[0], True)]
+    ("attention", "conditional", "guided"), [*((*v, False) for v in VARIANTS), (*VARIANTS[0], True)]
 )
 @pytest.mark.parametrize("size", [(4, 4), (6, 4), (2, 8)])
 @torch.no_grad()
-def test_likelihood_step_by_step_is_that_of_all_at_once(attention, conditional, guided, size):
-    """At the size learnt from and at others: what is remembered says all that the whole picture would."""
+def test_stepwise_likelihood_equals_the_parallel_one(attention, conditional, guided, size):
+    """At the training size and at others: the caches hold all that attention needs."""
     net = core(attention, conditional, factor=2, guided=guided)
-    gray, color = photographs(2 * size[0], 2 * size[1], count=2)
-    steps = net.sampling.nll(torch_nets(whole(net)), gray, color)
+    gray, color = images(2 * size[0], 2 * size[1], count=2)
+    steps = net.sampling.nll(torch_nets(model_of(net)), gray, color)
     assert steps.shape == (2, *size)
     nats = net.bits_per_dim(gray, color) * 3 * np.log(2)
     torch.testing.assert_close(steps.mean((1, 2)), nats, rtol=0, atol=1e-4)
 
 
-def test_the_loss_is_the_mean_surprise_and_a_little_of_the_parallel_head():
-    net, (gray, color) = core(), photographs(count=2)
-    found = net.loss(gray, color)
-    torch.testing.assert_close(found["total"], 0.99 * found["autoregressive"] + 0.01 * found["parallel"])
+def test_loss_is_the_mean_nll_and_a_share_of_the_parallel_head():
+    net, (gray, color) = core(), images(count=2)
+    result = net.loss(gray, color)
+    torch.testing.assert_close(result["total"], 0.99 * result["autoregressive"] + 0.01 * result["parallel"])
     nats = net.bits_per_dim(gray, color).mean() * 3 * np.log(2)
-    torch.testing.assert_close(found["autoregressive"], nats)
+    torch.testing.assert_close(result["autoregressive"], nats)
     alone = Core(replace(net.config, parallel=0.0), net.sampling)
     assert set(alone.loss(gray, color)) == {"total", "autoregressive"}
 
@@ -146,7 +147,7 @@ def test_the_loss_is_the_mean_surprise_and_a_little_of_the_parallel_head():
 @pytest.mark.parametrize("axis", ["row", "column", "both"])
 @pytest.mark.parametrize("masked", [False, True])
 @torch.no_grad()
-def test_attention_is_that_of_torch_over_lines(axis, masked):
+def test_attention_equals_that_of_torch_over_lines(axis, masked):
     torch.manual_seed(0)
     layer, x = Attention(SHAPE, axis, masked), torch.randn(2, 4, 3, 8)
     for bias in layer.bias.values():
@@ -165,13 +166,13 @@ def test_attention_is_that_of_torch_over_lines(axis, masked):
         if masked and (across if axis == "row" else down) > 0:
             mask[:, i, here] = -torch.inf
     expected = layer.answer(F.scaled_dot_product_attention(*asked, attn_mask=mask).transpose(1, 2).flatten(2))
-    found = layer(x)[0]
-    found = found.transpose(1, 2) if axis == "column" else found
-    torch.testing.assert_close(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
+    result = layer(x)[0]
+    result = result.transpose(1, 2) if axis == "column" else result
+    torch.testing.assert_close(result.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_conditional_layers_are_as_tabled():
+def test_conditional_layers_follow_the_paper():
     """z_c = (c U_s) z + (c U_b) for q, k, v; the perceptron's output likewise; norms are given scale and shift."""
     torch.manual_seed(0)
     layer, x, condition, norms = (
@@ -182,15 +183,15 @@ def test_conditional_layers_are_as_tabled():
     )
     scale, shift = condition[..., :24], condition[..., 24:48]
     query, key, value = (layer.attention.ask(x) * scale + shift).unflatten(-1, (3, 2, 4)).permute(3, 0, 1, 4, 2, 5)
-    seen = F.scaled_dot_product_attention(query, key, value).transpose(2, 3).flatten(3)
-    normed = F.layer_norm(x + layer.attention.answer(seen), (8,)) * norms[:, 0, :8] + norms[:, 0, 8:]
+    channels = F.scaled_dot_product_attention(query, key, value).transpose(2, 3).flatten(3)
+    normed = F.layer_norm(x + layer.attention.answer(channels), (8,)) * norms[:, 0, :8] + norms[:, 0, 8:]
     changed = layer.perceptron(normed) * condition[..., 48:56] + condition[..., 56:]
     expected = F.layer_norm(normed + changed, (8,)) * norms[:, 1, :8] + norms[:, 1, 8:]
     torch.testing.assert_close(layer(x, condition, norms)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_norms_are_conditioned_by_the_weighed_mean_of_the_context():
+def test_norms_take_the_weighted_mean_of_the_context():
     torch.manual_seed(0)
     norms, context = Norms(4, 8, 3), torch.randn(2, 4, 4, 8)
     norms.places.normal_()
@@ -199,23 +200,23 @@ def test_norms_are_conditioned_by_the_weighed_mean_of_the_context():
     torch.testing.assert_close(norms(context), torch.einsum("bnd,nde->bne", mean, norms.weight) + norms.bias)
 
 
-def test_places_are_stretched_over_pictures_of_other_sizes():
+def test_positions_are_interpolated_for_other_sizes():
     table = torch.arange(4.0)[:, None]
-    assert torch.equal(stretched(table, 4, 0), table)
-    torch.testing.assert_close(stretched(table, 8, 0)[:, 0], torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]))
-    assert torch.equal(stretched(table.T, 2, 1), torch.tensor([[0.5, 2.5]]))
-    assert Places(4, 8)(6, 3).shape == (6, 3, 8)
+    assert torch.equal(resample(table, 4, 0), table)
+    torch.testing.assert_close(resample(table, 8, 0)[:, 0], torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]))
+    assert torch.equal(resample(table.T, 2, 1), torch.tensor([[0.5, 2.5]]))
+    assert PositionEmbedding(4, 8)(6, 3).shape == (6, 3, 8)
 
 
-def test_a_network_of_the_papers_size_has_its_parameters():
+def test_parameter_count_of_the_paper():
     """46.3 M for the core, whose decoders share an embedding there, 13.5 M and 10.9 M, as its configurations make."""
     shape = Axial(width=512, heads=4, side=64)
     config = Model.Config(
-        Core.Config(shape), Upsampler.Config(shape, 4), Upsampler.Config(replace(shape, side=256), 3), Autoregressive()
+        CoreConfig(shape), Upsampler.Config(shape, 4), Upsampler.Config(replace(shape, side=256), 3), Autoregressive()
     )
     with torch.device("meta"):
         model = Model(config)
-    sizes = {player: sum(p.numel() for p in model.get_submodule(player).parameters()) for player in model.trainable}
+    sizes = {part: sum(p.numel() for p in model.get_submodule(part).parameters()) for part in model.trainable}
     sizes["core"] -= 512 * 512
     assert {name: round(size / 1e6, 1) for name, size in sizes.items()} == {
         "core": 46.3,
@@ -228,7 +229,7 @@ def stages(*names, width=8, **sampling):
     torch.manual_seed(len(names[0]))
     upsampler = Upsampler.Config(replace(SHAPE, width=width), 1)
     config = Model.Config(
-        Core.Config(SHAPE, 1, 1, 1),
+        CoreConfig(SHAPE, 1, 1, 1),
         upsampler,
         upsampler,
         Autoregressive(names, **({"factor": 2, "bits": 2} | sampling)),
@@ -236,22 +237,22 @@ def stages(*names, width=8, **sampling):
     return Model(config).eval()
 
 
-def test_upsamplers_learn_one_channel_of_each_photograph():
-    model, (gray, color) = stages("spatial").train(), photographs(8, 8, count=3)
-    seen = set()
+def test_upsampler_trains_on_one_channel_of_each_image():
+    model, (gray, color) = stages("spatial").train(), images(8, 8, count=3)
+    channels = set()
     for seed in range(8):
         torch.manual_seed(seed)
         model.zero_grad()
         model.loss("spatial", gray, color)["total"].backward()
         rows = model.spatial.channel.weight.grad.abs().sum(1).reshape(3, 256).sum(1) > 0
-        seen.add(tuple(rows.tolist()))
-    assert all(any(rows) for rows in seen)
-    assert (True, False, True) in seen or (True, True, False) in seen or (False, True, True) in seen
+        channels.add(tuple(rows.tolist()))
+    assert all(any(rows) for rows in channels)
+    assert (True, False, True) in channels or (True, True, False) in channels or (False, True, True) in channels
 
 
 @torch.no_grad()
-def test_upsamplers_are_judged_by_all_three_channels():
-    net, (gray, color) = stages("spatial").spatial, photographs(8, 8, count=2)
+def test_upsampler_evaluates_all_three_channels():
+    net, (gray, color) = stages("spatial").spatial, images(8, 8, count=2)
     levels = ((color + 1) * 128).long()
     each = [
         F.cross_entropy(net.logits(gray, color[:, c], torch.full((2,), c)).flatten(0, 2), levels[:, c].flatten())
@@ -261,42 +262,42 @@ def test_upsamplers_are_judged_by_all_three_channels():
 
 
 @torch.no_grad()
-def test_upsamplers_that_are_broken_give_no_colour():
-    net, (gray, color) = stages("spatial").spatial, photographs(4, 6)
+def test_nan_in_an_upsampler_stays_nan():
+    net, (gray, color) = stages("spatial").spatial, images(4, 6)
     net.head.bias[0] = torch.nan
     assert net(gray, color[:, :1], torch.zeros(1)).isnan().all()
 
 
 @torch.no_grad()
-def test_upsamplers_take_the_mean_or_the_likeliest_level_of_each_channel():
-    net, (gray, color) = stages("spatial").spatial, photographs(4, 6, count=2)
+def test_upsampler_picks_the_mean_or_the_likeliest_level():
+    net, (gray, color) = stages("spatial").spatial, images(4, 6, count=2)
     for channel in range(3):
         which = torch.full((2,), channel)
         logits = net.logits(gray, color[:, channel], which)
         mean = torch.distributions.Categorical(logits=logits).probs @ torch.arange(256.0)
         for net.pick, level in (("mean", mean), ("likeliest", logits.argmax(-1))):
-            found = net(gray, color[:, [channel]], which.float())
-            torch.testing.assert_close(found[:, 0], (level + 0.5) / 128 - 1, rtol=0, atol=1e-4)
+            result = net(gray, color[:, [channel]], which.float())
+            torch.testing.assert_close(result[:, 0], (level + 0.5) / 128 - 1, rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match="pick 'median': choose one of mean, likeliest"):
         type(net).Config(pick="median")
 
 
-def test_stages_learn_from_true_colours_made_coarse_and_small():
-    model, (_, color) = stages("core"), photographs(8, 8)
+def test_later_stages_get_true_colors_made_coarse_and_small():
+    model, (_, color) = stages("core"), images(8, 8)
     small = pooled(color, 2)
-    assert torch.equal(model.given("spatial", color), small)
-    coarse = channel_last(model.given("color", color))
+    assert torch.equal(model.stage_input("spatial", color), small)
+    coarse = channel_last(model.stage_input("color", color))
     assert (abs(coarse - channel_last(small)) <= 1 / 4 + 1e-6).all()
     assert all(c in palette(small, 2) for c in coarse.reshape(-1, 3))
 
 
 @torch.no_grad()
-def test_joined_stages_are_the_stages():
+def test_merged_stages_have_the_losses_of_their_runs():
     parts = {f"runs/{name}": stages(name, width=w) for name, w in (("spatial", 4), ("core", 8), ("color", 6))}
     model = Model.merge_stages(parts)
     assert model.trainable == ("core", "color", "spatial")
     assert model.config.spatial == parts["runs/spatial"].config.spatial
-    gray, color = photographs(8, 8)
+    gray, color = images(8, 8)
     for name in model.trainable:
         torch.manual_seed(3)
         expected = parts[f"runs/{name}"].loss(name, gray, color)["total"]
@@ -305,7 +306,7 @@ def test_joined_stages_are_the_stages():
 
 
 @pytest.mark.parametrize(
-    ("parts", "sentence"),
+    ("parts", "message"),
     [
         ({"a": stages("color")}, "a: its stage color needs core: give that run too"),
         ({"a": stages("core"), "b": stages("spatial")}, "b: its stage spatial needs color: give that run too"),
@@ -317,34 +318,34 @@ def test_joined_stages_are_the_stages():
         ),
     ],
 )
-def test_stages_that_do_not_fit_are_refused_by_name(parts, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_stages_that_do_not_fit_are_rejected_by_name(parts, message):
+    with pytest.raises(ValueError, match=message):
         Model.merge_stages(parts)
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"),
+    ("make", "message"),
     [
-        (lambda: Axial(width=10, heads=4), "width 10, heads 4"),
-        (lambda: Axial(attention="local"), "attention 'local': choose axial or full"),
-        (lambda: Core.Config(inner=0), "each must be at least 1 layer"),
-        (lambda: Core.Config(conditional=("mlp", "head")), r"conditional \['head'\]: choose some or none of attention"),
-        (lambda: Core.Config(parallel=1.0), "parallel 1.0"),
-        (lambda: Core.Config(guide_rate=-1), "guide_rate -1"),
+        (lambda: Axial(width=10, heads=4), "width 10, heads 4: the heads must divide the width"),
+        (lambda: Axial(attention="local"), "attention 'local': choose one of axial, full"),
+        (lambda: CoreConfig(inner=0), "inner 0: must be at least 1"),
+        (lambda: CoreConfig(conditional=("mlp", "head")), r"conditional \['head'\]: choose some or none of attention"),
+        (lambda: CoreConfig(parallel=1.0), "parallel 1.0"),
+        (lambda: CoreConfig(guide_rate=-1), "guide_rate -1"),
         (lambda: Upsampler.Config(layers=0), "layers 0"),
         (
-            lambda: Core(Core.Config(SHAPE, guide=GUIDE), Autoregressive(factor=3, guided=True)),
+            lambda: Core(CoreConfig(SHAPE, guide=GUIDE), Autoregressive(factor=3, guided=True)),
             "factor 3: must divide by 2",
         ),
     ],
 )
-def test_settings_that_cannot_be(make, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_invalid_settings_are_rejected(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_a_guide_that_does_not_learn_must_be_given():
-    config = Core.Config(SHAPE, 1, 1, 1, guide=GUIDE)
+def test_guide_that_is_not_trained_needs_init():
+    config = CoreConfig(SHAPE, 1, 1, 1, guide=GUIDE)
     model = Model(Model.Config(config, sampling=Autoregressive(("core",), 2, guided=True)))
     with pytest.raises(ValueError, match=r"no --init: .* weights that this model keeps .* family unet or classify"):
         start(model, None)
@@ -352,7 +353,7 @@ def test_a_guide_that_does_not_learn_must_be_given():
     start(Model(Model.Config(learning, sampling=Autoregressive(("core",), 2, guided=True))), None)
 
 
-def test_biases_by_distance_and_of_norms_do_not_decay():
+def test_biases_do_not_decay():
     model = stages("core")
     decaying = {
         id(p) for g in groups(model, "core", Optimizer(weight_decay=0.1)) if g["weight_decay"] for p in g["params"]

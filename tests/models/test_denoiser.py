@@ -1,4 +1,4 @@
-"""The network of diffusion, and what its two families learn."""
+"""The network of diffusion, and the losses of the two families that use it."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,12 @@ from photochrom import models
 from photochrom.core.sampling import Diffusion
 from photochrom.core.sampling import diffusion_steps as diffusion
 from photochrom.models import ddpm, palette
-from photochrom.models._bound import step_back
-from photochrom.models._denoiser import Attention, Denoiser, guess, simple_loss
+from photochrom.models._denoiser import Attention, Denoiser, predict, simple_loss
 
 SMALL = Denoiser.Config(channels=8, multipliers=(1, 2), blocks=1, resolution=32, attention=(16,), head=8)
 
 
-def test_attention_is_there_at_the_resolutions_named_and_nowhere_else():
+def test_attention_is_at_the_configured_resolutions_only():
     net, sides = Denoiser(SMALL, 2, 1), []
     for module in net.modules():
         if isinstance(module, Attention):
@@ -24,7 +23,7 @@ def test_attention_is_there_at_the_resolutions_named_and_nowhere_else():
     assert len(sides) == 1 + 1 + 2  # on the way down, in the middle, on the way up
 
 
-def test_attention_carries_across_the_picture():
+def test_attention_reaches_across_the_image():
     torch.manual_seed(0)
     attention = Attention(8, 8)
     torch.nn.init.normal_(attention.answer.weight)
@@ -35,21 +34,21 @@ def test_attention_carries_across_the_picture():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        ({"attention": (10,)}, "the feature maps are"),
-        ({"head": 5}, "must divide"),
-        ({"blocks": 0}, "at least 1"),
-        ({"dropout": 1.0}, "below 1"),
+        ({"attention": (10,)}, r"attention at \[10\]: the feature maps are"),
+        ({"head": 5}, "head 5: must divide the 192 channels"),
+        ({"blocks": 0}, "blocks 0: must be at least 1"),
+        ({"dropout": 1.0}, "dropout 1.0: must be at least 0 and below 1"),
     ],
 )
-def test_settings_that_will_not_do(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_settings_are_rejected(settings, message):
+    with pytest.raises(ValueError, match=message):
         Denoiser.Config(**settings)
 
 
 class Recorder(torch.nn.Module):
-    """Answers nothing, and keeps what it was asked."""
+    """Returns zeros and records its inputs."""
 
     def forward(self, noisy, condition, t):
         self.noisy, self.t = noisy, t
@@ -58,19 +57,19 @@ class Recorder(torch.nn.Module):
 
 @pytest.mark.parametrize(("power", "level"), [(1, (2 / np.pi) ** 0.5), (2, 1.0)])
 def test_noise_is_gaussian_and_is_the_target(power, level):
-    """A network that answers nothing sits at the mean of |N(0, 1)|^power, which uniform noise would not give."""
+    """The loss of a network that returns zeros is the mean of |N(0, 1)|^power, which uniform noise would not give."""
     torch.manual_seed(0)
     net, clean = Recorder(), torch.full((64, 2, 16, 16), 0.3)
     gammas = torch.linspace(0.1, 0.9, 64)
-    found = simple_loss(guess(net, Diffusion(prediction="noise"), clean, clean[:, :1], gammas), power)
-    assert found.item() == pytest.approx(level, rel=0.01)
+    loss = simple_loss(predict(net, Diffusion(prediction="noise"), clean, clean[:, :1], gammas), power)
+    assert loss.item() == pytest.approx(level, rel=0.01)
     gammas = gammas[:, None, None, None]
     noise = (net.noisy - clean * gammas.sqrt()) / (1 - gammas).sqrt()
-    assert noise.abs().pow(power).mean().item() == pytest.approx(found.item(), rel=1e-4)
+    assert noise.abs().pow(power).mean().item() == pytest.approx(loss.item(), rel=1e-4)
     torch.testing.assert_close(net.t.square(), gammas.ravel())
 
 
-def test_palette_learns_levels_between_the_steps():
+def test_palette_trains_between_the_steps():
     torch.manual_seed(0)
     model = palette.Model(palette.Model.Config(net=SMALL, levels=4, betas=(0.1, 0.5)))
     model.net = Recorder()
@@ -83,14 +82,14 @@ def test_palette_learns_levels_between_the_steps():
     torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.06, rtol=0)
 
 
-def test_palettes_schedules_are_the_papers():
+def test_palette_schedules_are_those_of_the_paper():
     config = palette.Model.Config()
-    learnt = diffusion.linear(config.levels, *config.betas)
-    assert learnt[-1] == pytest.approx(4.39e-5, rel=0.01)
+    schedule = diffusion.linear(config.levels, *config.betas)
+    assert schedule[-1] == pytest.approx(4.39e-5, rel=0.01)
     assert config.sampling.gammas()[-1] == pytest.approx(6.6e-21, rel=0.02)
 
 
-def test_a_guide_that_stays_as_it_is_learns_nothing():
+def test_guide_with_rate_zero_is_not_trained():
     settings = ddpm.Model.Config(net=SMALL, sampling=Diffusion(guided=True))
     model = ddpm.Model(settings).train()
     before = {name: value.clone() for name, value in model.net["guide"].state_dict().items()}
@@ -101,7 +100,7 @@ def test_a_guide_that_stays_as_it_is_learns_nothing():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
-def test_the_bound_teaches_the_variance_alone():
+def test_bound_trains_the_variance_only():
     model = ddpm.Model(ddpm.Model.Config(net=SMALL, sampling=Diffusion(gain=6.0, variance="learned")))
     torch.manual_seed(0)
     losses = model.loss("net", torch.rand(8, 1, 32, 32), torch.rand(8, 2, 32, 32) * 0.2)
@@ -114,8 +113,8 @@ def test_the_bound_teaches_the_variance_alone():
     assert weight.grad[2:].abs().min() > 0
 
 
-def test_a_variance_is_learned():
-    """Of colours that the gray tells exactly, it is the posterior's, and every other costs more."""
+def test_variance_is_learned():
+    """For colors that follow from the gray it becomes that of the posterior, and any other costs more."""
     torch.manual_seed(0)
     sampling = Diffusion(levels=20, variance="learned", prediction="clean")
     model = ddpm.Model(ddpm.Model.Config(net=SMALL, sampling=sampling, bound_weight=0.1))
@@ -128,26 +127,26 @@ def test_a_variance_is_learned():
         optimizer.step()
     step = torch.randint(2, 21, (16,))
     now, before = model.gammas[step], model.gammas[step - 1]
-    guessed = guess(model.net["denoiser"], sampling, color, gray, now)
-    learnt, unlearnt = (
-        step_back(guessed._replace(share=share), color, color, now, before).mean()
-        for share in (guessed.share, torch.tensor(0.5))
+    prediction = predict(model.net["denoiser"], sampling, color, gray, now)
+    learned, unlearned = (
+        ddpm.step_cost(prediction._replace(share=share), color, color, now, before).mean()
+        for share in (prediction.share, torch.tensor(0.5))
     )
-    assert learnt < unlearnt / 3
+    assert learned < unlearned / 3
 
 
 @pytest.mark.parametrize(
-    ("family", "settings", "said"),
+    ("family", "settings", "message"),
     [
-        ("ddpm", {"power": 3}, "must be 1 or 2"),
+        ("ddpm", {"power": 3}, "choose one of 1, 2"),
         ("ddpm", {"guide_rate": -1.0}, "at least 0"),
-        ("ddpm", {"sampling": Diffusion("rgb")}, "paints ab"),
-        ("palette", {"power": 0}, "must be 1 or 2"),
-        ("palette", {"betas": (0.5, 0.1)}, "from above 0 up"),
-        ("palette", {"sampling": Diffusion("ab")}, "paints rgb"),
+        ("ddpm", {"sampling": Diffusion("rgb")}, "predicts ab"),
+        ("palette", {"power": 0}, "choose one of 1, 2"),
+        ("palette", {"betas": (0.5, 0.1)}, "betas two numbers between 0 and 1 in ascending order"),
+        ("palette", {"sampling": Diffusion("ab")}, "predicts rgb"),
         ("palette", {"sampling": Diffusion("rgb", variance="learned")}, "learned variance"),
     ],
 )
-def test_settings_of_families_that_will_not_do(family, settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_family_settings_are_rejected(family, settings, message):
+    with pytest.raises(ValueError, match=message):
         models.load_family(family).Config(**settings)

@@ -1,42 +1,46 @@
-"""Parts that several families use unchanged."""
+"""Networks and layers that several families share."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..backbones.efficientnet import CHANNELS, EfficientNetLite0
+from ._checks import check_choice, check_minimum, check_range
 from .family import Network
 
 ENCODERS = ("plain", "efficientnet-lite0")
 
 
 def conv_block(channels_in: int, channels_out: int) -> nn.Sequential:
-    """3 x 3 convolution, batch norm, ReLU: (b, channels_in, h, w) -> (b, channels_out, h, w)."""
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(True)
-    )
+    """Return a 3 x 3 convolution with batch norm and ReLU."""
+    conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels_out), nn.ReLU(True))
 
 
-def at_size(x: Tensor, like: Tensor) -> Tensor:
-    """x averaged down to the height and width of another map, which divide its own."""
-    return F.avg_pool2d(x, x.shape[-1] // like.shape[-1]) if x.shape[-2:] != like.shape[-2:] else x
+def downsample(x: Tensor, like: Tensor) -> Tensor:
+    """Return x averaged down to the height and width of another map, which must divide its own."""
+    if x.shape[-2:] == like.shape[-2:]:
+        return x
+    return F.avg_pool2d(x, x.shape[-1] // like.shape[-1])
 
 
 class PlainEncoder(nn.Module):
-    """The contracting half of a U-Net (Ronneberger et al. 2015), at strides 1, 2, 4, ... with filters doubling."""
+    """The contracting half of a U-Net (Ronneberger et al. 2015), whose filters double from scale to scale."""
 
     def __init__(self, depth: int, filters: int) -> None:
         super().__init__()
         self.channels = tuple(filters * 2**level for level in range(depth + 1))
         self.size_multiple = 2**depth
-        pairs = zip((1, *self.channels), self.channels, strict=False)
-        self.levels = nn.ModuleList(nn.Sequential(conv_block(i, o), conv_block(o, o)) for i, o in pairs)
+        self.levels = nn.ModuleList()
+        before = 1
+        for width in self.channels:
+            self.levels.append(nn.Sequential(conv_block(before, width), conv_block(width, width)))
+            before = width
 
     def forward(self, gray: Tensor) -> list[Tensor]:
-        """Gray (b, 1, h, w) in [-1, 1], h and w multiples of 2**depth -> features at strides 1, 2, ..., 2**depth."""
+        """Gray (b, 1, h, w) in [-1, 1] -> features at strides 1, 2, 4, ..., 2**depth."""
         x, pyramid = gray, []
         for level, block in enumerate(self.levels):
             x = block(F.max_pool2d(x, 2) if level else x)
@@ -45,17 +49,19 @@ class PlainEncoder(nn.Module):
 
 
 class ColorNet(Network):
-    """A U-Net from a gray photograph to colour maps, of its size or smaller."""
+    """A U-Net from a gray image to color maps of its size or smaller."""
 
     inputs = {"gray": (1, "h", "w")}  # noqa: RUF012
 
     @dataclass(frozen=True)
     class Config:
-        """One `ENCODERS`; depth and filters of the plain one, or whether the other starts from ImageNet.
+        """Settings of the network.
 
-        ``frozen`` counts the stages of a pretrained encoder that are not trained further, ``encoder_rate`` slows the
-        others. ``dropout`` is the chance of each of the deepest features to be left out. ``widths`` are the decoder's,
-        deepest first, each at twice the size of the one before; none: back up to full size, as wide as the encoder.
+        ``encoder``: one of `ENCODERS`. ``depth`` and ``filters`` (of the first scale) shape the plain one;
+        ``pretrained`` (on ImageNet) and ``frozen`` (first stages that are not trained) are the other's.
+        ``encoder_rate``: learning rate of the encoder, relative. ``dropout``: probability for the deepest features.
+        ``widths``: of the decoder's blocks, deepest first, each at twice the size of the one before. If empty, the
+        decoder mirrors the encoder up to full size.
         """
 
         encoder: str = "plain"
@@ -68,40 +74,35 @@ class ColorNet(Network):
         widths: tuple[int, ...] = ()
 
         def __post_init__(self) -> None:
-            if self.encoder not in ENCODERS:
-                raise ValueError(f"encoder {self.encoder!r}: choose one of {', '.join(ENCODERS)}")
-            for name in ("depth", "filters"):
-                if getattr(self, name) < 1:
-                    raise ValueError(f"{name} {getattr(self, name)}: must be at least 1")
-            if not 0 <= self.frozen <= len(CHANNELS):
-                raise ValueError(f"frozen {self.frozen}: must be from 0 (none) to {len(CHANNELS)} (all stages)")
-            if not self.encoder_rate > 0:
-                raise ValueError(f"encoder_rate {self.encoder_rate}: must be above 0; frozen keeps stages as they are")
-            if not 0 <= self.dropout < 1:
-                raise ValueError(f"dropout {self.dropout}: must be at least 0 and below 1")
-            if min(self.widths, default=1) < 1:
-                raise ValueError(f"widths {list(self.widths)}: each must be at least 1")
+            check_choice("encoder", self.encoder, ENCODERS)
+            check_minimum(1, depth=self.depth, filters=self.filters)
+            check_range("frozen", self.frozen, 0, len(CHANNELS))
+            check_range("encoder_rate", self.encoder_rate, 0, exclusive="low", hint="frozen keeps stages as they are")
+            check_range("dropout", self.dropout, 0, 1, exclusive="high")
+            check_range("widths", min(self.widths, default=1), 1)
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
         self.config = config
-        self.encoder: Any = (
-            PlainEncoder(config.depth, config.filters)
-            if config.encoder == "plain"
-            else EfficientNetLite0(config.pretrained, config.frozen)
-        )
-        deepest, *skips = self.encoder.channels[::-1]
+        self.encoder: PlainEncoder | EfficientNetLite0
+        if config.encoder == "plain":
+            self.encoder = PlainEncoder(config.depth, config.filters)
+        else:
+            self.encoder = EfficientNetLite0(config.pretrained, config.frozen)
+        below, *skips = self.encoder.channels[::-1]
         widths = config.widths or tuple(skips)
         if len(widths) > len(skips):
             raise ValueError(f"widths {list(widths)}: the encoder has {len(skips)} scales to climb, not {len(widths)}")
-        pairs = zip((deepest, *widths), skips, widths, strict=False)
-        self.decoder = nn.ModuleList(conv_block(below + skip, width) for below, skip, width in pairs)
-        self.head = nn.Sequential(conv_block(widths[-1], widths[-1]), nn.Conv2d(widths[-1], channels, 1))
-        self.size_multiple = int(self.encoder.size_multiple)  # the largest stride
-        self.channels, self.stride = widths[-1], self.size_multiple // 2 ** len(widths)  # of what the last layer sees
+        self.decoder = nn.ModuleList()
+        for skip, width in zip(skips, widths, strict=False):
+            self.decoder.append(conv_block(below + skip, width))
+            below = width
+        self.head = nn.Sequential(conv_block(below, below), nn.Conv2d(below, channels, 1))
+        self.channels = below  # of the features before the last layer
+        self.size_multiple = self.encoder.size_multiple
+        self.stride = self.size_multiple // 2 ** len(widths)
 
     def learning_rates(self) -> dict[str, float]:
-        """Learning rates relative to the recipe's, by prefix of the parameter."""
         return {"encoder.": self.config.encoder_rate}
 
     def forward(self, gray: Tensor) -> Tensor:
@@ -115,7 +116,7 @@ class ColorNet(Network):
 
 
 class Guide(ColorNet):
-    """The features from which a `ColorNet` would tell colours; with a rate of 0, as it was when training began."""
+    """The features before the last layer of a `ColorNet`; with a ``rate`` of 0 they stay as they are."""
 
     def __init__(self, config: ColorNet.Config, rate: float) -> None:
         super().__init__(config, channels=1)
@@ -125,10 +126,12 @@ class Guide(ColorNet):
             self.requires_grad_(False)
 
     def frozen_weights(self, prefix: str) -> tuple[str, ...]:
-        """The names of its weights, where it is not to learn and so needs them from ``--init``."""
-        names = () if self.rate else tuple(self.state_dict())  # what counts batches is in no bundle, and says nothing
-        return tuple(f"{prefix}.{name}" for name in names if not name.endswith("num_batches_tracked"))
+        """Return the names of the weights that must come from ``--init``: all, unless the guide is trained."""
+        if self.rate:
+            return ()
+        # Bundles hold no counts of batches, and nothing reads them.
+        return tuple(f"{prefix}.{name}" for name in self.state_dict() if not name.endswith("num_batches_tracked"))
 
     def train(self, mode: bool = True) -> "Guide":
-        """Training mode, unless it is to stay as it is."""
+        """Set training mode, in which a guide that is not trained keeps its statistics."""
         return super().train(mode and self.rate > 0)

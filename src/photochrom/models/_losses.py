@@ -1,7 +1,4 @@
-"""Losses between predicted and true colours, each ``(prediction, truth) -> scalar``; mixed by weight in a recipe.
-
-Those in `SEEN` look at the pictures that the colours make.
-"""
+"""Losses between predicted and true colors, which a recipe mixes by weight."""
 
 import math
 from collections.abc import Mapping
@@ -15,51 +12,54 @@ from torch.nn import functional as F
 from ..backbones.perceptual import Perceptual
 from ..core import color
 from ..core.color import AB_SCALE, L_SCALE, lab_to_rgb
+from ._checks import check_choice, check_range
 
 CHANNELS = {"ab": 2, "rgb": 3}
-SMALLEST = 32  # pixels: the side of the smallest picture that VGG16 can look at
+VGG_MINIMUM_SIZE = 32  # pixels
 
 
-def l1(prediction: Tensor, truth: Tensor) -> Tensor:
+def l1(prediction: Tensor, truth: Tensor, delta: float = 0.0) -> Tensor:
     """Mean absolute difference."""
     return (prediction - truth).abs().mean()
 
 
-def l2(prediction: Tensor, truth: Tensor) -> Tensor:
+def l2(prediction: Tensor, truth: Tensor, delta: float = 0.0) -> Tensor:
     """Mean squared difference."""
     return (prediction - truth).square().mean()
 
 
 def huber(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
-    """Smooth L1 of each channel with its bend at ``delta``, scaled so that far from it the slope is 1."""
+    """Smooth L1 of each channel: quadratic below ``delta``, with a slope of 1 far above it."""
     return F.smooth_l1_loss(prediction, truth, beta=delta)
 
 
 def distance(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
-    """Mean Euclidean distance of the colour vectors (channels at dim 1), rounded below ``delta``."""
+    """Mean Euclidean distance of the color vectors (channels at dim 1), smoothed below ``delta``."""
     squared = (prediction - truth).square().sum(1)
     return ((squared + delta**2).sqrt() - delta).mean()
 
 
 def perceptual(rgb: Tensor, truth: Tensor, layers: tuple[int, ...]) -> Tensor:
-    """Mean absolute difference of the feature maps of VGG16 at ``layers``, over the mean of the truth's own.
+    """Mean absolute difference of VGG16's feature maps at ``layers``, relative to the mean of the ground truth's.
 
-    sRGB (b, 3, h, w) in [0, 1]; small pictures are enlarged. Johnson et al. (2016), with DDColor's absolute difference.
+    Johnson et al. (2016), with the absolute difference of DDColor. sRGB (b, 3, h, w) in [0, 1].
     """
     network, count = _vgg16(rgb.device), max(layers) + 1
-    scale = SMALLEST / min(rgb.shape[-2:])
+    scale = VGG_MINIMUM_SIZE / min(rgb.shape[-2:])
     if scale > 1:
-        rgb, truth = (F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False) for x in (rgb, truth))
+        rgb = F.interpolate(rgb, scale_factor=scale, mode="bilinear", align_corners=False)
+        truth = F.interpolate(truth, scale_factor=scale, mode="bilinear", align_corners=False)
     with torch.no_grad():
-        wanted = network(truth, count)
-    found = network(rgb, count)
-    return torch.stack([l1(found[i], wanted[i]) / wanted[i].abs().mean() for i in layers]).mean()
+        true_maps = network(truth, count)
+    maps = network(rgb, count)
+    differences = [l1(maps[layer], true_maps[layer]) / true_maps[layer].abs().mean() for layer in layers]
+    return torch.stack(differences).mean()
 
 
-def colorfulness(rgb: Tensor, truth: Tensor) -> Tensor:
-    """1 - colourfulness / 100 of sRGB in [0, 1], whatever the truth (DDColor, at a weight of 0.5 under others).
+def colorfulness(rgb: Tensor) -> Tensor:
+    """1 - colorfulness / 100 (Hasler & Suesstrunk 2003) of sRGB in [0, 1].
 
-    Hasler & Suesstrunk (2003). By itself, or at a large weight, it paints anything, so long as it is vivid.
+    DDColor adds it to other losses at a weight of 0.5. Alone, or at a large weight, any vivid color satisfies it.
     """
     return 1 - color.colorfulness(rgb).mean() / 100
 
@@ -69,22 +69,21 @@ def _vgg16(device: torch.device) -> Perceptual:
     return Perceptual("vgg16").to(device)
 
 
-PLAIN = {"l1": l1, "l2": l2}
-BENT = {"huber": huber, "distance": distance}
-SEEN = ("perceptual", "colorfulness")
-LOSSES = (*PLAIN, *BENT, *SEEN)
+COLOR_LOSSES = {"l1": l1, "l2": l2, "huber": huber, "distance": distance}
+IMAGE_LOSSES = ("perceptual", "colorfulness")  # of sRGB images instead of color channels
+LOSSES = (*COLOR_LOSSES, *IMAGE_LOSSES)
 
 
 @dataclass(frozen=True)
-class OnePass:
-    """What a network that paints in one pass gives, and the losses by which it learns.
+class RegressionConfig:
+    """Settings of a network that predicts colors in one pass, and the losses that train it.
 
-    ``target`` is ``ab`` or ``rgb``. ``chroma`` multiplies what is painted: a mean of several possible colours is paler
-    than any of them. ``losses`` are weights by name; ``delta``, in Lab units (or 1 / 110 of half the range of sRGB), is
-    where `huber` and `distance` bend, and ``layers``, 0 to 4, are the maps of VGG16 that `perceptual` compares.
+    ``target``: ``ab`` or ``rgb``. ``chroma``: factor on predicted colors, since a mean of possible colors is paler than
+    each of them. ``losses``: weights by name. ``delta``: where `huber` and `distance` bend, in Lab units (of rgb, in
+    1 / 110 of half its range). ``layers``: VGG16's feature maps, 0 to 4, that `perceptual` compares.
     """
 
-    needs = True  # a loss of these; where there is another, none need be given
+    loss_required = True  # whether one of these losses must have a weight; not a setting
 
     target: str = "ab"
     chroma: float = 1.0
@@ -93,59 +92,57 @@ class OnePass:
     layers: tuple[int, ...] = (1, 2)
 
     def __post_init__(self) -> None:
-        if self.target not in CHANNELS:
-            raise ValueError(f"target {self.target!r}: choose {' or '.join(CHANNELS)}")
+        check_choice("target", self.target, CHANNELS)
         weights = self.losses.values()
+        names = ", ".join(LOSSES)
         if set(self.losses) - set(LOSSES) or not all(0 <= weight < math.inf for weight in weights):
-            raise ValueError(
-                f"losses {dict(self.losses)}: give finite weights of 0 or more to some of {', '.join(LOSSES)}"
-            )
-        if self.needs and not any(weights):
-            raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {', '.join(LOSSES)}")
-        for name, most in (("chroma", 10), ("delta", 256)):
-            if not 0 < getattr(self, name) <= most:
-                raise ValueError(f"{name} {getattr(self, name)}: must be above 0, and {most} at most")
+            raise ValueError(f"losses {dict(self.losses)}: give finite weights of 0 or more to some of {names}")
+        if self.loss_required and not any(weights):
+            raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {names}")
+        check_range("chroma", self.chroma, 0, 10, exclusive="low")
+        check_range("delta", self.delta, 0, 256, exclusive="low")
         if not self.layers or not set(self.layers) <= set(range(5)):
             raise ValueError(f"layers {list(self.layers)}: name some of VGG16's five, 0 to 4")
 
     @property
     def channels(self) -> int:
-        """Of what is painted."""
+        """Number of predicted channels."""
         return CHANNELS[self.target]
 
     @property
-    def wants_lab(self) -> bool:
-        """Whether a loss looks at pictures of ab, which need Lab's own L."""
-        return self.target == "ab" and any(name in self.weighed for name in SEEN)
+    def gray_convention(self) -> str | None:
+        """Image losses turn ab into sRGB, which takes the L of Lab as gray."""
+        return "lab" if self.target == "ab" and self._uses_images() else None
 
-    @property
-    def weighed(self) -> dict[str, float]:
-        """The losses that weigh anything."""
-        return {name: weight for name, weight in self.losses.items() if weight}
+    def _uses_images(self) -> bool:
+        return any(self.losses.get(name) for name in IMAGE_LOSSES)
 
-    def mix(self, prediction: Tensor, truth: Tensor, gray: Tensor) -> dict[str, Tensor]:
-        """The named losses and, as ``total``, their weighted sum.
+    def total_loss(self, prediction: Tensor, truth: Tensor, gray: Tensor) -> dict[str, Tensor]:
+        """Return the losses with a weight above 0 by name, and their weighted sum as ``total``.
 
-        ``prediction`` and ``truth`` are ab / 110 (b, 2, h, w), or sRGB in [-1, 1] (b, 3, h, w). ``gray`` (b, 1, H, W)
-        in [-1, 1], as large or larger, gives ab its picture, which is looked at in full size.
+        ``prediction`` and ``truth``: ab / 110 (b, 2, h, w) or sRGB in [-1, 1] (b, 3, h, w). ``gray`` (b, 1, H, W) in
+        [-1, 1], as large or larger: images are compared at its size.
         """
-        weighed = self.weighed
-        parts = {name: PLAIN[name](prediction, truth) for name in weighed if name in PLAIN}
-        parts |= {name: BENT[name](prediction, truth, self.delta / AB_SCALE) for name in weighed if name in BENT}
-        if any(name in weighed for name in SEEN):
-            pictures = (_picture(prediction, gray), _picture(truth, gray))
-            if "perceptual" in weighed:
-                parts["perceptual"] = perceptual(*pictures, self.layers)
-            if "colorfulness" in weighed:
-                parts["colorfulness"] = colorfulness(*pictures)
-        total = sum((weighed[name] * part for name, part in parts.items()), prediction.new_zeros(()))
-        return {"total": total, **parts}
+        losses = {}
+        for name, loss in COLOR_LOSSES.items():
+            if self.losses.get(name):
+                losses[name] = loss(prediction, truth, self.delta / AB_SCALE)
+        if self._uses_images():
+            rgb, true_rgb = _as_image(prediction, gray), _as_image(truth, gray)
+            if self.losses.get("perceptual"):
+                losses["perceptual"] = perceptual(rgb, true_rgb, self.layers)
+            if self.losses.get("colorfulness"):
+                losses["colorfulness"] = colorfulness(rgb)
+        total = prediction.new_zeros(())
+        for name, value in losses.items():
+            total = total + self.losses[name] * value
+        return {"total": total, **losses}
 
 
-def _picture(painted: Tensor, gray: Tensor) -> Tensor:
-    """ab under Lab's L, or sRGB in [-1, 1], as sRGB in [0, 1] of the size of the gray."""
-    if painted.shape[-2:] != gray.shape[-2:]:
-        painted = F.interpolate(painted, gray.shape[-2:], mode="bilinear", align_corners=False)
-    if painted.shape[1] == 3:
-        return (painted / 2 + 0.5).clamp(0, 1)
-    return lab_to_rgb(torch.cat([(gray + 1) * L_SCALE, painted * AB_SCALE], 1))
+def _as_image(color: Tensor, gray: Tensor) -> Tensor:
+    # ab under the L of Lab, or sRGB in [-1, 1], as sRGB in [0, 1] at the size of the gray.
+    if color.shape[-2:] != gray.shape[-2:]:
+        color = F.interpolate(color, gray.shape[-2:], mode="bilinear", align_corners=False)
+    if color.shape[1] == 3:
+        return (color / 2 + 0.5).clamp(0, 1)
+    return lab_to_rgb(torch.cat([(gray + 1) * L_SCALE, color * AB_SCALE], 1))

@@ -1,7 +1,7 @@
-"""Colour as classification over ab bins (Zhang, Isola & Efros 2016): soft targets, rebalancing, annealed mean.
+"""Color as classification over ab bins (Zhang, Isola & Efros 2016): soft targets, rebalancing, annealed mean.
 
-A mean of many possible colours is gray; a distribution over them is not. How vivid the picture made from it is, is
-then a dial (`temperature`, `chroma`), turned without training again.
+The mean of many possible colors is gray; a distribution over them is not. ``temperature`` and ``chroma`` set how vivid
+the image made from it is, without training again.
 """
 
 from dataclasses import dataclass, field
@@ -12,27 +12,28 @@ from torch.nn import functional as F
 
 from ..core.color import AB_SCALE, ab_bins
 from ..core.sampling import AnnealedMean
-from ._blocks import ColorNet, at_size
+from ._blocks import ColorNet, downsample
+from ._checks import check_range
 from .family import Family, Network
 
 
 class Model(Family):
-    """Gray in, a distribution over colour bins out, one network."""
+    """Gray in, a distribution over color bins out, one network."""
 
     trainable = ("net",)
     bins: Tensor  # (q, 2), Lab units
-    prior: Tensor  # (q,), how frequent each bin is
+    prior: Tensor  # (q,), the frequency of each bin
 
     @dataclass(frozen=True)
     class Config:
-        """The network (see `ColorNet`) and how it learns and decodes.
+        """The network (see `ColorNet`), its training and its decoding.
 
-        ``neighbors`` and ``sigma`` (Lab units) shape the soft targets; ``uniform`` is the share of the uniform
-        distribution mixed into the colours' frequencies before they are divided away: the paper has 0.5, and 1
-        switches the rebalancing off. ``temperature`` and ``chroma`` are `AnnealedMean`'s.
+        ``neighbors`` and ``sigma`` (Lab units): of soft targets. ``uniform``: share of the uniform distribution in the
+        prior that losses are divided by; the paper has 0.5, and 1 switches rebalancing off. ``temperature`` and
+        ``chroma``: see `AnnealedMean`.
         """
 
-        net: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
+        net: ColorNet.Config = field(default_factory=ColorNet.Config)
         neighbors: int = 5
         sigma: float = 5.0
         uniform: float = 0.5
@@ -40,12 +41,9 @@ class Model(Family):
         chroma: float = 1.0
 
         def __post_init__(self) -> None:
-            if not 0 < self.uniform <= 1:
-                raise ValueError(f"uniform {self.uniform}: must be above 0 (all rebalanced) and at most 1 (none)")
-            if not 1 <= self.neighbors <= len(ab_bins()):
-                raise ValueError(f"neighbors {self.neighbors}: must be from 1 to {len(ab_bins())}, the number of bins")
-            if not self.sigma > 0:
-                raise ValueError(f"sigma {self.sigma}: must be above 0")
+            check_range("uniform", self.uniform, 0, 1, exclusive="low")
+            check_range("neighbors", self.neighbors, 1, len(ab_bins()))
+            check_range("sigma", self.sigma, 0, exclusive="low")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -55,38 +53,37 @@ class Model(Family):
         self.register_buffer("prior", torch.full((len(ab_bins()),), 1 / len(ab_bins())))
 
     def networks(self) -> dict[str, Network]:
-        """The network that `AnnealedMean` calls."""
+        """See `Family`."""
         return {"logits": self.net}
 
     def learning_rates(self, part: str) -> dict[str, float]:
-        """Learning rates relative to the recipe's, by prefix of the parameter."""
+        """See `Family`."""
         return self.net.learning_rates()
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """Gray (b, 1, h, w), ab (b, 2, h, w) -> soft cross-entropy, weighted by the rarity of the nearest bin."""
+        """Return the soft cross-entropy, weighted by the rarity of the nearest bin, and the unweighted one."""
         logits = self.net(gray)
-        truth = at_size(color, logits).movedim(1, -1).reshape(-1, 2) * AB_SCALE
+        truth = downsample(color, logits).movedim(1, -1).reshape(-1, 2) * AB_SCALE
         nearest, shares = soft_encode(truth, self.bins, self.config.neighbors, self.config.sigma)
-        logs = F.log_softmax(logits.movedim(1, -1).reshape(-1, len(self.bins)), 1)
-        entropy = -(logs.gather(1, nearest) * shares).sum(1)
+        log_probabilities = F.log_softmax(logits.movedim(1, -1).reshape(-1, len(self.bins)), 1)
+        entropy = -(log_probabilities.gather(1, nearest) * shares).sum(1)
         if self.training:
-            self._count(nearest, shares)
+            self._update_prior(nearest, shares)
         weights = rarity(self.prior, self.config.uniform)[nearest[:, 0]]
         return {"total": (entropy * weights).mean(), "entropy": entropy.mean()}
 
-    def _count(self, nearest: Tensor, shares: Tensor, momentum: float = 0.99) -> None:
-        """Follow how frequent each bin is in the training photographs."""
+    def _update_prior(self, nearest: Tensor, shares: Tensor, momentum: float = 0.99) -> None:
         counts = torch.zeros_like(self.prior).scatter_add_(0, nearest.ravel(), shares.ravel())
         self.prior.lerp_(counts / counts.sum(), 1 - momentum)
 
 
 def soft_encode(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> tuple[Tensor, Tensor]:
-    """Colours (n, 2) -> their nearest bins (n, k), nearest first, and Gaussian shares (n, k) that sum to 1."""
+    """Return the nearest bins (n, k) of colors (n, 2), nearest first, and Gaussian shares (n, k) that sum to 1."""
     distance, nearest = torch.cdist(ab, bins).topk(neighbors, 1, largest=False)
     return nearest, torch.softmax(distance.square() / (-2 * sigma**2), 1)
 
 
 def rarity(prior: Tensor, uniform: float) -> Tensor:
-    """Weight of each bin: 1 / ((1 - u) prior + u / Q), scaled to a mean of 1 under the prior (equation 4)."""
+    """Return each bin's weight, 1 / ((1 - u) prior + u / Q), scaled to a mean of 1 under the prior (equation 4)."""
     weights = 1 / ((1 - uniform) * prior + uniform / len(prior))
     return weights / (prior * weights).sum()

@@ -1,45 +1,47 @@
-"""Cold diffusion (Bansal et al. 2022), in pixels or in the latent of a VQ-VAE: restoring what was lost step by step.
+"""Cold diffusion (Bansal et al. 2022), in pixels or in the latent of a VQ-VAE: degradation undone step by step.
 
-The restorer learns to guess the whole from any stage of its loss; `core.restoring.Cold` walks back with it, and
-`core.degradation` holds what can be lost.
+The restorer predicts the clean image from any step of the degradation; the procedure `Cold` steps back with it.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.sampling.cold import Cold
-from ._autoencoder import Autoencoder
-from ._denoiser import Denoiser, waves
+from ._autoencoder import Autoencoder, Encoder
+from ._checks import check_choice, check_minimum, check_range
+from ._denoiser import Denoiser, level_embedding
 from .family import Family, Network
 
 RESTORERS = ("unet", "mlp")
-ROUNDING = 2 / 255  # from one of 256 levels in [-1, 1] to the next
+ROUNDING = 2 / 255  # distance of two 8-bit values in [-1, 1]
+# Training state of codebooks, which no bundle has.
+CODEBOOK_STATE = (".counts", ".sums")
 
 
 class Mlp(nn.Module):
-    """The seed document's restorer: ``layers`` of all numbers of a picture at once, each multiplied by the step.
+    """The restorer of the seed document: residual layers over all numbers of an image, multiplied by the step.
 
-    Layers are residual, with a rectifier. As the document has it, each is as wide as the picture has numbers: for a
-    latent of 32 x 16 x 16 that is 8 times 8192 x 8192, 537 M weights. A ``width`` puts one layer down to so many
-    numbers before them, and one up after them. Pictures have one size only.
+    In the document layers are as wide as the image has numbers: 8 times 8192 x 8192 (537 M weights) for a latent of
+    32 x 16 x 16. A ``width`` adds a layer before them that maps to it, and one after. Images have one size only.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """``layers``, and their ``width``: 0 for as many numbers as there are."""
+        """``layers``, and their ``width``: 0 for as many numbers as an image has."""
 
         layers: int = 8
         width: int = 0
 
         def __post_init__(self) -> None:
-            if self.layers < 1 or self.width < 0 or self.width % 2:
-                raise ValueError("layers: at least 1; width: 0, or an even number")
+            check_minimum(1, layers=self.layers)
+            if self.width < 0 or self.width % 2:
+                raise ValueError(f"width {self.width}: must be 0, or an even number")
 
     def __init__(self, config: Config, channels: int, side: int) -> None:
         super().__init__()
@@ -51,14 +53,14 @@ class Mlp(nn.Module):
 
     def forward(self, state: Tensor, condition: None, t: Tensor) -> Tensor:
         """(b, c, side, side), no condition, share of the steps (b,) -> (b, c, side, side)."""
-        x, step = self.entry(state.flatten(1)), waves(t, self.width // 2)
+        x, step = self.entry(state.flatten(1)), level_embedding(t, self.width // 2)
         for layer in self.layers:
             x = x + F.relu(layer(x)) * step
         return self.exit(x).reshape(state.shape)
 
 
 class Restorer(Network):
-    """What its network adds to the state of a step is its guess at the whole; it sees the state over its ``scale``."""
+    """Predicts the clean state as the state of a step plus the output of its network, in units of ``scale``."""
 
     scale: Tensor
 
@@ -70,115 +72,110 @@ class Restorer(Network):
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, state: Tensor, t: Tensor) -> Tensor:
-        """State (b, c, h, w), share of the steps (b,) from 0 to 1 -> the whole, (b, c, h, w)."""
+        """State (b, c, h, w), share of the steps (b,) from 0 to 1 -> clean state (b, c, h, w)."""
         return state + self.net(state / self.scale, None, t) * self.scale
 
 
 class Model(Family):
-    """What is left in, the whole out."""
+    """A degraded image in, the clean one out."""
 
     trainable = ("net",)
     pretrained_from = "vqvae"
-    gray_convention = "mean"  # what `core.degradation.ColorLoss` leaves
+    gray_convention = "mean"  # what the degradation ``color`` ends in
 
     @dataclass(frozen=True)
     class Config:
-        """The ``restorer``: the U-Net of ``net``, or the ``mlp`` for photographs of ``side`` pixels, and no others.
+        """The ``restorer``: the U-Net of ``net``, or the ``mlp`` for images of ``side`` pixels only.
 
-        In a latent, ``autoencoder`` must be that of the model given by ``--init``, which stays as it is. ``power`` of
-        the loss is 1 or 2. Steps are drawn evenly, but for a share of ``final`` that are the last, from which all
-        sampling starts.
+        ``autoencoder``: for a latent, that of the model given by ``--init``, which is not trained. ``power``: of the
+        loss, 1 or 2. ``final``: share of training steps at the last level, where sampling starts; other levels are
+        drawn evenly.
         """
 
         restorer: str = "unet"
-        net: Denoiser.Config = field(default_factory=lambda: Denoiser.Config())
-        mlp: Mlp.Config = field(default_factory=lambda: Mlp.Config())
+        net: Denoiser.Config = field(default_factory=Denoiser.Config)
+        mlp: Mlp.Config = field(default_factory=Mlp.Config)
         side: int = 64
-        autoencoder: Autoencoder.Config = field(default_factory=lambda: Autoencoder.Config())
+        autoencoder: Autoencoder.Config = field(default_factory=Autoencoder.Config)
         power: int = 1
         final: float = 0.0
         sampling: Cold = field(default_factory=lambda: Cold(latent=True))
 
         def __post_init__(self) -> None:
-            if self.restorer not in RESTORERS:
-                raise ValueError(f"restorer {self.restorer!r}: choose one of {', '.join(RESTORERS)}")
-            if self.power not in (1, 2):
-                raise ValueError(f"power {self.power}: must be 1 or 2")
-            if not 0 <= self.final <= 1:
-                raise ValueError(f"final {self.final}: must be from 0 (steps drawn evenly) to 1 (the last one alone)")
-            if self.side % self.multiple or self.side < 1:
-                raise ValueError(f"side {self.side}: must divide by {self.multiple}")
-            if self.restorer == "mlp" and not self.mlp.width and self.channels * (self.side // self.stride) ** 2 % 2:
+            check_choice("restorer", self.restorer, RESTORERS)
+            check_choice("power", self.power, (1, 2))
+            check_range("final", self.final, 0, 1)
+            check_minimum(1, side=self.side)
+            if self.side % self.size_multiple:
+                raise ValueError(f"side {self.side}: must divide by {self.size_multiple}")
+            numbers = self.channels * self.state_side**2
+            if self.restorer == "mlp" and not self.mlp.width and numbers % 2:
                 raise ValueError(f"side {self.side}: gives an odd count of numbers, which needs a width")
 
         @property
-        def stride(self) -> int:
-            """Side of a photograph over that of the states."""
-            return self.autoencoder.stride if self.sampling.latent else 1
-
-        @property
         def channels(self) -> int:
-            """Of the states."""
+            """Channels of the states."""
             return self.autoencoder.channels if self.sampling.latent else 3
 
         @property
-        def multiple(self) -> int:
-            """What sides must divide by for what is around the restorer."""
+        def state_side(self) -> int:
+            """Side of the states of images of ``side`` pixels."""
+            return self.side // self.autoencoder.stride if self.sampling.latent else self.side
+
+        @property
+        def size_multiple(self) -> int:
+            """What sides of images must divide by for the autoencoder or the degradation."""
             return self.autoencoder.size_multiple if self.sampling.latent else self.sampling.operator.multiple
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.procedure = config.sampling
-        self.image_size = config.side if config.restorer == "mlp" else None
-        channels = config.channels
         if config.restorer == "unet":
-            denoiser = Denoiser(config.net, channels, 0)
-            restorer = Restorer(denoiser, channels, None, denoiser.size_multiple)
+            denoiser = Denoiser(config.net, config.channels, 0)
+            restorer = Restorer(denoiser, config.channels, None, denoiser.size_multiple)
         else:
-            side = config.side // config.stride
-            restorer = Restorer(Mlp(config.mlp, channels, side), channels, side, 1)
-        if not self.procedure.latent:
-            restorer.size_multiple = math.lcm(restorer.size_multiple, self.procedure.operator.multiple)
+            self.image_size = config.side
+            mlp = Mlp(config.mlp, config.channels, config.state_side)
+            restorer = Restorer(mlp, config.channels, config.state_side, 1)
         self.net = nn.ModuleDict({"restorer": restorer})
-        if self.procedure.latent:
-            around = Autoencoder(config.autoencoder).requires_grad_(False)
-            self.net.update({"encoder": around.encoder, "decoder": around.decoder})
-            self.frozen_weights = tuple(
-                f"net.{half}.{name}"
-                for half in ("encoder", "decoder")
-                for name in self.net[half].state_dict()
-                if not name.endswith((".counts", ".sums"))  # what codes were learnt by, which no bundle has
-            )
-            around.encoder.size_multiple *= restorer.size_multiple
+        if not self.procedure.latent:
+            restorer.size_multiple = math.lcm(restorer.size_multiple, config.size_multiple)
+            return
+        autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
+        self.net.update({"encoder": autoencoder.encoder, "decoder": autoencoder.decoder})
+        autoencoder.encoder.size_multiple *= restorer.size_multiple
+        names = [name for name in self.state_dict() if not name.startswith("net.restorer.")]
+        self.frozen_weights = tuple(name for name in names if not name.endswith(CODEBOOK_STATE))
 
     def networks(self) -> dict[str, Network]:
-        """Those that `Cold` calls."""
+        """See `Family`."""
         return {name: cast(Network, self.net[name]) for name in self.procedure.network_names}
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
-        """What is left of colours (b, 3, h, w) in the end, and the dirt on them."""
-        loses = self.procedure.operator
-        dirt = loses.draw(color, noise)
-        return loses.degrade(color, loses.steps, dirt), dirt
+        """Return color images (b, 3, h, w) after the last step of the degradation, and its noise."""
+        operator = self.procedure.operator
+        drawn = operator.draw(color, noise)
+        return operator.degrade(color, operator.steps, drawn), drawn
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """RGB in [-1, 1] (b, 3, h, w) -> the mean |guess - whole|^power over the scale."""
-        restorer: Any = self.net["restorer"]
-        whole, (end, dirt) = color, self.degraded_input(gray, color, torch.randn_like)
+        """Return the mean of |prediction - clean|^power, relative to the scale."""
+        restorer = cast(Restorer, self.net["restorer"])
+        clean, (end, noise) = color, self.degraded_input(gray, color, torch.randn_like)
         if self.procedure.latent:
             with torch.no_grad():
-                whole, end = self.net["encoder"](color), self.net["encoder"](end)
-            restorer.scale.copy_(self.spread())
+                clean, end = self.net["encoder"](color), self.net["encoder"](end)
+            restorer.scale.copy_(self.latent_scale())
         levels = self.procedure.levels
         step = torch.randint(1, levels + 1, (len(color), 1, 1, 1), device=color.device)
         step[torch.rand(step.shape, device=step.device) < self.config.final] = levels
-        state = self.procedure.degraded(whole, step, end, dirt)
-        if not self.procedure.latent:  # pictures come from files of 8 bits, whose rounding must not be sharpened
+        state = self.procedure.degraded(clean, step, end, noise)
+        if not self.procedure.latent:
+            # Without this, the restorer would learn to amplify the rounding of 8-bit files.
             state = state + (torch.rand_like(state) - 0.5) * ROUNDING
-        error = (restorer(state, step.flatten() / levels) - whole) / restorer.scale
+        error = (restorer(state, step.flatten() / levels) - clean) / restorer.scale
         return {"total": error.abs().pow(self.config.power).mean()}
 
-    def spread(self) -> Tensor:
-        """The root mean square of the codes."""
-        encoder: Any = self.net["encoder"]
-        return torch.stack([book.vectors.square().mean() for book in encoder.books]).mean().sqrt()
+    def latent_scale(self) -> Tensor:
+        """Return the root mean square of all codes."""
+        books = cast(Encoder, self.net["encoder"]).codebooks()
+        return torch.stack([book.vectors.square().mean() for book in books]).mean().sqrt()

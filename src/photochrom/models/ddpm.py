@@ -1,8 +1,8 @@
-"""A conditional DDPM: colour (ab) diffused under the gray photograph (COLORIZED; Ho et al. 2020).
+"""A conditional DDPM: color (ab) diffused, conditioned on the gray image (COLORIZED; Ho et al. 2020).
 
-Only colour is ever noised, by fixed scales, and the noise that is added is what is learnt: no lightness to drift, and
-nothing about a photograph that must be known in advance. Colour being low in detail, it may be diffused at the size and
-on the features of a `ColorNet` (``guided``), which runs once a photograph however many steps are taken.
+Only color gets noise, scaled by constants, and the network predicts that noise: lightness cannot drift, and no
+statistics of an image need to be known in advance. Since color has little detail, it can be diffused at the size and on
+the features of a `ColorNet` (``guided``), which runs once per image however many steps are taken.
 """
 
 import math
@@ -10,18 +10,22 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.color import AB_SCALE
 from ..core.sampling import Diffusion
-from ._blocks import ColorNet, Guide, at_size
-from ._bound import bits, bound, step_back
-from ._denoiser import Denoiser, guess, simple_loss
+from ..core.sampling import diffusion_steps as diffusion
+from ._blocks import ColorNet, Guide, downsample
+from ._checks import check_choice, check_minimum
+from ._denoiser import Denoiser, Prediction, predict, simple_loss
 from .family import Family, Network
+
+LEVELS_PER_IMAGE = 8  # at which the bound of an image is estimated
 
 
 class Model(Family):
-    """Gray and noisy colour in, what is noise in it out; with a guide, two networks."""
+    """Gray and noisy color in, its noise out; with a guide, two networks."""
 
     trainable = ("net",)
     pretrained_from = "classify or unet"
@@ -29,35 +33,32 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The denoiser, its guide where ``sampling.guided``, the loss, and how colour is noised and sampled.
+        """The denoiser, its guide if ``sampling.guided``, the loss, and how color is noised and sampled.
 
-        ``guide_rate`` slows the guide's learning; 0 keeps it as ``--init`` gave it. ``power`` of the loss is 1 or 2.
-        Where ``sampling.variance`` is learned, ``bound_weight`` of the variational bound is added to the loss, which
-        teaches the variance alone (Nichol & Dhariwal 2021, section 3.1).
+        ``guide_rate``: relative learning rate of the guide; 0 keeps it as ``--init`` gave it. ``power``: of the loss, 1
+        or 2. ``bound_weight``: of the variational bound in the loss if ``sampling.variance`` is learned; it trains the
+        variance alone (Nichol & Dhariwal 2021, section 3.1).
         """
 
-        net: Denoiser.Config = field(default_factory=lambda: Denoiser.Config())
-        guide: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
+        net: Denoiser.Config = field(default_factory=Denoiser.Config)
+        guide: ColorNet.Config = field(default_factory=ColorNet.Config)
         guide_rate: float = 0.0
         power: int = 2
         bound_weight: float = 0.001
         sampling: Diffusion = field(default_factory=lambda: Diffusion(gain=6.0))
 
         def __post_init__(self) -> None:
-            if self.power not in (1, 2):
-                raise ValueError(f"power {self.power}: must be 1 or 2")
-            if not self.guide_rate >= 0:
-                raise ValueError(f"guide_rate {self.guide_rate}: must be at least 0")
+            check_choice("power", self.power, (1, 2))
+            check_minimum(0, guide_rate=self.guide_rate)
             if self.sampling.target != "ab":
-                raise ValueError(f"sampling.target {self.sampling.target!r}: this family paints ab")
+                raise ValueError(f"sampling.target {self.sampling.target!r}: this family predicts ab")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.procedure = config.sampling
         self.register_buffer("gammas", torch.tensor(self.procedure.gammas()), persistent=False)
         guide = Guide(config.guide, config.guide_rate) if config.sampling.guided else None
-        learned = config.sampling.variance == "learned"
-        denoiser = Denoiser(config.net, 2, guide.channels if guide else 1, learned)
+        denoiser = Denoiser(config.net, 2, guide.channels if guide else 1, config.sampling.variance == "learned")
         self.net = nn.ModuleDict({"denoiser": denoiser})
         if guide:
             denoiser.size_multiple *= guide.stride
@@ -65,40 +66,131 @@ class Model(Family):
             self.frozen_weights = guide.frozen_weights("net.guide")
 
     def networks(self) -> dict[str, Network]:
-        """Those that `Diffusion` calls."""
+        """See `Family`."""
         return {name: cast(Network, net) for name, net in self.net.items()}
 
     def learning_rates(self, part: str) -> dict[str, float]:
-        """Learning rates relative to the recipe's, by prefix of the parameter."""
+        """See `Family`."""
         return {"guide.": self.config.guide_rate}
 
     def condition(self, gray: Tensor) -> Tensor:
-        """What the denoiser is given of the gray (b, 1, h, w)."""
+        """Return what the denoiser sees of the gray (b, 1, h, w): the guide's features, or the gray itself."""
         return self.net["guide"](gray) if "guide" in self.net else gray
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """Gray (b, 1, h, w), ab (b, 2, h, w) -> the simple loss (Ho et al. 2020, equation 14), levels drawn evenly."""
+        """Return the simple loss at levels drawn evenly, and the bound if the variance is learned."""
         condition = self.condition(gray)
-        clean = at_size(color, condition) * self.procedure.gain
+        clean = downsample(color, condition) * self.procedure.gain
         step = torch.randint(1, len(self.gammas), (len(gray),), device=gray.device)
-        guessed = guess(self.net["denoiser"], self.procedure, clean, condition, self.gammas[step])
-        simple = simple_loss(guessed, self.config.power)
+        prediction = predict(self.net["denoiser"], self.procedure, clean, condition, self.gammas[step])
+        simple = simple_loss(prediction, self.config.power)
         if self.procedure.variance != "learned":
             return {"total": simple}
-        later = step.clamp(min=2)  # the first step back adds no noise, so there is no variance to learn
-        costs = step_back(guessed, clean, guessed.found.detach(), self.gammas[later], self.gammas[later - 1])
+        # The first step back adds no noise, so there is no variance to learn. Elsewhere the bound must not train the
+        # mean, hence the detached estimate.
+        later = step.clamp(min=2)
+        estimate = prediction.clean.detach()
+        costs = step_cost(prediction, clean, estimate, self.gammas[later], self.gammas[later - 1])
         bound = (costs * (step > 1)[:, None, None, None]).mean() / math.log(2) * (len(self.gammas) - 1)
         return {"total": simple + self.config.bound_weight * bound, "simple": simple, "bound": bound}
 
     def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """The variational bound of each photograph (b,), in bits per dimension: its three parts, and their sum.
-
-        It is on the colours at the size they are painted at, in whole Lab units.
-        """
+        """Return the variational bound on colors in whole Lab units, in bits per dimension: its parts and their sum."""
         condition = self.condition(gray)
-        clean = (at_size(color, condition) * AB_SCALE).round() * (self.procedure.gain / AB_SCALE)
         unit = self.procedure.gain / AB_SCALE
-        found = bound(self.net["denoiser"], self.procedure, self.gammas, clean, condition, unit)
-        parts = {"bits_L_T": found.prior, "bits_L_t": found.steps, "bits_L_0": found.decoder}
-        told = {name: bits(nats, clean[0].numel()) for name, nats in parts.items()}
-        return {"bits_per_dim": sum(told.values(), torch.zeros(len(gray), device=gray.device)), **told}
+        clean = (downsample(color, condition) * AB_SCALE).round() * unit
+        parts = variational_bound(self.net["denoiser"], self.procedure, self.gammas, clean, condition, unit)
+        dimensions = clean[0].numel()
+        bits = {
+            "bits_L_T": bits_per_dim(parts.prior, dimensions),
+            "bits_L_t": bits_per_dim(parts.steps, dimensions),
+            "bits_L_0": bits_per_dim(parts.decoder, dimensions),
+        }
+        return {"bits_per_dim": sum(bits.values(), torch.zeros(len(gray), device=gray.device)), **bits}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The parts of the variational bound (Ho et al. 2020, equation 5) of each image (b,), in nats.
+
+    ``prior``: of the noisiest level. ``steps``: of all steps back from it. ``decoder``: of colors at the last level.
+    """
+
+    prior: Float[Tensor, "b"]
+    steps: Float[Tensor, "b"]
+    decoder: Float[Tensor, "b"]
+
+
+@torch.no_grad()
+def variational_bound(
+    net: nn.Module,
+    sampling: Diffusion,
+    gammas: Float[Tensor, "levels"],
+    clean: Float[Tensor, "b c h w"],
+    condition: Float[Tensor, "b k h w"],
+    unit: float,
+) -> Bound:
+    """Return a bound on -log p of clean images whose values are whole multiples of ``unit``.
+
+    The sum over steps is an unbiased estimate from `LEVELS_PER_IMAGE` of them. The decoder is a Gaussian with the
+    variance of level 1, integrated over each unit.
+    """
+    count, levels = len(clean), len(gammas) - 1
+    last = gammas[-1]
+    prior = 0.5 * (last * clean**2 - last - torch.log1p(-last))
+
+    # Levels are drawn in proportion to the fall of log SNR, since there the cost lies, and weighted by its inverse.
+    # Drawing evenly over the batch (low discrepancy) instead of independently lowers the variance of the estimate.
+    steps = torch.zeros(count, device=clean.device)
+    shares = torch.logit(gammas[1:].cpu().double()).diff().neg()
+    shares /= shares.sum()
+    edges = shares.cumsum(0)
+    for _ in range(LEVELS_PER_IMAGE if levels > 1 else 0):
+        quantiles = (torch.arange(count).double() / count + torch.rand(1)) % 1
+        index = torch.searchsorted(edges, quantiles).clamp(max=levels - 2)
+        step = (index + 2).to(clean.device)
+        prediction = predict(net, sampling, clean, condition, gammas[step])
+        cost = step_cost(prediction, clean, prediction.clean, gammas[step], gammas[step - 1])
+        steps += _image_sum(cost) / (shares[index].float() * LEVELS_PER_IMAGE).to(clean.device)
+
+    first = gammas[torch.ones(count, dtype=torch.long, device=clean.device)]
+    estimate = predict(net, sampling, clean, condition, first).clean
+    decoder = interval_nll(clean, estimate, _spatial((1 - first).sqrt()), unit)
+    return Bound(_image_sum(prior), steps, _image_sum(decoder))
+
+
+def step_cost(prediction: Prediction, clean: Tensor, estimate: Tensor, gammas: Tensor, before: Tensor) -> Tensor:
+    """Return the nats (b, c, h, w) of a step from gammas (b,) to those before, if ``estimate`` is taken for clean."""
+    gammas, before = _spatial(gammas), _spatial(before)
+    true_mean = diffusion.posterior(prediction.noisy, clean, gammas, before)
+    difference = true_mean - diffusion.posterior(prediction.noisy, estimate, gammas, before)
+    true_variance = diffusion.variance(gammas, before)
+    return gaussian_kl(difference, true_variance, diffusion.variance(gammas, before, prediction.share))
+
+
+def gaussian_kl(difference: Tensor, true_variance: Tensor, variance: Tensor) -> Tensor:
+    """Return the divergence in nats between Gaussians whose means differ by ``difference``."""
+    ratio = true_variance / variance
+    return 0.5 * (ratio - 1 - ratio.log() + difference**2 / variance)
+
+
+def interval_nll(value: Tensor, mean: Tensor, deviation: Tensor, unit: float) -> Tensor:
+    """Return -log of a Gaussian's probability of the interval of width ``unit`` around each value, in nats."""
+    near = (abs(value - mean) - unit / 2) / deviation
+    far = (abs(value - mean) + unit / 2) / deviation
+    # Both tails are far below float32's smallest numbers for values away from the mean, so they stay logarithms.
+    log_near, log_far = torch.special.log_ndtr(-near), torch.special.log_ndtr(-far)
+    return -(log_near + torch.log(-torch.expm1(log_far - log_near)))
+
+
+def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
+    """Nats (b,) -> bits per dimension (b,)."""
+    return nats / (dimensions * math.log(2))
+
+
+def _spatial(levels: Tensor) -> Tensor:
+    return levels[:, None, None, None]
+
+
+def _image_sum(x: Tensor) -> Tensor:
+    return x.flatten(1).sum(1)

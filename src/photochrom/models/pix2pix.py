@@ -1,46 +1,238 @@
-"""Colour by two networks that play against each other (Isola et al. 2017): one paints, one tells painted from true.
+"""pix2pix (Isola et al. 2017): a generator that colorizes, trained with a discriminator of patches.
 
-The generator is learnt by a weighted mix of losses and by how well it deceives the discriminator, which looks at gray
-and colour together, patch by patch.
+The generator minimizes a weighted mix of losses and an adversarial one. The discriminator sees gray and color together.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..core.sampling import Direct
-from ._adversarial import OBJECTIVES, Discriminator, Generator, field_of, start
-from ._blocks import ColorNet, at_size
-from ._losses import OnePass
+from ._blocks import ColorNet, downsample
+from ._checks import check_choice, check_minimum, check_range
+from ._losses import RegressionConfig
 from .family import Family, Network
 
+LEAK = 0.2  # slope of leaky ReLUs below zero
 GENERATORS = ("unet", "colornet")
-ALL, NONE = 0.98, 0.02  # shares of patches told right above and below which one player has won
+TEST_MODES = ("paper", "eval")
+# Accuracies of the discriminator beyond which the generator or the discriminator no longer learns from the other.
+WON, LOST = 0.98, 0.02
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that, outside training, can take the statistics of each image instead of the running ones.
+
+    The paper tests on batches of one image with the statistics of the batch; this is the same for any batch.
+    """
+
+    def __init__(self, channels: int, per_image: bool) -> None:
+        super().__init__(channels)
+        self.per_image = per_image
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `nn.BatchNorm2d`."""
+        if self.training or not self.per_image:
+            return super().forward(x)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+class Generator(Network):
+    """The paper's U-Net: ``downs`` halvings and as many doublings with skip connections.
+
+    Dropout is where the authors' PyTorch code has it: in the blocks after the innermost (their Lua code has it there
+    too). In test mode ``paper`` it stays on, and its masks come from a noise input, so that a seed reproduces them.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """``filters`` at the first scale, doubled from scale to scale up to eight times as many.
+
+        ``dropped``: number of decoder blocks with dropout of 0.5. ``test``: outside training, ``paper`` keeps dropout
+        and takes the statistics of each image; ``eval`` has no dropout and takes the running statistics.
+        """
+
+        downs: int = 8
+        filters: int = 64
+        dropped: int = 3
+        test: str = "paper"
+
+        def __post_init__(self) -> None:
+            check_minimum(2, downs=self.downs)
+            check_minimum(1, filters=self.filters)
+            check_range("dropped", self.dropped, 0, self.downs - 2)
+            check_choice("test", self.test, TEST_MODES)
+
+    def __init__(self, config: Config, channels: int) -> None:
+        super().__init__()
+        self.config = config
+        per_image = config.test == "paper"
+        widths = _doubling_widths(config.filters, config.downs)
+        self.down = nn.ModuleList([nn.Conv2d(1, widths[0], 4, 2, 1)])
+        for before, after in pairwise(widths[:-1]):
+            conv = nn.Conv2d(before, after, 4, 2, 1, bias=False)
+            self.down.append(nn.Sequential(conv, BatchNorm(after, per_image)))
+        self.down.append(nn.Conv2d(widths[-2], widths[-1], 4, 2, 1))
+        self.up = nn.ModuleList()
+        width = widths[-1]
+        for skip in widths[-2::-1]:
+            grow = nn.ConvTranspose2d(width, skip, 4, 2, 1, bias=False)
+            self.up.append(nn.Sequential(grow, BatchNorm(skip, per_image)))
+            width = 2 * skip
+        self.exit = nn.ConvTranspose2d(width, channels, 4, 2, 1)
+        # Width and stride of the maps with dropout, of blocks 1, 2, ... after the innermost.
+        levels = [config.downs - 2 - block for block in range(1, config.dropped + 1)]
+        self.dropout_maps = [(widths[level], 2 ** (level + 1)) for level in levels]
+        self.noise_planes = sum(_planes(width, stride) for width, stride in self.dropout_maps)
+        self.inputs = {"gray": (1, "h", "w")}
+        self.test_noise_planes = self.noise_planes if per_image else 0
+        if self.test_noise_planes:
+            self.inputs["noise"] = (self.noise_planes, "h", "w")
+
+    def forward(self, gray: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Gray (b, 1, h, w), and normal noise (b, noise_planes, h, w) for dropout -> (b, channels, h, w).
+
+        Sides that 2**downs does not divide are extended by mirroring, and the output is cropped.
+        """
+        h, w = gray.shape[-2:]
+        multiple = 2**self.config.downs
+        if noise is None and self.noise_planes and (self.training or self.test_noise_planes):
+            noise = torch.randn(len(gray), self.noise_planes, h, w, device=gray.device)
+        masks = [] if noise is None else self.dropout_masks(mirror_pad(noise, multiple))
+        x, skips = mirror_pad(gray, multiple), []
+        for level, down in enumerate(self.down):
+            x = down(F.leaky_relu(x, LEAK) if level else x)
+            skips.append(x)
+        skips.pop()
+        for block, up in enumerate(self.up):
+            x = up(F.relu(x))
+            if 1 <= block <= len(masks):
+                x = x * masks[block - 1]
+            x = torch.cat([x, skips.pop()], 1)
+        return torch.tanh(self.exit(F.relu(x)))[:, :, :h, :w]
+
+    def dropout_masks(self, noise: Tensor) -> list[Tensor]:
+        """Return for each block with dropout 2 for the features to keep and 0 for the others (b, width, h', w')."""
+        masks = []
+        planes = [_planes(width, stride) for width, stride in self.dropout_maps]
+        for part, (width, stride) in zip(noise.split(planes, 1), self.dropout_maps, strict=True):
+            features = F.pixel_unshuffle(part, stride)[:, :width]
+            masks.append((features > 0).to(noise.dtype) * 2)
+        return masks
+
+
+def _doubling_widths(width: int, count: int) -> list[int]:
+    return [width * min(2**level, 8) for level in range(count)]
+
+
+def _planes(width: int, stride: int) -> int:
+    # Planes of noise in full size that hold a number for each feature of a smaller map.
+    return math.ceil(width / stride**2)
+
+
+def mirror_pad(x: Tensor, multiple: int) -> Tensor:
+    """Return maps (b, c, h, w) extended to the next multiples by mirroring at the lower and right edge."""
+    for axis in (2, 3):
+        side = x.shape[axis]
+        indices = torch.arange(side + -side % multiple, device=x.device)
+        mirrored = torch.where(indices < side, indices, 2 * (side - 1) - indices)
+        x = x.index_select(axis, mirrored.clamp(min=0))
+    return x
+
+
+class Discriminator(nn.Module):
+    """Patches of gray and color together -> a score of each (70 px: the paper's C64-C128-C256-C512).
+
+    ``patch``: receptive field of an output, one of those that `receptive_field` gives.
+    """
+
+    def __init__(self, channels: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        halvings = next(count for count in range(10) if receptive_field(count) == patch)
+        layers: list[nn.Module] = []
+        for level, out in enumerate(_doubling_widths(width, halvings + 1)):
+            stride = 2 if level < halvings else 1
+            layers.append(nn.Conv2d(channels, out, 4, stride, 1, bias=level == 0))
+            if level:
+                layers.append(nn.BatchNorm2d(out))
+            layers.append(nn.LeakyReLU(LEAK))
+            channels = out
+        self.minimum_size = 3 * 2**halvings  # the last two layers turn 3 pixels into 1
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, 1, 1))
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """Gray and color (b, 1 + channels, h, w) in [-1, 1] -> scores (b, 1, h', w').
+
+        Raises ValueError for images that are too small.
+        """
+        h, w = pair.shape[-2:]
+        if min(h, w) < self.minimum_size:
+            raise ValueError(
+                f"{w} x {h} pixels are too small for the discriminator's patches of {self.patch}: choose a smaller "
+                f"model.patch, or a larger data.size, until sides are {self.minimum_size} or more"
+            )
+        return self.layers(pair)
+
+
+def receptive_field(halvings: int) -> int:
+    """Return the side in pixels of a discriminator's patch: 7, 16, 34, 70, 142, ..."""
+    field_size = 1
+    for stride in (1, 1, *[2] * halvings):
+        field_size = (field_size - 1) * stride + 4
+    return field_size
+
+
+def log_loss(scores: Tensor, real: bool) -> Tensor:
+    """Return the mean cross-entropy; the generator's is that of its images being called real."""
+    return F.softplus(-scores if real else scores).mean()
+
+
+def least_squares(scores: Tensor, real: bool) -> Tensor:
+    """Return the mean squared distance from 1 for real images, from 0 for generated ones (Mao et al. 2017)."""
+    return (scores - float(real)).square().mean()
+
+
+OBJECTIVES = {"log": log_loss, "least-squares": least_squares}
+PATCHES = tuple(receptive_field(halvings) for halvings in range(6))
+
+
+def initialize(layer: nn.Module) -> None:
+    """Set the paper's initial weights: normal with a deviation of 0.02, those of norms about 1."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, std=0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
 
 
 class Model(Family):
-    """Gray in, colours out; the discriminator is left behind when training ends."""
+    """Gray in, colors out; the discriminator is not exported."""
 
     trainable = ("generator", "discriminator")
+    generator: Generator | ColorNet
 
     @dataclass(frozen=True)
-    class Config(OnePass):
-        """The two players, and what moves them.
+    class Config(RegressionConfig):
+        """Generator, discriminator and the generator's losses (see `RegressionConfig`).
 
-        ``generator`` is the paper's U-Net of ``net``, or the `ColorNet` of ``color`` (which may have learnt ImageNet).
-        ``patch`` is the side, in pixels of what is painted, that the discriminator judges, ``width`` its filters.
-        ``objective`` is ``log`` or ``least-squares``; ``adversarial`` weighs it against the losses of `OnePass`.
+        ``generator``: the paper's ``unet`` (``net``), or a `ColorNet` (``color``), whose encoder can be pretrained.
+        ``patch``: of the discriminator, in pixels of the generator's output; ``width``: its first filters.
+        ``objective``: ``log`` or ``least-squares``; ``adversarial``: its weight beside the losses.
         """
 
-        needs = False
+        loss_required = False
 
         losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
         generator: str = "unet"
-        net: Generator.Config = field(default_factory=lambda: Generator.Config())
-        color: ColorNet.Config = field(default_factory=lambda: ColorNet.Config())
+        net: Generator.Config = field(default_factory=Generator.Config)
+        color: ColorNet.Config = field(default_factory=ColorNet.Config)
         patch: int = 70
         width: int = 64
         objective: str = "log"
@@ -48,91 +240,85 @@ class Model(Family):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            for name, choices in (
-                ("generator", GENERATORS),
-                ("objective", OBJECTIVES),
-                ("patch", tuple(field_of(n) for n in range(6))),
-            ):
-                if getattr(self, name) not in choices:
-                    said = ", ".join(map(str, choices))
-                    raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {said}")
-            if not 0 < self.adversarial < math.inf:
-                raise ValueError(f"adversarial {self.adversarial}: must be above 0; unet is the family without it")
-            if self.width < 1:
-                raise ValueError(f"width {self.width}: must be at least 1")
-
-    generator: Generator | ColorNet
+            check_choice("generator", self.generator, GENERATORS)
+            check_choice("objective", self.objective, OBJECTIVES)
+            check_choice("patch", self.patch, PATCHES)
+            hint = "the family unet is the same without a discriminator"
+            check_range("adversarial", self.adversarial, 0, exclusive="low, high", hint=hint)
+            check_minimum(1, width=self.width)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         if config.generator == "unet":
-            self.generator = Generator(config.net, config.channels).apply(start)
-            stride, noise_planes = 1, self.generator.drawn
+            self.generator = Generator(config.net, config.channels).apply(initialize)
+            stride, noise_planes = 1, self.generator.test_noise_planes
         else:
             self.generator = ColorNet(config.color, config.channels)
             stride, noise_planes = self.generator.stride, 0
-        self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(start)
+        self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(initialize)
         self.minimum_size = self.discriminator.minimum_size * stride
         self.procedure = Direct(config.target, config.chroma, noise_planes)
-        if config.wants_lab:
-            self.gray_convention = "lab"
-        self.last: tuple[Tensor, Tensor] | None = None
+        self.gray_convention = config.gray_convention
+        self.last: tuple[Tensor, Tensor] | None = None  # gray images and the generator's output for them
 
     def networks(self) -> dict[str, Network]:
-        """The network that `Direct` calls."""
+        """See `Family`."""
         return {"colors": self.generator}
 
     def learning_rates(self, part: str) -> dict[str, float]:
-        """Learning rates relative to the recipe's, by prefix of the parameter."""
-        return self.generator.learning_rates() if isinstance(self.generator, ColorNet) and part == "generator" else {}
+        """See `Family`."""
+        if part == "generator" and isinstance(self.generator, ColorNet):
+            return self.generator.learning_rates()
+        return {}
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """Gray (b, 1, h, w), colour (b, 2 or 3, h, w) -> the player's losses.
+        """Return the losses of the generator or the discriminator.
 
-        The generator's: the mix, and ``deceives``, what the discriminator makes of its picture. The discriminator's:
-        the mean of what it makes of the truth and of the picture, the shares of patches that it tells right, and its
-        mean outputs, before any sigmoid.
+        The generator's: its mix of losses, and ``adversarial``. The discriminator's: its accuracy and mean score for
+        patches of real and of generated (fake) images.
         """
-        judges = OBJECTIVES[self.config.objective]
+        objective = OBJECTIVES[self.config.objective]
         if part == "generator":
-            painted = self.generator(gray)
-            self.last = (gray, painted.detach())
-            small, truth = at_size(gray, painted), at_size(color, painted)
-            parts = self.config.mix(painted, truth, gray)
-            deceives = judges(self.discriminator(torch.cat([small, painted], 1)), True)
-            return {**parts, "total": parts["total"] + self.config.adversarial * deceives, "deceives": deceives}
-        painted = self._painted(gray)
-        small, truth = at_size(gray, painted), at_size(color, painted)
-        on_true, on_painted = (self.discriminator(torch.cat([small, x], 1)) for x in (truth, painted))
-        middle = 0.0 if self.config.objective == "log" else 0.5
+            fake = self.generator(gray)
+            self.last = (gray, fake.detach())
+            losses = self.config.total_loss(fake, downsample(color, fake), gray)
+            adversarial = objective(self._scores(gray, fake), True)
+            total = losses["total"] + self.config.adversarial * adversarial
+            return {**losses, "total": total, "adversarial": adversarial}
+        fake = self._generated(gray)
+        on_real, on_fake = self._scores(gray, downsample(color, fake)), self._scores(gray, fake)
+        threshold = 0.0 if self.config.objective == "log" else 0.5
         return {
-            "total": (judges(on_true, True) + judges(on_painted, False)) / 2,
-            "true_right": (on_true > middle).float().mean(),
-            "painted_right": (on_painted <= middle).float().mean(),
-            "on_true": on_true.mean(),
-            "on_painted": on_painted.mean(),
+            "total": (objective(on_real, True) + objective(on_fake, False)) / 2,
+            "real_accuracy": (on_real > threshold).float().mean(),
+            "fake_accuracy": (on_fake <= threshold).float().mean(),
+            "real_score": on_real.mean(),
+            "fake_score": on_fake.mean(),
         }
 
-    def _painted(self, gray: Tensor) -> Tensor:
-        """What the generator painted of these when it was its turn, or paints of them now."""
+    def _scores(self, gray: Tensor, color: Tensor) -> Tensor:
+        return self.discriminator(torch.cat([downsample(gray, color), color], 1))
+
+    def _generated(self, gray: Tensor) -> Tensor:
+        # The generator's step on the same batch comes first, so its output is still at hand.
         last, self.last = self.last, None
         if last and last[0] is gray:
             return last[1]
         with torch.no_grad():
-            painted: Tensor = self.generator(gray)
-        return painted
+            fake: Tensor = self.generator(gray)
+        return fake
 
     def diagnostics(self, means: Mapping[str, float]) -> Iterator[str]:
-        """What is wrong with the game, from the means of what was logged of late."""
-        right = [means.get(f"discriminator/{name}") for name in ("true_right", "painted_right")]
-        if None in right:
+        """Yield a warning if generator and discriminator are out of balance."""
+        on_real, on_fake = means.get("discriminator/real_accuracy"), means.get("discriminator/fake_accuracy")
+        if on_real is None or on_fake is None:
             return
-        share = sum(x for x in right if x is not None) / 2
-        if share > ALL:
-            softer = "" if self.config.objective == "least-squares" else ", or take objective least-squares"
+        accuracy = (on_real + on_fake) / 2
+        if accuracy > WON:
+            objective = "" if self.config.objective == "least-squares" else ", or choose objective least-squares"
             yield (
-                f"the discriminator has won: it tells {share:.0%} of patches right, so the generator learns nothing "
-                f"from it; lower model.width ({self.config.width}) or optimizer.lr{softer}"
+                f"the discriminator has won: it classifies {accuracy:.0%} of patches correctly, so the generator "
+                f"learns nothing from it; lower model.width ({self.config.width}) or optimizer.lr{objective}"
             )
-        elif min(x for x in right if x is not None) < NONE:
-            yield "the discriminator has lost: it calls everything the same; raise model.width or optimizer.lr"
+        elif min(on_real, on_fake) < LOST:
+            yield "the discriminator has lost: it gives all patches the same class; raise model.width or optimizer.lr"

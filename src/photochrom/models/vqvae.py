@@ -1,6 +1,6 @@
-"""A VQ-VAE (van den Oord, Vinyals & Kavukcuoglu 2017): photographs as codes, for others to work on.
+"""A VQ-VAE (van den Oord, Vinyals & Kavukcuoglu 2017): images as discrete codes.
 
-By itself it colours nothing; `cold` is trained on one.
+It does not colorize; `cold` is trained in its latent.
 """
 
 from collections.abc import Callable
@@ -11,29 +11,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.sampling.reconstruction import Reconstruction
-from ._autoencoder import Autoencoder, Codebook, joined, perplexity
+from ._autoencoder import Autoencoder, concatenate_levels, perplexity
+from ._checks import check_minimum
 from .family import Family, Network
 
 
 class Model(Family):
-    """Colour in, the same colour out, through codes."""
+    """Color in, the same color out, through codes."""
 
     trainable = ("net",)
 
     @dataclass(frozen=True)
     class Config:
-        """The autoencoder; ``commitment`` (beta) holds places to their codes; ``gray_too`` learns the gray as well.
+        """The autoencoder, and how it is trained.
 
-        Of an autoencoder that is to serve `cold`, gray photographs must have codes of their own.
+        ``commitment``: beta, the weight of the distance of latents from their codes. ``gray_too``: learn grayscale
+        images as well, which an autoencoder for `cold` needs.
         """
 
-        net: Autoencoder.Config = field(default_factory=lambda: Autoencoder.Config())
+        net: Autoencoder.Config = field(default_factory=Autoencoder.Config)
         commitment: float = 0.25
         gray_too: bool = True
 
         def __post_init__(self) -> None:
-            if not self.commitment >= 0:
-                raise ValueError(f"commitment {self.commitment}: must be at least 0")
+            check_minimum(0, commitment=self.commitment)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -41,40 +42,44 @@ class Model(Family):
         self.net = Autoencoder(config.net)
 
     def networks(self) -> dict[str, Network]:
-        """Those that `Reconstruction` calls."""
+        """See `Family`."""
         return {"encoder": self.net.encoder, "decoder": self.net.decoder}
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
-        """What it is to give back."""
+        """Return the color image, which is to be reconstructed."""
         return color, None
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """RGB in [-1, 1] (b, 3, h, w) -> reconstruction, codes and commitment; and how many codes are in use lately.
+        """Return the losses, and for each level how well its codes are used.
 
-        ``usage`` is the share of codes that stand for a tenth of the mean code's places or more; ``perplexity`` the
-        number of codes, used evenly, that would tell as much.
+        ``usage``: share of codes with a tenth of the mean code's latents or more. ``perplexity``: see `perplexity`.
         """
-        pictures = torch.cat([color, color.mean(1, keepdim=True).expand_as(color)]) if self.config.gray_too else color
-        levels = self.net.encoder.levels(pictures)
-        parts = {"reconstruction": F.mse_loss(self.net.decoder.paint(joined([q.straight for q in levels])), pictures)}
-        parts["commitment"] = torch.stack([F.mse_loss(q.places, q.codes.detach()) for q in levels]).sum()
-        total = parts["reconstruction"] + self.config.commitment * parts["commitment"]
+        images = torch.cat([color, _grayscale(color)]) if self.config.gray_too else color
+        levels = self.net.encoder.levels(images)
+        decoded = self.net.decoder.decode(concatenate_levels([level.straight_through for level in levels]))
+        losses = {"reconstruction": F.mse_loss(decoded, images)}
+        commitments = [F.mse_loss(level.latents, level.codes.detach()) for level in levels]
+        losses["commitment"] = torch.stack(commitments).sum()
+        total = losses["reconstruction"] + self.config.commitment * losses["commitment"]
         if self.config.net.learning == "loss":
-            parts["codes"] = torch.stack([F.mse_loss(q.codes, q.places.detach()) for q in levels]).sum()
-            total = total + parts["codes"]
-        books: list[Codebook] = list(self.net.encoder.books)  # type: ignore[arg-type]
-        for book, found in zip(books, levels, strict=True):
+            codes = [F.mse_loss(level.codes, level.latents.detach()) for level in levels]
+            losses["codes"] = torch.stack(codes).sum()
+            total = total + losses["codes"]
+        for book, level in zip(self.net.encoder.codebooks(), levels, strict=True):
             if self.training:
-                book.follow(found)
-            level = "" if len(books) == 1 else f"_{found.numbers.shape[-1]}px"
-            parts[f"usage{level}"] = (book.shares * len(book.counts) >= 0.1).float().mean()
-            parts[f"perplexity{level}"] = perplexity(book.shares)
-        return {"total": total, **parts}
+                book.update(level)
+            suffix = "" if len(levels) == 1 else f"_{level.indices.shape[-1]}px"
+            losses[f"usage{suffix}"] = (book.frequencies * len(book.counts) >= 0.1).float().mean()
+            losses[f"perplexity{suffix}"] = perplexity(book.frequencies)
+        return {"total": total, **losses}
 
     def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """The mean squared error (b,) of colour and of gray given back, in [-1, 1]."""
-        mean = color.mean(1, keepdim=True).expand_as(color)
-        return {name: self._given_back(x) for name, x in (("color_mse", color), ("gray_mse", mean))}
+        """Return the mean squared error (b,) of reconstructed color and grayscale images in [-1, 1]."""
+        return {"color_mse": self._error(color), "gray_mse": self._error(_grayscale(color))}
 
-    def _given_back(self, picture: Tensor) -> Tensor:
-        return (self.net.decoder(self.net.encoder(picture)) - picture).square().mean((1, 2, 3))
+    def _error(self, image: Tensor) -> Tensor:
+        return (self.net.decoder(self.net.encoder(image)) - image).square().mean((1, 2, 3))
+
+
+def _grayscale(color: Tensor) -> Tensor:
+    return color.mean(1, keepdim=True).expand_as(color)

@@ -1,0 +1,232 @@
+"""Attention along the rows and columns of images, and the transformer layers made of it.
+
+The conditional layers of Kumar, Weissenborn & Kalchbrenner (2021): attention whose queries, keys and values are scaled
+and shifted by a context (cAtt), a perceptron whose output is (cMLP), and a layer norm whose scale and shift come from
+the whole context at once (cLN). Feature maps are channel last here: (b, h, w, d).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .._checks import check_choice, check_minimum
+
+ATTENTIONS = ("axial", "full")
+CONDITIONAL = ("attention", "mlp", "norm")
+MASKED = -1e6  # added to scores of positions that must not be seen
+
+
+@dataclass(frozen=True)
+class Axial:
+    """The shape of transformer layers.
+
+    ``width``, in ``heads``; ``hidden``: width inside the perceptron, 0 for the same; ``side`` of feature
+    maps in training. ``attention``: along rows and columns in turn (``axial``), or ``full``, at quadratic cost.
+    """
+
+    width: int = 160
+    heads: int = 4
+    hidden: int = 0
+    side: int = 32
+    attention: str = "axial"
+
+    def __post_init__(self) -> None:
+        check_minimum(1, width=self.width, heads=self.heads, side=self.side)
+        check_minimum(0, hidden=self.hidden)
+        check_choice("attention", self.attention, ATTENTIONS)
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width}, heads {self.heads}: the heads must divide the width")
+
+    def axes(self) -> tuple[str, str]:
+        """Return the axes of the attention of two successive layers."""
+        return ("row", "column") if self.attention == "axial" else ("both", "both")
+
+
+def resample(table: Tensor, count: int, dim: int) -> Tensor:
+    """Return a table of positions along ``dim`` linearly interpolated at ``count`` positions over the same length."""
+    length = table.shape[dim]
+    at = ((torch.arange(count, device=table.device) + 0.5) * (length / count) - 0.5).clamp(0, length - 1)
+    low = at.floor().long()
+    fraction = (at - low).reshape(-1, *[1] * (table.dim() - 1 - dim))
+    high = (low + 1).clamp(max=length - 1)
+    return torch.lerp(table.index_select(dim, low), table.index_select(dim, high), fraction)
+
+
+def modulate(x: Tensor, modulation: Tensor | None) -> Tensor:
+    """Return x times a scale plus a shift, the two halves of the modulation (..., 2 d), if there is one."""
+    if modulation is None:
+        return x
+    scale, shift = modulation.chunk(2, -1)
+    return x * scale + shift
+
+
+class PositionEmbedding(nn.Module):
+    """A vector for each position, learned by row and by column, and interpolated for images of other sizes."""
+
+    def __init__(self, side: int, width: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(side, width) * width**-0.5)
+        self.columns = nn.Parameter(torch.randn(side, width) * width**-0.5)
+
+    def forward(self, height: int, width: int) -> Tensor:
+        """Return the embedding (height, width, d)."""
+        return resample(self.rows, height, 0)[:, None] + resample(self.columns, width, 0)
+
+
+class Attention(nn.Module):
+    """Attention along a ``row``, a ``column`` or ``both`` (all positions), with a bias by distance within ``side``.
+
+    ``masked``: no position sees one after it: further along the axis; with ``both``, further down.
+    """
+
+    def __init__(self, shape: Axial, axis: str, masked: bool) -> None:
+        super().__init__()
+        self.heads, self.axis, self.masked, self.side = shape.heads, axis, masked, shape.side
+        self.ask = nn.Linear(shape.width, 3 * shape.width, bias=False)
+        self.answer = nn.Linear(shape.width, shape.width, bias=False)
+        directions = {"row": ("across",), "column": ("down",), "both": ("down", "across")}[axis]
+        self.bias = nn.ParameterDict({name: torch.zeros(shape.heads, 2 * shape.side) for name in directions})
+
+    def forward(self, x: Tensor, modulation: Tensor | None = None, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(b, h, w, d) -> (b, h, w, d), and the keys and values (b, h, w, 2 d) of these positions.
+
+        ``modulation`` (b, h, w, 6 d): scale and shift of queries, keys and values. ``past``: keys and values of the
+        positions before these: to the left for a row, above otherwise.
+        """
+        width = x.shape[-1]
+        qkv = modulate(self.ask(x), modulation)
+        query, new = qkv[..., :width], qkv[..., width:]
+        memory = new if past is None else torch.cat([past, new], 2 if self.axis == "row" else 1)
+        key, value = memory.chunk(2, -1)
+        query, key, value = self._to_lines(query), self._to_lines(key), self._to_lines(value)
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + self._score_bias(x, memory)
+        values = torch.softmax(scores, -1) @ value
+        order = (0, 3, 1, 2, 4) if self.axis == "column" else (0, 1, 3, 2, 4)
+        return self.answer(values.permute(order).reshape(x.shape)), new
+
+    def _to_lines(self, x: Tensor) -> Tensor:
+        """(b, h, w, d) -> (b, lines, heads, positions, d / heads)."""
+        b, h, w, d = x.shape
+        if self.axis == "both":
+            h, w = 1, h * w
+        x = x.reshape(b, h, w, self.heads, d // self.heads)
+        return x.permute(0, 2, 3, 1, 4) if self.axis == "column" else x.transpose(2, 3)
+
+    def _score_bias(self, x: Tensor, memory: Tensor) -> Tensor:
+        """Bias (heads, positions, memory positions), with the mask."""
+        if self.axis == "row":
+            return self._axis_bias("across", x.shape[2], memory.shape[2], self.masked)
+        down = self._axis_bias("down", x.shape[1], memory.shape[1], self.masked)
+        if self.axis == "column":
+            return down
+        across = self._axis_bias("across", x.shape[2], memory.shape[2], False)
+        both = down[:, :, None, :, None] + across[:, None, :, None, :]
+        return both.reshape(self.heads, x.shape[1] * x.shape[2], memory.shape[1] * memory.shape[2])
+
+    def _axis_bias(self, direction: str, count: int, total: int, masked: bool) -> Tensor:
+        # The last ``count`` of ``total`` positions are the queries.
+        table = self.bias[direction]
+        queries = torch.arange(total - count, total, device=table.device)
+        offset = torch.arange(total, device=table.device) - queries[:, None]
+        bias = table[:, offset.clamp(1 - self.side, self.side - 1) + self.side - 1]
+        return bias + MASKED * (offset > 0) if masked else bias
+
+
+class Layer(nn.Module):
+    """Attention, then a perceptron, each around a shortcut and with a norm after it (post-norm)."""
+
+    def __init__(self, shape: Axial, axis: str, masked: bool = False, conditional: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        width, hidden = shape.width, shape.hidden or shape.width
+        self.conditional = conditional
+        self.attention = Attention(shape, axis, masked)
+        self.perceptron = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+        affine = "norm" not in conditional
+        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=affine) for _ in range(2))
+
+    def forward(
+        self, x: Tensor, condition: Tensor | None = None, norms: Tensor | None = None, past: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """x (b, h, w, d), `Conditions` (b, h, w, k), `Norms` (b, 2, 2 d), `Attention`'s past -> x, and the new past."""
+        attention_modulation = mlp_modulation = first = second = None
+        size = 6 * x.shape[-1] if "attention" in self.conditional else 0
+        if condition is not None and size:
+            attention_modulation = condition[..., :size]
+        if condition is not None and "mlp" in self.conditional:
+            mlp_modulation = condition[..., size:]
+        if norms is not None and "norm" in self.conditional:
+            first, second = norms[:, 0, None, None], norms[:, 1, None, None]
+        values, new = self.attention(x, attention_modulation, past)
+        x = modulate(self.norms[0](x + values), first)
+        return modulate(self.norms[1](x + modulate(self.perceptron(x), mlp_modulation)), second), new
+
+
+class Conditions(nn.Module):
+    """A context -> the scales and shifts of attention (cAtt, no bias) and perceptron (cMLP) in several layers."""
+
+    def __init__(self, context: int, width: int, layers: int, conditional: tuple[str, ...]) -> None:
+        super().__init__()
+        attention, mlp = "attention" in conditional, "mlp" in conditional
+        self.size = width * (6 * attention + 2 * mlp)  # of one layer
+        self.attention, self.mlp = nn.ModuleList(), nn.ModuleList()
+        for _ in range(layers if attention else 0):
+            self.attention.append(_scale_and_shift(context, width, 3, bias=False))
+        for _ in range(layers if mlp else 0):
+            self.mlp.append(_scale_and_shift(context, width, 1, bias=True))
+
+    def forward(self, context: Tensor) -> Tensor:
+        """(..., c) -> (..., layers times size), layer by layer."""
+        parts = []
+        for index in range(max(len(self.attention), len(self.mlp))):
+            for projections in (self.attention, self.mlp):
+                if len(projections):
+                    parts.append(projections[index](context))
+        return torch.cat(parts, -1) if parts else context[..., :0]
+
+
+def _scale_and_shift(context: int, width: int, parts: int, bias: bool) -> nn.Linear:
+    layer = nn.Linear(context, 2 * parts * width, bias)
+    nn.init.uniform_(layer.weight, *_glorot(context, 2 * width))
+    if bias:  # a scale of 1 and a shift of 0
+        layer.bias.data[:width], layer.bias.data[width:] = 1, 0
+    return layer
+
+
+class Norms(nn.Module):
+    """A context, averaged with learned weights over its positions -> scale and shift of conditional norms (cLN)."""
+
+    def __init__(self, side: int, width: int, norms: int) -> None:
+        super().__init__()
+        self.places = nn.Parameter(torch.ones(norms, side, side))
+        self.weight = nn.Parameter(torch.empty(norms, width, 2 * width).uniform_(*_glorot(width, 2 * width)))
+        self.bias = nn.Parameter(torch.cat([torch.ones(norms, width), torch.zeros(norms, width)], 1))
+
+    def forward(self, context: Tensor) -> Tensor:
+        """(b, h, w, d) -> (b, norms, 2 d)."""
+        _, h, w, d = context.shape
+        weights = resample(resample(self.places, h, 1), w, 2).reshape(-1, h * w)
+        means = weights @ context.reshape(-1, h * w, d) / (h * w)
+        return (means[:, :, None] @ self.weight)[:, :, 0] + self.bias
+
+
+class Stack(nn.Module):
+    """Pairs of unconditional, unmasked layers, along rows and columns in turn."""
+
+    def __init__(self, shape: Axial, pairs: int) -> None:
+        super().__init__()
+        self.places = PositionEmbedding(shape.side, shape.width)
+        self.layers = nn.ModuleList(Layer(shape, axis) for axis in shape.axes() * pairs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, h, w, d) -> (b, h, w, d)."""
+        x = x + self.places(*x.shape[1:3])
+        for layer in self.layers:
+            x, _ = layer(x)
+        return x
+
+
+def _glorot(fan_in: int, fan_out: int) -> tuple[float, float]:
+    bound = math.sqrt(6 / (fan_in + fan_out))
+    return -bound, bound

@@ -1,0 +1,257 @@
+"""The core of ColTran: the probability of each coarse color, given the gray image and the coarse colors before it.
+
+The procedure `Autoregressive` calls four networks: ``encoder`` once per image, ``row`` and ``outer`` once per row and
+``pixel`` once per pixel. Training runs the same layers over all pixels at once.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...core.sampling.autoregressive import START_OF_ROW, Autoregressive, bits_per_dim, channel_last, pooled, symbols
+from .._blocks import ColorNet, Guide, downsample
+from .._checks import check_minimum, check_range
+from ..family import Network
+from .axial import CONDITIONAL, Axial, Conditions, Layer, Norms, PositionEmbedding, Stack
+
+LEVELS = 256  # of gray, and of each channel of a fine color
+
+
+def quantize(values: Tensor, levels: int = LEVELS) -> Tensor:
+    """Return the index of each value among evenly spaced levels of [-1, 1]."""
+    return ((values + 1) * (levels / 2)).clamp(0, levels - 1).long()
+
+
+def shift(x: Tensor, dim: int) -> Tensor:
+    """Return x moved by one position along a dimension; zeros come in, the last position is lost."""
+    first = torch.zeros_like(x.narrow(dim, 0, 1))
+    return torch.cat([first, x.narrow(dim, 0, x.shape[dim] - 1)], dim)
+
+
+@dataclass(frozen=True)
+class CoreConfig:
+    """Settings of the core.
+
+    ``shape`` of all layers. ``encoder``, ``outer``, ``inner``: their numbers of layers. ``conditional``: which parts of
+    the decoders' layers are conditioned. ``parallel``: lambda, the weight of the parallel head's loss. ``guide``: the
+    network whose features the encoder sees if ``sampling.guided``; ``guide_rate``: its relative learning rate, or 0.
+    """
+
+    shape: Axial = field(default_factory=Axial)
+    encoder: int = 4
+    outer: int = 2
+    inner: int = 2
+    conditional: tuple[str, ...] = CONDITIONAL
+    parallel: float = 0.01
+    guide: ColorNet.Config = field(default_factory=ColorNet.Config)
+    guide_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_minimum(1, encoder=self.encoder, outer=self.outer, inner=self.inner)
+        check_minimum(0, guide_rate=self.guide_rate)
+        check_range("parallel", self.parallel, 0, 1, exclusive="high", hint="the paper has 0.01")
+        unknown = sorted(set(self.conditional) - set(CONDITIONAL))
+        if unknown:
+            raise ValueError(f"conditional {unknown}: choose some or none of {', '.join(CONDITIONAL)}")
+
+    @property
+    def norms(self) -> tuple[int, int]:
+        """Shape of the scales and shifts of conditional norms; without these, of a placeholder."""
+        width = self.shape.width
+        return (4 * self.outer + 2 * self.inner, 2 * width) if "norm" in self.conditional else (1, width)
+
+    @property
+    def memory(self) -> int:
+        """Numbers that the outer decoder remembers of each pixel."""
+        return 2 * self.shape.width * self.outer * (1 if self.shape.attention == "axial" else 2)
+
+
+class Encoder(Network):
+    """Gray, and a guide's features if there is one -> context, and what sampling starts from."""
+
+    def __init__(self, config: CoreConfig, factor: int, features: int) -> None:
+        super().__init__()
+        shape = config.shape
+        self.inputs = {"gray": (1, "h", "w")}
+        if features:
+            self.inputs["features"] = (features, "h", "w")
+        self.size_multiple, self.memory = factor, config.memory
+        self.levels = nn.Embedding(LEVELS, shape.width)
+        self.entry = nn.Linear(features, shape.width) if features else None
+        self.stack = Stack(shape, config.encoder)
+        self.outer = PositionEmbedding(shape.side, shape.width)
+        self.inner = PositionEmbedding(shape.side, shape.width)
+        self.norms = Norms(shape.side, shape.width, config.norms[0]) if "norm" in config.conditional else None
+
+    def forward(self, gray: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Gray (b, 1, h, w) in [-1, 1], features (b, c, h, w) -> context, norms, and what is above the first row.
+
+        The context (b, h, w, 3 d): the encoder's output, that with the outer decoder's position embedding added, and
+        that with the inner's. Above the first row there are zeros (b, w, d) and an empty memory (b, 0, w, m).
+        """
+        x = self.levels(quantize(gray[:, 0]))
+        if self.entry is not None and features is not None:
+            x = x + self.entry(features.movedim(1, -1))
+        x = self.stack(x)
+        b, h, w, d = x.shape
+        norms = self.norms(x) if self.norms else x[:, 0, :1]
+        context = torch.cat([x, x + self.outer(h, w), x + self.inner(h, w)], -1)
+        return context, norms, x.new_zeros(b, w, d), x.new_zeros(b, 0, w, self.memory)
+
+
+class Row(Network):
+    """The gray context and the outer decoder's output for the row above -> the condition of the inner decoder."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        super().__init__()
+        width = config.shape.width
+        self.inputs = {"context": ("w", 3 * width), "above": ("w", width)}
+        self.memory = 2 * width * config.inner
+        self.conditions = Conditions(2 * width, width, config.inner, config.conditional)
+
+    def forward(self, context: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, w, 3 d) and (b, w, d) -> condition (b, w, k), and an empty memory of pixels (b, 0, m)."""
+        gray, _, start = context.chunk(3, -1)
+        condition = torch.cat([start + above, self.conditions(torch.cat([gray, above], -1))], -1)
+        return condition, context.new_zeros(len(context), 0, self.memory)
+
+
+class Pixel(Network):
+    """The inner decoder: the logits of each pixel from the colors to its left. ``condition``: numbers per layer."""
+
+    def __init__(self, config: CoreConfig, bits: int, condition: int) -> None:
+        super().__init__()
+        width, self.bits, self.condition = config.shape.width, bits, condition
+        self.embed = nn.Embedding(8**bits, width)
+        self.layers = nn.ModuleList(Layer(config.shape, "row", True, config.conditional) for _ in range(config.inner))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 8**bits))
+        self.inputs = {
+            "color": (3,),
+            "condition": (width + condition * config.inner,),
+            "norms": config.norms,
+            "past": ("w", 2 * width * config.inner),
+        }
+
+    def forward(self, color: Tensor, condition: Tensor, norms: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """RGB of the pixel before (b, 3), condition (b, k), norms, memory (b, n, m) -> logits, memory of this pixel.
+
+        Before the first pixel of a row, the color is `START_OF_ROW`.
+        """
+        has_color = (color[:, :1] != START_OF_ROW).to(condition.dtype)
+        color, has_color, condition = (x[:, None, None] for x in (color, has_color, condition))
+        logits, memory = self.rows(color, has_color, condition, norms, past[:, None])
+        return logits[:, 0, 0], memory[:, 0, 0]
+
+    def rows(
+        self, color: Tensor, has_color: Tensor, condition: Tensor, norms: Tensor, past: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """All pixels at once: colors before them (b, h, w, 3), and whether there are any (b, h, w, 1) -> logits."""
+        width, count = self.embed.embedding_dim, len(self.layers)
+        x = condition[..., :width] + self.embed(symbols(color, self.bits)) * has_color
+        conditions = condition[..., width:]
+        pasts = [None] * count if past is None else past.chunk(count, -1)
+        memory = []
+        for i, (layer, layer_past) in enumerate(zip(self.layers, pasts, strict=True)):
+            layer_condition = conditions[..., i * self.condition : (i + 1) * self.condition]
+            # The last norms are the inner decoder's, two per layer.
+            x, new = layer(x, layer_condition, norms[:, -2 * (count - i) :][:, :2], layer_past)
+            memory.append(new)
+        return self.head(x), torch.cat(memory, -1)
+
+
+class Outer(Network):
+    """The outer decoder: the colors of a row and of all above it -> what the row below is conditioned on."""
+
+    def __init__(self, config: CoreConfig, bits: int) -> None:
+        super().__init__()
+        shape, self.bits = config.shape, bits
+        self.embed = nn.Embedding(8**bits, shape.width)
+        axes = shape.axes() * config.outer
+        # Only attention across rows is masked, and needs the rows above.
+        self.masked = [axis != "row" for axis in axes]
+        self.layers = nn.ModuleList(Layer(shape, axis, axis != "row", config.conditional) for axis in axes)
+        self.conditions = Conditions(shape.width, shape.width, len(axes), config.conditional)
+        self.inputs = {
+            "color": ("w", 3),
+            "context": ("w", 3 * shape.width),
+            "norms": config.norms,
+            "past": ("h", "w", config.memory),
+        }
+
+    def forward(self, color: Tensor, context: Tensor, norms: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """RGB of a row (b, w, 3), its context, norms, memory (b, n, w, m) -> (b, w, d), and memory of this row."""
+        x, memory = self.rows(color[:, None], context[:, None], norms, past)
+        return x[:, 0], memory[:, 0]
+
+    def rows(self, color: Tensor, context: Tensor, norms: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """All rows at once (b, h, w, .), each with all above it; not yet shifted down."""
+        gray, start, _ = context.chunk(3, -1)
+        conditions, size = self.conditions(gray), self.conditions.size
+        x = start + self.embed(symbols(color, self.bits))
+        count = sum(self.masked)
+        pasts = list([None] * count if past is None else past.chunk(count, -1))
+        memory: list[Tensor] = []
+        for i, (layer, masked) in enumerate(zip(self.layers, self.masked, strict=True)):
+            layer_past = pasts[len(memory)] if masked else None
+            x, new = layer(x, conditions[..., i * size : (i + 1) * size], norms[:, 2 * i : 2 * i + 2], layer_past)
+            if masked:
+                memory.append(new)
+        return x, torch.cat(memory, -1)
+
+
+class Core(nn.Module):
+    """The encoder, the two decoders, and a parallel head that predicts coarse colors from the context alone."""
+
+    def __init__(self, config: CoreConfig, sampling: Autoregressive) -> None:
+        super().__init__()
+        self.config, self.sampling = config, sampling
+        self.guide = Guide(config.guide, config.guide_rate) if sampling.guided else None
+        if self.guide and sampling.factor % self.guide.stride:
+            stride = self.guide.stride
+            raise ValueError(f"factor {sampling.factor}: must divide by {stride}, the stride of the guide's features")
+        self.encoder = Encoder(config, sampling.factor, self.guide.channels if self.guide else 0)
+        self.row, self.outer = Row(config), Outer(config, sampling.bits)
+        self.pixel = Pixel(config, sampling.bits, self.row.conditions.size)
+        if config.parallel:
+            self.parallel = nn.Linear(config.shape.width, 8**sampling.bits, bias=False)
+
+    def networks(self) -> dict[str, Network]:
+        """Return the networks that `Autoregressive` calls."""
+        guide: dict[str, Network] = {"guide": self.guide} if self.guide else {}
+        return {**guide, "encoder": self.encoder, "row": self.row, "pixel": self.pixel, "outer": self.outer}
+
+    def logits(self, gray: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
+        """Gray (b, 1, h, w), coarse RGB (b, h', w', 3) -> context, and logits (b, h', w', 8**bits).
+
+        The logits of a pixel depend on the colors before it in raster order.
+        """
+        small = pooled(gray, self.sampling.factor)
+        features = downsample(self.guide(gray), small) if self.guide else None
+        context, norms, _, _ = self.encoder(small, features)
+        above = shift(self.outer.rows(coarse, context, norms)[0], 1)
+        condition, _ = self.row(context.flatten(1, 2), above.flatten(1, 2))
+        condition = condition.unflatten(1, context.shape[1:3])
+        has_color = shift(torch.ones_like(condition[..., :1]), 2)
+        return context, self.pixel.rows(shift(coarse, 2), has_color, condition, norms)[0]
+
+    def loss(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """Return (1 - lambda) autoregressive + lambda parallel cross-entropy, in nats per pixel."""
+        coarse = channel_last(pooled(color, self.sampling.factor))
+        context, logits = self.logits(gray, coarse)
+        truth = symbols(coarse, self.sampling.bits).flatten()
+        autoregressive = F.cross_entropy(logits.flatten(0, 2), truth)
+        weight = self.config.parallel
+        if not weight:
+            return {"total": autoregressive, "autoregressive": autoregressive}
+        parallel = F.cross_entropy(self.parallel(context[..., : self.config.shape.width]).flatten(0, 2), truth)
+        total = (1 - weight) * autoregressive + weight * parallel
+        return {"total": total, "autoregressive": autoregressive, "parallel": parallel}
+
+    def bits_per_dim(self, gray: Tensor, color: Tensor) -> Tensor:
+        """Return -log2 p of each image's coarse colors (b,), per pixel and channel."""
+        coarse = channel_last(pooled(color, self.sampling.factor))
+        logits, truth = self.logits(gray, coarse)[1], symbols(coarse, self.sampling.bits)
+        nats = F.cross_entropy(logits.movedim(-1, 1), truth, reduction="none")
+        return bits_per_dim(nats.mean((1, 2)))

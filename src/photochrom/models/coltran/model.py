@@ -1,0 +1,126 @@
+"""ColTran, the colorization transformer (Kumar, Weissenborn & Kalchbrenner 2021), in three stages.
+
+The core predicts 512 coarse colors pixel by pixel, each from the gray image and all colors before it in raster order;
+`Autoregressive` samples from it. Two parallel networks then refine the colors and enlarge them. Each stage can be
+trained alone, on true colors made coarse or small; `Model.merge_stages` joins the stages.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from torch import Tensor
+
+from ...core.sampling.autoregressive import STAGES, Autoregressive, channel_last, palette, pooled, repeated, symbols
+from ..family import Family, Network
+from .core import LEVELS, Core, CoreConfig
+from .upsampler import Upsampler
+
+
+class Model(Family):
+    """The stages in ``sampling.stages``, each trained with an optimizer of its own."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """The networks of the three stages, and how they are sampled: ``sampling.stages`` are those to train."""
+
+        core: CoreConfig = field(default_factory=CoreConfig)
+        color: Upsampler.Config = field(default_factory=Upsampler.Config)
+        spatial: Upsampler.Config = field(default_factory=Upsampler.Config)
+        sampling: Autoregressive = field(default_factory=Autoregressive)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.procedure = config.sampling
+        self.trainable = self.procedure.stages
+        self.guided = self.procedure.guided and "core" in self.trainable
+        factor, bits = self.procedure.factor, self.procedure.bits
+        if "core" in self.trainable:
+            self.core = Core(config.core, self.procedure)
+            if self.core.guide:
+                self.frozen_weights = self.core.guide.frozen_weights("core.guide")
+        if "color" in self.trainable:
+            self.color = Upsampler(config.color, 2**bits, factor)
+        if "spatial" in self.trainable:
+            self.spatial = Upsampler(config.spatial, LEVELS, factor)
+
+    @property
+    def pretrained_from(self) -> str:
+        """A guide starts from a model that predicts colors in one pass."""
+        return "unet or classify" if self.guided else self.family_name
+
+    def networks(self) -> dict[str, Network]:
+        """See `Family`."""
+        networks = self.core.networks() if "core" in self.trainable else {}
+        for stage in self.trainable:
+            if stage != "core":
+                networks[stage] = cast(Network, self.get_submodule(stage))
+        return networks
+
+    def learning_rates(self, part: str) -> dict[str, float]:
+        """See `Family`."""
+        return {"guide.": self.config.core.guide_rate} if part == "core" else {}
+
+    def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Return the input of the first stage, at the size of the gray, and the gray; for stages without a core."""
+        return repeated(self.stage_input(self.trainable[0], color), self.procedure.factor), gray
+
+    def stage_input(self, stage: str, color: Tensor) -> Tensor:
+        """Return true colors (b, 3, h, w) made small, and for the stage ``color`` coarse."""
+        small = pooled(color, self.procedure.factor)
+        if stage == "spatial":
+            return small
+        coarse = symbols(channel_last(small), self.procedure.bits)
+        return palette(small, self.procedure.bits)[coarse].movedim(-1, 1)
+
+    def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """Return the stage's cross-entropy, in nats per pixel."""
+        factor = self.procedure.factor
+        if part == "core":
+            return self.core.loss(gray, color)
+        inputs = self.stage_input(part, color)
+        if part == "color":
+            return self.color.loss(pooled(gray, factor), inputs, pooled(color, factor))
+        return self.spatial.loss(gray, repeated(inputs, factor), color)
+
+    def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """Return the negative log-likelihood of each image's coarse colors (b,), in bits per dimension."""
+        return {"bits_per_dim": self.core.bits_per_dim(gray, color)} if "core" in self.trainable else {}
+
+    @classmethod
+    def merge_stages(cls, parts: Mapping[str, "Model"]) -> "Model":
+        """Return one model of stages that were trained apart, by the names of their runs.
+
+        Raises ValueError, by name, for stages that are missing, given twice, or of another size or number of colors.
+        """
+        runs = _stage_runs(parts)
+        stages = tuple(stage for stage in STAGES if stage in runs)
+        for needed in STAGES[: STAGES.index(stages[-1])]:
+            if needed not in runs:
+                raise ValueError(f"{runs[stages[-1]]}: its stage {stages[-1]} needs {needed}: give that run too")
+        configs = {stage: vars(parts[run].config)[stage] for stage, run in runs.items()}
+        sampling = replace(parts[runs["core"]].procedure, stages=stages)
+        model = cls(replace(next(iter(parts.values())).config, sampling=sampling, **configs))
+        for stage, run in runs.items():
+            model.get_submodule(stage).load_state_dict(parts[run].get_submodule(stage).state_dict())
+        return model.eval()
+
+
+def _stage_runs(parts: Mapping[str, Model]) -> dict[str, str]:
+    """The run of each stage. Raises ValueError where runs differ in settings or have the same stage."""
+    first = next(iter(parts))
+    settings = vars(parts[first].procedure)
+    runs: dict[str, str] = {}
+    for run, part in parts.items():
+        for name in ("factor", "bits"):
+            value = vars(part.procedure)[name]
+            if value != settings[name]:
+                raise ValueError(
+                    f"{run}: its stage {', '.join(part.trainable)} has sampling.{name} = {value}, but "
+                    f"{settings[name]} in {first}: stages of one model must agree"
+                )
+        for stage in part.trainable:
+            if stage in runs:
+                raise ValueError(f"{run}: has the stage {stage}, and so has {runs[stage]}: give each stage once")
+            runs[stage] = run
+    return runs
