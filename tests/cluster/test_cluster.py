@@ -1,12 +1,15 @@
-"""A folder spread over a cluster: the same copies, a manifest of them, and nothing lost when somebody is killed."""
+"""Runs on a cluster: the same outputs as one process, the manifest, and recovery from killed processes."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -15,29 +18,37 @@ import pytest
 import pyvips
 
 from photochrom import Colorizer
-from photochrom.cluster import run as cluster
+from photochrom.cluster import run
 from photochrom.cluster.manifest import Entry, Manifest
-from photochrom.cluster.remote import carried, parcels
-from photochrom.inference.batch import BatchOptions, plan
+from photochrom.cluster.remote import colorize_remote, plan_remote
+from photochrom.cluster.run import Work
+from photochrom.inference.batch import BatchOptions, SkipReason, Status, Task, plan
 from photochrom.inference.options import ColorOptions, Hint
 
 SLOW = ("--steps", "300")
 COUNT = 24
+TIMEOUT = 600  # seconds; generous, since other processes may use all processors
 
 
-def photochrom(*arguments, **settings):
+def photochrom(*arguments):
     command = [sys.executable, "-m", "photochrom", "colorize", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
 
 
-def entries(path):
+def read_entries(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def tree(folder):
-    return {
-        str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.suffix in (".png", ".jpg", ".tif")
-    }
+def read_images(folder):
+    files = [path for path in folder.rglob("*") if path.suffix in (".png", ".jpg", ".tif")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -50,341 +61,406 @@ def scans(tmp_path):
     return folder
 
 
+@pytest.fixture(scope="module")
+def address():
+    """Address of a cluster that the tests of this module share."""
+    with run.connect("local:1", print) as client:
+        yield client.scheduler.address
+
+
 @contextmanager
-def process(*command):
-    # in a session of its own, so that a kill takes the nanny's worker too
-    with subprocess.Popen(
+def start_process(*command):
+    # In a session of its own, so that a kill takes the children too.
+    process = subprocess.Popen(
         [sys.executable, "-m", *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as begun:
+    )
+    with process:
         try:
-            yield begun
+            yield process
         finally:
-            killed(begun)
+            kill(process)
 
 
-def killed(begun):
+def kill(process):
     with suppress(ProcessLookupError):
-        os.killpg(begun.pid, signal.SIGKILL)
-    begun.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @contextmanager
-def scheduler(tmp_path, port=0):
-    told = tmp_path / "scheduler.json"
-    told.unlink(missing_ok=True)
-    options = ("--port", port, "--no-dashboard", "--scheduler-file", told, "--host", "127.0.0.1")
-    with process("distributed.cli.dask_scheduler", *options) as begun:
-        until = time.monotonic() + 60
-        while not told.exists() or not told.read_text():
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield begun, json.loads(told.read_text())["address"]
+def start_scheduler(tmp_path):
+    file = tmp_path / "scheduler.json"
+    file.unlink(missing_ok=True)
+    options = ("--port", 0, "--no-dashboard", "--scheduler-file", file, "--host", "127.0.0.1")
+    with start_process("distributed.cli.dask_scheduler", *options) as process:
+        wait_until(lambda: file.exists() and file.read_text())
+        yield process, json.loads(file.read_text())["address"]
+
+
+def start_worker(address):
+    options = ("--nthreads", 1, "--no-nanny", "--no-dashboard", "--death-timeout", TIMEOUT)
+    return start_process("distributed.cli.dask_worker", address, *options)
 
 
 @contextmanager
-def worker(address):
-    options = ("--nthreads", 1, "--no-nanny", "--no-dashboard", "--death-timeout", 60)
-    with process("distributed.cli.dask_worker", address, *options) as begun:
-        yield begun
-
-
-@contextmanager
-def running(*arguments):
-    """The command, and a way to wait until some photographs are done."""
+def start_client(*arguments):
+    """The command, after its first output."""
     command = [sys.executable, "-m", "photochrom", "colorize", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as begun:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            yield begun, lambda count: [begun.stdout.readline() for _ in range(count)]
+            assert process.stdout.readline()
+            yield process
         finally:
-            begun.kill()
+            process.kill()
 
 
-def test_a_cluster_gives_the_copies_that_one_process_gives(photos, bundle, tmp_path):
-    alone = photochrom(photos, "-o", tmp_path / "alone", "--model", bundle)
-    spread = photochrom(photos, "-o", tmp_path / "spread", "--model", bundle, "--cluster", "local:2")
-    assert alone.returncode == spread.returncode == 1
-    assert tree(tmp_path / "spread") == tree(tmp_path / "alone")
-    assert "bad.jpg: cannot be read" in spread.stderr
-    assert "1 of 4 photos failed" in spread.stderr
-    said = {entry["source"].rpartition("/")[2]: entry for entry in entries(tmp_path / "spread" / "photochrom.jsonl")}
-    assert set(said) == {"one.png", "two.jpg", "three.tif", "bad.jpg"}
-    assert said["one.png"]["outputs"] == [str(tmp_path / "spread" / "one.png")]
-    assert said["one.png"]["asked"]["seeds"] == [0]
-    assert len(said["one.png"]["sha256"]) == 64
-    assert "cannot be read" in said["bad.jpg"]["error"]
+def test_a_cluster_writes_the_files_of_one_process(photos, bundle, tmp_path):
+    single = photochrom(photos, "-o", tmp_path / "single", "--model", bundle)
+    cluster = photochrom(photos, "-o", tmp_path / "cluster", "--model", bundle, "--cluster", "local:2")
+    assert single.returncode == cluster.returncode == 1
+    assert read_images(tmp_path / "cluster") == read_images(tmp_path / "single")
+    assert "bad.jpg: cannot be read" in cluster.stderr
+    assert "1 of 4 photos failed" in cluster.stderr
+    entries = read_entries(tmp_path / "cluster" / "photochrom.jsonl")
+    by_name = {entry["source"].rpartition("/")[2]: entry for entry in entries}
+    assert set(by_name) == {"one.png", "two.jpg", "three.tif", "bad.jpg"}
+    assert by_name["one.png"]["outputs"] == [str(tmp_path / "cluster" / "one.png")]
+    assert by_name["one.png"]["options"]["seed"] == 0
+    assert len(by_name["one.png"]["sha256"]) == 64
+    assert "cannot be read" in by_name["bad.jpg"]["error"]
 
 
-def test_a_second_run_does_what_is_missing_or_asked_anew(scans, bundle, tmp_path):
-    asked = (scans, "-o", tmp_path / "out", "--model", bundle, "--cluster", "local:1")
-    assert photochrom(*asked).returncode == 0
+def test_a_second_run_does_what_is_missing_or_overwritten(scans, bundle, tmp_path, address):
+    command = (scans, "-o", tmp_path / "out", "--model", bundle, "--cluster", address)
+    assert photochrom(*command).returncode == 0
     (tmp_path / "out" / "03.png").unlink()
     manifest = tmp_path / "out" / "photochrom.jsonl"
     lines = manifest.read_text().splitlines(keepends=True)
     manifest.write_text("".join(line for line in lines if "03.png" not in line) + '{"source": "cut sho')
-    again = photochrom(*asked)
-    assert (again.returncode, again.stdout) == (0, f"{tmp_path / 'out' / '03.png'}\n")
-    assert f"{COUNT - 1} photos skipped: already done according to the manifest" in again.stderr
-    assert len(entries(manifest)) == COUNT
-    stronger = photochrom(*asked, "--strength", 1.5, "--overwrite")
-    assert len(stronger.stdout.splitlines()) == COUNT
+    second = photochrom(*command)
+    assert (second.returncode, second.stdout) == (0, f"{tmp_path / 'out' / '03.png'}\n")
+    assert f"{COUNT - 1} photos skipped: already done according to the manifest" in second.stderr
+    assert len(read_entries(manifest)) == COUNT
+    other = photochrom(*command, "--saturation", 1.5, "--overwrite")
+    assert len(other.stdout.splitlines()) == COUNT
 
 
-def test_addresses_are_read_and_written_by_workers(photos, bundle, tmp_path):
-    where = tmp_path / "manifest.jsonl"
+def test_workers_read_and_write_addresses(photos, bundle, tmp_path, address):
+    manifest = tmp_path / "manifest.jsonl"
     out = (tmp_path / "out").as_uri()
-    done = photochrom(photos.as_uri(), "-o", out, "--model", bundle, "--cluster", "local:1", "--manifest", where)
-    assert done.returncode == 1, done.stderr
-    assert f"{photos.as_uri()}/bad.jpg: cannot be read" in done.stderr
-    photochrom(photos, "-o", tmp_path / "alone", "--model", bundle)
-    assert tree(tmp_path / "out") == tree(tmp_path / "alone")
-    assert {entry["source"] for entry in entries(where)} == {f"{photos.as_uri()}/{name}" for name in _names(photos)}
-    where.unlink()
-    again = photochrom(photos.as_uri(), "-o", out, "--model", bundle, "--cluster", "local:1", "--manifest", where)
-    assert again.stdout == ""
-    assert "3 photos skipped: output already exists" in again.stderr
-
-
-def _names(photos):
-    return ("one.png", "two.jpg", "bad.jpg", "deeper/three.tif")
+    command = (photos.as_uri(), "-o", out, "--model", bundle, "--cluster", address, "--manifest", manifest)
+    first = photochrom(*command)
+    assert first.returncode == 1, first.stderr
+    assert f"{photos.as_uri()}/bad.jpg: cannot be read" in first.stderr
+    photochrom(photos, "-o", tmp_path / "single", "--model", bundle)
+    assert read_images(tmp_path / "out") == read_images(tmp_path / "single")
+    names = ("one.png", "two.jpg", "bad.jpg", "deeper/three.tif")
+    assert {entry["source"] for entry in read_entries(manifest)} == {f"{photos.as_uri()}/{name}" for name in names}
+    manifest.unlink()
+    second = photochrom(*command)
+    assert second.stdout == ""
+    assert "3 photos skipped: output already exists" in second.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--cluster", "local:2", "--variants", 2), "two-colors is deterministic; --variants needs a stochastic model"),
-        (("--cluster", "nowhere:abc"), "no scheduler with workers answers"),
-        (("--cluster", "local:1", "--manifest", "MANIFEST"), "line 1: is no manifest of photochrom"),
-        (("--cluster", "local", "--jobs", 2), "--jobs is for one process; --cluster local:2 starts 2 workers"),
+        (("--cluster", "nowhere:abc"), "no scheduler with workers responds"),
+        (("--cluster", "local:1", "--manifest", "MANIFEST"), "line 1: not a manifest of photochrom"),
+        (("--cluster", "local", "--jobs", 2), "--jobs is for one process"),
         (("--cluster", "local:0"), "give local, local:2 for two workers"),
-        (("--manifest", "MANIFEST"), "only with --cluster, for example local"),
-        (("-o", "s3://bucket/out"), "only with --cluster, for example local"),
+        (("--manifest", "MANIFEST"), "only with --cluster"),
+        (("-o", "s3://bucket/out"), "only with --cluster"),
     ],
 )
-def test_mistakes_end_in_a_sentence(photos, bundle, tmp_path, arguments, said):
+def test_wrong_calls(photos, bundle, tmp_path, arguments, message):
     (tmp_path / "other.jsonl").write_text("{}\n")
-    named = [tmp_path / "other.jsonl" if part == "MANIFEST" else part for part in arguments]
-    done = photochrom(photos, "-o", tmp_path / "out", "--model", bundle, *named)
-    assert done.returncode in (1, 2)
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    arguments = [tmp_path / "other.jsonl" if argument == "MANIFEST" else argument for argument in arguments]
+    process = photochrom(photos, "-o", tmp_path / "out", "--model", bundle, *arguments)
+    assert process.returncode in (1, 2)
+    assert message in process.stderr
+    assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize(("photographs", "threads", "batch"), [(0, 0, 8), (24, 2, 8), (2000, 2, 20), (10**7, 100, 64)])
-def test_batches_are_small_until_there_are_many(photographs, threads, batch):
-    assert cluster.batch_of(photographs, threads) == batch
+@pytest.mark.parametrize(("photos", "threads", "size"), [(0, 0, 8), (24, 2, 8), (2000, 2, 20), (10**7, 100, 64)])
+def test_batch_size(photos, threads, size):
+    assert run.batch_size(photos, threads) == size
 
 
-def test_the_manifest_survives_a_cut_line(tmp_path):
+def test_an_incomplete_line_of_a_manifest_is_dropped(tmp_path):
     path = tmp_path / "m.jsonl"
     with Manifest(path) as manifest:
         manifest.add([Entry("a", {"seed": 1})])
     with path.open("ab") as file:
-        file.write(b'{"source": "b", "as')
+        file.write(b'{"source": "b", "op')
     with Manifest(path) as manifest:
-        manifest.add([Entry("c", {"seed": 1}, error="torn"), Entry(os.fsdecode(b"\xfc"), {"seed": 1})])
-    with Manifest(path) as again:
-        assert [entry["source"] for entry in entries(path)] == ["a", "c", os.fsdecode(b"\xfc")]
-        assert again.has("a", {"seed": 1})
-        assert again.differs("a", {"seed": 2})
-        assert not again.has("c", {"seed": 1})
-        assert not again.differs("c", {"seed": 2})
+        manifest.add([Entry("c", {"seed": 1}, error="damaged"), Entry(os.fsdecode(b"\xfc"), {"seed": 1})])
+    with Manifest(path) as manifest:
+        assert [entry["source"] for entry in read_entries(path)] == ["a", "c", os.fsdecode(b"\xfc")]
+        assert manifest.has("a", {"seed": 1})
+        assert manifest.differs("a", {"seed": 2})
+        assert not manifest.has("c", {"seed": 1})
+        assert not manifest.differs("c", {"seed": 2})
 
 
-@pytest.mark.parametrize("text", ["dear diary", '{"source": 1}\nand then', '{"sink'])
-def test_a_file_that_is_no_manifest_stays_as_it_is(tmp_path, text):
+@pytest.mark.parametrize("text", ["dear diary", '{"source": 1}\nand then', '{"sink', "[]\n", "1\n"])
+def test_other_files_are_no_manifest_and_stay_unchanged(tmp_path, text):
     path = tmp_path / "notes.txt"
     path.write_text(text)
-    with pytest.raises(ValueError, match="is no manifest of photochrom"):
+    with pytest.raises(ValueError, match="not a manifest of photochrom"):
         Manifest(path)
     assert path.read_text() == text
 
 
-def test_one_run_writes_a_manifest(tmp_path):
-    with Manifest(tmp_path / "m.jsonl"), pytest.raises(ValueError, match="another run is writing it"):
+def test_one_run_at_a_time_writes_a_manifest(tmp_path):
+    with Manifest(tmp_path / "m.jsonl"), pytest.raises(ValueError, match="another run writes it"):
         Manifest(tmp_path / "m.jsonl")
     with pytest.raises(ValueError, match="cannot be written"):
         Manifest(tmp_path)
 
 
-def test_a_copy_made_otherwise_is_not_what_is_asked_for(scans, bundle, tmp_path):
-    asked = (scans, "-o", tmp_path / "out", "--model", bundle, "--cluster", "local:1")
-    assert photochrom(*asked).returncode == 0
+def test_outputs_with_other_options_are_reported(scans, bundle, tmp_path, address):
+    command = (scans, "-o", tmp_path / "out", "--model", bundle, "--cluster", address)
+    assert photochrom(*command).returncode == 0
     for _ in range(2):
-        paler = photochrom(*asked, "--strength", 0.2)
-        assert f"{COUNT} photos skipped: output already exists, made with other options" in paler.stderr
-    assert {entry["asked"]["saturation"] for entry in entries(tmp_path / "out" / "photochrom.jsonl")} == {1.0}
+        process = photochrom(*command, "--strength", 0.2)
+        assert f"{COUNT} photos skipped: output already exists, made with other options" in process.stderr
+    entries = read_entries(tmp_path / "out" / "photochrom.jsonl")
+    assert {entry["options"]["saturation"] for entry in entries} == {1.0}
+
+
+TASK = Task(Path("a.png"), Path("b.png"))
 
 
 def test_a_model_is_known_by_its_weights(tmp_path):
-    task = cluster.Task(Path("a.png"), Path("b.png"))
-    one, renamed, other = (cluster.Work(*model, {}, BatchOptions()).asked(task) for model in ("aw", "bw", "av"))
+    first, renamed, other = (Work(*model, BatchOptions()).settings(TASK) for model in ("aw", "bw", "av"))
     with Manifest(tmp_path / "m.jsonl") as manifest:
-        manifest.add([Entry("a.png", one)])
+        manifest.add([Entry("a.png", first)])
     with Manifest(tmp_path / "m.jsonl") as manifest:
         assert manifest.has("a.png", renamed)
         assert manifest.differs("a.png", other)
 
 
-def test_a_scheduler_that_goes_is_no_matter_for_who_looks_for_workers(monkeypatch, capfd):
-    class Gone:
+CHANGES = {
+    "saturation": 0.5,
+    "size": 64,
+    "seed": 1,
+    "variants": 2,
+    "hints": (Hint(1, 2, (10, 11, 12)),),
+    "steps": 3,
+    "solver": "ddim",
+    "eta": 0.5,
+    "temperature": 2.0,
+}
+
+
+@pytest.mark.parametrize("name", ColorOptions.__dataclass_fields__)
+def test_every_color_option_decides_whether_a_photo_is_done(tmp_path, name):
+    changed = ColorOptions(**{name: CHANGES[name]})  # a new option needs a value here
+    first, second = (Work("m", "w", BatchOptions(color)).settings(TASK) for color in (ColorOptions(), changed))
+    with Manifest(tmp_path / "m.jsonl") as manifest:
+        manifest.add([Entry("a.png", first), Entry("b.png", second)])
+    with Manifest(tmp_path / "m.jsonl") as manifest:
+        assert manifest.has("a.png", first)
+        assert manifest.differs("a.png", second)
+        assert manifest.has("b.png", second)
+        assert manifest.differs("b.png", first)
+
+
+@pytest.mark.parametrize("strength", ["strength", "saturation"])
+def test_manifests_of_earlier_versions(tmp_path, strength):
+    settings = {strength: 1.5, "size": None, "seeds": [7, 8], "about": ["sheet"], "hints": ["1,2,#0a0b0c"]}
+    record = {"source": "a.png", "asked": {"model": "ddpm", "weights": "w", "steps": 3, "target": "b.png", **settings}}
+    (tmp_path / "m.jsonl").write_text(json.dumps(record) + "\n")
+    color = ColorOptions(saturation=1.5, seed=7, variants=2, hints=(Hint(1, 2, (10, 11, 12)),), steps=3)
+    task = replace(TASK, seeds=(7, 8), extras=("sheet",))
+    with Manifest(tmp_path / "m.jsonl") as manifest:
+        assert manifest.has("a.png", Work("ddpm", "w", BatchOptions(color)).settings(task))
+        other = replace(color, temperature=0.5)
+        assert manifest.differs("a.png", Work("ddpm", "w", BatchOptions(other)).settings(task))
+        assert manifest.differs("a.png", Work("ddpm", "v", BatchOptions(color)).settings(task))
+
+
+def test_the_watch_for_workers_ends_with_the_scheduler(monkeypatch):
+    class StoppedScheduler:
+        calls = threading.Event()
+
         def nthreads(self):
-            raise OSError("the scheduler is gone")
+            self.calls.set()
+            raise OSError("the scheduler has stopped")
 
-    monkeypatch.setattr(cluster, "LOOK", 0.01)
-    with cluster._watched(Gone()):
-        time.sleep(0.1)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_what_decides_the_colours_is_asked():
-    hinted = cluster.Work("m", "w", {"steps": 3}, BatchOptions(ColorOptions(hints=(Hint.parse("1,2,#0a0b0c"),))))
-    task = cluster.Task(Path("a.png"), Path("b.png"), (1,))
-    assert hinted.asked(task)["hints"] == ["1,2,#0a0b0c"]
-    assert hinted.asked(task)["steps"] == 3
+    messages = []
+    monkeypatch.setattr(run, "WORKER_POLL_SECONDS", 0.01)
+    threads = set(threading.enumerate())
+    with run._watch_workers(StoppedScheduler(), messages.append):
+        assert StoppedScheduler.calls.wait(TIMEOUT)
+        wait_until(lambda: set(threading.enumerate()) <= threads)
+    assert messages == []
 
 
-class TestParcels:
+def test_only_the_loggers_of_dask_are_turned_off(caplog):
+    run._quiet_dask()
+    for name in ("distributed", "distributed.client", "distributed.later", "elsewhere"):
+        logging.getLogger(name).critical("connection lost by %s", name)
+    assert [record.message for record in caplog.records] == ["connection lost by elsewhere"]
+
+
+class TestRemoteTasks:
     @pytest.fixture
-    def store(self, tmp_path):
+    def folder(self, tmp_path):
         for name in ("a scan.png", "b/ü.jpg", "b/notes.txt", "color/old.png"):
             path = tmp_path / "in" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
         return f"file://{tmp_path}/in"
 
-    def test_names_and_folders_are_kept(self, store):
-        found = parcels(store, "memory://out/", (1, 2), ("sheet",))
-        assert [parcel.target for parcel in found][:2] == ["memory://out/a scan.png", "memory://out/b/ü.jpg"]
-        assert found[0].source == f"{store}/a scan.png"
-        assert found[0].files == [f"memory://out/a scan-{end}" for end in ("1.png", "2.png", "1-2-sheet.jpg")]
+    def test_names_and_folders_are_kept(self, folder):
+        tasks = plan_remote(folder, "memory://out/", (1, 2), ("sheet",))
+        assert [task.target for task in tasks][:2] == ["memory://out/a scan.png", "memory://out/b/ü.jpg"]
+        assert tasks[0].source == f"{folder}/a scan.png"
+        assert tasks[0].files == [f"memory://out/a scan-{end}" for end in ("1.png", "2.png", "1-2-sheet.jpg")]
 
-    def test_copies_inside_are_no_originals(self, store):
-        assert "color" not in str([parcel.source for parcel in parcels(store, f"{store}/color", (0,), ())])
+    def test_addresses_stay_text(self):
+        fsspec.filesystem("memory").pipe_file("/bucket/a.png", b"")
+        (task,) = plan_remote("memory://bucket", "memory://bucket/color", (0,), ())
+        assert (task.source, task.target) == ("memory://bucket/a.png", "memory://bucket/color/a.png")
+        assert run.default_manifest(["memory://bucket"], "memory://bucket/color") == Path("photochrom.jsonl")
 
-    def test_originals_are_never_written_over(self, store):
+    def test_outputs_inside_the_folder_are_left_out(self, folder):
+        tasks = plan_remote(folder, f"{folder}/color", (0,), ())
+        assert "color" not in str([task.source for task in tasks])
+
+    def test_originals_are_never_overwritten(self, folder):
         with pytest.raises(ValueError, match="is an original, which is never overwritten"):
-            parcels(store, store, (0,), ())
+            plan_remote(folder, folder, (0,), ())
 
-    def test_two_cannot_become_one(self, store, tmp_path):
+    def test_two_photos_with_one_output_are_refused(self, folder, tmp_path):
         for name in ("x.heic", "x.heic.jpg"):
             (tmp_path / "in" / name).write_bytes(b"")
         with pytest.raises(ValueError, match=r"would both become memory://out/x\.heic\.jpg"):
-            parcels(store, "memory://out", (0,), ())
+            plan_remote(folder, "memory://out", (0,), ())
 
-    def test_one_file_is_no_folder(self, store):
-        with pytest.raises(ValueError, match=r"a scan\.png: is one file: name the folder it lies in"):
-            parcels(f"{store}/a scan.png", "memory://out", (0,), ())
+    def test_a_file_is_refused(self, folder):
+        with pytest.raises(ValueError, match=r"a scan\.png: is a file: name its folder"):
+            plan_remote(f"{folder}/a scan.png", "memory://out", (0,), ())
 
-    def test_what_cannot_be_listed_is_named(self):
+    def test_a_folder_that_cannot_be_listed_is_named(self):
         with pytest.raises(ValueError, match="nothing://x: cannot be listed"):
-            parcels("nothing://x", "memory://out", (0,), ())
+            plan_remote("nothing://x", "memory://out", (0,), ())
 
-    def test_no_original_and_no_part_stays_in_memory(self, bundle, tmp_path):
-        files = fsspec.filesystem("memory")
-        files.pipe_file("/scans/a b.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
-        (parcel,) = parcels("memory://scans", "memory://done", (0,), ())
-        outcome, digest = carried(Colorizer(bundle), parcel, BatchOptions(), tmp_path)
-        assert (outcome.status, outcome.files, len(digest)) == ("written", ("memory://done/a b.png",), 64)
-        assert files.find("/done") == ["/done/a b.png"]
+    def test_a_photo_is_downloaded_colorized_and_uploaded(self, bundle, tmp_path):
+        storage = fsspec.filesystem("memory")
+        storage.pipe_file("/scans/a b.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
+        (task,) = plan_remote("memory://scans", "memory://done", (0,), ())
+        outcome, digest = colorize_remote(Colorizer(bundle), task, BatchOptions(), tmp_path)
+        assert (outcome.status, outcome.files) == (Status.WRITTEN, ("memory://done/a b.png",))
+        assert (outcome.task, len(digest)) == (task, 64)
+        assert storage.find("/done") == ["/done/a b.png"]
         (tmp_path / "again").mkdir()
-        outcome, _ = carried(Colorizer(bundle), parcel, BatchOptions(), tmp_path / "again")
-        assert (outcome.status, outcome.reason) == ("skipped", "output already exists")
+        outcome, _ = colorize_remote(Colorizer(bundle), task, BatchOptions(), tmp_path / "again")
+        assert (outcome.status, outcome.reason) == (Status.SKIPPED, SkipReason.EXISTS)
 
-    def test_a_copy_that_is_there_is_not_made_again(self, stochastic_bundle, tmp_path):
-        files = fsspec.filesystem("memory")
-        files.pipe_file("/more/a.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
-        files.pipe_file("/some/a-0.png", b"mine")
-        (parcel,) = parcels("memory://more", "memory://some", (0, 1), ("sheet",))
-        outcome, _ = carried(Colorizer(stochastic_bundle), parcel, BatchOptions(), tmp_path)
+    def test_existing_outputs_are_not_written_again(self, stochastic_bundle, tmp_path):
+        storage = fsspec.filesystem("memory")
+        storage.pipe_file("/more/a.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
+        storage.pipe_file("/some/a-0.png", b"mine")
+        (task,) = plan_remote("memory://more", "memory://some", (0, 1), ("sheet",))
+        outcome, _ = colorize_remote(Colorizer(stochastic_bundle), task, BatchOptions(), tmp_path)
         assert outcome.files == ("memory://some/a-1.png", "memory://some/a-0-1-sheet.jpg")
-        assert files.cat_file("/some/a-0.png") == b"mine"
+        assert storage.cat_file("/some/a-0.png") == b"mine"
 
-    def test_what_cannot_be_brought_leaves_no_part(self, bundle, tmp_path, monkeypatch):
-        files = fsspec.filesystem("memory")
-        files.pipe_file("/full/in/a.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
+    def test_a_damaged_photo_is_named_by_its_address(self, bundle, tmp_path):
+        fsspec.filesystem("memory").pipe_file("/damaged/a.png", b"no photo")
+        (task,) = plan_remote("memory://damaged", "memory://damaged/out", (0,), ())
+        outcome, _ = colorize_remote(Colorizer(bundle), task, BatchOptions(), tmp_path)
+        assert outcome.status is Status.FAILED
+        assert outcome.reason.startswith("memory://damaged/a.png: ")
+
+    def test_a_failed_upload_leaves_no_part(self, bundle, tmp_path, monkeypatch):
+        storage = fsspec.filesystem("memory")
+        storage.pipe_file("/full/in/a.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
 
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(type(files), "mv", full)
-        (parcel,) = parcels("memory://full/in", "memory://full/out", (0,), ())
-        outcome, _ = carried(Colorizer(bundle), parcel, BatchOptions(), tmp_path)
-        assert "a.png: cannot be fetched or brought back" in outcome.reason
-        assert files.find("/full/out") == []
+        monkeypatch.setattr(type(storage), "mv", full)
+        (task,) = plan_remote("memory://full/in", "memory://full/out", (0,), ())
+        outcome, _ = colorize_remote(Colorizer(bundle), task, BatchOptions(), tmp_path)
+        assert "a.png: cannot be downloaded or uploaded" in outcome.reason
+        assert storage.find("/full/out") == []
 
 
-def finished(tmp_path):
+def output_stats(tmp_path):
     return {path: path.stat() for path in (tmp_path / "out").glob("[!.]*.png")}
 
 
-def complete(tmp_path, before=()):
-    """Every photograph has its copy, one line that says so, and nothing that was there has been touched."""
-    now = finished(tmp_path)
-    assert len(now) == COUNT
+def check_complete(tmp_path, before=()):
+    """Check that each photo has its output and one line, and that earlier outputs are untouched."""
+    stats = output_stats(tmp_path)
+    assert len(stats) == COUNT
     for path, stat in dict(before).items():
-        assert (now[path].st_ino, now[path].st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
-    said = [entry["source"] for entry in entries(tmp_path / "out" / "photochrom.jsonl")]
-    assert sorted(said) == sorted(set(said))
-    assert len(said) == COUNT
+        assert (stats[path].st_ino, stats[path].st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
+    sources = [entry["source"] for entry in read_entries(tmp_path / "out" / "photochrom.jsonl")]
+    assert len(sources) == len(set(sources)) == COUNT
     assert not list((tmp_path / "out").glob(".*"))
 
 
 @pytest.mark.slow
 def test_a_killed_worker_loses_nothing(scans, stochastic_bundle, tmp_path):
-    with scheduler(tmp_path) as (_, address), worker(address) as one, worker(address):
-        asked = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address)
-        with running(*asked) as (client, until):
-            until(1)
-            killed(one)
-            _, errors = client.communicate(timeout=300)
+    with start_scheduler(tmp_path) as (_, address), start_worker(address) as worker, start_worker(address):
+        with start_client(
+            scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address
+        ) as client:
+            kill(worker)
+            _, errors = client.communicate(timeout=TIMEOUT)
         assert client.returncode == 0, errors
-        assert len(finished(tmp_path)) == COUNT
-        complete(tmp_path)
+        check_complete(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_run_without_workers_says_so_and_waits_for_others(scans, stochastic_bundle, tmp_path):
-    with scheduler(tmp_path) as (_, address), worker(address) as only:
-        asked = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address)
-        with running(*asked) as (client, until):
-            until(1)
-            killed(only)
+def test_a_run_without_workers_waits_for_others(scans, stochastic_bundle, tmp_path):
+    with start_scheduler(tmp_path) as (_, address), start_worker(address) as worker:
+        with start_client(
+            scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address
+        ) as client:
+            kill(worker)
             assert any("no worker is left: waiting for others" in line for line in client.stderr)
-            with worker(address):
-                _, errors = client.communicate(timeout=300)
+            with start_worker(address):
+                _, errors = client.communicate(timeout=TIMEOUT)
         assert (client.returncode, errors) == (0, "")
-        assert len(finished(tmp_path)) == COUNT
+        assert len(output_stats(tmp_path)) == COUNT
 
 
-def test_a_local_cluster_has_as_many_workers_as_asked_for():
-    with cluster.connected("local:3") as client:
-        client.wait_for_workers(3, timeout=60)
+def test_a_local_cluster_has_the_requested_number_of_workers():
+    with run.connect("local:3", print) as client:
+        client.wait_for_workers(3, timeout=TIMEOUT)
         assert list(client.nthreads().values()) == [1, 1, 1]
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # what Dask says of the workers that end
-def test_a_photograph_that_kills_is_named_and_the_others_go_on(scans, bundle, tmp_path, monkeypatch):
-    def deadly(tasks, work):
-        from photochrom.cluster.run import painted
+@pytest.mark.filterwarnings("ignore")  # of Dask about workers that end
+def test_a_photo_that_crashes_workers_is_named_and_the_others_are_colorized(scans, bundle, tmp_path, monkeypatch):
+    def crash(tasks, work):
+        from photochrom.cluster.run import colorize_tasks
 
         if any("07" in task.source.name for task in tasks):
             os._exit(1)
-        return painted(tasks, work)
+        return colorize_tasks(tasks, work)
 
-    monkeypatch.setattr(cluster, "painted", deadly)
+    monkeypatch.setattr(run, "colorize_tasks", crash)
     tasks = plan([scans], tmp_path / "out")
-    work = cluster.Work(str(bundle), Colorizer(bundle).card.weights, {}, BatchOptions())
-    with cluster.connected("local:2") as client, Manifest(tmp_path / "out" / "photochrom.jsonl") as manifest:
-        outcomes = list(cluster.spread(client, tasks, work, manifest))
-    (failed,) = [outcome for outcome in outcomes if outcome.status == "failed"]
+    work = Work(str(bundle), Colorizer(bundle).card.weights, BatchOptions())
+    manifest = tmp_path / "out" / "photochrom.jsonl"
+    outcomes = list(run.colorize_on_cluster(tasks, work, "local:2", manifest, print))
+    (failed,) = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
     assert failed.task.source.name == "07.png"
-    assert "brought every worker down that was given it" in failed.reason
-    assert len(finished(tmp_path)) == COUNT - 1
+    assert "ended every worker that colorized it" in failed.reason
+    assert len(output_stats(tmp_path)) == COUNT - 1
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_in_a_sentence(scans, stochastic_bundle, tmp_path):
+def test_ctrl_c_ends_with_one_message(scans, stochastic_bundle, tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -397,50 +473,49 @@ def test_ctrl_c_ends_in_a_sentence(scans, stochastic_bundle, tmp_path):
         stochastic_bundle,
         *SLOW,
     ]
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [*map(str, command), "--cluster", "local:2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as begun:
-        begun.stdout.readline()
-        os.killpg(begun.pid, signal.SIGINT)  # as a terminal does
-        _, errors = begun.communicate(timeout=60)
-    assert begun.returncode == 130
-    assert errors == "photochrom: stopped; the same command goes on with what is missing\n"
+    )
+    with process:
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert errors == "photochrom: stopped; run the same command again to continue\n"
 
 
 @pytest.mark.slow
 def test_a_killed_client_loses_and_repeats_nothing(scans, stochastic_bundle, tmp_path):
-    with scheduler(tmp_path) as (_, address), worker(address), worker(address):
-        asked = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address)
-        with running(*asked) as (client, until):
-            until(1)
+    with start_scheduler(tmp_path) as (_, address), start_worker(address), start_worker(address):
+        command = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster", address)
+        with start_client(*command) as client:
             client.kill()
             client.wait()
-        before = finished(tmp_path)
+        before = output_stats(tmp_path)
         assert 0 < len(before) < COUNT
-        done = photochrom(*asked, timeout=300)
-        assert done.returncode == 0, done.stderr
-        complete(tmp_path, before)
+        second = photochrom(*command)
+        assert second.returncode == 0, second.stderr
+        check_complete(tmp_path, before)
 
 
 @pytest.mark.slow
-def test_a_killed_scheduler_is_named_and_the_next_run_goes_on(scans, stochastic_bundle, tmp_path):
-    with scheduler(tmp_path) as (begun, address), worker(address):
-        asked = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster")
-        with running(*asked, address) as (client, until):
-            until(1)
-            killed(begun)
-            _, errors = client.communicate(timeout=120)
+def test_a_killed_scheduler_is_reported_and_the_next_run_continues(scans, stochastic_bundle, tmp_path):
+    command = (scans, "-o", tmp_path / "out", "--model", stochastic_bundle, *SLOW, "--cluster")
+    with start_scheduler(tmp_path) as (scheduler, address), start_worker(address):
+        with start_client(*command, address) as client:
+            kill(scheduler)
+            _, errors = client.communicate(timeout=TIMEOUT)
         assert client.returncode == 1
-        assert "the cluster is gone" in errors
-        assert "the same command goes on with what is missing" in errors
+        assert "the scheduler of the cluster does not respond any more" in errors
+        assert "run the same command again to continue" in errors
         assert "Traceback" not in errors
-    before = finished(tmp_path)
+    before = output_stats(tmp_path)
     assert 0 < len(before) < COUNT
-    with scheduler(tmp_path) as (_, address), worker(address):
-        done = photochrom(*asked, address, timeout=300)
-    assert done.returncode == 0, done.stderr
-    complete(tmp_path, before)
+    with start_scheduler(tmp_path) as (_, address), start_worker(address):
+        second = photochrom(*command, address)
+    assert second.returncode == 0, second.stderr
+    check_complete(tmp_path, before)

@@ -1,11 +1,12 @@
 """The command that colorizes photos."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import fail, loading, needs_extra, report
+from .console import fail, loading, needs_extra, notify, report
 from .options import Model, Saturation, Seed, Size, limited
 
 SOLVERS = (
@@ -52,6 +53,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     """
     with loading():
         from .._processes import available_processors
+        from ..cluster import ClusterError
         from ..inference.batch import EXTRAS, BatchOptions, check_batch, colorize_batch, plan
         from ..inference.colorizer import Colorizer
         from ..inference.hints import read_hints
@@ -68,19 +70,26 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             needs_extra("cluster")
             if jobs > 1:
                 raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
-            from ..cluster.run import colorize_archive
+            from ..cluster import run
 
-            return colorize_archive(photos, out, model, color.sampler, options, color.seeds, extras, cluster, manifest)
-        if manifest or any("://" in location for location in [*photos, out or ""]):
-            raise ValueError(f"{'--manifest' if manifest else 'addresses'}: only with --cluster, for example local")
-        tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, color.seeds, extras)
-        colorizer = Colorizer(model, threads=max(1, available_processors() // jobs))
-        check_batch(colorizer, color, extras, len(tasks))
+            tasks = run.plan_tasks(photos, out, color.seeds, extras)
+            work = run.create_work(model, options, extras, len(tasks))
+            manifest = manifest or run.default_manifest(photos, out)
+            outcomes = run.colorize_on_cluster(tasks, work, cluster, manifest, notify)
+        else:
+            if manifest or any("://" in location for location in [*photos, out or ""]):
+                raise ValueError(f"{'--manifest' if manifest else 'addresses'}: only with --cluster, for example local")
+            tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, color.seeds, extras)
+            colorizer = Colorizer(model, threads=max(1, available_processors() // jobs))
+            check_batch(colorizer, color, extras, len(tasks))
+            outcomes = colorize_batch(colorizer, tasks, options, jobs)
+        if not tasks:
+            fail(f"no photos in {', '.join(photos)}", 1)
+        with closing(outcomes):
+            report(tasks, outcomes)
     except ValueError as error:
         fail(str(error), 2)
-    if not tasks:
-        fail(f"no photos in {', '.join(photos)}", 1)
-    try:
-        report(tasks, colorize_batch(colorizer, tasks, options, jobs))
+    except ClusterError as error:
+        fail(str(error), 1)
     except KeyboardInterrupt:
         fail("stopped; run the same command again to continue", 130)

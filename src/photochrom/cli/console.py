@@ -35,9 +35,14 @@ NEEDS = {  # modules of an extra
 TORCH = " 'torch>=2.6,<2.14'"  # which takes a CPU build where there is one
 
 
+def notify(message: str) -> None:
+    """Print a message on stderr."""
+    typer.echo(f"photochrom: {message}", err=True)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Say why on stderr and leave."""
-    typer.echo(f"photochrom: {message}", err=True)
+    notify(message)
     raise SystemExit(code)
 
 

@@ -1,28 +1,30 @@
-"""What was done with each photograph of a long run: one JSON object a line, appended as it comes, read to go on."""
+"""The manifest of a long run: one JSON object a line for each photo, appended as it is done, and read to resume."""
 
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+
+from ..inference.options import ColorOptions
 
 NAME = "photochrom.jsonl"
-BEGIN = b'{"source": "'  # of every line
+LINE_START = b'{"source": "'
+OLD_NAMES = {"strength": "saturation", "about": "extras"}  # of options in manifests of earlier versions
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A photograph and what came of it.
+    """A photo and what became of it.
 
-    ``source`` and ``outputs``: paths or addresses; ``asked``: all that decides its colours; ``sha256``: of the source's
-    bytes; ``seconds``: of work on it; ``skipped``: why nothing was made; ``error``: why it failed; ``worker``: who did
-    it; ``at``: when, UTC.
+    ``source``, ``outputs``: paths or addresses; ``options``: all that decides the outputs; ``sha256``: of the photo;
+    ``seconds``: of work; ``skipped``, ``error``: why there is no output; ``worker``: its address; ``at``: time in UTC.
     """
 
     source: str
-    asked: Mapping[str, Any]
+    options: Mapping[str, Any]
     outputs: tuple[str, ...] = ()
     sha256: str = ""
     seconds: float = 0.0
@@ -33,12 +35,12 @@ class Entry:
     version: str = ""
 
 
-class Manifest:
-    """The file, held open, and what it says is done. Raises ValueError for another run's, or what is no manifest."""
+class Manifest(AbstractContextManager["Manifest"]):
+    """An open manifest file. Raises ValueError for a file of another kind and while another run writes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.done: dict[str, str] = {}
+        self.done: dict[str, str] = {}  # the options of each source, see `_key`
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = path.open("a+b")
@@ -51,56 +53,63 @@ class Manifest:
             self.file.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def _read(self) -> int:
-        """How many bytes are whole lines."""
-        self.file.seek(0)
-        whole = 0
-        for number, line in enumerate(self.file, 1):
-            if not line.endswith(b"\n") and (line.startswith(BEGIN) or BEGIN.startswith(line)):  # cut short by a kill
-                break
-            try:
-                entry = Entry(**json.loads(line))
-            except (ValueError, TypeError):
-                raise ValueError(
-                    f"{self.path}, line {number}: is no manifest of photochrom: name another file"
-                ) from None
-            whole += len(line)
-            if not entry.error:
-                self.done[entry.source] = _key(entry.asked)
-        return whole
-
     def _lock(self) -> None:
-        with suppress(ImportError):  # where there are no such locks
+        with suppress(ImportError):  # Windows has no such locks
             import fcntl
 
             try:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(f"{self.path}: another run is writing it: wait for its end, or stop it") from None
-            except OSError:  # a file system without locks
+                raise ValueError(f"{self.path}: another run writes it: wait for its end, or stop it") from None
+            except OSError:  # some file systems have none either
                 return
 
-    def has(self, source: str, asked: Mapping[str, Any]) -> bool:
-        """Whether a photograph is done, as it is asked for now."""
-        return self.done.get(source) == _key(asked)
+    def _read(self) -> int:
+        """Read all entries and return the number of bytes of complete lines."""
+        self.file.seek(0)
+        size = 0
+        for number, line in enumerate(self.file, 1):
+            # A kill leaves an incomplete last line.
+            if not line.endswith(b"\n") and (line.startswith(LINE_START) or LINE_START.startswith(line)):
+                break
+            try:
+                record = json.loads(line)
+                if "asked" in record:  # the name of the options in earlier versions
+                    record["options"] = record.pop("asked")
+                entry = Entry(**record)
+            except (ValueError, TypeError):
+                raise ValueError(f"{self.path}, line {number}: not a manifest of photochrom: name another") from None
+            size += len(line)
+            if not entry.error:
+                self.done[entry.source] = _key(entry.options)
+        return size
 
-    def differs(self, source: str, asked: Mapping[str, Any]) -> bool:
-        """Whether a photograph is done, but as it was asked for at another time."""
-        return source in self.done and not self.has(source, asked)
+    def has(self, source: str, options: Mapping[str, Any]) -> bool:
+        """Return whether a photo is done with these options."""
+        return self.done.get(source) == _key(options)
+
+    def differs(self, source: str, options: Mapping[str, Any]) -> bool:
+        """Return whether a photo is done with other options."""
+        return source in self.done and not self.has(source, options)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Appended, and on the disc before this returns. Raises OSError."""
-        self.file.write("".join(json.dumps(asdict(entry)) + "\n" for entry in entries).encode())
+        """Append entries and wait until they are on the disk. Raises OSError."""
+        for entry in entries:
+            self.file.write(json.dumps(asdict(entry)).encode() + b"\n")
         self.file.flush()
         os.fsync(self.file.fileno())
 
 
-def _key(asked: Mapping[str, Any]) -> str:
-    """Equal for what gives the same copies: a model is known by its weights, whatever it is called."""
-    return json.dumps({name: value for name, value in asked.items() if name != "model"}, sort_keys=True)
+def _key(options: Mapping[str, Any]) -> str:
+    """Return a text that is the same for options that give the same outputs, also for those of earlier versions."""
+    values: dict[str, Any] = asdict(ColorOptions())  # for options that did not exist yet
+    for name, value in options.items():
+        values[OLD_NAMES.get(name, name)] = value
+    if "seeds" in values:
+        seeds = values.pop("seeds")
+        values |= {"seed": seeds[0], "variants": len(seeds)}
+    values.pop("model", None)  # a model is known by its weights, whatever its name
+    return json.dumps(values, sort_keys=True)

@@ -1,10 +1,10 @@
-"""Photographs at addresses (`fsspec`): listed, fetched, coloured, and brought to where they belong."""
+"""Remote tasks: photos at addresses that `fsspec` reads, downloaded, colorized and uploaded by a worker."""
 
 import hashlib
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -14,113 +14,97 @@ from ..inference.batch import BatchOptions, Outcome, SkipReason, Status, Task, c
 from ..inference.colorizer import Colorizer, writable_path
 
 
-@dataclass(frozen=True)
-class Parcel:
-    """A photograph at an address, and the address of its copy: a `Task` for what is no path."""
-
-    source: str
-    target: str
-    seeds: tuple[int, ...] = (0,)
-    about: tuple[str, ...] = ()
-
-    def unpacked(self, folder: Path) -> Task:
-        """The task that it is once it lies in a folder."""
-        source, target = (PurePosixPath(address).name for address in (self.source, self.target))
-        return Task(folder / "in" / source, folder / "out" / target, self.seeds, self.about, searched=True)
-
-    @property
-    def home(self) -> str:
-        """The address of the folder of its copies."""
-        return self.target.rpartition("/")[0]
-
-    @property
-    def files(self) -> list[str]:
-        """The addresses of all that is written."""
-        return [f"{self.home}/{Path(file).name}" for file in self.unpacked(Path()).files]
+def is_address(location: object) -> bool:
+    """Return whether a location is an address, rather than a path."""
+    return "://" in str(location)
 
 
-def is_address(text: str) -> bool:
-    """Whether it is one that `fsspec` reads, and no path."""
-    return "://" in text
+def to_address(location: str) -> str:
+    """Return the address of a location that may be a path."""
+    return location if is_address(location) else f"file://{Path(location).absolute()}"
 
 
-def addressed(text: str) -> str:
-    """The address of what may be a path."""
-    return text if is_address(text) else f"file://{Path(text).absolute()}"
+def plan_remote(source: str, out: str, seeds: Sequence[int], extras: Sequence[str]) -> list[Task]:
+    """Return a task for each photo in the folder at an address; outputs keep their names in the folder ``out``.
 
-
-def parcels(source: str, out: str, seeds: Sequence[int], about: Sequence[str]) -> list[Parcel]:
-    """The photographs of a folder at an address, searched through, with copies of their names in another.
-
-    What lies in ``out`` is left out. Raises ValueError for a folder that cannot be listed, and as `engine.album.plan`
-    does.
+    Photos in ``out`` are left out. Raises ValueError for a folder that cannot be listed, and as `batch.plan` does.
     """
-    base, target = source.rstrip("/"), out.rstrip("/")
+    source, out = source.rstrip("/"), out.rstrip("/")
     try:
-        files, root = fsspec.url_to_fs(base)
+        storage, root = fsspec.url_to_fs(source)
         root = root.rstrip("/")
-        found = [name.removeprefix(f"{root}/") for name in files.find(root) if name.startswith(f"{root}/")]
-    except Exception as error:  # each kind of storage has its own
+        is_file, paths = storage.isfile(root), sorted(storage.find(root))
+    except Exception as error:  # each storage has its own
         raise ValueError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
-    inside = f"{target.removeprefix(f'{base}/')}/" if target.startswith(f"{base}/") else None
-    if files.isfile(root):
-        raise ValueError(f"{source}: is one file: name the folder it lies in")
-    names = [name for name in sorted(found) if is_image_name(name) and not (inside and name.startswith(inside))]
-    made = [
-        Parcel(f"{base}/{name}", f"{target}/{writable_path(PurePosixPath(name))}", tuple(seeds), tuple(about))
-        for name in names
-    ]
-    check_targets(
-        [(file, parcel.source) for parcel in made for file in parcel.files], {parcel.source for parcel in made}
-    )
-    return made
+    if is_file:
+        raise ValueError(f"{source}: is a file: name its folder")
+    tasks = []
+    out_is_inside = out.startswith(f"{source}/")
+    for path in paths:
+        name = path.removeprefix(f"{root}/")
+        address = f"{source}/{name}"
+        if name == path or (out_is_inside and address.startswith(f"{out}/")):
+            continue
+        if is_image_name(name):
+            tasks.append(Task(address, f"{out}/{writable_path(PurePosixPath(name))}", tuple(seeds), tuple(extras)))
+    files = [(file, task.source) for task in tasks for file in task.files]
+    check_targets(files, {task.source for task in tasks})
+    return tasks
 
 
-def carried(colorizer: Colorizer, parcel: Parcel, settings: BatchOptions, folder: Path) -> tuple[Outcome, str]:
-    """A photograph brought to a folder, coloured, and its copies brought to where they belong, whole or not at all.
+def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, folder: Path) -> tuple[Outcome, str]:
+    """Colorize a photo at an address and upload the outputs, each whole or not at all; ``folder`` is for local copies.
 
-    With it the sha256 of the original.
+    Returns the outcome and the sha256 of the photo.
     """
-    task, digest = parcel.unpacked(folder), ""
+    source, target = str(task.source), str(task.target)
+    local_source = folder / "in" / PurePosixPath(source).name
+    local_target = folder / "out" / PurePosixPath(target).name
+    local_task = Task(local_source, local_target, task.seeds, task.extras, searched=True)
+    digest = ""
     try:
-        here, source = fsspec.url_to_fs(parcel.source)
-        there, home = fsspec.url_to_fs(parcel.home)
-        kept = [
-            file for file in map(Path, task.files) if not settings.overwrite and there.exists(f"{home}/{file.name}")
-        ]
-        if len(kept) == len(task.files):
-            return Outcome(task, Status.SKIPPED, SkipReason.EXISTS, tuple(parcel.files)), ""
-        for file in (*kept, Path(task.source)):
-            file.parent.mkdir(exist_ok=True)
-        for file in kept:  # stands for the one that is there, which is not made again
+        storage, path = fsspec.url_to_fs(source)
+        out_storage, out_path = fsspec.url_to_fs(target)
+        out_folder = out_path.rpartition("/")[0]
+        files = [Path(file) for file in local_task.files]
+        existing = [] if options.overwrite else [f for f in files if out_storage.exists(f"{out_folder}/{f.name}")]
+        if len(existing) == len(files):
+            return Outcome(task, Status.SKIPPED, SkipReason.EXISTS), digest
+        local_source.parent.mkdir()
+        local_target.parent.mkdir()
+        # Empty files in place of those that exist keep the batch from writing them again.
+        for file in existing:
             file.touch()
-        here.get_file(source, str(task.source))
-        digest = digest_of(Path(task.source))
-        (outcome,) = colorize_batch(colorizer, [task], settings)
-        there.makedirs(home, exist_ok=True)
-        for file in map(Path, outcome.files):
-            _brought(there, file, f"{home}/{file.name}")
-    except Exception as error:  # each kind of storage has its own
-        reason = f"{parcel.source}: cannot be fetched or brought back ({type(error).__name__}: {error})"
+        storage.get_file(path, str(local_source))
+        digest = sha256_of(local_source)
+        (outcome,) = colorize_batch(colorizer, [local_task], options)
+        out_storage.makedirs(out_folder, exist_ok=True)
+        for local_file in outcome.files:
+            _upload(out_storage, str(local_file), f"{out_folder}/{Path(local_file).name}")
+    except Exception as error:  # each storage has its own
+        reason = f"{source}: cannot be downloaded or uploaded ({type(error).__name__}: {error})"
         return Outcome(task, Status.FAILED, reason), digest
-    files = tuple(f"{parcel.home}/{Path(file).name}" for file in outcome.files)
-    return replace(outcome, reason=outcome.reason.replace(str(task.source), parcel.source), files=files), digest
+    uploaded = [f"{target.rpartition('/')[0]}/{Path(file).name}" for file in outcome.files]
+    reason = outcome.reason
+    if outcome.status is Status.FAILED:  # the message names the local copy
+        reason = reason.replace(str(local_source), source)
+    return replace(outcome, task=task, reason=reason, files=tuple(uploaded)), digest
 
 
-def _brought(there: fsspec.AbstractFileSystem, file: Path, target: str) -> None:
-    """Whole or not at all, whoever else may bring the same."""
-    part = f"{target}.{uuid.uuid4().hex[:8]}.part"
+def _upload(storage: fsspec.AbstractFileSystem, local_file: str, path: str) -> None:
+    # A name of its own, for other workers may upload the same file.
+    part = f"{path}.{uuid.uuid4().hex[:8]}.part"
     try:
-        there.put_file(str(file), part)
-        there.mv(part, target)
+        storage.put_file(local_file, part)
+        storage.mv(part, path)
     except BaseException:
         with suppress(Exception):
-            there.rm_file(part)
+            storage.rm_file(part)
         raise
 
 
-def digest_of(path: Path) -> str:
-    """The sha256 of a file; "" for one that cannot be read."""
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, or "" where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -212,7 +212,7 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
 
 def colorize_batch(
     colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions, jobs: int = 1
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Colorize photos on `jobs` threads and yield each outcome as it comes; a failed photo does not stop the others.
 
     Close the iterator (or interrupt it) to stop: photos in progress are finished, only whole files remain.
