@@ -154,8 +154,16 @@ def _colorize(
     try:
         if request.model not in colorizers:
             colorizers[request.model] = CachedColorizer(request.model, threads)
-        colorizer = colorizers[request.model].with_sampler(**request.options.sampler)
-        yield from _write_outputs(colorizer, request, max_pixels)
+        photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD)
+        size = _write_preview(photo, request.folder / ORIGINAL_PREVIEW) if request.previews else 0
+        bytes_per_pixel = photo.depth // 8 * (4 if photo.alpha else 3)
+        yield Opened(photo.width, photo.height, bytes_per_pixel, photo.suffix, size)
+        for result in colorizers[request.model].colorize_photo(photo, request.options):
+            output = result.save(request.output(result.seed, photo.suffix))
+            size = output.stat().st_size
+            if request.previews:
+                size += _write_preview(open_photo(output, max_pixels), request.preview(result.seed))
+            yield OutputWritten(result.seed, size)
     except PhotoTooLarge as error:
         yield Failed(str(error), 413)
     except BundleError as error:
@@ -167,23 +175,6 @@ def _colorize(
         yield Failed(str(error), 422)
     except OSError as error:
         yield Failed(f"{UPLOAD}: cannot be stored ({error.strerror})", 507)
-
-
-def _write_outputs(colorizer: Colorizer, request: ColorizeRequest, max_pixels: int) -> Iterator[Event]:
-    options = request.options
-    photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD)
-    prepared = colorizer.prepare(photo, options)
-    size = _write_preview(photo, request.folder / ORIGINAL_PREVIEW) if request.previews else 0
-    bytes_per_pixel = photo.depth // 8 * (4 if photo.alpha else 3)
-    yield Opened(photo.width, photo.height, bytes_per_pixel, photo.suffix, size)
-    for seed in options.seeds:
-        (ab,) = colorizer.predict([prepared.gray], seed, prepared.hints)
-        output = request.output(seed, photo.suffix)
-        colorizer.merge(photo, ab, seed, options.saturation).save(output)
-        size = output.stat().st_size
-        if request.previews:
-            size += _write_preview(open_photo(output, max_pixels), request.preview(seed))
-        yield OutputWritten(seed, size)
 
 
 def _write_preview(photo: Photo, path: Path) -> int:
