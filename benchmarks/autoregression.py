@@ -63,8 +63,8 @@ def ways(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple[Ca
 
     outer_context = outer()
     return {
-        "ours, exported": (lambda: procedure.coarse(exported, gray.numpy(), SeededNoise([0])), 1),
-        "ours, torch": (lambda: procedure.coarse(nets, gray, torch_noise(0)), 1),
+        "ours, exported": (lambda: procedure.sample_coarse(exported, gray.numpy(), SeededNoise([0])), 1),
+        "ours, torch": (lambda: procedure.sample_coarse(nets, gray, torch_noise(0)), 1),
         f"{AUTHORS}: outer decoder": (outer, side),
         f"{AUTHORS}: inner decoder": (lambda: inner(1), side**2),
         ALONE: (lambda: (outer(), inner(side)), side**2),

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from photochrom.core.color import AB_SCALE, ab_of
+from photochrom.core.color import AB_SCALE, signed_rgb_to_ab
 from photochrom.core.sampling.cold import Cold
 from photochrom.models._autoencoder import perplexity
 from photochrom.training import checkpoint
@@ -55,11 +55,11 @@ def rows(model: Any, color: Tensor, steps: list[int]) -> Iterator[list[str]]:
     nets, (start, dirt) = torch_nets(model), model.start(color.mean(1, keepdim=True), color, torch_noise(0))
     latent = model.procedure.latent
     whole, end = (nets["encoder"](color=x) if latent else x for x in (color, start))
-    truth = ab_of(color) * AB_SCALE
+    truth = signed_rgb_to_ab(color) * AB_SCALE
 
     def row(name: str, state: Tensor, seconds: float) -> list[str]:
         picture = (nets["decoder"](latent=state) if latent else state).clip(-1, 1)
-        ab = ab_of(picture) * AB_SCALE
+        ab = signed_rgb_to_ab(picture) * AB_SCALE
         in_latent, in_picture = error(state, whole), error(picture / 2 + 0.5, color / 2 + 0.5)
         plane, chroma = (
             (ab - truth).norm(dim=1).mean().item(),

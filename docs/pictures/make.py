@@ -7,7 +7,7 @@ import pyvips
 from skimage import data
 
 from photochrom import Colorizer
-from photochrom.core.color import gray_of, lab_to_rgb
+from photochrom.core.color import lab_to_rgb, rgb_to_gray
 
 HERE = Path(__file__).parent
 HEIGHT = 250
@@ -19,7 +19,7 @@ def to_grayscale(pixels: np.ndarray) -> np.ndarray:
     """Return 8-bit pixels (h, w) with the lightness L of (h, w) or (h, w, 3)."""
     if pixels.ndim == 2:
         return pixels
-    lightness = (gray_of(np.moveaxis(pixels / 255, -1, 0)) + 1) * 50
+    lightness = (rgb_to_gray(np.moveaxis(pixels / 255, -1, 0)) + 1) * 50
     lab = np.stack([lightness, lightness * 0, lightness * 0])
     return np.rint(lab_to_rgb(lab)[0] * 255).astype(np.uint8)
 

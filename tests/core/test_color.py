@@ -147,11 +147,13 @@ def test_bins_are_those_that_srgb_reaches():
 @pytest.mark.parametrize("convention", color.GRAY_CONVENTIONS)
 def test_gray_conventions_span_the_range(convention):
     ends = np.stack([np.zeros((3, 1, 1)), np.ones((3, 1, 1))]).astype(np.float32)
-    np.testing.assert_allclose(color.gray_of(ends, convention).ravel(), [-1, 1], atol=1e-5)
+    np.testing.assert_allclose(color.rgb_to_gray(ends, convention).ravel(), [-1, 1], atol=1e-5)
 
 
 def test_gray_conventions_differ_on_colour():
-    found = [float(color.gray_of(np.array([1, 0, 0], np.float32).reshape(3, 1, 1), c).item()) for c in ("luma", "mean")]
+    found = [
+        float(color.rgb_to_gray(np.array([1, 0, 0], np.float32).reshape(3, 1, 1), c).item()) for c in ("luma", "mean")
+    ]
     assert found == pytest.approx([2 * 0.299 - 1, 2 / 3 - 1], abs=1e-6)
     with pytest.raises(ValueError, match=r"'ntsc'.*lab, luma, mean"):
-        color.gray_of(RGB, "ntsc")
+        color.rgb_to_gray(RGB, "ntsc")

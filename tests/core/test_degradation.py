@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from photochrom.core import degradation
-from photochrom.core.degradation import KINDS, Degradation
+from photochrom.core.degradation import DEGRADATIONS, Degradation
 
 T = 10
 PHOTO = np.random.default_rng(0).uniform(-1, 1, (3, 3, 16, 24)).astype(np.float32)
@@ -19,11 +19,11 @@ def noise(like):
 
 
 def dirty(kind, photo=PHOTO):
-    loses = KINDS[kind](T)
+    loses = DEGRADATIONS[kind](T)
     return loses, loses.draw(photo, noise)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_nothing_is_lost_at_first_and_something_at_every_step(kind):
     loses, dirt = dirty(kind)
     assert isinstance(loses, Degradation)
@@ -60,7 +60,7 @@ def test_the_hole_of_a_mask_is_round_and_as_large_as_it_says():
     assert left[:, 66:].all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_numpy_equals_torch(kind):
     loses, dirt = dirty(kind)
     heavy = None if dirt is None else torch.from_numpy(dirt)
@@ -72,7 +72,7 @@ def test_numpy_equals_torch(kind):
         np.testing.assert_allclose(drawn.numpy(), dirt, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_each_photograph_of_a_batch_may_be_at_its_own_step(kind):
     loses, dirt = dirty(kind)
     steps = [0, 4, T]
@@ -92,5 +92,5 @@ def test_losing_colour_leaves_the_mean_of_the_channels(step):
 
 
 def test_blocks_that_do_not_divide_a_picture():
-    with pytest.raises(ValueError, match="20 x 16 px: both must divide by blocks of 8"):
+    with pytest.raises(ValueError, match="20 x 16 pixels: both sides must divide by the block size 8"):
         degradation.Pixelation(T).degrade(PHOTO[:, :, :, :20], 3)

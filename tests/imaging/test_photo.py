@@ -241,7 +241,7 @@ def test_gray_conventions_and_range():
     for convention in color.GRAY_CONVENTIONS:
         gray = photo.gray(64, 32, convention)
         assert gray.shape == (1, 64, 64)
-        np.testing.assert_allclose(gray[0], color.gray_of(unit, convention), atol=1e-5)
+        np.testing.assert_allclose(gray[0], color.rgb_to_gray(unit, convention), atol=1e-5)
 
 
 def test_gray_of_a_large_jpeg_is_that_of_its_pixels():

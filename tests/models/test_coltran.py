@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from photochrom.core.sampling.autoregressive import Autoregressive, channel_last, palette, pooled
+from photochrom.core.resample import average_pool
+from photochrom.core.sampling.autoregressive import Autoregressive, bin_centers, channel_last
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models._blocks import ColorNet
 from photochrom.models.coltran import Model
@@ -96,8 +97,10 @@ def test_exported_networks_sample_what_torch_samples(attention, conditional, gui
     nets = torch_nets(model_of(net))
     exported = {name: OnnxNet(network_bytes(part), 1) for name, part in net.networks().items()}
     noises = [SeededNoise([3, 4]) for _ in range(2)]
-    ours = net.sampling.coarse(exported, gray.numpy(), noises[0])
-    expected = net.sampling.coarse(nets, gray, lambda like, *kind: torch.from_numpy(noises[1](like.numpy(), *kind)))
+    ours = net.sampling.sample_coarse(exported, gray.numpy(), noises[0])
+    expected = net.sampling.sample_coarse(
+        nets, gray, lambda like, *kind: torch.from_numpy(noises[1](like.numpy(), *kind))
+    )
     np.testing.assert_array_equal(ours, expected.numpy())
     nats = net.sampling.nll(exported, gray.numpy(), color.numpy())
     np.testing.assert_allclose(nats, net.sampling.nll(nets, gray, color).numpy(), atol=1e-4)
@@ -284,11 +287,11 @@ def test_upsampler_picks_the_mean_or_the_likeliest_level():
 
 def test_later_stages_get_true_colors_made_coarse_and_small():
     model, (_, color) = stages("core"), images(8, 8)
-    small = pooled(color, 2)
+    small = average_pool(color, 2)
     assert torch.equal(model.stage_input("spatial", color), small)
     coarse = channel_last(model.stage_input("color", color))
     assert (abs(coarse - channel_last(small)) <= 1 / 4 + 1e-6).all()
-    assert all(c in palette(small, 2) for c in coarse.reshape(-1, 3))
+    assert all(c in bin_centers(small, 2) for c in coarse.reshape(-1, 3))
 
 
 @torch.no_grad()

@@ -55,7 +55,7 @@ def test_error_costs_half_the_change_of_the_signal_to_noise_ratio(clean):
     gammas = sampling.gammas()
     total = 0.0
     for before, now in pairwise(gammas[1:]):
-        difference = diffusion.posterior(clean, clean, now, before) - diffusion.posterior(
+        difference = diffusion.posterior_mean(clean, clean, now, before) - diffusion.posterior_mean(
             clean, clean + 0.3, now, before
         )
         true = torch.tensor((1 - now / before) * (1 - before) / (1 - now))

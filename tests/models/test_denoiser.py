@@ -84,7 +84,7 @@ def test_palette_trains_between_the_steps():
 
 def test_palette_schedules_are_those_of_the_paper():
     config = palette.Model.Config()
-    schedule = diffusion.linear(config.levels, *config.betas)
+    schedule = diffusion.linear_schedule(config.levels, *config.betas)
     assert schedule[-1] == pytest.approx(4.39e-5, rel=0.01)
     assert config.sampling.gammas()[-1] == pytest.approx(6.6e-21, rel=0.02)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from photochrom import models
-from photochrom.core.degradation import KINDS
+from photochrom.core.degradation import DEGRADATIONS
 from photochrom.core.sampling.cold import SOLVERS
 from photochrom.imaging.photo import open_photo
 from photochrom.inference.bundle import BundleError
@@ -135,7 +135,7 @@ def test_a_bundle_restores_from_python_what_it_was_trained_to(recipe, tmp_path, 
         Restorer("unet")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DEGRADATIONS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_what_is_known_to_be_whole_is_restored_from_a_file_of_8_bits(kind, solver, recipe, tmp_path):
     """With a restorer that knows the photograph, whatever the loss and the way back."""
@@ -186,7 +186,7 @@ def test_the_loss_has_one_unit_before_training_and_after(recipe):
     assert found[0] == found[2] > 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_any_loss_can_be_learnt_in_pixels(kind, recipe):
     """A restorer that saw one photograph at every stage of its loss gives most of it back."""
     config = recipe(

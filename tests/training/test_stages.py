@@ -140,7 +140,9 @@ def test_a_hint_is_met_and_goes_through_the_sampler(joined):
     colorizer, photo = Colorizer(joined), open_photo(np.full((32, 32), 120, np.uint8))
     gray = colorizer.prepare(photo).gray
     hints = build_hints(photo, gray, [Hint(12, 8, (200, 40, 40))])
-    coarse = colorizer.procedure.coarse(colorizer.nets, gray[None], lambda like, kind: np.zeros_like(like), hints)
+    coarse = colorizer.procedure.sample_coarse(
+        colorizer.nets, gray[None], lambda like, kind: np.zeros_like(like), hints
+    )
     red, green, blue = coarse[0, :, 2, 3]
     assert red > max(green, blue)
     wanted = hint_ab(Hint(12, 8, (200, 40, 40)))

@@ -1,7 +1,7 @@
-"""Colour mathematics on channel-first arrays, the same code for numpy and torch.
+"""Color spaces on channel-first arrays, the same code for numpy and torch.
 
-Every array is ``(..., 3, h, w)``: sRGB in [0, 1], linear light in [0, 1], XYZ with white at Y = 1, or CIE Lab
-(1976) under D65 with L in [0, 100]. float32 stays float32, and nothing ever gives NaN: powers see clamped bases.
+Arrays are ``(..., 3, h, w)``: sRGB in [0, 1], linear light in [0, 1], XYZ with white at Y = 1, or CIE Lab (1976) under
+D65 with L in [0, 100]. float32 stays float32, and no value gives NaN: powers take clipped bases.
 
 Matrix and white: IEC 61966-2-1 primaries (the rows sum to the white, so neutral grays have a = b = 0).
 """
@@ -20,9 +20,12 @@ FROM_XYZ = (
 )
 WHITE = (0.95047, 1.0, 1.08883)
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-KNEE = 6 / 29  # where the cube root of Lab gives way to a straight line
+KNEE = 6 / 29  # below it, the cube root of Lab is replaced by its tangent
 L_SCALE, AB_SCALE = 50.0, 110.0  # between modules: gray = L / 50 - 1, ab = ab / 110
-BIN_STEP = 10  # Lab units between the colour bins of Zhang et al. (2016)
+BIN_STEP = 10  # Lab units between the color bins of Zhang et al. (2016)
+GRAY_CONVENTIONS = ("lab", "luma", "mean")
+# The gamut in linear light, with room for black and white themselves, which would otherwise stand on its very edge.
+GAMUT = (-1e-3 / 65536, 1 + 0.02 / 65536)
 
 RGB = Float[Any, "*b 3 h w"]
 Lab = Float[Any, "*b 3 h w"]
@@ -30,7 +33,7 @@ Plane = Float[Any, "*b h w"]
 
 
 def namespace(x: Any) -> Any:
-    """The library an array belongs to (numpy or torch), without importing either."""
+    """Returns the library of an array (numpy or torch) without importing either."""
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
@@ -50,7 +53,7 @@ def srgb_to_linear(rgb: RGB) -> RGB:
 
 
 def linear_to_srgb(linear: RGB) -> RGB:
-    """Linear light -> sRGB; what lies outside [0, 1] is clipped."""
+    """Linear light -> sRGB, clipped to [0, 1]."""
     linear = linear.clip(0, 1)
     curve = 1.055 * linear.clip(0.0031308, None) ** (1 / 2.4) - 0.055
     return namespace(linear).where(linear > 0.0031308, curve, 12.92 * linear).clip(0, 1)
@@ -62,25 +65,33 @@ def linear_to_xyz(linear: RGB) -> RGB:
 
 
 def xyz_to_linear(xyz: RGB) -> RGB:
-    """XYZ (D65) -> linear sRGB; colours outside the gamut fall outside [0, 1]."""
+    """XYZ (D65) -> linear sRGB; colors outside the gamut fall outside [0, 1]."""
     return _mix(FROM_XYZ, xyz)
 
 
 def xyz_to_lab(xyz: RGB) -> Lab:
     """XYZ (D65, Y of white 1) -> Lab."""
     xp = namespace(xyz)
-    scaled = (v / w for v, w in zip(_channels(xyz), WHITE, strict=True))
-    fx, fy, fz = (xp.where(v > KNEE**3, v.clip(KNEE**3, None) ** (1 / 3), v / (3 * KNEE**2) + 4 / 29) for v in scaled)
+
+    def curve(value: Any) -> Any:
+        return xp.where(value > KNEE**3, value.clip(KNEE**3, None) ** (1 / 3), value / (3 * KNEE**2) + 4 / 29)
+
+    x, y, z = _channels(xyz)
+    fx, fy, fz = curve(x / WHITE[0]), curve(y / WHITE[1]), curve(z / WHITE[2])
     return xp.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], -3)
 
 
 def lab_to_xyz(lab: Lab) -> RGB:
     """Lab -> XYZ (D65, Y of white 1)."""
     xp = namespace(lab)
+
+    def inverse(f: Any) -> Any:
+        return xp.where(f > KNEE, f**3, (f - 4 / 29) * (3 * KNEE**2))
+
     lightness, a, b = _channels(lab)
     fy = (lightness + 16) / 116
-    curves = (xp.where(f > KNEE, f**3, (f - 4 / 29) * (3 * KNEE**2)) for f in (fy + a / 500, fy, fy - b / 200))
-    return xp.stack([w * v for w, v in zip(WHITE, curves, strict=True)], -3)
+    x, y, z = inverse(fy + a / 500), inverse(fy), inverse(fy - b / 200)
+    return xp.stack([WHITE[0] * x, WHITE[1] * y, WHITE[2] * z], -3)
 
 
 def rgb_to_lab(rgb: RGB) -> Lab:
@@ -89,7 +100,7 @@ def rgb_to_lab(rgb: RGB) -> Lab:
 
 
 def lab_to_linear(lab: Lab) -> RGB:
-    """Lab -> linear sRGB, outside [0, 1] where the colour is outside the gamut."""
+    """Lab -> linear sRGB, outside [0, 1] where the color is outside the gamut."""
     return xyz_to_linear(lab_to_xyz(lab))
 
 
@@ -98,14 +109,26 @@ def lab_to_rgb(lab: Lab) -> RGB:
     return linear_to_srgb(lab_to_linear(lab))
 
 
-def ab_of(rgb: RGB) -> Float[Any, "*b 2 h w"]:
-    """The ab / 110 of sRGB that is in [-1, 1]."""
+def signed_rgb_to_ab(rgb: RGB) -> Float[Any, "*b 2 h w"]:
+    """sRGB in [-1, 1], the range of networks -> ab / 110."""
     return rgb_to_lab((rgb / 2 + 0.5).clip(0, 1))[..., 1:, :, :] / AB_SCALE
 
 
+def rgb_to_gray(rgb: RGB, convention: str = "lab") -> Plane:
+    """sRGB in [0, 1] -> gray in [-1, 1]: ``lab`` (L), ``luma`` (ITU-R BT.601) or ``mean`` of the channels."""
+    r, g, b = _channels(rgb)
+    if convention == "lab":
+        return _channels(rgb_to_lab(rgb))[0] / L_SCALE - 1
+    if convention == "luma":
+        return (LUMA[0] * r + LUMA[1] * g + LUMA[2] * b) * 2 - 1
+    if convention == "mean":
+        return (r + g + b) * (2 / 3) - 1
+    raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
+
+
 def in_gamut(lab: Lab, tolerance: float = 1e-4) -> Bool[Any, "*b h w"]:
-    """Whether each colour can be shown in sRGB, to a tolerance in linear light."""
-    r, g, b = _channels((lab_to_linear(lab) - 0.5).__abs__() <= 0.5 + tolerance)
+    """Returns whether sRGB has each color, to a tolerance in linear light."""
+    r, g, b = _channels(abs(lab_to_linear(lab) - 0.5) <= 0.5 + tolerance)
     return r & g & b
 
 
@@ -129,87 +152,74 @@ def fit_gamut(lab: Lab, halvings: int = 12) -> Lab:
     return scaled(xp.where(whole, keep * 0 + 1, keep))
 
 
-def gray_of(rgb: RGB, convention: str = "lab") -> Plane:
-    """The gray of an sRGB photograph in [-1, 1]: ``lab`` (L), ``luma`` (ITU-R BT.601) or ``mean`` of the channels."""
-    r, g, b = _channels(rgb)
-    if convention == "lab":
-        return _channels(rgb_to_lab(rgb))[0] / L_SCALE - 1
-    if convention == "luma":
-        return (LUMA[0] * r + LUMA[1] * g + LUMA[2] * b) * 2 - 1
-    if convention == "mean":
-        return (r + g + b) * (2 / 3) - 1
-    raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
-
-
 def colorfulness(rgb: RGB, absolute: bool = False) -> Float[Any, "*b"]:
-    """M of Hasler & Suesstrunk (2003) of sRGB in [0, 1]: 0 is gray, 9 nearly so, 50 vivid.
+    """Returns M of Hasler & Suesstrunk (2003) for sRGB in [0, 1]: 0 is gray, 9 nearly gray, 50 vivid.
 
-    In the paper's units, that is for values up to 255. The paper's opponent planes are signed; much published code
-    takes their ``absolute`` values, which gives less.
+    In the paper's units, for values up to 255. The paper's opponent planes are signed; much published code takes their
+    ``absolute`` values, which gives less.
     """
     r, g, b = _channels(rgb * 255)
-    planes = (r - g, (r + g) / 2 - b)
-    planes = (abs(planes[0]), abs(planes[1])) if absolute else planes
-    means = [plane.mean(-1).mean(-1) for plane in planes]
-    squares = [((plane - m[..., None, None]) ** 2).mean(-1).mean(-1) for plane, m in zip(planes, means, strict=True)]
-    parts = [(one + two).clip(1e-12, None) ** 0.5 for one, two in (squares, [m**2 for m in means])]
-    return parts[0] + 0.3 * parts[1]
-
-
-GRAY_CONVENTIONS = ("lab", "luma", "mean")
+    variance: Any = 0
+    energy: Any = 0
+    for plane in (r - g, (r + g) / 2 - b):
+        plane = abs(plane) if absolute else plane
+        mean = plane.mean(-1).mean(-1)
+        variance = variance + ((plane - mean[..., None, None]) ** 2).mean(-1).mean(-1)
+        energy = energy + mean**2
+    return variance.clip(1e-12, None) ** 0.5 + 0.3 * energy.clip(1e-12, None) ** 0.5
 
 
 def ciede2000(lab: Lab, other: Lab) -> Plane:
-    """CIEDE2000 colour difference, k_L = k_C = k_H = 1 (Sharma, Wu & Dalal 2005, equations 2-22)."""
-    xp = namespace(lab)
+    """Returns the CIEDE2000 color difference, k_L = k_C = k_H = 1 (Sharma, Wu & Dalal 2005, equations 2-22)."""
+    xp, pi = namespace(lab), math.pi
     (l1, a1, b1), (l2, a2, b2) = _channels(lab), _channels(other)
 
     def chroma(a: Any, b: Any) -> Any:
         return (a * a + b * b) ** 0.5
 
-    def seventh(c: Any) -> Any:  # sqrt(c^7 / (c^7 + 25^7)), written so that large c cannot overflow
+    def chroma_weight(c: Any) -> Any:  # sqrt(c^7 / (c^7 + 25^7)), written so that large c cannot overflow
         return (1 / (1 + (25 / c.clip(1e-3, None)) ** 7)) ** 0.5
 
-    stretch = 1.5 - 0.5 * seventh((chroma(a1, b1) + chroma(a2, b2)) / 2)
+    stretch = 1.5 - 0.5 * chroma_weight((chroma(a1, b1) + chroma(a2, b2)) / 2)
     a1, a2 = a1 * stretch, a2 * stretch
     c1, c2 = chroma(a1, b1), chroma(a2, b2)
-    h1, h2 = (xp.atan2(b, a) % (2 * math.pi) for a, b in ((a1, b1), (a2, b2)))
+    h1, h2 = xp.atan2(b1, a1) % (2 * pi), xp.atan2(b2, a2) % (2 * pi)
+    # Gray has no hue: then the hue difference is 0 and the mean hue that of the other color.
     gray = c1 * c2 == 0
     turn = h2 - h1
-    turn = xp.where(turn > math.pi, turn - 2 * math.pi, xp.where(turn < -math.pi, turn + 2 * math.pi, turn))
+    turn = xp.where(turn > pi, turn - 2 * pi, xp.where(turn < -pi, turn + 2 * pi, turn))
     turn = xp.where(gray, turn * 0, turn)
-    hue = xp.where(abs(h1 - h2) > math.pi, (h1 + h2 + 2 * math.pi) / 2, (h1 + h2) / 2)
+    hue = xp.where(abs(h1 - h2) > pi, (h1 + h2 + 2 * pi) / 2, (h1 + h2) / 2)
     hue = xp.where(gray, h1 + h2, hue)
-
-    def degrees(d: float) -> float:
-        return math.radians(d)
-
     t = (
         1
-        - 0.17 * xp.cos(hue - degrees(30))
+        - 0.17 * xp.cos(hue - math.radians(30))
         + 0.24 * xp.cos(2 * hue)
-        + 0.32 * xp.cos(3 * hue + degrees(6))
-        - 0.20 * xp.cos(4 * hue - degrees(63))
+        + 0.32 * xp.cos(3 * hue + math.radians(6))
+        - 0.20 * xp.cos(4 * hue - math.radians(63))
     )
-    middle, c = (l1 + l2) / 2, (c1 + c2) / 2
-    s_l = 1 + 0.015 * (middle - 50) ** 2 / (20 + (middle - 50) ** 2) ** 0.5
-    s_c, s_h = 1 + 0.045 * c, 1 + 0.015 * c * t
-    blue = degrees(60) * xp.exp(-(((hue % (2 * math.pi) - degrees(275)) / degrees(25)) ** 2))
+    mean_l, mean_c = (l1 + l2) / 2, (c1 + c2) / 2
+    s_l = 1 + 0.015 * (mean_l - 50) ** 2 / (20 + (mean_l - 50) ** 2) ** 0.5
+    s_c, s_h = 1 + 0.045 * mean_c, 1 + 0.015 * mean_c * t
+    blue = math.radians(60) * xp.exp(-(((hue % (2 * pi) - math.radians(275)) / math.radians(25)) ** 2))
     d_l, d_c = (l2 - l1) / s_l, (c2 - c1) / s_c
     d_h = 2 * (c1 * c2) ** 0.5 * xp.sin(turn / 2) / s_h
-    total = d_l**2 + d_c**2 + d_h**2 - xp.sin(blue) * 2 * seventh(c) * d_c * d_h
+    total = d_l**2 + d_c**2 + d_h**2 - xp.sin(blue) * 2 * chroma_weight(mean_c) * d_c * d_h
     return total.clip(0, None) ** 0.5
 
 
 def ab_bins() -> tuple[tuple[float, float], ...]:
-    """The 262 colour bins (a, b), grid 10: every grid point to which some sRGB colour is nearest.
+    """Returns the 262 color bins (a, b) on a grid of 10: every grid point to which some sRGB color is nearest.
 
-    Zhang et al. (2016) list 313 for the same grid, because they also keep neighbours that no sRGB colour rounds to.
+    Zhang et al. (2016) list 313 for the same grid, because they also keep neighbors that no sRGB color rounds to.
     """
-    return tuple((float(a), float(b)) for a, low, high in _BIN_ROWS for b in range(low, high + 1, BIN_STEP))
+    bins: list[tuple[float, float]] = []
+    for a, low, high in _BIN_ROWS:
+        bins += [(float(a), float(b)) for b in range(low, high + 1, BIN_STEP)]
+    return tuple(bins)
 
 
-_BIN_ROWS = (  # a, lowest b, highest b; tests sample the gamut to prove them
+_BIN_ROWS = (  # a, lowest b, highest b; a test samples the gamut to prove them
     (-90, 80, 80), (-80, 40, 80), (-70, 20, 90), (-60, 0, 90), (-50, -20, 90), (-40, -30, 90), (-30, -40, 90),
     (-20, -40, 90), (-10, -50, 90), (0, -60, 90), (10, -70, 80), (20, -80, 80), (30, -80, 80), (40, -90, 80),
     (50, -90, 70), (60, -100, 70), (70, -110, 70), (80, -110, 70), (90, -90, 0), (100, -70, -50),

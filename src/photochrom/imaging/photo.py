@@ -99,8 +99,8 @@ class Photo:
     def gray(
         self, side: int, multiple: int = 32, convention: str = "lab", square: bool = False
     ) -> Float32[np.ndarray, "1 h w"]:
-        """The gray a model looks at, in [-1, 1], at the size of `small`; `convention`: see `core.color.gray_of`."""
-        return color.gray_of(self.small(side, multiple, square), convention)[None].clip(-1, 1)
+        """The gray a model looks at, in [-1, 1], at the size of `small`; `convention`: see `core.color.rgb_to_gray`."""
+        return color.rgb_to_gray(self.small(side, multiple, square), convention)[None].clip(-1, 1)
 
     def small(self, side: int, multiple: int = 32, square: bool = False) -> Float32[np.ndarray, "3 h w"]:
         """The photograph as a model looks at it, upright, sRGB in [0, 1].

@@ -155,7 +155,7 @@ class Attention(nn.Module):
 class Prediction(NamedTuple):
     """A network's ``output`` for noisy images (b, c, h, w), its ``target``, and the ``clean`` images that it means.
 
-    ``share``: of the variance, as `Diffusion.read` gives it.
+    ``share``: of the variance, as `Diffusion.split_output` gives it.
     """
 
     noisy: Tensor
@@ -168,10 +168,10 @@ class Prediction(NamedTuple):
 def predict(net: nn.Module, sampling: Diffusion, clean: Tensor, condition: Tensor, gammas: Tensor) -> Prediction:
     """Add noise to clean images (b, c, h, w) down to gammas (b,) and return what the network predicts for them."""
     noise, gamma = torch.randn_like(clean), gammas[:, None, None, None]
-    noisy = diffusion.noised(clean, noise, gamma)
-    output, share = sampling.read(net(noisy, condition, gammas.sqrt()))
-    target = diffusion.target(sampling.prediction, clean, noise, gamma)
-    estimate = diffusion.clean_of(sampling.prediction, noisy, output, gamma).clip(-sampling.gain, sampling.gain)
+    noisy = diffusion.add_noise(clean, noise, gamma)
+    output, share = sampling.split_output(net(noisy, condition, gammas.sqrt()))
+    target = diffusion.prediction_target(sampling.prediction, clean, noise, gamma)
+    estimate = diffusion.clean_from(sampling.prediction, noisy, output, gamma).clip(-sampling.gain, sampling.gain)
     return Prediction(noisy, output, target, estimate, share)
 
 

@@ -125,7 +125,7 @@ class Model(Family):
         @property
         def size_multiple(self) -> int:
             """What sides of images must divide by for the autoencoder or the degradation."""
-            return self.autoencoder.size_multiple if self.sampling.latent else self.sampling.operator.multiple
+            return self.autoencoder.size_multiple if self.sampling.latent else self.sampling.operator.size_multiple
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -168,7 +168,7 @@ class Model(Family):
         levels = self.procedure.levels
         step = torch.randint(1, levels + 1, (len(color), 1, 1, 1), device=color.device)
         step[torch.rand(step.shape, device=step.device) < self.config.final] = levels
-        state = self.procedure.degraded(clean, step, end, noise)
+        state = self.procedure.degrade(clean, step, end, noise)
         if not self.procedure.latent:
             # Without this, the restorer would learn to amplify the rounding of 8-bit files.
             state = state + (torch.rand_like(state) - 0.5) * ROUNDING

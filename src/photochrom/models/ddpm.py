@@ -162,8 +162,8 @@ def variational_bound(
 def step_cost(prediction: Prediction, clean: Tensor, estimate: Tensor, gammas: Tensor, before: Tensor) -> Tensor:
     """Return the nats (b, c, h, w) of a step from gammas (b,) to those before, if ``estimate`` is taken for clean."""
     gammas, before = _spatial(gammas), _spatial(before)
-    true_mean = diffusion.posterior(prediction.noisy, clean, gammas, before)
-    difference = true_mean - diffusion.posterior(prediction.noisy, estimate, gammas, before)
+    true_mean = diffusion.posterior_mean(prediction.noisy, clean, gammas, before)
+    difference = true_mean - diffusion.posterior_mean(prediction.noisy, estimate, gammas, before)
     true_variance = diffusion.variance(gammas, before)
     return gaussian_kl(difference, true_variance, diffusion.variance(gammas, before, prediction.share))
 

@@ -52,7 +52,9 @@ class Model(Family):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.procedure = config.sampling
-        self.register_buffer("gammas", torch.tensor(diffusion.linear(config.levels, *config.betas)), persistent=False)
+        self.register_buffer(
+            "gammas", torch.tensor(diffusion.linear_schedule(config.levels, *config.betas)), persistent=False
+        )
         self.net = Denoiser(config.net, 3, 1)
 
     def networks(self) -> dict[str, Network]:

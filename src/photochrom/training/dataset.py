@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..core.color import AB_SCALE, L_SCALE, colorfulness, gray_of, rgb_to_lab
+from ..core.color import AB_SCALE, L_SCALE, colorfulness, rgb_to_gray, rgb_to_lab
 from .log import rewrite
 from .recipe import Data
 
@@ -203,7 +203,7 @@ def decode(photo: Photo, side: int) -> RGB8:
 def pair(rgb: Float[np.ndarray, "3 h w"], convention: str, target: str) -> tuple[Tensor, Tensor]:
     """sRGB in [0, 1] -> gray (1, h, w) in [-1, 1], and ab / 110 (2, h, w) or sRGB in [-1, 1] (3, h, w)."""
     lab = rgb_to_lab(rgb) if target == "ab" or convention == "lab" else None
-    gray = lab[0] / L_SCALE - 1 if lab is not None and convention == "lab" else gray_of(rgb, convention)
+    gray = lab[0] / L_SCALE - 1 if lab is not None and convention == "lab" else rgb_to_gray(rgb, convention)
     color = lab[1:] / AB_SCALE if lab is not None and target == "ab" else rgb * 2 - 1
     return torch.from_numpy(gray[None]), torch.from_numpy(np.ascontiguousarray(color))
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.color import AB_SCALE, ab_of, fit_gamut, lab_to_rgb, rgb_to_lab
+from ..core.color import AB_SCALE, fit_gamut, lab_to_rgb, rgb_to_lab, signed_rgb_to_ab
 from ..models.family import Family, Network
 
 Batch = tuple[Tensor, Tensor, Tensor]  # gray, color, rgb in [0, 1]
@@ -89,7 +89,11 @@ def _sums(model: Family, batch: Batch, seed: int) -> dict[str, float]:
     gray, color, rgb = batch
     count = len(gray)
     loss = sum(model.loss(player, gray, color)["total"].item() for player in model.trainable)
-    ab = colors(model, gray, seed) if model.procedure.colorizes else ab_of(restored(model, gray, color, seed)[1])
+    ab = (
+        colors(model, gray, seed)
+        if model.procedure.colorizes
+        else signed_rgb_to_ab(restored(model, gray, color, seed)[1])
+    )
     ours, truth = ab * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
     distances = {"ab_error": ours - truth, "chroma": ours, "gray_error": truth}
     own = model.validation_metrics(gray, color)

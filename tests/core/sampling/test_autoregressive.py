@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from photochrom.core.resample import average_pool, upsample_nearest
 from photochrom.core.sampling import describe, load_procedure
-from photochrom.core.sampling.autoregressive import START_OF_ROW, Autoregressive, palette, pooled, repeated, symbols
+from photochrom.core.sampling.autoregressive import START_OF_ROW, Autoregressive, bin_centers, coarse_indices
 from photochrom.core.sampling.procedure import HintMap
 from photochrom.inference.onnx import SeededNoise
 
@@ -18,30 +19,30 @@ def test_bits_are_those_of_bytes():
     """8 to 3 bits is floor(x / 32), and red counts most: 64 R + 8 G + B."""
     rgb = np.stack([BYTES, BYTES[::-1], np.full_like(BYTES, BYTES[200])], -1)
     x = np.arange(256)
-    np.testing.assert_array_equal(symbols(rgb), 64 * (x // 32) + 8 * ((255 - x) // 32) + 200 // 32)
+    np.testing.assert_array_equal(coarse_indices(rgb), 64 * (x // 32) + 8 * ((255 - x) // 32) + 200 // 32)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 def test_colours_round_trip(bits):
-    colors = palette(BYTES, bits)
+    colors = bin_centers(BYTES, bits)
     assert colors.shape == (8**bits, 3)
     assert colors.dtype == np.float32
-    np.testing.assert_array_equal(symbols(colors, bits), np.arange(8**bits))
+    np.testing.assert_array_equal(coarse_indices(colors, bits), np.arange(8**bits))
     np.testing.assert_allclose(colors.mean(0), 0, atol=1e-6)  # neither darker nor lighter on the whole
 
 
 @given(arrays(np.float32, (4, 3), elements=st.floats(-3, 3, width=32)))
 def test_a_colour_is_in_the_coarse_one_it_is_given(rgb):
-    found = palette(rgb)[symbols(rgb)]
+    found = bin_centers(rgb)[coarse_indices(rgb)]
     assert (abs(found - rgb.clip(-1, 1)) <= 1 / 8 + 1e-6).all()
 
 
 def test_pools_and_repeats():
     planes = np.random.default_rng(0).random((2, 3, 6, 4), np.float32)
-    np.testing.assert_array_equal(pooled(repeated(planes, 2), 2), planes)
-    assert pooled(planes, 2)[1, 2, 0, 1] == pytest.approx(planes[1, 2, :2, 2:].mean())
-    with pytest.raises(ValueError, match="4 x 6 pixels: both sides must divide by the factor 4"):
-        pooled(planes, 4)
+    np.testing.assert_array_equal(average_pool(upsample_nearest(planes, 2), 2), planes)
+    assert average_pool(planes, 2)[1, 2, 0, 1] == pytest.approx(planes[1, 2, :2, 2:].mean())
+    with pytest.raises(ValueError, match="4 x 6 pixels: both sides must divide by 4"):
+        average_pool(planes, 4)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ class Toy(dict):
     def pixel(self, color, condition, norms, past):
         assert (past.shape[1] == 0) == (color == START_OF_ROW).all()
         logits = np.broadcast_to(self.table, (len(color), self.table.size)).copy()
-        logits[range(len(color)), symbols(color, 1)] += self.echo * (color[:, 0] > START_OF_ROW)
+        logits[range(len(color)), coarse_indices(color, 1)] += self.echo * (color[:, 0] > START_OF_ROW)
         return logits, color[:, :1]
 
     def outer(self, color, context, norms, past):
@@ -138,7 +139,7 @@ def test_colours_are_drawn_as_likely_as_they_are(temperature):
     table = np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
     procedure = Autoregressive(("core",), factor=1, bits=1, temperature=temperature)
     gray = np.zeros((4, 1, 40, 40), np.float32)
-    drawn = symbols(np.moveaxis(procedure.coarse(Toy(table), gray, SeededNoise(range(4))), 1, -1), 1)
+    drawn = coarse_indices(np.moveaxis(procedure.sample_coarse(Toy(table), gray, SeededNoise(range(4))), 1, -1), 1)
     expected = np.exp(table / temperature)
     expected *= drawn.size / expected.sum()
     counts = np.bincount(drawn.ravel(), minlength=8)
@@ -149,18 +150,18 @@ def test_greedy_takes_the_likeliest_and_sampling_comes_to_it_as_it_cools():
     table = np.arange(8) / 10
     greedy = Autoregressive(("core",), 2, 1, solver="greedy")
     cold = Autoregressive(("core",), 2, 1, temperature=1e-3)
-    coarse = greedy.coarse(Toy(table), GRAY, SeededNoise([0, 1]))
-    assert (symbols(np.moveaxis(coarse, 1, -1), 1) == 7).all()
-    np.testing.assert_array_equal(coarse, cold.coarse(Toy(table), GRAY, SeededNoise([0, 1])))
+    coarse = greedy.sample_coarse(Toy(table), GRAY, SeededNoise([0, 1]))
+    assert (coarse_indices(np.moveaxis(coarse, 1, -1), 1) == 7).all()
+    np.testing.assert_array_equal(coarse, cold.sample_coarse(Toy(table), GRAY, SeededNoise([0, 1])))
     assert cold.stochastic
     assert not greedy.stochastic
 
 
 def test_seeds_name_pictures_whatever_the_batch():
     table = np.zeros(8)
-    both = CORE.coarse(Toy(table), GRAY, SeededNoise([5, 6]))
+    both = CORE.sample_coarse(Toy(table), GRAY, SeededNoise([5, 6]))
     assert (both[0] != both[1]).any()
-    np.testing.assert_array_equal(CORE.coarse(Toy(table), GRAY[:1], SeededNoise([6]))[0], both[1])
+    np.testing.assert_array_equal(CORE.sample_coarse(Toy(table), GRAY[:1], SeededNoise([6]))[0], both[1])
 
 
 def test_what_is_pinned_is_painted_and_known_to_what_follows():
@@ -171,7 +172,8 @@ def test_what_is_pinned_is_painted_and_known_to_what_follows():
     toy = Toy(np.eye(8)[0], echo=9.0)
     greedy = Autoregressive(("core",), 2, 1, solver="greedy")
     free, told = (
-        symbols(np.moveaxis(greedy.coarse(toy, GRAY, SeededNoise([0, 1]), p), 1, -1), 1) for p in (None, hints)
+        coarse_indices(np.moveaxis(greedy.sample_coarse(toy, GRAY, SeededNoise([0, 1]), p), 1, -1), 1)
+        for p in (None, hints)
     )
     assert (free == 0).all()
     assert (told[:, 1, 2:] == told[0, 1, 2]).all()
@@ -196,7 +198,7 @@ def test_two_hints_may_be_in_one_coarse_pixel():
     ab[0, 0, :2, :2], weight[..., :2, :2] = [[0.9, 0.5], [0.7, 0.7]], 1
     hinted, indices = Autoregressive(factor=2)._hint_indices(gray, OneSize(ab, weight))
     assert hinted.tolist() == [[[True, False], [False, False]]]
-    red, green, blue = palette(gray)[indices[0, 0, 0]]
+    red, green, blue = bin_centers(gray)[indices[0, 0, 0]]
     assert red > max(green, blue)
 
 
@@ -208,7 +210,7 @@ def test_greedy_has_no_temperature():
 def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
     table = np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
     color = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32)
-    true = symbols(np.moveaxis(pooled(color, 2), 1, -1), 1)
+    true = coarse_indices(np.moveaxis(average_pool(color, 2), 1, -1), 1)
     np.testing.assert_allclose(CORE.nll(Toy(table), GRAY, color), -table[true], rtol=1e-5)
 
 
@@ -216,13 +218,13 @@ def test_a_picture_that_no_memory_holds_is_refused():
     gray = np.zeros((1, 1, 512, 512), np.float32)
     with pytest.raises(ValueError, match=r"512 x 512 pixels: too large for the spatial stage.*--size"):
         Autoregressive()({}, gray, SeededNoise([0]))
-    with pytest.raises(ValueError, match="512 x 512 pixels: both sides must divide by the factor 3"):
+    with pytest.raises(ValueError, match="512 x 512 pixels: both sides must divide by 3"):
         Autoregressive(factor=3)({}, gray, SeededNoise([0]))
 
 
 def test_stages_without_a_core_refine_what_they_are_given():
     nets = {"spatial": lambda gray, plane, channel: plane * 0.5 + channel}
-    picture = repeated(np.random.default_rng(0).random((2, 3, 4, 6), np.float32), 2)
+    picture = upsample_nearest(np.random.default_rng(0).random((2, 3, 4, 6), np.float32), 2)
     begin, end = Autoregressive(("spatial",), 2).restore(nets, picture, GRAY)
     np.testing.assert_array_equal(begin, picture)
     np.testing.assert_allclose(end, picture * 0.5 + np.arange(3)[:, None, None])

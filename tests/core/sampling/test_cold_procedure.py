@@ -69,7 +69,7 @@ def test_a_right_restorer_is_asked_from_the_last_step_down_about_what_is_left_th
 
     def restorer(t, state):
         asked.append(t)
-        np.testing.assert_allclose(state, procedure.degraded(PHOTO, t * 50, GRAY), atol=1e-12)
+        np.testing.assert_allclose(state, procedure.degrade(PHOTO, t * 50, GRAY), atol=1e-12)
         return PHOTO
 
     last(procedure, restorer)
@@ -89,7 +89,7 @@ def test_walks_meet_both_ends_and_steps_beyond_are_refused(levels, steps):
         ):
             Cold(levels=levels, steps=steps)
         return
-    walk = Cold(levels=levels, steps=steps).walk()
+    walk = Cold(levels=levels, steps=steps).timesteps()
     assert (walk[0], walk[-1], len(walk)) == (levels, 0, steps + 1)
     assert all(a > b for a, b in pairwise(walk))
 

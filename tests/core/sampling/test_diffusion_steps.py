@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from photochrom.core.sampling import Diffusion
 from photochrom.core.sampling import diffusion_steps as diffusion
 from photochrom.core.sampling.diffusion_steps import (
-    clean_of,
-    cosine,
-    ddim,
-    linear,
-    noise_of,
-    noised,
-    posterior,
-    respaced,
-    target,
+    add_noise,
+    clean_from,
+    cosine_schedule,
+    ddim_step,
+    linear_schedule,
+    noise_from,
+    posterior_mean,
+    prediction_target,
+    respace,
 )
 
 RNG = np.random.default_rng(0)
 CLEAN, NOISE, NOISY, PREDICTED = (torch.from_numpy(RNG.normal(size=(2, 2, 6, 5))) for _ in range(4))
-SCHEDULES = {"linear": linear(1000, 1e-4, 0.02), "squaredcos_cap_v2": cosine(1000)}
+SCHEDULES = {"linear": linear_schedule(1000, 1e-4, 0.02), "squaredcos_cap_v2": cosine_schedule(1000)}
 GAMMAS = st.floats(1e-4, 0.9999)
 
 
@@ -47,50 +47,50 @@ def test_schedules_are_those_of_diffusers(name):
 
 
 def test_palettes_schedules_end_where_the_paper_leaves_them():
-    assert linear(2000, 1e-6, 0.01)[-1] == pytest.approx(4.39e-5, rel=0.01)
-    assert linear(1000, 1e-4, 0.09)[-1] == pytest.approx(6.6e-21, rel=0.05)
+    assert linear_schedule(2000, 1e-6, 0.01)[-1] == pytest.approx(4.39e-5, rel=0.01)
+    assert linear_schedule(1000, 1e-4, 0.09)[-1] == pytest.approx(6.6e-21, rel=0.05)
 
 
 @given(st.integers(1, 300), st.data())
 def test_respacing_keeps_both_ends_and_the_order(steps, data):
-    schedule = cosine(steps)
-    few = respaced(schedule, data.draw(st.integers(1, steps)))
+    schedule = cosine_schedule(steps)
+    few = respace(schedule, data.draw(st.integers(1, steps)))
     assert (few[0], few[-1]) == (1, schedule[-1])
     assert set(few) <= set(schedule)
     assert list(few) == sorted(few, reverse=True)
-    assert respaced(schedule, steps) == schedule
+    assert respace(schedule, steps) == schedule
 
 
 @pytest.mark.parametrize("steps", [0, 11])
 def test_steps_that_the_schedule_has_not_are_refused(steps):
-    with pytest.raises(ValueError, match=f"{steps} steps: the schedule has 10, choose from 1 to 10"):
-        respaced(cosine(10), steps)
+    with pytest.raises(ValueError, match=f"{steps} steps: the noise schedule has 10, choose from 1 to 10"):
+        respace(cosine_schedule(10), steps)
 
 
 def test_noising_is_that_of_diffusers():
     found = theirs(DDPMScheduler).add_noise(CLEAN, NOISE, torch.tensor([400]))
-    torch.testing.assert_close(noised(CLEAN, NOISE, SCHEDULES["linear"][401]), found, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(add_noise(CLEAN, NOISE, SCHEDULES["linear"][401]), found, atol=1e-5, rtol=1e-4)
 
 
 @given(GAMMAS, st.sampled_from(diffusion.PREDICTIONS))
 def test_what_a_network_is_to_give_means_the_clean_picture(gamma, prediction):
-    noisy = noised(CLEAN, NOISE, gamma)
-    goal = target(prediction, CLEAN, NOISE, gamma)
-    torch.testing.assert_close(clean_of(prediction, noisy, goal, gamma), CLEAN, atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(noise_of(noisy, CLEAN, gamma), NOISE, atol=1e-6, rtol=1e-6)
+    noisy = add_noise(CLEAN, NOISE, gamma)
+    goal = prediction_target(prediction, CLEAN, NOISE, gamma)
+    torch.testing.assert_close(clean_from(prediction, noisy, goal, gamma), CLEAN, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(noise_from(noisy, CLEAN, gamma), NOISE, atol=1e-6, rtol=1e-6)
 
 
 def test_an_unknown_prediction_is_refused():
     with pytest.raises(ValueError, match="prediction 'colour': choose one of noise, clean, velocity"):
-        target("colour", CLEAN, NOISE, 0.5)
+        prediction_target("colour", CLEAN, NOISE, 0.5)
 
 
 @given(GAMMAS, st.floats(0.01, 0.99))
 def test_the_posteriors_mean_is_that_of_palettes_second_algorithm(before, alpha):
     gamma = before * alpha
-    clean = clean_of("noise", NOISY, PREDICTED, gamma)
+    clean = clean_from("noise", NOISY, PREDICTED, gamma)
     direct = (NOISY - (1 - alpha) / math.sqrt(1 - gamma) * PREDICTED) / math.sqrt(alpha)
-    torch.testing.assert_close(posterior(NOISY, clean, gamma, before), direct, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(posterior_mean(NOISY, clean, gamma, before), direct, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("at", [999, 400, 1, 0])
@@ -99,7 +99,7 @@ def test_ancestral_steps_are_those_of_diffusers(at, share, name):
     scheduler = theirs(DDPMScheduler, variance_type=name, clip_sample=False)
     found = scheduler.step(PREDICTED, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
     gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at]
-    ours = diffusion.ancestral(NOISY, clean_of("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, share)
+    ours = diffusion.ancestral_step(NOISY, clean_from("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, share)
     torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
 
 
@@ -109,8 +109,8 @@ def test_steps_of_learned_variance_are_those_of_diffusers(at):
     told = torch.cat([PREDICTED, NOISE.tanh()], 1)
     found = scheduler.step(told, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
     gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at]
-    predicted, share = Diffusion(variance="learned").read(told)
-    ours = diffusion.ancestral(NOISY, clean_of("noise", NOISY, predicted, gamma), gamma, before, seeded, share)
+    predicted, share = Diffusion(variance="learned").split_output(told)
+    ours = diffusion.ancestral_step(NOISY, clean_from("noise", NOISY, predicted, gamma), gamma, before, seeded, share)
     torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
 
 
@@ -122,15 +122,15 @@ def test_ddim_steps_are_those_of_diffusers(at, eta):
     settings = {"eta": eta, "generator": torch.Generator().manual_seed(7)}
     found = scheduler.step(PREDICTED, at, NOISY, **settings).prev_sample
     gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at - 49]
-    ours = ddim(NOISY, clean_of("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, eta)
+    ours = ddim_step(NOISY, clean_from("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, eta)
     torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
 
 
 def test_ddim_that_renews_all_noise_is_ancestral():
     schedule = SCHEDULES["linear"]
-    clean = clean_of("noise", NOISY, PREDICTED, schedule[500])
-    one = ddim(NOISY, clean, schedule[500], schedule[499], seeded, 1.0)
-    torch.testing.assert_close(one, diffusion.ancestral(NOISY, clean, schedule[500], schedule[499], seeded))
+    clean = clean_from("noise", NOISY, PREDICTED, schedule[500])
+    one = ddim_step(NOISY, clean, schedule[500], schedule[499], seeded, 1.0)
+    torch.testing.assert_close(one, diffusion.ancestral_step(NOISY, clean, schedule[500], schedule[499], seeded))
 
 
 @pytest.mark.parametrize("steps", [3, 10, 25])
@@ -144,22 +144,22 @@ def test_the_solver_walks_as_that_of_diffusers(steps):
     last = None
     for at, gamma, before in zip(scheduler.timesteps, walk, walk[1:], strict=False):
         x = scheduler.step(0.4 * x.tanh(), at, x).prev_sample
-        clean = clean_of("noise", y, 0.4 * y.tanh(), gamma)
-        y, last = diffusion.dpm_solver(y, clean, last, gamma, before), (clean, gamma)
+        clean = clean_from("noise", y, 0.4 * y.tanh(), gamma)
+        y, last = diffusion.dpm_solver_step(y, clean, last, gamma, before), (clean, gamma)
         torch.testing.assert_close(y, x, atol=1e-4, rtol=1e-3)
 
 
 def walked(x, steps, sampler):
     """The picture that an exact denoiser of one known picture gives: whatever the steps, that picture."""
-    schedule, last = respaced(cosine(100), steps), None
+    schedule, last = respace(cosine_schedule(100), steps), None
     for before, gamma in reversed(list(pairwise(schedule))):
         clean = x * 0 + 0.25
         if sampler == "ddim":
-            x = ddim(x, clean, gamma, before, lambda like: like * 0)
+            x = ddim_step(x, clean, gamma, before, lambda like: like * 0)
         elif sampler == "ancestral":
-            x = diffusion.ancestral(x, clean, gamma, before, lambda like: like * 0)
+            x = diffusion.ancestral_step(x, clean, gamma, before, lambda like: like * 0)
         else:
-            x, last = diffusion.dpm_solver(x, clean, last, gamma, before), (clean, gamma)
+            x, last = diffusion.dpm_solver_step(x, clean, last, gamma, before), (clean, gamma)
     return x
 
 

@@ -99,8 +99,8 @@ def test_a_network_that_is_right_is_followed_to_the_truth(solver, prediction):
     clean = AB * np.float32(0.9)
 
     def right(t, noisy, condition):
-        noise = diffusion.noise_of(noisy, clean, t**2)
-        return diffusion.target(prediction, clean, noise, t**2)
+        noise = diffusion.noise_from(noisy, clean, t**2)
+        return diffusion.prediction_target(prediction, clean, noise, t**2)
 
     procedure = sampling.Diffusion(solver=solver, prediction=prediction, steps=4)
     draw = np.random.default_rng(5)
@@ -117,8 +117,8 @@ def test_a_guide_looks_once_however_many_steps():
 
 def test_few_steps_keep_both_ends_of_the_schedule():
     procedure = sampling.Diffusion(steps=5)
-    assert procedure.walk()[0] == 1
-    assert procedure.walk()[-1] == procedure.gammas()[-1]
+    assert procedure.timesteps()[0] == 1
+    assert procedure.timesteps()[-1] == procedure.gammas()[-1]
 
 
 @pytest.mark.parametrize(

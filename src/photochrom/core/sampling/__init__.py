@@ -19,18 +19,7 @@ from .direct import Direct
 from .procedure import Procedure
 from .reconstruction import Reconstruction
 
-__all__ = [
-    "PROCEDURES",
-    "AnnealedMean",
-    "Autoregressive",
-    "Cold",
-    "Diffusion",
-    "Direct",
-    "Procedure",
-    "Reconstruction",
-    "describe",
-    "load_procedure",
-]
+__all__ = ["PROCEDURES", "AnnealedMean", "Autoregressive", "Cold", "Diffusion", "Direct", "describe", "load_procedure"]
 
 PROCEDURES: dict[str, Callable[..., Procedure]] = {
     "direct": Direct,

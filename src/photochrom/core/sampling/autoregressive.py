@@ -6,17 +6,19 @@ Sampling caches what attention needs of earlier rows and pixels, so a pixel cost
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar
 
 from jaxtyping import Float, Int
 
-from ..color import AB_SCALE, L_SCALE, ab_of, lab_to_rgb, namespace
+from ..color import AB_SCALE, L_SCALE, lab_to_rgb, namespace, signed_rgb_to_ab
 from ..degradation import Noise
+from ..resample import average_pool, check_divisible, upsample_nearest
 from .procedure import AB, Gray, Hints, Image, Net, Nets, Procedure, blend_hints
 
 Coarse = Float[Any, "b 3 h2 w2"]  # RGB in [-1, 1], at 1 / factor of the sides of the gray
 Pixel = Float[Any, "*b 3"]  # RGB in [-1, 1], channel last
-Symbol = Int[Any, "*b"]
+Index = Int[Any, "*b"]
 
 STAGES = ("core", "color", "spatial")
 SOLVERS = ("sample", "greedy")
@@ -28,45 +30,26 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 100.0  # beyond these float32 cannot ho
 START_OF_ROW = -2.0
 
 
-def symbols(rgb: Pixel, bits: int = 3) -> Symbol:
-    """The coarse colour of each pixel, of 8**bits, red counting most.
+def coarse_indices(rgb: Pixel, bits: int = 3) -> Index:
+    """Returns the coarse color of each pixel, one of 8**bits, red counting most.
 
-    Of 8-bit codes x it is made of floor(x / 2^(8 - bits)). Colours outside [-1, 1] count as the nearest inside.
+    For 8-bit codes x, each channel is floor(x / 2^(8 - bits)). Values outside [-1, 1] are clipped.
     """
     xp, levels = namespace(rgb), 2**bits
     codes = xp.asarray(((rgb + 1) * (levels / 2)).clip(0, levels - 1), dtype=xp.int64)
     return (codes[..., 0] * levels + codes[..., 1]) * levels + codes[..., 2]
 
 
-def palette(like: Any, bits: int = 3) -> Float[Any, "colors 3"]:
-    """The colour in the middle of each coarse one, in the order of `symbols`, in the precision of ``like``."""
+def bin_centers(like: Any, bits: int = 3) -> Float[Any, "colors 3"]:
+    """Returns the RGB in the middle of each coarse color, by its index, in the type and precision of ``like``."""
     levels = 2**bits
     middles = [(code + 0.5) * (2 / levels) - 1 for code in range(levels)]
-    colors = [[r, g, b] for r in middles for g in middles for b in middles]
-    return namespace(like).asarray(colors, dtype=like.dtype, device=like.device)
-
-
-def pooled(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
-    """Means over squares of ``factor`` pixels. Raises ValueError where they do not fit."""
-    b, c, h, w = planes.shape
-    _check_divisible(h, w, factor)
-    return planes.reshape(b, c, h // factor, factor, w // factor, factor).mean(5).mean(3)
-
-
-def _check_divisible(height: int, width: int, factor: int) -> None:
-    if height % factor or width % factor:
-        raise ValueError(f"{width} x {height} pixels: both sides must divide by the factor {factor}")
-
-
-def repeated(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
-    """Each pixel as a square of ``factor`` of them."""
-    rows, columns = ([i for i in range(side) for _ in range(factor)] for side in planes.shape[2:])
-    return planes[:, :, rows][..., columns]
+    return namespace(like).asarray(list(product(middles, repeat=3)), dtype=like.dtype, device=like.device)
 
 
 def channel_last(rgb: Image) -> Pixel:
     """(b, 3, h, w) -> (b, h, w, 3)."""
-    return namespace(rgb).stack([rgb[:, channel] for channel in range(3)], -1)
+    return namespace(rgb).stack([rgb[:, 0], rgb[:, 1], rgb[:, 2]], -1)
 
 
 @dataclass(frozen=True)
@@ -90,8 +73,7 @@ class Autoregressive(Procedure):
     has_likelihood: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        start = STAGES.index(self.stages[0]) if self.stages and self.stages[0] in STAGES else None
-        if start is None or self.stages != STAGES[start : start + len(self.stages)]:
+        if not self.stages or ",".join(self.stages) not in ",".join(STAGES):
             raise ValueError(f"stages {list(self.stages)}: choose one or more of {', '.join(STAGES)}, in order, no gap")
         if self.solver not in SOLVERS:
             raise ValueError(f"solver {self.solver!r}: choose {' or '.join(SOLVERS)}")
@@ -123,10 +105,10 @@ class Autoregressive(Procedure):
     @property
     def network_names(self) -> tuple[str, ...]:
         """Names of the networks it calls."""
+        if not self.colorizes:
+            return self.stages
         guide = ("guide",) if self.guided else ()
-        core = (*guide, "encoder", "row", "pixel", "outer") if self.colorizes else ()
-        later = tuple(stage for stage in self.stages if stage != "core")
-        return core + later
+        return (*guide, "encoder", "row", "pixel", "outer", *self.stages[1:])
 
     def explain_unsupported(self, name: str) -> str:
         """See `Procedure.explain_unsupported`."""
@@ -136,7 +118,7 @@ class Autoregressive(Procedure):
 
     def check_size(self, height: int, width: int) -> None:
         """Raises ValueError for sides that the factor does not divide, or an image that no memory would hold."""
-        _check_divisible(height, width, self.factor)
+        check_divisible(height, width, self.factor)
         if "spatial" in self.stages and height * width * max(height, width) > MAX_ATTENTION:
             raise ValueError(
                 f"{width} x {height} pixels: too large for the spatial stage, whose memory grows with the cube of the "
@@ -144,40 +126,34 @@ class Autoregressive(Procedure):
             )
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """See `Procedure.__call__`.
-
-        Raises ValueError for a size that `check_size` refuses, FloatingPointError where a network gives NaN.
-        """
+        """See `Procedure`. Raises ValueError as `check_size` does, FloatingPointError where a network gives NaN."""
         self.check_size(*gray.shape[2:])
-        coarse = self.coarse(nets, gray, noise, hints)
-        return blend_hints(ab_of(self.refined(nets, gray, coarse)), hints)
+        coarse = self.sample_coarse(nets, gray, noise, hints)
+        return blend_hints(signed_rgb_to_ab(self.refine(nets, gray, coarse)), hints)
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
-        """Yields coarse colors as an image of the gray's size, and what the later stages make of them.
-
-        ``condition`` is the gray image (b, 1, h, w).
-        """
+        """Yields coarse colors, enlarged to the size of the gray (``condition``), and what the later stages give."""
         yield image
-        color = self.refined(nets, condition, pooled(image, self.factor))
-        yield repeated(color, condition.shape[2] // color.shape[2])
+        color = self.refine(nets, condition, average_pool(image, self.factor))
+        yield upsample_nearest(color, condition.shape[2] // color.shape[2])
 
-    def refined(self, nets: Nets, gray: Gray, color: Coarse) -> Float[Any, "b 3 h3 w3"]:
+    def refine(self, nets: Nets, gray: Gray, color: Coarse) -> Float[Any, "b 3 h3 w3"]:
         """Returns coarse colors (b, 3, h', w') after the later stages, with the size of the gray after ``spatial``."""
         if "color" in self.stages:
-            color = _refine(nets["color"], pooled(gray, self.factor), color)
+            color = _refine_channels(nets["color"], average_pool(gray, self.factor), color)
         if "spatial" in self.stages:
             # One image at a time: each takes the scores of 256 levels at every pixel.
-            large = repeated(color, self.factor)
-            images = [_refine(nets["spatial"], gray[i : i + 1], large[i : i + 1]) for i in range(len(gray))]
+            large = upsample_nearest(color, self.factor)
+            images = [_refine_channels(nets["spatial"], gray[i : i + 1], large[i : i + 1]) for i in range(len(gray))]
             color = namespace(color).concatenate(images, 0)
         return color
 
-    def coarse(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Coarse:
+    def sample_coarse(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Coarse:
         """Returns coarse colors (b, 3, h / factor, w / factor) in [-1, 1], each the center of its bin.
 
         Where hints decide most of a pixel, its color is theirs, and later pixels are sampled given that.
         """
-        centers = palette(gray, self.bits)
+        centers = bin_centers(gray, self.bits)
         width = gray.shape[3] // self.factor
         row_noise: Any = None
         if hints is not None:
@@ -203,8 +179,8 @@ class Autoregressive(Procedure):
 
         Each pixel's is conditioned on the ground truth of the pixels before it, at temperature 1.
         """
-        centers = palette(gray, self.bits)
-        truth = symbols(channel_last(pooled(color, self.factor)), self.bits)
+        centers = bin_centers(gray, self.bits)
+        truth = coarse_indices(channel_last(average_pool(color, self.factor)), self.bits)
         rows: list[list[Any]] = []
 
         def choose(row: int, column: int, logits: Any) -> Pixel:
@@ -222,11 +198,11 @@ class Autoregressive(Procedure):
 
     def _decode(self, nets: Nets, gray: Gray, choose: Callable[[int, int, Any], Pixel]) -> Coarse:
         """Coarse colors in raster order, each as ``choose`` picks it for (row, column) by its logits (b, colors)."""
-        xp, small = namespace(gray), pooled(gray, self.factor)
+        xp, small = namespace(gray), average_pool(gray, self.factor)
         inputs = {"gray": small}
         if self.guided:
             features = nets["guide"](gray=gray)
-            inputs["features"] = pooled(features, features.shape[2] // small.shape[2])
+            inputs["features"] = average_pool(features, features.shape[2] // small.shape[2])
         context, norms, above, past_rows = nets["encoder"](**inputs)
         rows = []
         for row in range(context.shape[1]):
@@ -242,17 +218,17 @@ class Autoregressive(Procedure):
             rows.append(xp.stack(pixels, 1))
             above, cache = nets["outer"](color=rows[-1], context=row_context, norms=norms, past=past_rows)
             past_rows = xp.concatenate([past_rows, cache[:, None]], 1)
-        image = xp.stack(rows, 1)  # (b, h', w', 3)
-        return xp.stack([image[..., channel] for channel in range(3)], 1)
+        image = xp.stack(rows, 1)
+        return xp.stack([image[..., 0], image[..., 1], image[..., 2]], 1)
 
-    def _hint_indices(self, gray: Gray, hints: Hints) -> tuple[Any, Symbol]:
+    def _hint_indices(self, gray: Gray, hints: Hints) -> tuple[Any, Index]:
         """Whether hints decide most of each coarse pixel (1, h', w'), and the coarse color they ask for (b, h', w')."""
         hint_map = hints.at(*gray.shape[2:])
-        weight = pooled(hint_map.weight, self.factor)
-        ab = pooled(hint_map.ab, self.factor) / weight.clip(1e-3, None)
-        lightness = (pooled(gray, self.factor) + 1) * L_SCALE
+        weight = average_pool(hint_map.weight, self.factor)
+        ab = average_pool(hint_map.ab, self.factor) / weight.clip(1e-3, None)
+        lightness = (average_pool(gray, self.factor) + 1) * L_SCALE
         lab = namespace(gray).concatenate([lightness, ab * AB_SCALE + 0 * lightness], 1)
-        return weight[:, 0] > 0.5, symbols(channel_last(lab_to_rgb(lab) * 2 - 1), self.bits)
+        return weight[:, 0] > 0.5, coarse_indices(channel_last(lab_to_rgb(lab) * 2 - 1), self.bits)
 
 
 def _check_finite(values: Any) -> None:
@@ -261,7 +237,7 @@ def _check_finite(values: Any) -> None:
         raise FloatingPointError("a network gives NaN")
 
 
-def _refine(net: Net, gray: Gray, color: Image) -> Image:
+def _refine_channels(net: Net, gray: Gray, color: Image) -> Image:
     """Each channel of the colors as the network predicts it from the gray and that channel."""
     planes = [net(gray=gray, plane=color[:, c : c + 1], channel=float(c)) for c in range(3)]
     refined = namespace(gray).concatenate(planes, 1)

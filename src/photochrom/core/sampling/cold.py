@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from ..color import ab_of
-from ..degradation import KINDS as DEGRADATIONS
-from ..degradation import Certain, Degradation, Noise, towards
+from ..color import signed_rgb_to_ab
+from ..degradation import DEGRADATIONS, Degradation, Noise, interpolate
 from .procedure import AB, Gray, Hints, Image, Net, Nets, Procedure, blend_hints
 
 SOLVERS = ("improved", "naive", "one-shot")
@@ -70,27 +69,27 @@ class Cold(Procedure):
             return "steps: the solver one-shot takes one step; choose improved or naive to set the steps"
         return super().explain_unsupported(name)
 
-    def walk(self) -> list[int]:
+    def timesteps(self) -> list[int]:
         """Returns the degradation steps at which it calls the restorer, from T down, and 0 at the end."""
         return [round(i * self.levels / self.steps) for i in range(self.steps, -1, -1)]
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """See `Procedure.__call__`; the gray is the mean of the channels."""
+        """See `Procedure`; the gray is the mean of the channels."""
         *_, state = self.states(nets["restorer"], self._encode(nets, gray[:, [0, 0, 0]]))
-        return blend_hints(ab_of(self._decode(nets, state)), hints)
+        return blend_hints(signed_rgb_to_ab(self._decode(nets, state)), hints)
 
     def trajectory(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Iterator[AB]:
         """Yields the ab from gray to the result: ``steps`` + 1 of them, 2 with one-shot."""
         for image in self.restore(nets, gray[:, [0, 0, 0]]):
-            yield blend_hints(ab_of(image), hints)
+            yield blend_hints(signed_rgb_to_ab(image), hints)
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
         """Yields the degraded image (b, 3, h, w) in [-1, 1], then what becomes of it step by step.
 
         ``condition`` is the noise of the degradation. Raises ValueError where it is needed and missing.
         """
-        random = not (self.latent or isinstance(self.operator, Certain))
-        if condition is None and random and self.solver != "one-shot":
+        stochastic = self.operator.stochastic and not self.latent
+        if condition is None and stochastic and self.solver != "one-shot":
             raise ValueError(
                 f"{self.degradation}: the solver {self.solver} needs the noise of the degradation; "
                 "pass it, or choose one-shot"
@@ -109,21 +108,21 @@ class Cold(Procedure):
     def states(self, restorer: Net, start: Any, noise: Any = None) -> Iterator[Any]:
         """Yields the state (an image or a latent) after each step, from ``start`` at step T to the result at step 0."""
         state = start
-        for step, next_step in pairwise(self.walk()):
+        for step, next_step in pairwise(self.timesteps()):
             clean = restorer(state=state, t=step / self.levels)
             if self.solver == "one-shot":
                 yield clean
                 return
-            less_degraded = self.degraded(clean, next_step, start, noise)
+            less_degraded = self.degrade(clean, next_step, start, noise)
             if self.solver == "naive":
                 state = less_degraded
             else:
                 # An error of the prediction is in both degraded images, so most of it cancels.
-                state = state - self.degraded(clean, step, start, noise) + less_degraded
+                state = state - self.degrade(clean, step, start, noise) + less_degraded
             yield state
 
-    def degraded(self, clean: Any, step: Any, start: Any, noise: Any = None) -> Any:
+    def degrade(self, clean: Any, step: Any, start: Any, noise: Any = None) -> Any:
         """Returns the clean image after ``step`` steps; a latent moves straight towards ``start``, that of step T."""
         if self.latent:
-            return towards(clean, start, step / self.levels)
+            return interpolate(clean, start, step / self.levels)
         return self.operator.degrade(clean, step, noise)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from ..color import AB_SCALE, ab_of, lab_to_rgb, namespace, rgb_to_lab
+from ..color import AB_SCALE, lab_to_rgb, namespace, rgb_to_lab, signed_rgb_to_ab
 from ..degradation import Noise
 from . import diffusion_steps as diffusion
 from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
@@ -63,7 +63,7 @@ class Diffusion(Procedure):
             raise ValueError(f"eta {self.eta}: must be from 0 (no new noise) to 1 (ancestral)")
         if not self.gain > 0:
             raise ValueError(f"gain {self.gain}: must be above 0")
-        self.walk()
+        self.timesteps()
 
     @property
     def channels(self) -> int:
@@ -78,15 +78,15 @@ class Diffusion(Procedure):
     def gammas(self) -> diffusion.Schedule:
         """Returns every level of the schedule, clean first."""
         if self.schedule == "cosine":
-            return diffusion.cosine(self.levels)
-        return diffusion.linear(self.levels, *self.betas)
+            return diffusion.cosine_schedule(self.levels)
+        return diffusion.linear_schedule(self.levels, *self.betas)
 
-    def walk(self) -> diffusion.Schedule:
+    def timesteps(self) -> diffusion.Schedule:
         """Returns the levels at which sampling stops, clean first. Raises ValueError for more steps than levels."""
-        return diffusion.respaced(self.gammas(), self.steps)
+        return diffusion.respace(self.gammas(), self.steps)
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """See `Procedure.__call__`."""
+        """See `Procedure`."""
         *_, ab = self.trajectory(nets, gray, noise, hints)
         return ab
 
@@ -98,24 +98,24 @@ class Diffusion(Procedure):
         condition = nets["guide"](gray=gray) if self.guided else gray
         noisy = noise(condition[:, [0] * self.channels])
         last, ab = None, noisy
-        for before, gamma in reversed(list(pairwise(self.walk()))):
+        for before, gamma in reversed(list(pairwise(self.timesteps()))):
             yield self._to_ab(noisy)
             output = nets["denoiser"](noisy=noisy, condition=condition, t=gamma**0.5)
-            predicted, share = self.read(output)
-            clean = diffusion.clean_of(self.prediction, noisy, predicted, gamma).clip(-self.gain, self.gain)
+            predicted, share = self.split_output(output)
+            clean = diffusion.clean_from(self.prediction, noisy, predicted, gamma).clip(-self.gain, self.gain)
             ab = blend_hints(self._to_ab(clean), hints)
             if hints is not None:
                 clean = self._from_ab(ab, clean)
             if self.solver == "ddim":
-                noisy = diffusion.ddim(noisy, clean, gamma, before, noise, self.eta)
+                noisy = diffusion.ddim_step(noisy, clean, gamma, before, noise, self.eta)
             elif self.solver == "dpm-solver":
-                noisy = diffusion.dpm_solver(noisy, clean, last, gamma, before)
+                noisy = diffusion.dpm_solver_step(noisy, clean, last, gamma, before)
             else:
-                noisy = diffusion.ancestral(noisy, clean, gamma, before, noise, share)
+                noisy = diffusion.ancestral_step(noisy, clean, gamma, before, noise, share)
             last = (clean, gamma)
         yield ab
 
-    def read(self, output: Any) -> tuple[Any, Any]:
+    def split_output(self, output: Any) -> tuple[Any, Any]:
         """Returns the prediction in the network's output, and the ``share`` that `diffusion_steps.variance` takes."""
         if self.variance != "learned":
             return output, float(self.variance == "forward")
@@ -124,7 +124,7 @@ class Diffusion(Procedure):
 
     def _to_ab(self, image: Any) -> AB:
         image = image * (1 / self.gain)
-        return image if self.target == "ab" else ab_of(image)
+        return image if self.target == "ab" else signed_rgb_to_ab(image)
 
     def _from_ab(self, ab: AB, image: Any) -> Any:
         """The image (ab or RGB, times the gain) with these ab, and the lightness of ``image``."""

@@ -1,9 +1,9 @@
-"""Diffusion as mathematics: schedules, what noise does, and the steps back, each for numpy and torch alike.
+"""Diffusion as formulas: noise schedules, the forward process and the solvers' steps, for numpy and torch alike.
 
-A schedule is a tuple of gammas (alpha-bar), from gamma_0 = 1, the clean picture, down to gamma_T, nearly noise:
-y_t = sqrt(gamma_t) y_0 + sqrt(1 - gamma_t) noise. Gammas are Python floats, so nothing here is lost to float32. A step
-goes from one gamma to the one before it in whatever list is walked, so fewer steps are a shorter list of the same
-gammas (`respaced`), never a shorter schedule.
+A schedule is a tuple of gammas (alpha-bar), from gamma_0 = 1, the clean image, down to gamma_T, nearly pure noise:
+y_t = sqrt(gamma_t) y_0 + sqrt(1 - gamma_t) noise. Gammas are Python floats, so float32 costs no precision. A step goes
+from one gamma to the next lower noise level of the list that is sampled, so fewer steps are a shorter list of the same
+gammas (`respace`), never another schedule.
 """
 
 import math
@@ -13,62 +13,62 @@ from typing import Any
 
 from jaxtyping import Float
 
-Picture = Float[Any, "b c h w"]
+Image = Float[Any, "b c h w"]
 Schedule = tuple[float, ...]
 
 PREDICTIONS = ("noise", "clean", "velocity")
 
 
-def from_betas(betas: tuple[float, ...]) -> Schedule:
-    """Gammas of the variances that each step adds: the running product of 1 - beta, after 1."""
-    return tuple(accumulate((1 - beta for beta in betas), lambda a, b: a * b, initial=1.0))
+def from_betas(betas: list[float]) -> Schedule:
+    """Returns the gammas of the variances that each step adds: 1, then the running product of 1 - beta."""
+    return tuple(accumulate(betas, lambda gamma, beta: gamma * (1 - beta), initial=1.0))
 
 
-def linear(steps: int, first: float, last: float) -> Schedule:
-    """Betas in even steps from first to last (Ho et al. 2020: 1000, 1e-4, 0.02)."""
-    return from_betas(tuple(first + (last - first) * i / max(1, steps - 1) for i in range(steps)))
+def linear_schedule(steps: int, first: float, last: float) -> Schedule:
+    """Returns gammas whose betas rise linearly from first to last (Ho et al. 2020: 1000, 1e-4, 0.02)."""
+    return from_betas([first + (last - first) * i / max(1, steps - 1) for i in range(steps)])
 
 
-def cosine(steps: int, offset: float = 0.008, largest: float = 0.999) -> Schedule:
-    """Gammas that fall as a squared cosine, with betas held under ``largest`` (Nichol & Dhariwal 2021, equation 17)."""
-    level = [math.cos((i / steps + offset) / (1 + offset) * math.pi / 2) ** 2 for i in range(steps + 1)]
-    return from_betas(tuple(min(1 - b / a, largest) for a, b in pairwise(level)))
+def cosine_schedule(steps: int, offset: float = 0.008, largest: float = 0.999) -> Schedule:
+    """Returns gammas that fall as a squared cosine, with betas up to ``largest`` (Nichol & Dhariwal 2021, eq. 17)."""
+    levels = [math.cos((i / steps + offset) / (1 + offset) * math.pi / 2) ** 2 for i in range(steps + 1)]
+    return from_betas([min(1 - after / before, largest) for before, after in pairwise(levels)])
 
 
-def respaced(schedule: Schedule, steps: int) -> Schedule:
-    """So many steps over the same gammas, evenly by index, both ends kept.
+def respace(schedule: Schedule, steps: int) -> Schedule:
+    """Returns the gammas of fewer steps, evenly spaced by index, both ends included.
 
     Raises ValueError for fewer than 1 or more than the schedule has.
     """
     last = len(schedule) - 1
     if not 1 <= steps <= last:
-        raise ValueError(f"{steps} steps: the schedule has {last}, choose from 1 to {last}")
+        raise ValueError(f"{steps} steps: the noise schedule has {last}, choose from 1 to {last}")
     return tuple(schedule[round(i * last / steps)] for i in range(steps + 1))
 
 
-def noised(clean: Picture, noise: Picture, gamma: Any) -> Picture:
-    """What is left of a picture at gamma (a float, or an array that broadcasts)."""
+def add_noise(clean: Image, noise: Image, gamma: Any) -> Image:
+    """Returns the noisy image at gamma, a float or an array that broadcasts."""
     return clean * gamma**0.5 + noise * (1 - gamma) ** 0.5
 
 
-def target(prediction: str, clean: Picture, noise: Picture, gamma: Any) -> Picture:
-    """What a network of this kind of prediction is to give; the velocity is Salimans & Ho's (2022)."""
+def prediction_target(prediction: str, clean: Image, noise: Image, gamma: Any) -> Image:
+    """Returns what a network learns to predict; the velocity is that of Salimans & Ho (2022)."""
     _check(prediction)
     if prediction == "velocity":
         return noise * gamma**0.5 - clean * (1 - gamma) ** 0.5
     return noise if prediction == "noise" else clean
 
 
-def clean_of(prediction: str, noisy: Picture, predicted: Picture, gamma: Any) -> Picture:
-    """The clean picture that a prediction means. For noise at a gamma near 0 it is huge: clip it."""
+def clean_from(prediction: str, noisy: Image, predicted: Image, gamma: Any) -> Image:
+    """Returns the clean image that a prediction implies. For noise at a gamma near 0 it is huge: clip it."""
     _check(prediction)
     if prediction == "noise":
         return (noisy - predicted * (1 - gamma) ** 0.5) * gamma**-0.5
     return predicted if prediction == "clean" else noisy * gamma**0.5 - predicted * (1 - gamma) ** 0.5
 
 
-def noise_of(noisy: Picture, clean: Picture, gamma: float) -> Picture:
-    """The noise that makes a clean picture this noisy."""
+def noise_from(noisy: Image, clean: Image, gamma: float) -> Image:
+    """Returns the noise that turns the clean image into the noisy one."""
     return (noisy - clean * gamma**0.5) * (1 - gamma) ** -0.5
 
 
@@ -77,44 +77,45 @@ def _check(prediction: str) -> None:
         raise ValueError(f"prediction {prediction!r}: choose one of {', '.join(PREDICTIONS)}")
 
 
-def posterior(noisy: Picture, clean: Picture, gamma: Any, before: Any) -> Picture:
-    """Mean of the step back, given the clean picture (Ho et al. 2020, equation 7)."""
+def posterior_mean(noisy: Image, clean: Image, gamma: Any, before: Any) -> Image:
+    """Returns the mean of the step to the gamma ``before``, given the clean image (Ho et al. 2020, equation 7)."""
     alpha = gamma / before
     return clean * (before**0.5 * (1 - alpha) / (1 - gamma)) + noisy * (alpha**0.5 * (1 - before) / (1 - gamma))
 
 
 def variance(gamma: Any, before: Any, share: Any = 0.0) -> Any:
-    """Of a step back: the posterior's own (``share`` 0, Ho et al. 2020) or that of the step forward, 1 - alpha (1, as
-    Palette's Algorithm 2 has it), or between them by their logarithms (Nichol & Dhariwal 2021, equation 15).
+    """Returns the variance of the step to the gamma ``before``, by ``share``.
+
+    0 is that of the posterior (Ho et al. 2020), 1 that of the forward step, 1 - alpha (Palette's Algorithm 2); between
+    them logarithms are interpolated (Nichol & Dhariwal 2021, equation 15).
     """
     forward = 1 - gamma / before
-    own = forward * ((1 - before) / (1 - gamma))
-    return forward**share * own ** (1 - share)
+    posterior = forward * ((1 - before) / (1 - gamma))
+    return forward**share * posterior ** (1 - share)
 
 
-def ancestral(
-    noisy: Picture, clean: Picture, gamma: float, before: float, fresh: Callable[[Any], Any], share: Any = 0.0
-) -> Picture:
-    """A random step back: the posterior's mean, and the `variance` of this ``share``. The last adds nothing."""
-    mean = posterior(noisy, clean, gamma, before)
-    return mean if before == 1 else mean + fresh(noisy) * variance(gamma, before, share) ** 0.5
+def ancestral_step(
+    noisy: Image, clean: Image, gamma: float, before: float, noise: Callable[[Any], Any], share: Any = 0.0
+) -> Image:
+    """Returns a random step: the posterior's mean, and noise of this `variance`. The last step adds none."""
+    mean = posterior_mean(noisy, clean, gamma, before)
+    return mean if before == 1 else mean + noise(noisy) * variance(gamma, before, share) ** 0.5
 
 
-def ddim(
-    noisy: Picture, clean: Picture, gamma: float, before: float, fresh: Callable[[Any], Any], eta: float = 0.0
-) -> Picture:
-    """A step back that keeps the noise there is (``eta`` 0) or renews it (1 is `ancestral`) (Song et al. 2021, 12)."""
+def ddim_step(
+    noisy: Image, clean: Image, gamma: float, before: float, noise: Callable[[Any], Any], eta: float = 0.0
+) -> Image:
+    """Returns a step that reuses the noise of the image (``eta`` 0) or renews it (1) (Song et al. 2021, eq. 12)."""
     spread = eta * ((1 - before) / (1 - gamma) * (1 - gamma / before)) ** 0.5
-    kept = max(0.0, 1 - before - spread**2) ** 0.5
-    moved = clean * before**0.5 + noise_of(noisy, clean, gamma) * kept
-    return moved + fresh(noisy) * spread if spread else moved
+    reused = max(0.0, 1 - before - spread**2) ** 0.5
+    mean = clean * before**0.5 + noise_from(noisy, clean, gamma) * reused
+    return mean + noise(noisy) * spread if spread else mean
 
 
-def dpm_solver(
-    noisy: Picture, clean: Picture, last: tuple[Picture, float] | None, gamma: float, before: float
-) -> Picture:
-    """A step back of second order, DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2), from the clean picture predicted now
-    and the one predicted before, with its gamma. The first step and the last are of first order.
+def dpm_solver_step(noisy: Image, clean: Image, last: tuple[Image, float] | None, gamma: float, before: float) -> Image:
+    """Returns a step of second order, DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2); the first and last are of first.
+
+    ``last`` is the clean image that the step before predicted, with its gamma.
     """
     if before == 1:
         return clean
@@ -127,5 +128,5 @@ def dpm_solver(
 
 
 def _half_snr(gamma: float) -> float:
-    """Half the logarithm of the ratio of signal to noise: lambda of the solver's paper."""
+    """Half the logarithm of the signal-to-noise ratio: lambda in the solver's paper."""
     return 0.5 * math.log(gamma / (1 - gamma))

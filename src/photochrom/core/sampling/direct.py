@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..color import ab_of
+from ..color import signed_rgb_to_ab
 from ..degradation import Noise
 from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
 
@@ -27,11 +27,11 @@ class Direct(Procedure):
         return self.noise > 0
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """See `Procedure.__call__`."""
+        """See `Procedure`."""
         inputs = {"gray": gray}
         if self.noise:
             inputs["noise"] = noise(gray[:, [0] * self.noise])
         color = nets["colors"](**inputs)
-        ab = ab_of(color) if self.target == "rgb" else color
+        ab = signed_rgb_to_ab(color) if self.target == "rgb" else color
         ab = (ab * self.chroma).clip(-1, 1)
         return blend_hints(ab, hints)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..color import ab_of
+from ..color import signed_rgb_to_ab
 from ..degradation import Noise
 from .procedure import AB, Gray, Hints, Image, Nets, Procedure, blend_hints
 
@@ -21,7 +21,7 @@ class Reconstruction(Procedure):
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
         """Returns the ab of the reconstructed gray image, which is close to 0."""
         _, image = self.restore(nets, gray[:, [0, 0, 0]])
-        return blend_hints(ab_of(image), hints)
+        return blend_hints(signed_rgb_to_ab(image), hints)
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
         """Yields the image (b, 3, h, w) in [-1, 1] and its reconstruction."""

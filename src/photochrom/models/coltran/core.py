@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.sampling.autoregressive import START_OF_ROW, Autoregressive, bits_per_dim, channel_last, pooled, symbols
+from ...core.resample import average_pool
+from ...core.sampling.autoregressive import START_OF_ROW, Autoregressive, bits_per_dim, channel_last, coarse_indices
 from .._blocks import ColorNet, Guide, downsample
 from .._checks import check_minimum, check_range
 from ..family import Network
@@ -149,7 +150,7 @@ class Pixel(Network):
     ) -> tuple[Tensor, Tensor]:
         """All pixels at once: colors before them (b, h, w, 3), and whether there are any (b, h, w, 1) -> logits."""
         width, count = self.embed.embedding_dim, len(self.layers)
-        x = condition[..., :width] + self.embed(symbols(color, self.bits)) * has_color
+        x = condition[..., :width] + self.embed(coarse_indices(color, self.bits)) * has_color
         conditions = condition[..., width:]
         pasts = [None] * count if past is None else past.chunk(count, -1)
         memory = []
@@ -189,7 +190,7 @@ class Outer(Network):
         """All rows at once (b, h, w, .), each with all above it; not yet shifted down."""
         gray, start, _ = context.chunk(3, -1)
         conditions, size = self.conditions(gray), self.conditions.size
-        x = start + self.embed(symbols(color, self.bits))
+        x = start + self.embed(coarse_indices(color, self.bits))
         count = sum(self.masked)
         pasts = list([None] * count if past is None else past.chunk(count, -1))
         memory: list[Tensor] = []
@@ -227,7 +228,7 @@ class Core(nn.Module):
 
         The logits of a pixel depend on the colors before it in raster order.
         """
-        small = pooled(gray, self.sampling.factor)
+        small = average_pool(gray, self.sampling.factor)
         features = downsample(self.guide(gray), small) if self.guide else None
         context, norms, _, _ = self.encoder(small, features)
         above = shift(self.outer.rows(coarse, context, norms)[0], 1)
@@ -238,9 +239,9 @@ class Core(nn.Module):
 
     def loss(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return (1 - lambda) autoregressive + lambda parallel cross-entropy, in nats per pixel."""
-        coarse = channel_last(pooled(color, self.sampling.factor))
+        coarse = channel_last(average_pool(color, self.sampling.factor))
         context, logits = self.logits(gray, coarse)
-        truth = symbols(coarse, self.sampling.bits).flatten()
+        truth = coarse_indices(coarse, self.sampling.bits).flatten()
         autoregressive = F.cross_entropy(logits.flatten(0, 2), truth)
         weight = self.config.parallel
         if not weight:
@@ -251,7 +252,7 @@ class Core(nn.Module):
 
     def bits_per_dim(self, gray: Tensor, color: Tensor) -> Tensor:
         """Return -log2 p of each image's coarse colors (b,), per pixel and channel."""
-        coarse = channel_last(pooled(color, self.sampling.factor))
-        logits, truth = self.logits(gray, coarse)[1], symbols(coarse, self.sampling.bits)
+        coarse = channel_last(average_pool(color, self.sampling.factor))
+        logits, truth = self.logits(gray, coarse)[1], coarse_indices(coarse, self.sampling.bits)
         nats = F.cross_entropy(logits.movedim(-1, 1), truth, reduction="none")
         return bits_per_dim(nats.mean((1, 2)))

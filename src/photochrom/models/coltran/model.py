@@ -11,7 +11,8 @@ from typing import cast
 
 from torch import Tensor
 
-from ...core.sampling.autoregressive import STAGES, Autoregressive, channel_last, palette, pooled, repeated, symbols
+from ...core.resample import average_pool, upsample_nearest
+from ...core.sampling.autoregressive import STAGES, Autoregressive, bin_centers, channel_last, coarse_indices
 from ..family import Family, Network
 from .core import LEVELS, Core, CoreConfig
 from .upsampler import Upsampler
@@ -63,15 +64,15 @@ class Model(Family):
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return the input of the first stage, at the size of the gray, and the gray; for stages without a core."""
-        return repeated(self.stage_input(self.trainable[0], color), self.procedure.factor), gray
+        return upsample_nearest(self.stage_input(self.trainable[0], color), self.procedure.factor), gray
 
     def stage_input(self, stage: str, color: Tensor) -> Tensor:
         """Return true colors (b, 3, h, w) made small, and for the stage ``color`` coarse."""
-        small = pooled(color, self.procedure.factor)
+        small = average_pool(color, self.procedure.factor)
         if stage == "spatial":
             return small
-        coarse = symbols(channel_last(small), self.procedure.bits)
-        return palette(small, self.procedure.bits)[coarse].movedim(-1, 1)
+        coarse = coarse_indices(channel_last(small), self.procedure.bits)
+        return bin_centers(small, self.procedure.bits)[coarse].movedim(-1, 1)
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the stage's cross-entropy, in nats per pixel."""
@@ -80,8 +81,8 @@ class Model(Family):
             return self.core.loss(gray, color)
         inputs = self.stage_input(part, color)
         if part == "color":
-            return self.color.loss(pooled(gray, factor), inputs, pooled(color, factor))
-        return self.spatial.loss(gray, repeated(inputs, factor), color)
+            return self.color.loss(average_pool(gray, factor), inputs, average_pool(color, factor))
+        return self.spatial.loss(gray, upsample_nearest(inputs, factor), color)
 
     def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the negative log-likelihood of each image's coarse colors (b,), in bits per dimension."""
