@@ -33,7 +33,7 @@ from photochrom.core.sampling.autoregressive import Autoregressive
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models.coltran import Model
 from photochrom.models.coltran.core import Core, shift
-from photochrom.training.export import network_bytes
+from photochrom.training.graph import network_bytes
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_nets, torch_noise
 

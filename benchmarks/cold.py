@@ -21,7 +21,7 @@ from photochrom.core.color import AB_SCALE, signed_rgb_to_ab
 from photochrom.core.sampling.cold import Cold
 from photochrom.models._autoencoder import perplexity
 from photochrom.training import checkpoint
-from photochrom.training.dataset import HeldOut, gather
+from photochrom.training.dataset import ValidationPairs, gather
 from photochrom.training.validation import torch_nets, torch_noise
 
 TINY = 1e-6
@@ -93,7 +93,7 @@ def main() -> None:
         except ValueError as error:
             parser.error(str(error))
         photos = gather(recipe.data, run / "photos.json").validation[: given.photos]
-        color = torch.cat([x[1] for x in DataLoader(HeldOut(photos, recipe.data, "rgb", 0), batch_size=32)])
+        color = torch.cat([x[1] for x in DataLoader(ValidationPairs(photos, recipe.data, "rgb"), batch_size=32)])
         print(f"## {run.name}: {len(color)} photographs that it held out\n")
         if model.procedure.latent:
             print("\n".join(codes(model, color)) + "\n")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from photochrom.core.sampling import Diffusion
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models._denoiser import Denoiser, predict, simple_loss
-from photochrom.training.export import network_bytes
+from photochrom.training.graph import network_bytes
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_noise
 

@@ -250,7 +250,7 @@ def test_interruption_while_libraries_are_imported_leaves_at_once(tmp_path, argu
 
 def test_the_light_path_needs_no_torch(photos, bundle):
     code = (
-        "import sys; sys.modules.update(dict.fromkeys(('torch', 'pytorch_lightning', 'onnx', 'PIL')));"
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'lightning_fabric', 'onnx', 'PIL')));"
         f"sys.argv = ['photochrom', 'colorize', {str(photos / 'one.png')!r}, '--model', {str(bundle)!r}];"
         "from photochrom.cli.main import main; main()"
     )

@@ -52,7 +52,7 @@ def test_a_stopped_training_says_so_and_goes_on(colors, tmp_path, number):
     assert (running.returncode, shown) == (130, "")
     last = said.splitlines()[-1]
     assert last.startswith("photochrom: stopped at step ")
-    assert last.endswith(" of 100000; go on with --resume")
+    assert last.endswith(" of 100000; continue with --resume")
     step = int(last.split()[4])
     shorter = ("--set", f"trainer.steps={step + 2}")  # all else as the run began, whatever the recipe says
     done = photochrom("train", TINY, "-o", run, "--resume", *shorter, "--export", tmp_path / "bundle")

@@ -16,9 +16,9 @@ from photochrom.models.coltran import Model
 from photochrom.models.coltran.axial import CONDITIONAL, Attention, Axial, Layer, Norms, PositionEmbedding, resample
 from photochrom.models.coltran.core import Core, CoreConfig, shift
 from photochrom.models.coltran.upsampler import Upsampler
-from photochrom.training.checkpoint import start
-from photochrom.training.export import network_bytes
-from photochrom.training.rates import groups
+from photochrom.training.graph import network_bytes
+from photochrom.training.optimizer import parameter_groups
+from photochrom.training.pretrained import initialize
 from photochrom.training.recipe import Optimizer
 from photochrom.training.validation import torch_nets
 
@@ -351,16 +351,15 @@ def test_guide_that_is_not_trained_needs_init():
     config = CoreConfig(SHAPE, 1, 1, 1, guide=GUIDE)
     model = Model(Model.Config(config, sampling=Autoregressive(("core",), 2, guided=True)))
     with pytest.raises(ValueError, match=r"no --init: .* weights that this model keeps .* family unet or classify"):
-        start(model, None)
+        initialize(model, None)
     learning = replace(config, guide_rate=0.1)
-    start(Model(Model.Config(learning, sampling=Autoregressive(("core",), 2, guided=True))), None)
+    initialize(Model(Model.Config(learning, sampling=Autoregressive(("core",), 2, guided=True))), None)
 
 
 def test_biases_do_not_decay():
     model = stages("core")
-    decaying = {
-        id(p) for g in groups(model, "core", Optimizer(weight_decay=0.1)) if g["weight_decay"] for p in g["params"]
-    }
+    groups = parameter_groups(model, "core", Optimizer(weight_decay=0.1))
+    decaying = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
     names = {name for name, p in model.core.named_parameters() if id(p) in decaying}
     assert "pixel.layers.0.attention.ask.weight" in names
     assert not [name for name in names if "bias" in name]

@@ -12,8 +12,8 @@ from photochrom.inference.bundle import save as save_bundle
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models.family import Family, Network
-from photochrom.training.checkpoint import start_from
-from photochrom.training.export import network_bytes
+from photochrom.training.graph import export_network
+from photochrom.training.pretrained import load_weights
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_nets
 
@@ -40,8 +40,10 @@ def exported(recipe, tmp_path_factory):
         for parameter in model.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
     path = tmp_path_factory.mktemp("bundles") / recipe.family
-    card = ModelCard(recipe.family, recipe.family, describe(model.procedure), {}, size=SIDE)
-    save_bundle(path, card, {name: network_bytes(net) for name, net in model.networks().items()})
+    networks = {name: export_network(net) for name, net in model.networks().items()}
+    parameters = {name: network.parameters for name, network in networks.items()}
+    card = ModelCard(recipe.family, recipe.family, describe(model.procedure), {}, size=SIDE, parameters=parameters)
+    save_bundle(path, card, {name: network.content for name, network in networks.items()})
     return model, path
 
 
@@ -128,7 +130,7 @@ def test_bundle_agrees_with_torch(exported):
 
 def test_init_from_a_bundle_restores_every_weight(exported, model):
     trained, path = exported
-    start_from(model, path)
+    load_weights(model, path)
     for network, net in model.networks().items():
         for (name, result), expected in zip(
             net.named_parameters(), trained.networks()[network].parameters(), strict=True

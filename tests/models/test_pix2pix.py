@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from photochrom.models.pix2pix import OBJECTIVES, Discriminator, Generator, Model, mirror_pad, receptive_field
-from photochrom.training.export import tuned
+from photochrom.training.export import change_settings
 from photochrom.training.recipe import RecipeError, parse
 
 NET = {"downs": 4, "filters": 4, "dropped": 2}
@@ -107,7 +107,7 @@ def test_test_mode_can_change_without_training():
     paper = Model(recipe.model)
     assert paper.procedure.noise
     assert paper.procedure.stochastic
-    plain, _ = tuned(paper, recipe, ["model.net.test=eval"])
+    plain, _ = change_settings(paper, recipe, ["model.net.test=eval"])
     assert not plain.procedure.stochastic
 
 

@@ -16,7 +16,7 @@ from photochrom.training.checkpoint import load
 from photochrom.training.export import export
 from photochrom.training.loop import train
 from photochrom.training.recipe import parse
-from photochrom.training.validation import restored, torch_nets
+from photochrom.training.validation import restore, torch_nets
 
 NET = {"hidden": [8, 8], "residual": 1, "codes": 16, "dim": 4}
 UNET = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "resolution": 8, "attention": [4], "head": 8}
@@ -205,5 +205,5 @@ def test_any_loss_can_be_learnt_in_pixels(kind, recipe):
         optimizer.zero_grad()
         model.loss("net", color[:, :1], color.expand(4, -1, -1, -1))["total"].backward()
         optimizer.step()
-    start, end = restored(model.eval(), color.mean(1, keepdim=True), color, seed=1)
+    start, end = restore(model.eval(), color.mean(1, keepdim=True), color, seed=1)
     assert (end - color).abs().mean() < 0.6 * (start - color).abs().mean()

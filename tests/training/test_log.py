@@ -1,55 +1,62 @@
 import json
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 import torch
 
-from photochrom.training.log import Journal, rows
+from photochrom.imaging.atomic import atomic_write
+from photochrom.imaging.errors import WriteError
+from photochrom.training import log as training_log
+from photochrom.training.log import TrainingLog, read_rows
 
 
 def test_rows_hold_means(tmp_path):
-    journal = Journal(tmp_path / "log.jsonl", steps=10, batch=4)
-    journal.start(0, 0.0)
+    log = TrainingLog(tmp_path / "log.jsonl", steps=10, batch=4)
+    log.start(0, 0.0)
     for value in (1.0, 2.0, 6.0):
-        journal.note({"net/total": torch.tensor(value)})
-    journal.row(3, journal.means(3), 0.5)
-    row = rows(journal.path)[0]
+        log.add({"net/total": torch.tensor(value)})
+    log.write_losses(3, log.means(3), 0.5)
+    row = read_rows(log.path)[0]
     assert row["net/total"] == 3
     assert row["photos_per_second"] > 0
-    assert journal.means(3) == {}
+    assert log.means(3) == {}
 
 
-def test_a_bad_loss_is_named_with_its_step(tmp_path):
-    journal = Journal(tmp_path / "log.jsonl", steps=10, batch=4)
+def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path):
+    log = TrainingLog(tmp_path / "log.jsonl", steps=10, batch=4)
     for value in (1.0, float("inf"), float("nan")):
-        journal.note({"net/total": torch.tensor(value)})
+        log.add({"net/total": torch.tensor(value)})
     with pytest.raises(FloatingPointError, match="step 6: net/total is inf"):
-        journal.means(7)
+        log.means(7)
 
 
-def test_rows_that_will_come_again_are_cut(tmp_path):
+def test_rows_of_steps_that_will_come_again_are_cut(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (0, 5, 10, 15)) + '{"step": 2')
-    Journal(path, steps=20, batch=4).start(10, 60.0)
-    assert [row["step"] for row in rows(path)] == [0, 5, 10]
-    Journal(path, steps=20, batch=4).start(0, 0.0)
-    assert rows(path) == []
+    TrainingLog(path, steps=20, batch=4).start(10, 60.0)
+    assert [row["step"] for row in read_rows(path)] == [0, 5, 10]
+    TrainingLog(path, steps=20, batch=4).start(0, 0.0)
+    assert read_rows(path) == []
 
 
-def test_a_log_is_never_half_there(tmp_path, monkeypatch):
-    def full(path, text):
-        path.write_bytes(text[:5].encode())
-        raise OSError("no space left")
+def test_a_log_is_never_half_written(tmp_path, monkeypatch):
+    @contextmanager
+    def fill_disk(path, overwrite):
+        with atomic_write(path, overwrite) as file:
+            file.write(b"half")
+            raise OSError(28, "No space left on device")
+            yield file
 
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n')
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="no space left"):
-        Journal(path, steps=20, batch=4).start(1, 60.0)
-    assert [row["step"] for row in rows(path)] == [1, 2]
+    log = TrainingLog(path, steps=20, batch=4)
+    monkeypatch.setattr(training_log, "atomic_write", fill_disk)
+    with pytest.raises(WriteError, match="No space left on device"):
+        log.start(1, 60.0)
+    assert [row["step"] for row in read_rows(path)] == [1, 2]
 
 
-def test_seconds_go_on(tmp_path):
-    journal = Journal(tmp_path / "log.jsonl", steps=20, batch=4)
-    journal.start(10, 60.0)
-    assert 60 <= journal.seconds < 70
+def test_seconds_continue(tmp_path):
+    log = TrainingLog(tmp_path / "log.jsonl", steps=20, batch=4)
+    log.start(10, 60.0)
+    assert log.seconds >= 60

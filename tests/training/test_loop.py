@@ -13,9 +13,10 @@ import toy
 
 from photochrom.training import log as journal
 from photochrom.training import loop as training
-from photochrom.training.checkpoint import load, part, read
-from photochrom.training.loop import Loop, Stopped, train
-from photochrom.training.rates import groups, learning_rate
+from photochrom.training.checkpoint import load, read
+from photochrom.training.checkpoint import without_prefix as part
+from photochrom.training.loop import Stopped, TrainingLoop, train
+from photochrom.training.optimizer import learning_rate, parameter_groups
 from photochrom.training.recipe import Optimizer, parse, resolved
 
 EVERY = {"log_every": 1, "validate_every": 10, "checkpoint_every": 10, "sample_every": 10}
@@ -42,7 +43,7 @@ def recipe(archive, pytestconfig):
 
 
 def rows(run, key="lr"):
-    return [row for row in journal.rows(run / "log.jsonl") if key in row]
+    return [row for row in journal.read_rows(run / "log.jsonl") if key in row]
 
 
 def assert_same(run, other):
@@ -90,8 +91,8 @@ def test_it_learns(recipe, tmp_path):
 
 
 def at_play(number, deed):
-    """`Loop._play`, with something that happens before its number-th call."""
-    calls, play = [], Loop._play
+    """`TrainingLoop._train_part`, with something that happens before its number-th call."""
+    calls, play = [], TrainingLoop._train_part
 
     def playing(*arguments):
         calls.append(1)
@@ -115,7 +116,7 @@ def test_a_killed_run_goes_on_as_if_never_stopped(family, players, recipe, tmp_p
     settings = recipe(family)
     whole = train(settings, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_play", at_play(14 * players, cut_power))
+        patch.setattr(TrainingLoop, "_train_part", at_play(14 * players, cut_power))
         with pytest.raises(RuntimeError, match="power cut"):
             train(settings, tmp_path / "killed")
     assert read(tmp_path / "killed" / "last.safetensors")[1]["step"] == 10
@@ -130,8 +131,8 @@ def test_an_interrupt_writes_a_checkpoint_and_says_so(recipe, tmp_path, monkeypa
     whole = train(settings, tmp_path / "whole")
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_play", at_play(7, interrupt))
-        with pytest.raises(Stopped, match="stopped at step 7 of 20; go on with --resume"):
+        patch.setattr(TrainingLoop, "_train_part", at_play(7, interrupt))
+        with pytest.raises(Stopped, match="stopped at step 7 of 20; continue with --resume"):
             train(settings, run := tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is before
     assert read(run / "last.safetensors")[1]["step"] == 7
@@ -142,7 +143,7 @@ def test_an_interrupt_writes_a_checkpoint_and_says_so(recipe, tmp_path, monkeypa
 
 
 def test_a_second_interrupt_stops_at_once(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(Loop, "_play", at_play(14, lambda: (interrupt(), interrupt())))
+    monkeypatch.setattr(TrainingLoop, "_train_part", at_play(14, lambda: (interrupt(), interrupt())))
     with pytest.raises(KeyboardInterrupt):
         train(recipe(), tmp_path / "run")
     assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 10
@@ -156,12 +157,12 @@ def test_workers_change_nothing(recipe, tmp_path):
 
 def test_the_average_leaves_buffers_alone(recipe, tmp_path):
     tensors, _ = read(train(recipe(), tmp_path / "run") / "last.safetensors")
-    model, average = part(tensors, "model"), part(tensors, "ema")
+    model, average = part("model", tensors), part("ema", tensors)
     assert model["seen"] == average["seen"] == 80
     same = {name for name in model if torch.equal(model[name], average[name])}
     assert same == {name for name in model if "running" in name or "num_batches" in name or name == "seen"}
     tensors, _ = read(train(recipe(optimizer__ema=0.0), tmp_path / "plain") / "last.safetensors")
-    model, average = part(tensors, "model"), part(tensors, "ema")
+    model, average = part("model", tensors), part("ema", tensors)
     assert all(torch.equal(model[name], average[name]) for name in model)
 
 
@@ -170,7 +171,7 @@ def test_every_player_learns(recipe, tmp_path):
     assert {"critic/total", "critic/norm", "colors/total", "colors/l1"} <= rows(run)[0].keys()
     tensors, _ = read(run / "last.safetensors")
     for player in ("critic", "colors"):
-        memory = part(tensors, f"optimizer.{player}")
+        memory = part(f"optimizer.{player}", tensors)
         assert memory
         assert all(value.abs().sum() > 0 for name, value in memory.items() if name.endswith("exp_avg_sq"))
     model, *_ = load(run, "last")
@@ -180,7 +181,7 @@ def test_every_player_learns(recipe, tmp_path):
 @pytest.mark.parametrize(("best", "step"), [("loss", 10), ("ab_error", 10), ("last", 20)])
 def test_the_best_is_the_least_or_the_latest(recipe, tmp_path, monkeypatch, best, step):
     found = iter({"loss": n, "ab_error": n, "gray_error": 9, "chroma_ratio": 1} for n in range(9))
-    monkeypatch.setattr(training.validation, "figures", lambda *_: next(found))
+    monkeypatch.setattr(training.validation, "metrics", lambda *_: next(found))
     run = train(recipe(trainer__best=best), tmp_path / "run")
     assert read(run / "best.safetensors")[1]["step"] == step
 
@@ -204,21 +205,23 @@ def test_a_loss_that_is_not_a_number_stops_the_run(recipe, tmp_path):
 
 def test_a_run_that_learns_nothing_is_told_so(recipe, tmp_path, caplog):
     train(recipe("hopeless"), tmp_path / "short")
-    assert not [r.message for r in caplog.records if "nothing is learnt" in r.message]  # too early to tell
+    assert not [r.message for r in caplog.records if "the model does not learn" in r.message]  # too early to tell
     slow = {"trainer__steps": 50, "trainer__validate_every": 50, "optimizer__lr": 1e-9}
     train(recipe("adversarial", **slow), tmp_path / "players")
-    assert not [r.message for r in caplog.records if "nothing is learnt" in r.message]  # their losses tell nothing
+    assert not [
+        r.message for r in caplog.records if "the model does not learn" in r.message
+    ]  # their losses tell nothing
     train(recipe("hopeless", **slow), tmp_path / "run")
-    assert [r.message for r in caplog.records if "nothing is learnt" in r.message]
+    assert [r.message for r in caplog.records if "the model does not learn" in r.message]
     caplog.clear()
     train(recipe(), tmp_path / "other", init=tmp_path / "run")
-    assert not [r.message for r in caplog.records if "nothing is learnt" in r.message]
+    assert not [r.message for r in caplog.records if "the model does not learn" in r.message]
 
 
 def test_a_start_from_another_run(recipe, tmp_path):
     first = train(recipe(), tmp_path / "first")
     second = train(recipe(optimizer__lr=1e-9), tmp_path / "second", init=first)
-    ours, theirs = (part(read(run / "best.safetensors")[0], "ema") for run in (first, second))
+    ours, theirs = (part("ema", read(run / "best.safetensors")[0]) for run in (first, second))
     assert torch.allclose(ours["colors.head.1.weight"], theirs["colors.head.1.weight"], atol=1e-6)
 
 
@@ -249,7 +252,7 @@ def test_wrong_folders(recipe, tmp_path):
     ("wrong", "said"),
     [
         ({"data__photos": ["mistyped"]}, "there is no such folder or zip"),
-        ({"data__min_colorfulness": 1000.0}, "no photograph to train on"),
+        ({"data__min_colorfulness": 1000.0}, "no photo to train on"),
         ({"family": "classify", "data__size": 50}, "data.size = 50: must divide by 4 for this model: choose 48"),
         ({"trainer__devices": 3000, "trainer__accelerator": "gpu"}, "trainer.accelerator = 'gpu', devices = 3000: not"),
     ],
@@ -274,13 +277,13 @@ def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path, caplog):
     before = [(run / name).read_bytes() for name in names]
     train(recipe(trainer__steps=1), run, resume=True)
     assert before == [(run / name).read_bytes() for name in names]
-    assert "at step 2 of 1: nothing to go on with" in caplog.text
+    assert "at step 2 of 1: nothing to resume" in caplog.text
 
 
 def test_other_photographs_are_noticed(recipe, archive, tmp_path, caplog):
     run = train(recipe(trainer__steps=2), tmp_path / "run")
     train(recipe(trainer__steps=4, data__min_colorfulness=100.0), run, resume=True)
-    assert "the photographs are not those the run began with" in caplog.text
+    assert "the photos are not those the run began with" in caplog.text
     assert [r["step"] for r in rows(run)] == [1, 2, 3, 4]
 
 
@@ -295,7 +298,7 @@ def test_learning_rate():
 
 
 def test_rates_and_decay_by_parameter():
-    made = groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
+    made = parameter_groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
     found = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in made}
     assert found == {(0.5, 0.1): 1, (0.5, 0.0): 3, (1.0, 0.1): 1, (1.0, 0.0): 1}
 
@@ -346,7 +349,7 @@ def in_two_processes(tmp_path):
 def test_two_processes_equal_one(family, recipe, tmp_path, in_two_processes):
     settings = recipe(family, model__plain=True, model__dropout=0.0, data__workers=1)
     alone, two = train(settings, tmp_path / "alone"), in_two_processes(settings)
-    ours, theirs = (part(read(run / "last.safetensors")[0], "model") for run in (alone, two))
+    ours, theirs = (part("model", read(run / "last.safetensors")[0]) for run in (alone, two))
     floats = [name for name, value in ours.items() if value.is_floating_point()]
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in floats)
     assert [r["step"] for r in rows(two)] == list(range(1, 21))

@@ -77,7 +77,7 @@ def test_settings_are_frozen(path):
         ("trainer.precision='16'", ["trainer.precision", "'32-true' or 'bf16-mixed'"]),
         ("data.gray='green'", ["data.gray", "'green'", "'lab', 'luma' or 'mean'"]),
         ("data.validation=1.5", ["data.validation", "1.5"]),
-        ("data.scale=[0.9, 0.5]", ["data.scale", "minimum_size first"]),
+        ("data.scale=[0.9, 0.5]", ["data.scale", "the smaller first"]),
         ("optimizer.lr=-1", ["optimizer.lr", "-1"]),
         ("optimizer=5", ["--set", "trainer.steps=100"]),
         ("steps=5", ["--set", "trainer.steps=100"]),

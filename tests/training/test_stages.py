@@ -21,7 +21,7 @@ from photochrom.inference.hints import build_hints, hint_ab
 from photochrom.inference.options import Hint
 from photochrom.training.checkpoint import load
 from photochrom.training.dataset import pair
-from photochrom.training.export import halve
+from photochrom.training.graph import round_weights
 from photochrom.training.loop import train
 from photochrom.training.recipe import RecipeError, read
 
@@ -91,7 +91,7 @@ def test_it_draws_and_can_be_told_how(joined):
 def test_likelihood_in_the_engine_is_that_of_training(joined, runs):
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     model, recipe, _ = load(runs[0], "best")
-    halve(model)
+    round_weights(model)
     gray, color = pair(np.moveaxis(picture, -1, 0).astype(np.float32) / 255, recipe.data.gray, "rgb")
     with torch.no_grad():
         expected = model.validation_metrics(gray[None], color[None])["bits_per_dim"].item()
@@ -188,7 +188,7 @@ def test_stages_are_missed_by_name(runs, tmp_path, parts, sentence):
 def test_stages_of_another_size_or_family_are_refused_by_name(runs, follow, tmp_path, pytestconfig, photos):
     large = train(follow('model.sampling.stages=["color"]', "data.size=48"), tmp_path / "large")
     done = CliRunner().invoke(app, ["export", str(runs[0]), str(large)])
-    assert "2 runs: name the bundle that they make with -o" in done.output
+    assert "2 runs: name their common bundle with --out" in done.output
     done = CliRunner().invoke(app, ["export", str(runs[0]), str(large), "-o", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert f"{large}: data.size = 48, but 32 in {runs[0]}: stages of one model must agree" in done.output

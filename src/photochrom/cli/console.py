@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 NEEDS = {  # modules of an extra
-    "train": ("torch", "pytorch_lightning", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
+    "train": ("torch", "lightning_fabric", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
     "evaluate": (
         "torch",
         "scipy",

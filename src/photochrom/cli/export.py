@@ -1,4 +1,4 @@
-"""The command that makes a bundle of a run."""
+"""The command that turns a run into a bundle."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,27 +11,27 @@ from .options import Out, Sets, Size
 
 def export(
     runs: Annotated[
-        list[Path], typer.Argument(help="The folder that `photochrom train` wrote; one for each stage of a model.")
+        list[Path], typer.Argument(help="Run that `photochrom train` wrote; one for each stage of the model.")
     ],
     out: Out = None,
     size: Size = None,
-    sources: Annotated[str, typer.Option(help="Whose photographs it learnt from, under which terms.")] = "",
-    summary: Annotated[str, typer.Option(help="What the model is good at, in a sentence.")] = "",
+    sources: Annotated[str, typer.Option(help="Whose photos the model was trained on, and their terms of use.")] = "",
+    summary: Annotated[str, typer.Option(help="Description of the model in a sentence.")] = "",
     sets: Sets = None,
 ) -> None:
-    """Turn a run into a bundle that `photochrom colorize --model` takes: RUN/bundle/NAME unless -o names it.
+    """Turn a run into a bundle, which `photochrom colorize --model` takes: RUN/bundle/NAME, or --out.
 
-    Of a model that is trained in stages, give the run of each, and -o.
+    For a model that is trained in stages, give the run of each stage, and --out.
 
-    --set model.KEY=VALUE changes how it decodes (a temperature) without training again.
+    --set model.KEY=VALUE changes a sampling setting (a temperature) without training again.
     """
     needs_extra("train")
     with loading():
-        from ..training.export import ExportError
         from ..training.export import export as write_bundle
+        from ..training.graph import ExportError
 
     if len(runs) > 1 and not out:
-        fail(f"{len(runs)} runs: name the bundle that they make with -o", 2)
+        fail(f"{len(runs)} runs: name their common bundle with --out", 2)
     out = out or runs[0] / "bundle" / runs[0].resolve().name
     if out.exists():
         fail(f"{out} exists: name another folder or remove it", 2)

@@ -13,47 +13,51 @@ from .options import Out, Sets
 
 
 def train(  # noqa: PLR0913 - each is an option of the command
-    recipe: Annotated[Path, typer.Argument(help="A TOML recipe; see the folder recipes.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML); see the folder recipes.")],
     data: Annotated[
-        list[Path] | None, typer.Option(help="Folder, zip, or folder in a zip, of colour photographs; repeatable.")
+        list[Path] | None,
+        typer.Option(help="Folder, zip, or folder in a zip, of color photos to train on; repeatable."),
     ] = None,
     out: Out = None,
     sets: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, by its own recipe and --set.")] = False,
-    init: Annotated[Path | None, typer.Option(help="A run, or a bundle, whose weights to start from.")] = None,
-    bundle: Annotated[Path | None, typer.Option("--export", help="At the end, write the best as this bundle.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue a stopped run, with its own recipe and --set.")
+    ] = False,
+    init: Annotated[
+        Path | None, typer.Option(help="Run, checkpoint, bundle or installed model whose weights to start from.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--export", help="Bundle to write at the end, from the best checkpoint.")
+    ] = None,
 ) -> None:
-    """Train a model on your own colour photographs; the run goes to runs/NAME-OF-THE-RECIPE unless -o names it.
+    """Train a model on your own color photos; the run is written to runs/RECIPE-NAME, or to --out.
 
-    Stop at any moment (exit code 130) and go on with --resume.
+    Stop at any moment (exit code 130) and continue with --resume.
     """
     needs_extra("train")
     with loading():
-        from pytorch_lightning.utilities import rank_zero_only
-
-        from ..training.export import alone
+        from ..training.export import require_complete
         from ..training.loop import Stopped
-        from ..training.loop import train as run_training
+        from ..training.loop import train as train_recipe
+        from ..training.processes import is_main_process
         from ..training.recipe import read
 
-    said = logging.WARNING if sys.stderr.isatty() else logging.INFO
-    logging.basicConfig(level=logging.ERROR if rank_zero_only.rank else said, format="%(message)s")  # type: ignore[attr-defined]
+    level = logging.WARNING if sys.stderr.isatty() else logging.INFO
+    logging.basicConfig(level=level if is_main_process() else logging.ERROR, format="%(message)s")
     run = out or Path("runs") / recipe.stem
     if bundle and bundle.exists():
         fail(f"{bundle} exists: name another folder or remove it", 2)
+    stored = run / "recipe.json"
     try:
-        own = run / "recipe.json"
-        followed = own if resume and own.exists() else recipe
-        followed_recipe = read(followed, sets or (), data or ())
+        settings = read(stored if resume and stored.exists() else recipe, sets or (), data or ())
         if bundle:
-            alone(followed_recipe)
-        run_training(followed_recipe, run, resume, init)
+            require_complete(settings)
+        train_recipe(settings, run, resume, init)
     except Stopped as stop:
         fail(str(stop), 130)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         fail(str(error), 2)
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return
-    typer.echo(run)
-    if bundle:
-        export([run], bundle)
+    if is_main_process():
+        typer.echo(run)
+        if bundle:
+            export([run], bundle)

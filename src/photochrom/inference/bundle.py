@@ -33,7 +33,9 @@ class ModelCard:
 
     ``procedure`` as `core.sampling.describe` gives it; ``networks`` maps each network to the sha256 of its file;
     ``size`` is the short side in pixels at which the model sees a photograph, ``multiple`` what its sides divide by;
-    ``square``: it sees nothing but squares of that size, into which photographs are pressed.
+    ``square``: it sees nothing but squares of that size, into which photographs are pressed. ``parameters`` names, for
+    each network, the parameter of the trained model that each initializer of the graph holds, with ``.T`` after it
+    where that is its transpose; `training.pretrained` reads it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ModelCard:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     version: str = ""
     format: int = FORMAT
 
@@ -142,6 +145,7 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {  # those that the engine acts on
     "procedure": lambda value: isinstance(value, dict),
     "networks": lambda value: isinstance(value, dict) and all(isinstance(d, str) for d in value.values()),
     "scores": lambda value: isinstance(value, dict),
+    "parameters": lambda value: isinstance(value, dict) and all(isinstance(names, dict) for names in value.values()),
 }
 
 

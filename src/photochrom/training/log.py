@@ -1,8 +1,7 @@
-"""The log of a run: one JSON object a line, a line to the logging module, and a bar on a terminal."""
+"""The log of a run: one JSON object a line, a line to the logging module, and a progress bar on a terminal."""
 
 import json
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,87 +12,93 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from ..imaging.atomic import atomic_write
+
 log = logging.getLogger("photochrom.training")
 
 
-def rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log, as far as they were written whole; none where there is no log."""
-    found = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the complete rows of a log; none where there is no log."""
+    rows: list[dict[str, Any]] = []
+    if not path.exists():
+        return rows
+    for line in path.read_text().splitlines():
         try:
-            found.append(json.loads(line))
-        except ValueError:  # the power went while it was written
+            rows.append(json.loads(line))
+        except ValueError:  # cut short by a crash
             break
-    return found
+    return rows
 
 
-def rewrite(path: Path, text: str) -> None:
-    """Give a file other content, written beside its place first, then renamed: never half of it."""
-    beside = path.with_suffix(f".{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)
-
-
-class Journal:
-    """Means of the losses between two rows, written to ``path``; losses stay on their device until a row is due."""
+class TrainingLog:
+    """Means of the losses between two rows of ``path``; losses stay on their device until a row is due."""
 
     def __init__(self, path: Path, steps: int, batch: int) -> None:
         self.path, self.steps, self.batch = path, steps, batch
-        self.window: list[dict[str, Tensor]] = []
+        self.recent: list[dict[str, Tensor]] = []
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[line]}"),
+            TextColumn("{task.fields[speed]}"),
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
         )
-        self.restart()
+        self.restart_clock()
 
     def start(self, step: int, seconds: float) -> None:
-        """Go on from a step reached after so many seconds: later rows, which will come again, are cut off."""
-        kept = [json.dumps(row) + "\n" for row in rows(self.path) if step and row["step"] <= step]
-        rewrite(self.path, "".join(kept))
-        self.begun = time.monotonic() - seconds
+        """Continue from a step reached after so many seconds; rows of later steps, which will come again, are cut."""
+        text = ""
+        for row in read_rows(self.path):
+            if step and row["step"] <= step:
+                text += json.dumps(row) + "\n"
+        with atomic_write(self.path, overwrite=True) as file:
+            file.write(text.encode())
+        self.start_time = time.monotonic() - seconds
         self.bar.start()
-        self.task = self.bar.add_task("training", total=self.steps, completed=step, line="")
-        self.restart()
+        self.task = self.bar.add_task("training", total=self.steps, completed=step, speed="")
+        self.restart_clock()
 
     @property
     def seconds(self) -> float:
-        """Since the run began, pauses between resumptions left out."""
-        return time.monotonic() - self.begun
+        """Time since the run began, without the pauses before it was resumed."""
+        return time.monotonic() - self.start_time
 
-    def restart(self) -> None:
+    def restart_clock(self) -> None:
         """Measure the speed from here on."""
-        self.clock, self.counted = time.monotonic(), 0
+        self.clock, self.steps_since = time.monotonic(), 0
 
-    def note(self, figures: dict[str, Tensor]) -> None:
-        """Remember one step's losses, as tensors without gradient."""
-        self.window.append(figures)
-        self.counted += 1
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Add the losses of one step, tensors without gradient."""
+        self.recent.append(losses)
+        self.steps_since += 1
 
     def means(self, step: int) -> dict[str, float]:
-        """The means since the last call, up to ``step``. Raises FloatingPointError naming the step of a bad loss."""
-        window, self.window = self.window, []
-        columns = {
-            key: torch.stack([row[key] for row in window]).float().cpu() for key in (window[0] if window else ())
-        }
-        for key, values in columns.items():
-            if not values.isfinite().all():
-                at = step - len(window) + 1 + int((~values.isfinite()).int().argmax())
-                raise FloatingPointError(
-                    f"step {at}: {key} is {values[at - step - 1].item()}: lower optimizer.lr or optimizer.clip; "
-                    "the last checkpoint is from before it"
-                )
-        return {key: values.mean().item() for key, values in columns.items()}
+        """Return the mean losses since the last call, up to ``step``.
 
-    def row(self, step: int, means: dict[str, float], lr: float) -> None:
-        """Write the means, the learning rate, and the photos per second since the last row."""
-        rate = self.counted * self.batch / max(time.monotonic() - self.clock, 1e-9)
-        self.write({"step": step, **means, "lr": lr, "photos_per_second": rate, "seconds": self.seconds})
-        self.bar.update(self.task, completed=step, line=f"{rate:.1f} photos/s")
+        Raises:
+            FloatingPointError: when a loss is not finite; names its step.
+        """
+        recent, self.recent = self.recent, []
+        means = {}
+        for name in recent[0] if recent else ():
+            values = torch.stack([losses[name] for losses in recent]).float().cpu()
+            bad = (~values.isfinite()).nonzero()
+            if len(bad):
+                index = int(bad[0])
+                raise FloatingPointError(
+                    f"step {step - len(recent) + 1 + index}: {name} is {values[index].item()}: lower optimizer.lr or "
+                    "optimizer.clip; the last checkpoint is from before it"
+                )
+            means[name] = values.mean().item()
+        return means
+
+    def write_losses(self, step: int, means: dict[str, float], lr: float) -> None:
+        """Append a row of mean losses, the learning rate, and images a second since the last row."""
+        speed = self.steps_since * self.batch / max(time.monotonic() - self.clock, 1e-9)
+        self.write({"step": step, **means, "lr": lr, "photos_per_second": speed, "seconds": self.seconds})
+        self.bar.update(self.task, completed=step, speed=f"{speed:.1f} photos/s")
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row."""
@@ -103,5 +108,5 @@ class Journal:
         log.info("%s", "  ".join(f"{key} {value}" for key, value in short.items()))
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         self.bar.stop()

@@ -1,4 +1,4 @@
-"""The one training loop: every player of any family takes its step on each batch."""
+"""The training loop: each trainable part of a model, of any family, takes a step on each batch."""
 
 import copy
 import json
@@ -7,82 +7,370 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities import rank_zero_only
+from lightning_fabric import Fabric
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .. import models
+from ..imaging.atomic import atomic_write
+from ..imaging.sources import SourceImage
 from ..models.family import Family
 from . import checkpoint, validation
-from .dataset import HeldOut, Library, Pairs, Photo, gather
-from .log import Journal, rewrite
-from .process import ignore_interrupts, own_signals, quiet
-from .rates import groups, learning_rate
+from .dataset import Library, TrainingPairs, ValidationPairs, gather
+from .log import TrainingLog
+from .optimizer import create_optimizers, learning_rate, set_learning_rate
+from .pretrained import initialize
+from .processes import create_fabric, ignore_interrupts, is_main_process, launched, restored_signals
 from .recipe import Recipe, resolved
 
 log = logging.getLogger(__name__)
 
-STRIP = 8  # photographs in a strip of samples
-FEW = 50  # steps in which nothing can be said of what is learnt
+SAMPLES = 8  # images in a strip of samples
+PATIENCE = 50  # least number of steps before a run is said not to learn
 
 
 class Stopped(KeyboardInterrupt):
-    """A training that was asked to stop and did, with its checkpoint written."""
+    """Training was asked to stop and did so, with its checkpoint written."""
+
+
+@dataclass
+class TrainingState:
+    """The progress of a run, as its checkpoints record it.
+
+    ``validation`` and ``first`` are the latest and the first metrics on held-out images, ``best`` is the metric of
+    the best checkpoint; ``fresh``: the run began with random weights.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    validation: dict[str, float] | None = None
+    first: dict[str, float] | None = None
+    best: float | None = None
+    fresh: bool = True
 
 
 def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = None) -> Path:
-    """Train the model of a recipe; returns the run folder.
+    """Train the model of a recipe; return the run folder.
 
     Args:
-        recipe: as `recipe.read` gives it.
+        recipe: as `recipe.read` returns it.
         run: folder for ``recipe.json``, ``photos.json``, ``log.jsonl``, ``samples/``, ``last.safetensors`` and
             ``best.safetensors``; must not hold a run yet, unless ``resume``.
-        resume: go on from ``last.safetensors``, as if never stopped.
+        resume: continue from ``last.safetensors``, with the result of a run that was never stopped.
         init: a run, a checkpoint or a bundle whose weights to start from.
 
-    Ctrl-C and SIGTERM write a checkpoint and raise `Stopped`. Raises ValueError for a recipe, photographs or a folder
-    that will not do, which leaves the folder's run as it was, and FloatingPointError when a loss is not a number.
+    Raises:
+        Stopped: after Ctrl-C or SIGTERM, when the checkpoint is written.
+        ValueError: when recipe, images or folder do not fit; a run in the folder is left as it was.
+        FloatingPointError: when a loss is not finite.
     """
     run = Path(run)
-    trainer = _trainer(recipe)
+    fabric = create_fabric(recipe.trainer)
     torch.manual_seed(recipe.trainer.seed)
-    model = models.load_family(recipe.family)(recipe.model)
-    _fits(recipe, model)
+    model: Family = models.load_family(recipe.family)(recipe.model)
+    _check_data_settings(recipe, model)
     if not resume:
-        checkpoint.start(model, init)
-    _open(run, resume)
-    loop = Loop(model, recipe, gather(recipe.data, run / "photos.json"), run)
-    loop.record["fresh"] = init is None
+        initialize(model, init)
+    _prepare_folder(run, resume)
+
+    loop = TrainingLoop(model, recipe, gather(recipe.data, run / "photos.json"), run, fabric)
+    loop.state.fresh = init is None
+    steps = recipe.trainer.steps
     if resume:
-        loop.take_up(*checkpoint.read(run / "last.safetensors"))
-        if loop.step >= recipe.trainer.steps:
-            log.warning("%s: at step %d of %d: nothing to go on with", run, loop.step, recipe.trainer.steps)
+        loop.restore(*checkpoint.read(run / "last.safetensors"))
+        if loop.state.step >= steps:
+            log.warning("%s: at step %d of %d: nothing to resume", run, loop.state.step, steps)
             return run
-    rank_zero_only(rewrite)(run / "recipe.json", json.dumps(resolved(recipe), indent=2))
-    with quiet(), own_signals():
-        try:
-            trainer.fit(loop)
-        except SystemExit:  # what Lightning makes of a second Ctrl-C
-            raise KeyboardInterrupt from None
-        finally:
-            loop.journal.close()
-    if loop.step < recipe.trainer.steps and not rank_zero_only.rank:  # type: ignore[attr-defined]
-        raise Stopped(f"stopped at step {loop.step} of {recipe.trainer.steps}; go on with --resume")
+    _write_recipe(run, recipe)
+    with restored_signals(), launched(fabric):
+        loop.run_steps()
+    if loop.state.step < steps and is_main_process():
+        raise Stopped(f"stopped at step {loop.state.step} of {steps}; continue with --resume")
     return run
 
 
+class TrainingLoop:
+    """One run: the model, the average of its weights, its optimizers, and the step reached.
+
+    All randomness of a step comes from (seed, step, rank), so a resumed run equals one that was never stopped.
+    """
+
+    def __init__(self, model: Family, recipe: Recipe, library: Library, run: Path, fabric: Fabric) -> None:
+        self.model: Family = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.recipe, self.settings, self.library, self.run, self.fabric = recipe, recipe.trainer, library, run, fabric
+        self.log = TrainingLog(run / "log.jsonl", self.settings.steps, self.settings.batch)
+        self.state = TrainingState()
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.stored_optimizers: dict[str, Tensor] = {}
+        self.stop_requested = False
+
+    def restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            ValueError: when it is of another model.
+        """
+        config, stored = resolved(self.recipe)["model"], record["recipe"]["model"]
+        if stored != config:
+            raise ValueError(f"the checkpoint's [model] is {stored}, the recipe's {config}")
+        if record["photographs"]["digest"] != self.library.digest:
+            log.warning("the photos are not those the run began with: the result will differ from an unstopped run")
+        self.model.load_state_dict(checkpoint.without_prefix("model", tensors))
+        self.average.load_state_dict(checkpoint.without_prefix("ema", tensors))
+        self.stored_optimizers = checkpoint.without_prefix("optimizer", tensors)
+        for field in fields(TrainingState):
+            if field.name in record:
+                setattr(self.state, field.name, record[field.name])
+
+    def run_steps(self) -> None:
+        """Take all steps that are left, or those until a stop is requested."""
+        part_loss = self._set_up()
+        try:
+            if self.fabric.is_global_zero:
+                self.log.start(self.state.step, self.state.seconds)
+                if not self.state.step:
+                    self._validate()
+                    self._write_samples()
+                    self._save("last")  # a run that is killed early can be resumed; a full disk is noticed at once
+            for batch in self._batches():
+                self._take_step(part_loss, batch)
+                if self._finish_step():
+                    break
+        finally:
+            self.log.close()
+
+    def _set_up(self) -> nn.Module:
+        part_loss: nn.Module = self.fabric.setup(PartLoss(self.model.train()))
+        self.fabric.to_device(self.average)
+        # Fabric need not know the optimizers: it would only scale gradients, which neither precision asks for.
+        self.optimizers = create_optimizers(self.model, self.recipe.optimizer)
+        for part, optimizer in self.optimizers.items():
+            state = checkpoint.without_prefix(part, self.stored_optimizers)
+            checkpoint.restore_optimizer(optimizer, self._parameter_names(part), state)
+        self.stored_optimizers = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._request_stop)
+        return part_loss
+
+    def _batches(self) -> DataLoader[Any]:
+        """Return the batches of the steps that are left; each process loads its share of every batch."""
+        world, rank, batch = self.fabric.world_size, self.fabric.global_rank, self.settings.batch
+        if batch % world:
+            raise ValueError(f"trainer.batch = {batch}: must divide by the {world} devices")
+        share = batch // world
+        numbers: list[Any] = []
+        for step in range(self.state.step, self.settings.steps):
+            start = step * batch + rank * share
+            numbers.append(range(start, start + share))
+        data, target = self.recipe.data, self.model.procedure.target
+        return DataLoader(
+            TrainingPairs(self.library.training, data, target, self.settings.seed),
+            batch_sampler=numbers,
+            num_workers=data.workers,
+            prefetch_factor=4 if data.workers else None,
+            worker_init_fn=ignore_interrupts,
+            pin_memory=self.fabric.device.type == "cuda",
+        )
+
+    def _take_step(self, part_loss: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+        gray, color = (x.contiguous(memory_format=torch.channels_last) for x in self.fabric.to_device(batch))
+        seed = (self.settings.seed * 1_000_003 + self.state.step) * 1024 + self.fabric.global_rank
+        torch.manual_seed(seed)
+        lr = learning_rate(self.state.step, self.settings.steps, self.recipe.optimizer)
+        losses: dict[str, Tensor] = {}
+        for part, optimizer in self.optimizers.items():
+            set_learning_rate(optimizer, lr)
+            with _only_trainable(self.model, part):
+                losses |= self._train_part(part_loss, part, gray, color)
+        self.state.step += 1
+        self._update_average()
+        self.log.add(losses)
+
+    def _train_part(self, part_loss: nn.Module, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = part_loss(part, gray, color)
+        self.optimizers[part].zero_grad()
+        self.fabric.backward(losses["total"])
+        parameters = self.model.get_submodule(part).parameters()
+        norm = nn.utils.clip_grad_norm_(parameters, self.recipe.optimizer.clip)
+        self.optimizers[part].step()
+        return {f"{part}/{name}": value.detach() for name, value in {**losses, "norm": norm}.items()}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # Faster at first, so that the untrained weights are soon forgotten.
+        decay = min(self.recipe.optimizer.ema, (1 + self.state.step) / (10 + self.state.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+
+    def _finish_step(self) -> bool:
+        """Write whatever is due after a step; return whether to stop."""
+        stop = self._agree_to_stop()
+        validates = not stop and self._is_due(self.settings.validate_every)
+        samples = not stop and self._is_due(self.settings.sample_every)
+        saves = stop or self._is_due(self.settings.checkpoint_every)
+        if not (validates or samples or saves or self._is_due(self.settings.log_every)):
+            return stop
+
+        step = self.state.step
+        means = self.log.means(step)
+        if self.fabric.is_global_zero:
+            lr = learning_rate(step - 1, self.settings.steps, self.recipe.optimizer)
+            self.log.write_losses(step, means, lr)
+            if validates:
+                self._validate()
+                for message in self.model.diagnostics(means):
+                    log.warning("step %d: %s", step, message)
+            if samples:
+                self._write_samples()
+            if saves:
+                self._save("last")
+        self.log.restart_clock()
+        return stop
+
+    def _is_due(self, every: int) -> bool:
+        return self.state.step % every == 0 or self.state.step == self.settings.steps
+
+    def _request_stop(self, number: int, frame: Any) -> None:
+        """Stop after the present step; a second signal interrupts at once."""
+        self.stop_requested = True
+        signal.signal(number, signal.default_int_handler)
+
+    def _agree_to_stop(self) -> bool:
+        if self.fabric.world_size == 1:
+            return self.stop_requested
+        if not self._is_due(self.settings.log_every):  # asking all processes takes time
+            return False
+        return bool(self.fabric.all_reduce(torch.tensor(float(self.stop_requested)), reduce_op="max"))
+
+    def _validate(self) -> None:
+        """Log the metrics of the averaged model; save it as the best if it is."""
+        images = self.library.validation[: self.settings.validate_photos]
+        if not images:
+            return
+        state = self.state
+        metrics = validation.metrics(self._averaged_model(), self._validation_batches(images), self.settings.seed)
+        self.log.write({"step": state.step, **{f"validation/{name}": value for name, value in metrics.items()}})
+        state.validation = metrics
+        state.first = state.first or metrics
+        latest = self.settings.best == "last"
+        metric = metrics["loss" if latest else self.settings.best]
+        if state.step and (latest or state.best is None or metric < state.best):
+            state.best = metric
+            self._save("best")
+        self._warn_of_no_progress(metrics, state.first)
+
+    def _warn_of_no_progress(self, metrics: dict[str, float], first: dict[str, float]) -> None:
+        # The loss of adversaries tells nothing: a family with several parts has diagnostics of its own.
+        early = self.state.step < max(PATIENCE, min(1000, self.settings.steps // 2))
+        if early or not self.state.fresh or len(self.model.trainable) > 1:
+            return
+        if metrics["loss"] > 0.95 * first["loss"] and metrics["ab_error"] >= 0.99 * metrics["gray_error"]:
+            log.warning(
+                "step %d: the model does not learn: the loss was %.4g and is %.4g, the ab error %.3g is no better than "
+                "that of the grayscale baseline; try another optimizer.lr (now %g), and look at %s",
+                *(self.state.step, first["loss"], metrics["loss"], metrics["ab_error"]),
+                *(self.recipe.optimizer.lr, self.run / "samples"),
+            )
+
+    def _write_samples(self) -> None:
+        images = (self.library.validation or self.library.training)[:SAMPLES]
+        batch = next(iter(self._validation_batches(images)))
+        path = self.run / "samples" / f"{self.state.step:07d}.png"
+        validation.write_samples(self._averaged_model(), batch, path, self.settings.seed)
+
+    def _averaged_model(self) -> Family:
+        # Buffers, such as the statistics of batch norm, are not averaged: they are the model's present ones.
+        for ours, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            ours.copy_(theirs)
+        return self.average.eval()
+
+    def _validation_batches(self, images: tuple[SourceImage, ...]) -> DataLoader[Any]:
+        pairs = ValidationPairs(images, self.recipe.data, self.model.procedure.target)
+        return DataLoader(pairs, batch_size=max(self.settings.batch, SAMPLES))
+
+    def _save(self, name: str) -> None:
+        """Write the whole state as ``last``, or the averaged weights as ``best``."""
+        tensors = checkpoint.with_prefix("ema", self._averaged_model().state_dict())
+        if name == "last":
+            tensors |= checkpoint.with_prefix("model", self.model.state_dict())
+            for part, optimizer in self.optimizers.items():
+                state = checkpoint.optimizer_state(optimizer, self._parameter_names(part))
+                tensors |= checkpoint.with_prefix(f"optimizer.{part}", state)
+        self.state.seconds = self.log.seconds
+        record = {"format": 1, **asdict(self.state)}
+        record |= {"photographs": self.library.record(), "recipe": resolved(self.recipe)}
+        if name == "best" and self.state.best is None:
+            record["validation"] = None  # these weights were not validated
+        checkpoint.write(self.run / f"{name}.safetensors", tensors, record)
+        if name == "last" and self.state.step and self.state.best is None:
+            self._save("best")
+
+    def _parameter_names(self, part: str) -> dict[Tensor, str]:
+        return {parameter: name for name, parameter in self.model.get_submodule(part).named_parameters()}
+
+
+class PartLoss(nn.Module):
+    """A model's losses as a forward pass, where Fabric applies precision and averages gradients over processes."""
+
+    def __init__(self, model: Family) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        """Return the losses of a part; only ``total`` has a gradient."""
+        losses = self.model.loss(part, gray, color)
+        return {name: value if name == "total" else value.detach() for name, value in losses.items()}
+
+
+@contextmanager
+def _only_trainable(model: Family, part: str) -> Iterator[None]:
+    """While one part takes its step, the others need no gradients."""
+    frozen = []
+    for other in model.trainable:
+        if other != part:
+            frozen += [p for p in model.get_submodule(other).parameters() if p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+def _check_data_settings(recipe: Recipe, model: Family) -> None:
+    size, multiple = recipe.data.size, model.size_multiple
+    if model.image_size and size != model.image_size:
+        raise ValueError(
+            f"data.size = {size}: this model works only with images of {model.image_size} pixels: "
+            f"choose {model.image_size}"
+        )
+    if size % multiple:
+        near = max(1, round(size / multiple)) * multiple
+        raise ValueError(f"data.size = {size}: must divide by {multiple} for this model: choose {near}, for example")
+    if size < model.minimum_size:
+        raise ValueError(
+            f"data.size = {size}: this model needs {model.minimum_size} pixels: choose as many or more, or change "
+            "the model"
+        )
+    gray = model.gray_convention
+    if gray not in (None, recipe.data.gray):
+        raise ValueError(f"data.gray = {recipe.data.gray!r}: this family works on {gray!r}: choose that")
+
+
 @rank_zero_only
-def _open(run: Path, resume: bool) -> None:
-    begun = (run / "last.safetensors").exists()
-    if begun and not resume:
+def _prepare_folder(run: Path, resume: bool) -> None:
+    started = (run / "last.safetensors").exists()
+    if started and not resume:
         raise ValueError(f"{run}: holds a run already: resume it, or name another folder")
-    if resume and not begun:
+    if resume and not started:
         raise ValueError(f"{run}: holds no last.safetensors to resume from; start without --resume")
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -90,275 +378,7 @@ def _open(run: Path, resume: bool) -> None:
         raise ValueError(f"{run}: cannot be a folder for a run ({error.strerror}): name another") from None
 
 
-def _fits(recipe: Recipe, model: Family) -> None:
-    size, multiple, side = recipe.data.size, model.size_multiple, model.image_size
-    if side and size != side:
-        raise ValueError(f"data.size = {size}: this model sees {side} pixels and nothing else: choose {side}")
-    if size % multiple:
-        near = max(1, round(size / multiple)) * multiple
-        raise ValueError(f"data.size = {size}: must divide by {multiple} for this model: choose {near}, for instance")
-    if size < (least := model.minimum_size):
-        raise ValueError(
-            f"data.size = {size}: this model needs {least} pixels: choose as many or more, or change the model"
-        )
-    wanted = model.gray_convention or recipe.data.gray
-    if recipe.data.gray != wanted:
-        raise ValueError(f"data.gray = {recipe.data.gray!r}: this family works on {wanted!r}: choose that")
-
-
-def _trainer(recipe: Recipe) -> lightning.Trainer:
-    """Lightning's loop, devices and precision, with everything else of it turned off. Raises ValueError."""
-    settings = recipe.trainer
-    alone = settings.devices == 1 and settings.nodes == 1
-    try:
-        with quiet():
-            return lightning.Trainer(
-                accelerator=settings.accelerator,
-                devices=settings.devices,
-                num_nodes=settings.nodes,
-                strategy="auto" if alone else "ddp_find_unused_parameters_true",  # a GAN's players take turns
-                precision=settings.precision,
-                max_epochs=1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                use_distributed_sampler=False,
-            )
-    except MisconfigurationException as error:
-        asked = f"trainer.accelerator = {settings.accelerator!r}, devices = {settings.devices!r}"
-        raise ValueError(f"{asked}: not on this machine ({' '.join(str(error).split())})") from None
-
-
-class Loop(lightning.LightningModule):
-    """One run: the model, its average, and the step reached.
-
-    Whatever is random in a step is drawn from (seed, step, rank), so a resumed run is the run that was not stopped.
-    """
-
-    def __init__(self, model: Family, recipe: Recipe, library: Library, run: Path) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.model: Family = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.recipe, self.library, self.run = recipe, library, run
-        self.settings = recipe.trainer
-        self.journal = Journal(run / "log.jsonl", self.settings.steps, self.settings.batch)
-        self.record: dict[str, Any] = dict.fromkeys(("best", "first", "validation"), None)
-        self.record |= {"step": 0, "seconds": 0.0, "fresh": True}
-        self.memory: dict[str, Tensor] = {}
-        self.stopping = False
-
-    @property
-    def step(self) -> int:
-        """Steps taken so far."""
-        return int(self.record["step"])
-
-    def take_up(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Go on from what a checkpoint holds. Raises ValueError when it is of another model."""
-        tables = resolved(self.recipe)
-        if record["recipe"]["model"] != tables["model"]:
-            raise ValueError(f"the checkpoint's [model] is {record['recipe']['model']}, the recipe's {tables['model']}")
-        if record["photographs"]["digest"] != self.library.digest:
-            log.warning("the photographs are not those the run began with: what follows will differ")
-        self.model.load_state_dict(checkpoint.part(tensors, "model"))
-        self.average.load_state_dict(checkpoint.part(tensors, "ema"))
-        self.memory = checkpoint.part(tensors, "optimizer")
-        self.record |= {key: record[key] for key in self.record if key in record}
-
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One AdamW for each player."""
-        settings = self.recipe.optimizer
-        each = [groups(self.model, player, settings) for player in self.model.trainable]
-        return [torch.optim.AdamW(g, settings.lr, settings.betas, fused=True) for g in each]
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """The batches from the present step to the last; each rank takes its share of every batch."""
-        world, rank, batch = self.trainer.world_size, self.trainer.global_rank, self.settings.batch
-        if batch % world:
-            raise ValueError(f"trainer.batch = {batch}: must divide by the {world} devices")
-        share = batch // world
-        starts = (step * batch + rank * share for step in range(self.step, self.settings.steps))
-        batches: list[Any] = [range(start, start + share) for start in starts]
-        return DataLoader(
-            Pairs(self.library.training, self.recipe.data, self.model.procedure.target, self.settings.seed),
-            batch_sampler=batches,
-            num_workers=self.recipe.data.workers,
-            prefetch_factor=4 if self.recipe.data.workers else None,
-            worker_init_fn=ignore_interrupts,
-            pin_memory=self.device.type == "cuda",
-        )
-
-    def on_train_start(self) -> None:
-        """Give the optimisers their memory back, open the log, and look at the untrained model."""
-        for player, optimizer in zip(self.model.trainable, self._optimizers(), strict=True):
-            checkpoint.restore_optimizer(optimizer, self._names(player), checkpoint.part(self.memory, player))
-        self.memory = {}
-        self.model.train()
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._stop)
-        if self.trainer.is_global_zero:
-            self.journal.start(self.step, self.record["seconds"])
-            if not self.step:
-                self._validate()
-                self._sample()
-                self._save("last")  # so that a run killed early can be resumed, and a full disk is known at once
-
-    def training_step(self, pair: tuple[Tensor, Tensor], index: int) -> None:
-        """Every player's step on one batch, then the average's."""
-        torch.manual_seed((self.settings.seed * 1_000_003 + self.step) * 1024 + self.trainer.global_rank)
-        gray, color = (x.contiguous(memory_format=torch.channels_last) for x in pair)
-        figures: dict[str, Tensor] = {}
-        for player, optimizer in zip(self.model.trainable, self._optimizers(), strict=True):
-            with _alone(self.model, player):
-                figures |= self._play(player, optimizer, gray, color)
-        self.record["step"] += 1
-        self._follow()
-        self.journal.note(figures)
-
-    def _play(self, player: str, optimizer: torch.optim.Optimizer, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        losses = self.model.loss(player, gray, color)
-        optimizer.zero_grad()
-        self.manual_backward(losses["total"])
-        norm = nn.utils.clip_grad_norm_(self.model.get_submodule(player).parameters(), self.recipe.optimizer.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = group["rate"] * learning_rate(self.step, self.settings.steps, self.recipe.optimizer)
-        optimizer.step()
-        return {f"{player}/{name}": value.detach() for name, value in {**losses, "norm": norm}.items()}
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the average towards the model; at first faster, so that it forgets the untrained weights."""
-        decay = min(self.recipe.optimizer.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
-        """Whatever is due after this step; a stop asked for is obeyed here."""
-        self.trainer.should_stop = stop = self._stops()
-        writes, validates, samples = (
-            self._due(f"{what}_every") or stop for what in ("checkpoint", "validate", "sample")
-        )
-        if not (self._due("log_every") or writes or validates or samples):
-            return
-        means = self.journal.means(self.step)
-        if self.trainer.is_global_zero:
-            rate = learning_rate(self.step - 1, self.settings.steps, self.recipe.optimizer)
-            self.journal.row(self.step, means, rate)
-            if validates and not stop:
-                self._validate()
-                self._doubt(means)
-            if samples and not stop:
-                self._sample()
-            if writes:
-                self._save("last")
-        self.journal.restart()
-
-    def _due(self, every: str) -> bool:
-        return self.step % int(getattr(self.settings, every)) == 0 or self.step == self.settings.steps
-
-    def _stop(self, number: int, frame: Any) -> None:
-        """Stop after the present step; asked twice, at once."""
-        self.stopping = True
-        signal.signal(number, signal.default_int_handler)
-
-    def _stops(self) -> bool:
-        """Whether to stop: devices must agree, which they are asked only now and then."""
-        if self.trainer.world_size == 1:
-            return self.stopping
-        return self._due("log_every") and self.trainer.strategy.reduce_boolean_decision(self.stopping, all=False)
-
-    def _validate(self) -> None:
-        """Log the figures of the averaged model; keep it as the best if it is."""
-        photos = self.library.validation[: self.settings.validate_photos]
-        if not photos:
-            return
-        found = validation.figures(self._averaged(), self._held_out(photos), self.settings.seed)
-        self.journal.write({"step": self.step, **{f"validation/{name}": value for name, value in found.items()}})
-        self.record["validation"] = found
-        self.record["first"] = self.record["first"] or found
-        latest = self.settings.best == "last"
-        figure, best = found["loss" if latest else self.settings.best], self.record["best"]
-        if self.step and (latest or best is None or figure < best):
-            self.record["best"] = figure
-            self._save("best")
-        self._judge(found, self.record["first"])
-
-    def _judge(self, now: dict[str, float], first: dict[str, float]) -> None:
-        """Warn of a model that colours no better than gray while its loss has hardly fallen.
-
-        Where two players push a loss in opposite ways it tells nothing: such a family has `_doubt`.
-        """
-        alone = len(self.model.trainable) == 1
-        stuck = alone and now["loss"] > 0.95 * first["loss"] and now["ab_error"] >= 0.99 * now["gray_error"]
-        if self.record["fresh"] and stuck and self.step >= max(FEW, min(1000, self.settings.steps // 2)):
-            log.warning(
-                "step %d: nothing is learnt: the loss was %.4g and is %.4g, the ab error %.3g is no better than that "
-                "of a gray picture; try another optimizer.lr (now %g), and look at %s",
-                *(
-                    self.step,
-                    first["loss"],
-                    now["loss"],
-                    now["ab_error"],
-                    self.recipe.optimizer.lr,
-                    self.run / "samples",
-                ),
-            )
-
-    def _doubt(self, means: dict[str, float]) -> None:
-        """Warn of what the family itself finds wrong with the losses of late."""
-        for sentence in self.model.diagnostics(means):
-            log.warning("step %d: %s", self.step, sentence)
-
-    def _sample(self) -> None:
-        photos = (self.library.validation or self.library.training)[:STRIP]
-        path = self.run / "samples" / f"{self.step:07d}.png"
-        validation.strip(self._averaged(), next(iter(self._held_out(photos))), path, self.settings.seed)
-
-    def _averaged(self) -> Family:
-        """The model with averaged weights, and the present buffers: statistics are not averaged."""
-        for ours, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            ours.copy_(theirs)
-        return self.average.eval()
-
-    def _held_out(self, photos: tuple[Photo, ...]) -> DataLoader[Any]:
-        pairs = HeldOut(photos, self.recipe.data, self.model.procedure.target, self.settings.seed)
-        return DataLoader(pairs, batch_size=max(self.settings.batch, STRIP))
-
-    def _save(self, which: str) -> None:
-        """Write the whole state as ``last``, or the averaged weights as ``best``."""
-        tensors = checkpoint.prefixed("ema", self._averaged().state_dict())
-        if which == "last":
-            tensors |= checkpoint.prefixed("model", self.model.state_dict())
-            for player, optimizer in zip(self.model.trainable, self._optimizers(), strict=True):
-                state = checkpoint.optimizer_state(optimizer, self._names(player))
-                tensors |= checkpoint.prefixed(f"optimizer.{player}", state)
-        papers = {
-            "photographs": self.library.record(),
-            "recipe": resolved(self.recipe),
-            "seconds": self.journal.seconds,
-        }
-        if which == "best" and self.record["best"] is None:
-            papers["validation"] = None  # these weights were not looked at
-        checkpoint.write(self.run / f"{which}.safetensors", tensors, {"format": 1, **self.record, **papers})
-        if which == "last" and self.step and self.record["best"] is None:
-            self._save("best")
-
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        made = self.optimizers(use_pl_optimizer=False)
-        return made if isinstance(made, list) else [made]
-
-    def _names(self, player: str) -> dict[Tensor, str]:
-        return {p: name for name, p in self.model.get_submodule(player).named_parameters()}
-
-
-@contextmanager
-def _alone(model: Family, player: str) -> Iterator[None]:
-    """While one player steps, the others want no gradient."""
-    others = [p for other in model.trainable if other != player for p in model.get_submodule(other).parameters()]
-    frozen = [p.requires_grad_(False) for p in others if p.requires_grad]
-    try:
-        yield
-    finally:
-        for p in frozen:
-            p.requires_grad_(True)
+@rank_zero_only
+def _write_recipe(run: Path, recipe: Recipe) -> None:
+    with atomic_write(run / "recipe.json", overwrite=True) as file:
+        file.write(json.dumps(resolved(recipe), indent=2).encode())

@@ -1,4 +1,4 @@
-"""A recipe: the TOML file that says what is trained, on which photos, how, and for how long."""
+"""Recipes: TOML files that say what to train, on which images, how, and for how long."""
 
 import json
 import tomllib
@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from .. import models
 
+OLD_DATA_KEYS = {"wear": "degrade"}  # earlier names in [data], which recipes and run folders may still have
+
 
 class RecipeError(ValueError):
-    """A recipe that cannot be followed; the message names the key, its value and the choices."""
+    """A recipe is invalid; the message names the key, its value and the choices."""
 
 
 class _Table(BaseModel):
@@ -21,42 +23,43 @@ class _Table(BaseModel):
 
 
 class Data(_Table):
-    """The ``[data]`` table: which photographs, and how they are cut into training pairs."""
+    """The ``[data]`` table: which images, and how they are turned into training pairs."""
 
     photos: tuple[Path, ...] = ()  # folders (searched through), zips (read in place), folders in a zip
     size: int = Field(default=128, ge=8)  # of the square crop, in pixels
     gray: Literal["lab", "luma", "mean"] = "lab"
-    min_colorfulness: float = Field(default=9.0, ge=0)  # Hasler & Suesstrunk (2003), signed; grayer photos are left out
-    validation: float = Field(default=0.02, ge=0, lt=1)  # share held out, by the hash of the photo
-    scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the photo, drawn evenly
+    # Hasler & Suesstrunk (2003), signed; images below it are left out.
+    min_colorfulness: float = Field(default=9.0, ge=0)
+    validation: float = Field(default=0.02, ge=0, lt=1)  # share held out, by the hash of the file
+    scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the image, uniform
     flip: bool = True
-    wear: float = Field(default=0.0, ge=0, le=1)  # how faded, soft and grainy the gray may be made: `data.worn`
+    degrade: float = Field(default=0.0, ge=0, le=1)  # strength of fading, blur and grain in the gray input
     workers: int = Field(default=1, ge=0)
 
     @field_validator("scale")
     @classmethod
     def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError("give two shares of the short side, minimum_size first, above 0 and up to 1")
+            raise ValueError("give two shares of the short side, the smaller first, above 0 and up to 1")
         return scale
 
 
 class Optimizer(_Table):
-    """The ``[optimizer]`` table: AdamW, linear warm-up, cosine to zero, and an average of the weights."""
+    """The ``[optimizer]`` table: AdamW, linear warm-up, cosine decay to zero, and an average of the weights."""
 
     lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)  # not on biases and norms
+    weight_decay: float = Field(default=1e-4, ge=0)  # not of biases and norms
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_steps: int = Field(default=200, ge=0)
-    clip: float = Field(default=5.0, gt=0)  # the largest norm of a player's gradient
+    clip: float = Field(default=5.0, gt=0)  # largest gradient norm of each trainable part
     ema: float = Field(default=0.999, ge=0, lt=1)
 
 
 class Trainer(_Table):
-    """The ``[trainer]`` table: how long, on what, and how often something is written."""
+    """The ``[trainer]`` table: how long, on which devices, and how often something is written."""
 
     steps: int = Field(default=10_000, ge=1)
-    batch: int = Field(default=32, ge=1)  # photos per step, over all devices together
+    batch: int = Field(default=32, ge=1)  # images a step, over all devices together
     seed: int = Field(default=0, ge=0)
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int | Literal["auto"] = 1
@@ -66,12 +69,12 @@ class Trainer(_Table):
     validate_every: int = Field(default=500, ge=1)
     checkpoint_every: int = Field(default=500, ge=1)
     sample_every: int = Field(default=500, ge=1)
-    validate_photos: int = Field(default=256, ge=1)  # at most so many of the held-out photos
-    best: Literal["loss", "ab_error", "last"] = "loss"  # which validation picks the best checkpoint: least, or latest
+    validate_photos: int = Field(default=256, ge=1)  # largest number of held-out images to validate on
+    best: Literal["loss", "ab_error", "last"] = "loss"  # metric of the best checkpoint: the least, or the latest
 
 
 class Recipe(_Table):
-    """A whole recipe, checked; ``model`` is the family's frozen ``Config``."""
+    """A valid recipe; ``model`` is the family's frozen ``Config``."""
 
     family: str
     model: Any
@@ -81,14 +84,15 @@ class Recipe(_Table):
 
 
 def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> Recipe:
-    """The recipe of a TOML file, or of a run's ``recipe.json``.
+    """Read a recipe from a TOML file, or from a run's ``recipe.json``.
 
     Args:
-        path: of the file.
+        path: the file.
         sets: ``table.key=value`` overrides; the value is TOML, a bare word is a string.
-        photos: folders and zips that replace those of the recipe, where any are given.
+        photos: folders and zips that replace those of the recipe, unless empty.
 
-    Raises RecipeError.
+    Raises:
+        RecipeError: when the file or an override is invalid.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -97,81 +101,106 @@ def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> R
         raise RecipeError(f"{path}: cannot be read ({error.strerror}): give the path of a recipe (.toml)") from None
     except ValueError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from None
+
+    tables = _rename_old_keys(tables)
     for assignment in sets:
         override(tables, assignment)
-    if given := [str(photo) for photo in photos]:
-        tables.setdefault("data", {})["photos"] = given
+    sources = [str(photo) for photo in photos]
+    if sources:
+        tables.setdefault("data", {})["photos"] = sources
     return parse(tables, str(path))
 
 
 def parse(tables: Mapping[str, Any], name: str = "recipe") -> Recipe:
-    """The recipe of tables as TOML or `resolved` gives them. Raises RecipeError, starting with ``name``."""
-    tables = dict(tables)
+    """Return the recipe in tables as TOML or `resolved` gives them.
+
+    Raises:
+        RecipeError: when a key or a value is invalid; the message starts with ``name``.
+    """
+    tables = _rename_old_keys(tables)
     table = tables.pop("model", None)
     if not isinstance(table, Mapping) or "family" not in table:
         raise RecipeError(f"{name}: [model] must name a family: choose one of {', '.join(models.family_names())}")
-    family, *config = _model(dict(table), name)
-    checked = _check(TypeAdapter(Recipe), {**tables, "family": family, "model": None}, name)
-    return checked.model_copy(update={"model": config[0]})
+    settings = dict(table)
+    family = settings.pop("family")
+    config = _parse_config(family, settings, name)
+    recipe = _validate(TypeAdapter(Recipe), {**tables, "family": family, "model": None}, name)
+    return recipe.model_copy(update={"model": config})
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
-    """A recipe with every default filled in, as plain JSON values that `parse` reads back."""
+    """Return a recipe with every default filled in, as plain JSON values that `parse` reads back."""
     tables = recipe.model_dump(mode="json", exclude={"family", "model"})
     config = TypeAdapter(type(recipe.model)).dump_python(recipe.model, mode="json")
     return {"model": {"family": recipe.family, **config}, **tables}
 
 
-def _model(table: dict[str, Any], name: str) -> tuple[str, Any]:
-    family = table.pop("family")
-    try:
-        config = models.load_family(family).Config
-    except LookupError as error:
-        raise RecipeError(f"{name}: model.family = {family!r}: {error.args[0]}") from None
-    _known(table, config, f"{name}: model.")
-    return family, _check(TypeAdapter(config), table, name, "model.")
-
-
-def _known(table: Mapping[str, Any], config: type, where: str) -> None:
-    """Raises RecipeError for a key that is no field of the dataclass, nor of one inside it; pydantic lets them pass."""
-    kinds = get_type_hints(config)
-    for key, value in table.items():
-        if key not in kinds:
-            raise RecipeError(f"{where}{key} is not known: choose one of {', '.join(kinds) or 'none'}")
-        if is_dataclass(kinds[key]) and isinstance(value, Mapping):
-            _known(value, kinds[key], f"{where}{key}.")
-
-
-def _check(adapter: TypeAdapter[Any], table: Mapping[str, Any], name: str, prefix: str = "") -> Any:
-    """The table as the adapter's type; JSON is the form in which strict pydantic takes lists as tuples."""
-    try:
-        return adapter.validate_json(json.dumps(table, default=str), strict=True)
-    except ValidationError as error:
-        raise RecipeError(_sentence(error, name, prefix)) from None
-
-
-def _sentence(error: ValidationError, name: str, prefix: str) -> str:
-    first = error.errors()[0]
-    parts = [str(part) for part in first["loc"]]
-    key = prefix + ".".join(parts)
-    if first["type"] == "extra_forbidden":
-        table = Recipe.model_fields[parts[0]].annotation if len(parts) > 1 else Recipe
-        choices = [c for c in getattr(table, "model_fields", {}) if c != "family"]
-        return f"{name}: {key} is not known: choose one of {', '.join(choices)}"
-    # Of a whole table the sentence names the key itself.
-    given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return f"{name}: {key.rstrip('.')}{given}: {first['msg'].removeprefix('Value error, ')}"
-
-
 def override(tables: dict[str, Any], assignment: str) -> None:
-    """Set one ``table.key=value`` in the tables; the value is TOML, a bare word is a string. Raises RecipeError."""
+    """Set one ``table.key=value`` in the tables; the value is TOML, a bare word is a string.
+
+    Raises:
+        RecipeError: when the assignment has another form or names no table.
+    """
     dotted, equals, text = assignment.partition("=")
     *path, key = dotted.strip().split(".")
     for name in path:
-        tables = tables.setdefault(name, {}) if isinstance(tables, dict) else tables
+        if isinstance(tables, dict):
+            tables = tables.setdefault(name, {})
     if not (equals and path and key and isinstance(tables, dict)):
-        raise RecipeError(f"--set {assignment}: write table.key=value, for instance trainer.steps=100")
+        raise RecipeError(f"--set {assignment}: write table.key=value, for example trainer.steps=100")
     try:
         tables[key] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         tables[key] = text.strip()
+
+
+def _rename_old_keys(tables: Mapping[str, Any]) -> dict[str, Any]:
+    data = tables.get("data")
+    if not isinstance(data, Mapping):
+        return dict(tables)
+    renamed = dict(data)
+    for old, new in OLD_DATA_KEYS.items():
+        if old in renamed:
+            # Both are there only when --set names the old key: it then overrides the file.
+            renamed[new] = renamed.pop(old)
+    return {**tables, "data": renamed}
+
+
+def _parse_config(family: Any, table: dict[str, Any], name: str) -> Any:
+    try:
+        config = models.load_family(family).Config
+    except LookupError as error:
+        raise RecipeError(f"{name}: model.family = {family!r}: {error.args[0]}") from None
+    _refuse_unknown_keys(table, config, f"{name}: model.")
+    return _validate(TypeAdapter(config), table, name, "model.")
+
+
+def _refuse_unknown_keys(table: Mapping[str, Any], config: type, prefix: str) -> None:
+    # Pydantic ignores keys that are no field of a plain dataclass, so they are looked for here, at every depth.
+    types = get_type_hints(config)
+    for key, value in table.items():
+        if key not in types:
+            raise RecipeError(f"{prefix}{key} is not known: choose one of {', '.join(types) or 'none'}")
+        if is_dataclass(types[key]) and isinstance(value, Mapping):
+            _refuse_unknown_keys(value, types[key], f"{prefix}{key}.")
+
+
+def _validate(adapter: TypeAdapter[Any], table: Mapping[str, Any], name: str, prefix: str = "") -> Any:
+    try:
+        # JSON, since only there does strict pydantic accept lists as tuples and strings as paths.
+        return adapter.validate_json(json.dumps(table, default=str), strict=True)
+    except ValidationError as error:
+        raise RecipeError(_error_message(error, name, prefix)) from None
+
+
+def _error_message(error: ValidationError, name: str, prefix: str) -> str:
+    first = error.errors()[0]
+    parts = [str(part) for part in first["loc"]]
+    key = prefix + ".".join(parts)
+    if first["type"] == "extra_forbidden":
+        table: Any = Recipe.model_fields[parts[0]].annotation if len(parts) > 1 else Recipe
+        choices = [field for field in table.model_fields if field != "family"]
+        return f"{name}: {key} is not known: choose one of {', '.join(choices)}"
+    # A whole table is not printed: the message names the key inside it.
+    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return f"{name}: {key.rstrip('.')}{value}: {first['msg'].removeprefix('Value error, ')}"

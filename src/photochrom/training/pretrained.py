@@ -1,0 +1,104 @@
+"""Weights to start a training from: those of another run, a checkpoint, or a bundle."""
+
+import logging
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+from ..inference import bundle as bundles
+from ..models.family import Family
+from . import checkpoint
+from .graph import HALF, TRANSPOSED
+
+log = logging.getLogger(__name__)
+
+
+def initialize(model: Family, init: Path | None) -> None:
+    """Start a model from the weights of ``init``, which must have those that the model does not train itself.
+
+    Args:
+        model: changed in place.
+        init: a run, a checkpoint or a bundle (see `load_weights`); None to keep the random weights.
+
+    Raises:
+        ValueError: when no weights fit, or frozen weights are missing.
+    """
+    names = set(model.state_dict())
+    random = names if init is None else set(load_weights(model, Path(init)))
+    frozen = {name for name in names if name.startswith(model.frozen_weights)}
+    missing = frozen & random
+    if missing:
+        problem = "no --init" if init is None else f"{init} has no {min(missing)} that fits"
+        raise ValueError(
+            f"{problem}: {len(missing)} of {len(frozen)} frozen weights of this model must come from a run or bundle "
+            f"of the family {model.pretrained_from}: name one with the same settings with --init"
+        )
+    if init is not None:
+        note = f"; {len(frozen)} weights are frozen" if frozen else ""
+        log.info("initialized from %s%s; %d of %d weights start at random", init, note, len(random), len(names))
+
+
+def load_weights(model: Family, path: Path) -> list[str]:
+    """Copy weights into a model where names and shapes agree; return the names of the other weights.
+
+    Args:
+        model: changed in place.
+        path: a run folder (its best checkpoint, averaged), a ``.safetensors`` file, or a bundle, installed or not. A
+            network takes the weights of the bundle's network of the same name, or of its only one.
+
+    Raises:
+        ValueError: when nothing agrees.
+    """
+    if path.suffix == ".safetensors":
+        weights = checkpoint.without_prefix("ema", checkpoint.read(path)[0])
+    elif (path / "best.safetensors").exists():
+        weights = checkpoint.without_prefix("ema", checkpoint.read(path / "best.safetensors")[0])
+    else:
+        weights = _bundle_weights(model, path)
+
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    fitting = {name: tensor for name, tensor in weights.items() if shapes.get(name) == tensor.shape}
+    if not fitting:
+        raise ValueError(
+            f"{path}: no weight fits this model: start from a run of {model.pretrained_from} with the same settings"
+        )
+    model.load_state_dict(fitting, strict=False)
+    return [name for name in shapes if name not in fitting]
+
+
+def _bundle_weights(model: Family, path: Path) -> dict[str, Tensor]:
+    """Return the weights in a bundle by their names in the model, in the model's shapes where those can be had."""
+    bundle = bundles.load(path)
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    prefixes = {module: name for name, module in model.named_modules()}
+    weights = {}
+    for name, net in model.networks().items():
+        source = name if name in bundle.networks else next(iter(bundle.networks))
+        if source != name and len(bundle.networks) > 1:
+            continue
+        graph = onnx.load_from_string(bundle.networks[source]).graph
+        parameters = bundle.card.parameters.get(source)
+        for weight in graph.initializer:
+            # Bundles written before the card had this map use the names of parameters in the graph itself.
+            parameter = weight.name.removesuffix(HALF) if parameters is None else parameters.get(weight.name)
+            if parameter is None:
+                continue
+            key = f"{prefixes[net]}.{parameter.removesuffix(TRANSPOSED)}"
+            tensor = torch.from_numpy(numpy_helper.to_array(weight).copy()).float()
+            weights[key] = _undo_reshape(tensor, shapes.get(key), parameter.endswith(TRANSPOSED))
+    return weights
+
+
+def _undo_reshape(tensor: Tensor, shape: torch.Size | None, transposed: bool) -> Tensor:
+    """Return a graph's weight in the model's shape; unchanged, and so refused, where it is one of another size.
+
+    The graph may have axes of size one more or less: a norm's weight is (c, 1, 1) there.
+    """
+    if transposed:
+        tensor = tensor.T
+    if shape is None or torch.empty(shape).squeeze().shape != tensor.squeeze().shape:
+        return tensor
+    return tensor.reshape(shape)

@@ -1,0 +1,93 @@
+"""Devices, processes and signals of a training."""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+from .recipe import Trainer
+
+
+def is_main_process() -> bool:
+    """Return whether this process is the only one, or the first, of a training: it writes and reports."""
+    return not rank_zero_only.rank  # type: ignore[attr-defined]
+
+
+def create_fabric(settings: Trainer) -> Fabric:
+    """Return the devices, processes and precision of a training.
+
+    Raises:
+        ValueError: when this machine does not have them.
+    """
+    single = settings.devices == 1 and settings.nodes == 1
+    try:
+        with _quiet_fabric():
+            return Fabric(
+                accelerator=settings.accelerator,
+                devices=settings.devices,
+                num_nodes=settings.nodes,
+                # While one part of a model steps, the parameters of the others are unused.
+                strategy="auto" if single else "ddp_find_unused_parameters_true",
+                precision=settings.precision,
+            )
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        choice = f"trainer.accelerator = {settings.accelerator!r}, devices = {settings.devices!r}"
+        raise ValueError(f"{choice}: not on this machine ({' '.join(str(error).split())})") from None
+
+
+@contextmanager
+def launched(fabric: Fabric) -> Iterator[None]:
+    """Start the other processes of this machine; end them when this one fails, as they would wait for it forever."""
+    with _quiet_fabric():
+        fabric.launch()
+        launcher = fabric.strategy.launcher
+        processes = launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
+        try:
+            yield
+        except BaseException:
+            for process in processes:
+                process.kill()
+            raise
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def restored_signals() -> Iterator[None]:
+    """Restore the handlers of Ctrl-C and SIGTERM afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet_fabric() -> Iterator[None]:
+    """Silence the notes and warnings of Fabric; its errors pass."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning_fabric")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def ignore_interrupts(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the main one decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,56 @@
+"""ONNX graphs of networks, checked against torch."""
+
+import pytest
+import torch
+from torch import nn
+
+from photochrom.models.family import Network
+from photochrom.training.graph import ExportError, check, fold_constants, halve_weights, round_weights, trace
+
+
+class Doubling(Network):
+    inputs = {"gray": (1, "h", "w")}  # noqa: RUF012
+
+    def forward(self, gray):
+        return gray * 2
+
+
+@pytest.fixture(scope="module")
+def content():
+    return halve_weights(fold_constants(trace(Doubling()))).SerializeToString()
+
+
+def test_a_network_that_onnx_computes_differently_is_refused(content):
+    net = Doubling()
+    check(net, content)
+    net.forward = lambda gray: gray * 2.1
+    with pytest.raises(ExportError, match="ONNX and torch differ by"):
+        check(net, content)
+
+
+def test_an_output_that_is_not_a_number_is_refused(content):
+    net = Doubling()
+    net.forward = lambda gray: gray * float("nan")
+    with pytest.raises(ExportError, match="ONNX and torch differ by"):
+        check(net, content)
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(1, True), (6, False)])
+def test_a_discrete_output_may_differ_in_a_few_values(content, columns, fits):
+    net = Doubling()
+    net.forward = lambda gray: torch.cat([gray[..., :1] * 2 + 1] * columns + [gray[..., columns:] * 2], -1)
+    with pytest.raises(ExportError):
+        check(net, content)
+    net.discrete_output = True
+    if fits:
+        check(net, content)
+    else:
+        with pytest.raises(ExportError):
+            check(net, content)
+
+
+def test_weights_are_rounded_to_half_precision():
+    net = nn.Conv2d(1, 300, 1)
+    round_weights(net)
+    assert torch.equal(net.weight.data.half().float(), net.weight.data)
+    assert torch.equal(net.bias.data.half().float(), net.bias.data)

@@ -1,0 +1,141 @@
+"""Weights to start from: of a run, of a bundle with a map of its parameters, and of bundles written before it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import toy
+from onnx import numpy_helper
+
+from photochrom import models
+from photochrom.core.sampling import Diffusion, describe
+from photochrom.inference import bundle as bundles
+from photochrom.models import ddpm
+from photochrom.models._blocks import ColorNet
+from photochrom.training import checkpoint
+from photochrom.training.graph import HALF, export_network
+from photochrom.training.pretrained import initialize, load_weights
+from photochrom.training.recipe import parse
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+PUBLISHED = [bundles.DEFAULT, *sorted(BUNDLES.glob("*.zip"))]
+
+
+def test_a_run(tmp_path):
+    trained, wider = toy.Model(toy.Config()), toy.Adversarial(toy.Config())
+    torch.nn.init.constant_(trained.colors.encoder[0].weight, 5.0)
+    checkpoint.write(tmp_path / "best.safetensors", checkpoint.with_prefix("ema", trained.state_dict()), {})
+    for path in (tmp_path, tmp_path / "best.safetensors"):
+        torch.nn.init.zeros_(wider.colors.encoder[0].weight)
+        others = load_weights(wider, path)
+        assert (wider.colors.encoder[0].weight == 5).all()
+        assert {"colors.head.1.weight", "critic.0.weight"} <= set(others)
+    unet = models.load_family("unet")
+    other = unet(unet.Config(net=ColorNet.Config(depth=1, filters=4)))
+    with pytest.raises(ValueError, match="no weight fits this model: start from a run of unet with"):
+        load_weights(other, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """A classifier, and a bundle of its network."""
+    classify = models.load_family("classify")
+    model = classify(classify.Config(net=ColorNet.Config(depth=2, filters=4, widths=(8,))))
+    network = export_network(model.net)
+    card = bundles.ModelCard(
+        "classifier", "classify", describe(model.procedure), {}, size=32, parameters={"logits": network.parameters}
+    )
+    path = tmp_path_factory.mktemp("bundle") / "classifier"
+    bundles.save(path, card, {"logits": network.content})
+    return model, path
+
+
+def test_the_only_network_of_a_bundle(classifier):
+    """A network takes the weights of the bundle's only one, whatever its name: a guide, those of a classifier."""
+    trained, path = classifier
+    model = ddpm.Model(ddpm.Model.Config(guide=trained.config.net, sampling=Diffusion(guided=True)))
+    others = load_weights(model, path)
+    weights = trained.net.state_dict()
+    for name, weight in model.net["guide"].state_dict().items():
+        assert torch.equal(weight, weights[name])
+    assert all(name.startswith("net.denoiser.") or name.endswith("num_batches_tracked") for name in others)
+    with pytest.raises(ValueError, match="no model 'missing'"):
+        load_weights(model, Path("missing"))
+
+
+def test_the_map_of_parameters_is_read_instead_of_names(classifier, tmp_path):
+    trained, path = classifier
+    shutil.copytree(path, tmp_path / "bundle")
+    card = json.loads((path / "model.json").read_text())
+    parameters = card["parameters"]["logits"]
+    first = next(name for name, parameter in parameters.items() if parameter.endswith("weight"))
+    dropped = parameters.pop(first)
+    (tmp_path / "bundle" / "model.json").write_text(json.dumps(card))
+    model = type(trained)(trained.config)
+    assert f"net.{dropped}" in load_weights(model, tmp_path / "bundle")
+
+
+class Folded(toy.Network):
+    """A matrix that folding transposes, a norm that it reshapes, and a weight that it multiplies."""
+
+    inputs = {"gray": (1, "h", "w")}  # noqa: RUF012
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(1, 300)
+        self.norm = torch.nn.GroupNorm(1, 300)
+        self.scaled = torch.nn.Parameter(torch.rand(300))
+        self.exit = torch.nn.Linear(300, 2, bias=False)
+
+    def forward(self, gray):
+        x = self.linear(gray.movedim(1, -1)) * (self.scaled * 2)
+        return self.exit(self.norm(x.movedim(-1, 1)).movedim(1, -1)).movedim(-1, 1)
+
+
+def test_parameters_are_found_by_following_names_never_by_comparing_values():
+    net = Folded()
+    for parameter in (net.norm.weight, net.norm.bias, net.linear.bias, net.scaled):
+        torch.nn.init.ones_(parameter)  # equal values
+    network = export_network(net)
+    assert sorted(network.parameters.values()) == [
+        "exit.weight.T", "linear.bias", "linear.weight.T", "norm.bias", "norm.weight"
+    ]  # fmt: skip
+    state = net.state_dict()
+    for weight in onnx.load_from_string(network.content).graph.initializer:
+        name = network.parameters.get(weight.name)
+        if name is None:
+            continue
+        expected = state[name.removesuffix(".T")]
+        expected = expected.T if name.endswith(".T") else expected
+        np.testing.assert_array_equal(numpy_helper.to_array(weight).squeeze(), expected.squeeze().numpy())
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: Path(path).stem)
+def test_bundles_without_a_map_serve_by_the_names_in_their_graphs(path):
+    """Every parameter of the networks in a published bundle is found."""
+    bundle = bundles.load(path)
+    assert not bundle.card.parameters
+    tables = {name: table for name, table in bundle.card.recipe.items() if name != "stages"}
+    recipe = parse(tables)
+    model = models.load_family(recipe.family)(recipe.model)
+    others = set(load_weights(model, Path(path)))
+    names = {module: name for name, module in model.named_modules()}
+    for network, net in model.networks().items():
+        assert not {f"{names[net]}.{name}" for name, _ in net.named_parameters()} & others
+        stored = onnx.load_from_string(bundle.networks[network]).graph.initializer
+        shared = {weight.name.removesuffix(HALF): weight for weight in stored}
+        for name, parameter in net.named_parameters():
+            if name in shared:
+                expected = numpy_helper.to_array(shared[name]).astype(np.float32)
+                np.testing.assert_array_equal(parameter.detach().numpy().squeeze(), expected.squeeze())
+
+
+def test_frozen_weights_must_come_from_somewhere():
+    cold = models.load_family("cold")
+    model = cold(cold.Config())
+    with pytest.raises(ValueError, match=r"no --init: \d+ of \d+ frozen weights of this model must come from a run or"):
+        initialize(model, None)
