@@ -1,4 +1,4 @@
-"""Colour against outside libraries, published figures and what must hold for every colour."""
+"""Color conversions against other libraries, published values and properties of every color."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from skimage.color import deltaE_ciede2000, rgb2lab, rgb2xyz
 
 from photochrom.core import color
+from photochrom.imaging import chroma
 
 # Lab pairs and their CIEDE2000: Sharma, Wu & Dalal (2005), table 1
 SHARMA = """
@@ -56,13 +57,13 @@ def test_xyz_agrees_with_scikit_image(made):
 
 @LIBRARIES
 @pytest.mark.parametrize(("value", "lab"), [(0.0, (0, 0, 0)), (1.0, (100, 0, 0)), (0.5, (53.389, 0, 0))])
-def test_neutral_grays_have_no_colour(made, value, lab):
-    found = np.asarray(color.rgb_to_lab(made(np.full((3, 1, 1), value, np.float32)))).ravel()
-    np.testing.assert_allclose(found, lab, atol=1e-3)
+def test_neutral_grays_have_no_chroma(made, value, lab):
+    gray = made(np.full((3, 1, 1), value, np.float32))
+    np.testing.assert_allclose(np.asarray(color.rgb_to_lab(gray)).ravel(), lab, atol=1e-3)
 
 
 @given(colors)
-def test_round_trip(rgb):
+def test_lab_round_trip(rgb):
     np.testing.assert_allclose(color.lab_to_rgb(color.rgb_to_lab(rgb)), rgb, atol=2e-5)
 
 
@@ -74,7 +75,7 @@ def test_round_trip_through_linear_and_xyz(made):
 
 
 @pytest.mark.parametrize("f", [color.rgb_to_lab, color.srgb_to_linear, color.lab_to_xyz, color.xyz_to_lab])
-def test_gradients(f):
+def test_gradients_are_exact(f):
     x = torch.rand(1, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.05
     assert torch.autograd.gradcheck(f, x.requires_grad_())
 
@@ -86,33 +87,55 @@ def test_gradients_are_finite_at_the_ends(level):
     assert torch.isfinite(x.grad).all()
 
 
+def in_gamut(lab, tolerance=1e-4):
+    return (abs(color.lab_to_linear(lab) - 0.5) <= 0.5 + tolerance).all()
+
+
 @given(labs)
 @settings(max_examples=300)
-def test_gamut_keeps_lightness_and_hue_and_never_adds_chroma(lab):
+def test_fit_gamut_keeps_lightness_and_moves_straight_towards_gray_in_linear_light(lab):
     fitted = color.fit_gamut(lab)
-    assert color.in_gamut(fitted).all()
-    assert np.isfinite(fitted).all()
+    assert in_gamut(fitted)
+    np.testing.assert_array_equal(fitted[0], lab[0])
     shown = color.rgb_to_lab(color.lab_to_rgb(fitted))
     assert abs(shown[0] - lab[0]).max() < 0.2
-    chroma, before = np.hypot(*fitted[1:]), np.hypot(*lab[1:])
-    assert (chroma <= before + 1e-4).all()
-    np.testing.assert_allclose(fitted[1] * lab[2], fitted[2] * lab[1], atol=1e-1)  # same hue: a / b unchanged
+    assert (abs(fitted[1:]) <= abs(lab[1:]) + 1e-3).all()
+    gray = color.lab_to_linear(lab * np.array([1, 0, 0], np.float32)[:, None, None])
+    offset, fitted_offset = color.lab_to_linear(lab) - gray, color.lab_to_linear(fitted) - gray
+    share = (offset * fitted_offset).sum() / max((offset**2).sum(), 1e-12)
+    assert -1e-3 <= share <= 1 + 1e-3
+    np.testing.assert_allclose(fitted_offset, share * offset, atol=2e-4)
 
 
 @given(colors)
-def test_gamut_leaves_colours_inside_alone(rgb):
-    lab = color.rgb_to_lab(rgb)
-    np.testing.assert_allclose(color.fit_gamut(lab), lab, atol=1e-4)
+def test_fit_gamut_leaves_colors_inside_unchanged(rgb):
+    lab = color.rgb_to_lab(rgb * np.float32(0.998) + np.float32(0.001))
+    np.testing.assert_array_equal(color.fit_gamut(lab), lab)
 
 
-def test_gamut_gives_away_no_chroma_that_could_be_shown():
+@LIBRARIES
+def test_fit_gamut_reaches_the_edge_of_the_gamut(made):
     lab = np.array([50.0, 200.0, 100.0], np.float32).reshape(3, 1, 1)
-    kept = color.fit_gamut(lab)
-    assert not color.in_gamut(kept * np.array([1, 1.01, 1.01], np.float32).reshape(3, 1, 1)).any()
+    linear = color.lab_to_linear(np.asarray(color.fit_gamut(made(lab))))
+    assert linear.min() == pytest.approx(0, abs=1e-4) or linear.max() == pytest.approx(1, abs=1e-4)
+
+
+def test_fit_gamut_is_the_gamut_mapping_of_written_photos():
+    """Two forms of one mapping: `imaging.chroma` works by tables and in place."""
+    random = np.random.default_rng(3)
+    gray = random.integers(0, 1 << 16, (64, 64, 1)).astype(np.uint16)
+    ab = random.uniform(-110, 110, (2, 64, 64)).astype(np.float32)
+    rgb = np.moveaxis(gray, -1, 0).repeat(3, 0).astype(np.float32) / 65535
+    lab = np.concatenate([color.rgb_to_lab(rgb)[:1], ab])
+    expected = color.lab_to_rgb(color.fit_gamut(lab))
+    written = chroma.merge_chroma(gray, chroma.shifts(ab), 16) / 65535
+    np.testing.assert_allclose(np.moveaxis(written, -1, 0), expected, atol=2e-3)
+    assert abs(np.moveaxis(written, -1, 0) - expected).mean() < 1e-4
+    assert (abs(color.fit_gamut(lab) - lab).max(0) > 1).mean() > 0.5
 
 
 @given(arrays(np.float32, (3, 1, 2), elements=st.floats(-1e3, 1e3, width=32)))
-def test_never_nan(values):
+def test_no_value_gives_nan(values):
     for f in (color.rgb_to_lab, color.lab_to_rgb, color.fit_gamut, color.linear_to_srgb):
         assert np.isfinite(f(values)).all()
         assert torch.isfinite(f(torch.from_numpy(values))).all()
@@ -120,12 +143,12 @@ def test_never_nan(values):
 
 
 @LIBRARIES
-def test_ciede2000_on_the_published_pairs(made):
-    found = np.asarray(color.ciede2000(made(image(PAIRS[:, :3])), made(image(PAIRS[:, 3:6])))).ravel()
+def test_ciede2000_matches_the_published_pairs(made):
+    difference = np.asarray(color.ciede2000(made(image(PAIRS[:, :3])), made(image(PAIRS[:, 3:6])))).ravel()
     clear = np.arange(len(PAIRS)) != AMBIGUOUS
     assert len(PAIRS) == 34
-    np.testing.assert_allclose(found[clear], PAIRS[clear, 6], atol=1e-4)
-    assert min(abs(found[AMBIGUOUS] - PAIRS[i, 6]) for i in (AMBIGUOUS, AMBIGUOUS + 1)) < 1e-4
+    np.testing.assert_allclose(difference[clear], PAIRS[clear, 6], atol=1e-4)
+    assert min(abs(difference[AMBIGUOUS] - PAIRS[i, 6]) for i in (AMBIGUOUS, AMBIGUOUS + 1)) < 1e-4
 
 
 def test_ciede2000_agrees_with_scikit_image():
@@ -135,7 +158,7 @@ def test_ciede2000_agrees_with_scikit_image():
     )
 
 
-def test_bins_are_those_that_srgb_reaches():
+def test_bins_are_the_grid_points_that_srgb_colors_round_to():
     side = np.linspace(0, 1, 257)
     u, v = np.meshgrid(side, side)
     faces = [np.stack(np.roll([np.full_like(u, end), u, v], axis, 0)) for axis in range(3) for end in (0, 1)]
@@ -145,15 +168,14 @@ def test_bins_are_those_that_srgb_reaches():
 
 
 @pytest.mark.parametrize("convention", color.GRAY_CONVENTIONS)
-def test_gray_conventions_span_the_range(convention):
+def test_gray_conventions_span_minus_one_to_one(convention):
     ends = np.stack([np.zeros((3, 1, 1)), np.ones((3, 1, 1))]).astype(np.float32)
     np.testing.assert_allclose(color.rgb_to_gray(ends, convention).ravel(), [-1, 1], atol=1e-5)
 
 
-def test_gray_conventions_differ_on_colour():
-    found = [
-        float(color.rgb_to_gray(np.array([1, 0, 0], np.float32).reshape(3, 1, 1), c).item()) for c in ("luma", "mean")
-    ]
-    assert found == pytest.approx([2 * 0.299 - 1, 2 / 3 - 1], abs=1e-6)
+def test_gray_conventions_differ_on_red():
+    red = np.array([1, 0, 0], np.float32).reshape(3, 1, 1)
+    assert color.rgb_to_gray(red, "luma").item() == pytest.approx(2 * 0.299 - 1, abs=1e-6)
+    assert color.rgb_to_gray(red, "mean").item() == pytest.approx(2 / 3 - 1, abs=1e-6)
     with pytest.raises(ValueError, match=r"'ntsc'.*lab, luma, mean"):
         color.rgb_to_gray(RGB, "ntsc")

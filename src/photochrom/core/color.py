@@ -10,7 +10,7 @@ import math
 import sys
 from typing import Any
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 FROM_XYZ = (
@@ -126,30 +126,25 @@ def rgb_to_gray(rgb: RGB, convention: str = "lab") -> Plane:
     raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
 
 
-def in_gamut(lab: Lab, tolerance: float = 1e-4) -> Bool[Any, "*b h w"]:
-    """Returns whether sRGB has each color, to a tolerance in linear light."""
-    r, g, b = _channels(abs(lab_to_linear(lab) - 0.5) <= 0.5 + tolerance)
-    return r & g & b
+def fit_gamut(lab: Lab) -> Lab:
+    """Returns colors that sRGB has, with L clipped to [0, 100]; colors inside the gamut are left as they are.
 
-
-def fit_gamut(lab: Lab, halvings: int = 12) -> Lab:
-    """Chroma reduced, at constant L and hue, until each colour lies in sRGB; colours inside are left as they are.
-
-    Bisection on the share of chroma kept. `halvings` bounds the chroma given away: chroma / 2**halvings.
+    A color outside is moved towards the gray of the same Y, along a straight line in linear light, as far as the edge
+    of the gamut. That keeps L exactly, and the hue as light mixes. `imaging.chroma` is the same in optimized form.
     """
     xp = namespace(lab)
     lightness, a, b = _channels(lab)
-    lightness = lightness.clip(0, 100)
-
-    def scaled(share: Any) -> Any:
-        return xp.stack([lightness, a * share, b * share], -3)
-
-    keep, step = lightness * 0, 1.0
-    whole = in_gamut(scaled(keep + 1))
-    for _ in range(halvings):
-        step /= 2
-        keep = xp.where(in_gamut(scaled(keep + step)), keep + step, keep)
-    return scaled(xp.where(whole, keep * 0 + 1, keep))
+    lab = xp.stack([lightness.clip(0, 100), a, b], -3)
+    xyz = lab_to_xyz(lab)
+    luminance = xyz[..., 1:2, :, :]
+    offset = xyz_to_linear(xyz) - luminance  # from the gray; its own Y is 0
+    room_below, room_above = GAMUT[0] - luminance, GAMUT[1] - luminance
+    # The share of the offset that fits; where all of it does, the maximum is the room itself and the share exactly 1.
+    largest, smallest = xp.amax(offset, -3)[..., None, :, :], xp.amin(offset, -3)[..., None, :, :]
+    share = xp.minimum(room_above / xp.maximum(largest, room_above), room_below / xp.minimum(smallest, room_below))
+    fitted = xyz_to_lab(linear_to_xyz(luminance + offset * share))
+    fitted = xp.concatenate([lab[..., :1, :, :], fitted[..., 1:, :, :]], -3)
+    return xp.where(share < 1, fitted, lab)
 
 
 def colorfulness(rgb: RGB, absolute: bool = False) -> Float[Any, "*b"]:
