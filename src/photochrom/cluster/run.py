@@ -54,10 +54,14 @@ class Work:
 
     def settings(self, task: Task) -> dict[str, Any]:
         """Return all that decides the outputs of a photo, for the manifest."""
-        color = self.options.color
-        hints = [str(hint) for hint in color.hints]
-        where = {"target": str(task.target), "extras": list(task.extras)}
-        return {"model": self.model, "weights": self.weights, **asdict(color), "hints": hints, **where}
+        color = asdict(self.options.color) | {"hints": list(map(str, self.options.color.hints))}
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            "target": str(task.target),
+            "extras": task.extras,
+            **color,
+        }
 
 
 Result = tuple[Outcome, dict[str, Any]]  # of a worker for a photo, with further fields of its entry in the manifest
@@ -219,7 +223,7 @@ def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterat
             outcomes.append(replace(outcome, reason=SkipReason.OTHER_OPTIONS))
             continue
         outcomes.append(outcome)
-        details["outputs"] = [str(file) for file in (outcome.task.files if exists else outcome.files)]
+        details["outputs"] = list(map(str, outcome.task.files if exists else outcome.files))
         if outcome.reason:
             details["skipped" if outcome.status is Status.SKIPPED else "error"] = outcome.reason
         at = datetime.now(UTC).isoformat(timespec="seconds")

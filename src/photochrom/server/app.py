@@ -20,7 +20,7 @@ from .._version import __version__
 from ..inference import bundle
 from .jobs import Jobs, Limits
 from .middleware import SecurityMiddleware
-from .routes import ServedModel, router
+from .routes import router
 from .schemas import ColorParameters, Model
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -29,34 +29,28 @@ MAX_CONNECTIONS = 500  # a process may have about 1,000 open files
 EXPIRY_POLL_SECONDS = 30
 
 
-def load_models(names: Sequence[str | Path]) -> dict[str, ServedModel]:
+def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
     """Return the bundles with these names or paths, by the names on their cards.
 
     Raises ValueError for a bundle that cannot be loaded or does not colorize, and for two with one name.
     """
-    models: dict[str, ServedModel] = {}
+    models: dict[str, Model] = {}
     for name in names:
-        loaded, path = bundle.load(name), bundle.find(name).resolve()
+        loaded, path = bundle.load(name), str(bundle.find(name).resolve())
         card, procedure = loaded.card, loaded.procedure
         if not procedure.colorizes:
             raise ValueError(f"{name}: does not colorize photos: choose another model")
-        model = Model(
-            name=card.name,
-            family=card.family,
-            summary=card.summary,
-            size=card.size,
-            stochastic=procedure.stochastic,
-            options=[name for name in procedure.option_names if name in ColorParameters.model_fields],
-            licence=card.licence,
-        )
-        other = models.setdefault(card.name, ServedModel(path, model))
+        options = [option for option in procedure.option_names if option in ColorParameters.model_fields]
+        shown = {field: getattr(card, field) for field in ("name", "family", "summary", "size", "licence")}
+        model = Model(path=path, stochastic=procedure.stochastic, options=options, **shown)
+        other = models.setdefault(card.name, model)
         if other.path != path:
             raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")
     return models
 
 
 def create_app(
-    models: Mapping[str, ServedModel],
+    models: Mapping[str, Model],
     limits: Limits,
     processes: int = 1,
     threads: int = 1,
@@ -69,7 +63,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.jobs = Jobs([str(served.path) for served in models.values()], limits, processes, threads)
+        app.state.jobs = Jobs([model.path for model in models.values()], limits, processes, threads)
         expiry = asyncio.create_task(_remove_expired(app.state.jobs))
         try:
             yield

@@ -19,7 +19,7 @@ from fastapi import HTTPException
 
 from .._processes import interrupts_blocked
 from ..imaging.photo import MAX_PIXELS
-from .worker import UPLOAD, ColorizeRequest, Failed, Idle, Opened, OutputWritten, serve
+from .worker import IDLE, UPLOAD, ColorizeRequest, Failed, Opened, OutputWritten, serve
 
 State = Literal["queued", "working", "done", "failed"]
 REMOVED = "no such photo: it was removed, or deleted after a time without requests"
@@ -46,20 +46,16 @@ class Limits:
 
 @dataclass(eq=False)
 class Job:
-    """A photo and its settings, state and results.
+    """A photo and its settings, state and results."""
 
-    ``name``: the client's name for the photo, never used as a path; ``stored``: bytes of its files; ``output_bytes``:
-    most bytes that an output may take; ``seeds``: those whose output is written.
-    """
-
-    name: str
+    name: str  # as the client calls the photo, never used as a path
     request: ColorizeRequest
-    stored: int
-    output_bytes: int = 0
+    stored: int  # bytes of its files
+    output_bytes: int = 0  # most bytes that an output may take
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
     opened: Opened | None = None
-    seeds: list[int] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)  # of the outputs that are written
     failure: Failed | None = None
     canceled: bool = False
     seconds: float | None = None
@@ -278,7 +274,7 @@ class _Worker:
             if time.monotonic() > deadline:
                 return Failed(f"{UPLOAD}: no worker process was ready after {START_SECONDS} seconds", 500)
             if self.pipe.poll(POLL_SECONDS):
-                self.idle = isinstance(self.pipe.recv(), Idle)
+                self.idle = self.pipe.recv() is IDLE
         return None
 
     def _work_on(self, job: Job, seconds: float, reserve: Callable[[Job, Opened], bool]) -> Failed | None:
@@ -286,7 +282,15 @@ class _Worker:
         self.pipe.send(job.request)
         while not self.idle:
             job.seconds = time.monotonic() - start
-            event = self.pipe.recv() if self.pipe.poll(POLL_SECONDS) else None
+            if job.canceled:
+                return CANCELED
+            if job.seconds > seconds:
+                reason = f"took longer than {seconds:g} seconds: ask for fewer steps, or a faster model"
+                return Failed(f"{UPLOAD}: {reason}", 504)
+            if not self.pipe.poll(POLL_SECONDS):
+                continue
+            event = self.pipe.recv()
+            self.idle = event is IDLE
             if isinstance(event, Opened) and not reserve(job, event):
                 return NO_SPACE
             if isinstance(event, OutputWritten):
@@ -294,10 +298,4 @@ class _Worker:
                 job.seeds.append(event.seed)
             if isinstance(event, Failed):
                 failure = event
-            self.idle = isinstance(event, Idle)
-            if job.canceled:
-                return CANCELED
-            if job.seconds > seconds:
-                reason = f"took longer than {seconds:g} seconds: ask for fewer steps, or a faster model"
-                return Failed(f"{UPLOAD}: {reason}", 504)
         return failure

@@ -23,10 +23,9 @@ HEADERS = {
 
 
 class SecurityMiddleware:
-    """Refuses requests to other host names and from other sites' pages; adds security headers to all responses.
+    """Refuses requests to other host names and from pages of other sites; adds security headers to all responses."""
 
-    It is plain ASGI because Starlette's `BaseHTTPMiddleware` hides from the application that a client has disconnected.
-    """
+    # Plain ASGI: Starlette's `BaseHTTPMiddleware` hides from the application that a client has disconnected.
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
         self.app, self.hosts = app, hosts

@@ -8,7 +8,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -31,14 +31,6 @@ MEDIA_TYPES = {suffix: mimetypes.types_map.get(suffix, f"image/{suffix[1:]}") fo
 PLAIN_TEXT = (416, 503)  # errors that Starlette and uvicorn report themselves
 
 Responses = dict[int | str, dict[str, Any]]  # by status, for OpenAPI
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A bundle and its description."""
-
-    path: Path
-    model: Model
 
 
 def _errors(*statuses: int) -> Responses:
@@ -82,7 +74,7 @@ async def health(jobs: AllJobs) -> Health:
 @router.get("/models")
 async def models(request: Request) -> list[Model]:
     """Return the models, the default one first."""
-    return [served.model for served in request.app.state.models.values()]
+    return list(request.app.state.models.values())
 
 
 @router.get("/limits")
@@ -180,21 +172,21 @@ async def archive(
 
 def _color_request(request: Request, parameters: ColorParameters, previews: bool = True) -> ColorizeRequest:
     """Return the request for a worker, without its folder. Raises HTTPException for what the model does not support."""
-    served: dict[str, ServedModel] = request.app.state.models
-    name = parameters.model or next(iter(served))
-    if name not in served:
-        raise HTTPException(404, f"no model {name!r}: choose one of {', '.join(served)}")
+    available: dict[str, Model] = request.app.state.models
+    name = parameters.model or next(iter(available))
+    if name not in available:
+        raise HTTPException(404, f"no model {name!r}: choose one of {', '.join(available)}")
     try:
         options = parameters.options()
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
-    model = served[name].model
+    model = available[name]
     unsupported = [option for option in options.sampler if option not in model.options]
     if unsupported:
         raise HTTPException(422, f"{', '.join(unsupported)}: not supported by {name}; choose another model")
     if options.variants > 1 and not model.stochastic:
         raise HTTPException(422, f"{options.variants} variants: {name} is deterministic; choose a stochastic model")
-    return ColorizeRequest(Path(), str(served[name].path), options, previews)
+    return ColorizeRequest(Path(), model.path, options, previews)
 
 
 async def _receive(request: Request, jobs: Jobs, parameters: ColorParameters, previews: bool = True) -> Job:

@@ -60,6 +60,7 @@ class Problem(BaseModel):
 class Model(BaseModel):
     """A model. ``stochastic``: each seed gives other colors; ``options``: sampler options that it supports."""
 
+    path: str = Field(exclude=True)  # not shown to clients
     name: str
     family: str
     summary: str

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoTooLarge, WriteError
-from ..imaging.photo import Photo, open_photo
+from ..imaging.photo import open_photo
 from ..inference.bundle import BundleError
 from ..inference.colorizer import AB, Colorizer, Gray
 from ..inference.contact_sheet import preview
@@ -53,11 +53,6 @@ class ColorizeRequest:
 
 
 @dataclass(frozen=True)
-class Idle:
-    """The worker has loaded its first model or ended a request, and waits for the next one."""
-
-
-@dataclass(frozen=True)
 class Opened:
     """The photo is open. ``bytes_per_pixel``: uncompressed; ``size``: bytes of the preview of the original."""
 
@@ -85,6 +80,7 @@ class Failed:
 
 
 Event = Opened | OutputWritten | Failed
+IDLE = None  # sent once the first model is loaded, and after the last event of a request
 
 
 class CachedColorizer(Colorizer):
@@ -117,7 +113,7 @@ class CachedColorizer(Colorizer):
 
 
 def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], threads: int, max_pixels: int) -> None:
-    """Answer each `ColorizeRequest` from ``pipe`` with its events, the last of which is `Idle`, until the server ends.
+    """Answer each `ColorizeRequest` from ``pipe`` with its events, the last of which is `IDLE`, until the server ends.
 
     ``root``: all files of the server, removed at its end; ``scratch``: folder for temporary files, which the server
     removes if it kills this process; ``models``: paths of bundles, the first of which is loaded at once.
@@ -129,7 +125,7 @@ def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], th
     try:
         colorizers = {models[0]: CachedColorizer(models[0], threads)}
         while True:
-            pipe.send(Idle())
+            pipe.send(IDLE)
             request = pipe.recv()
             for event in _colorize(colorizers, request, threads, max_pixels):
                 pipe.send(event)
@@ -155,14 +151,17 @@ def _colorize(
         if request.model not in colorizers:
             colorizers[request.model] = CachedColorizer(request.model, threads)
         photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD)
-        size = _write_preview(photo, request.folder / ORIGINAL_PREVIEW) if request.previews else 0
+        size = 0
+        if request.previews:
+            size = (request.folder / ORIGINAL_PREVIEW).write_bytes(preview(photo, PREVIEW_SIDE))
         bytes_per_pixel = photo.depth // 8 * (4 if photo.alpha else 3)
         yield Opened(photo.width, photo.height, bytes_per_pixel, photo.suffix, size)
         for result in colorizers[request.model].colorize_photo(photo, request.options):
             output = result.save(request.output(result.seed, photo.suffix))
             size = output.stat().st_size
             if request.previews:
-                size += _write_preview(open_photo(output, max_pixels), request.preview(result.seed))
+                image = preview(open_photo(output, max_pixels), PREVIEW_SIDE)
+                size += request.preview(result.seed).write_bytes(image)
             yield OutputWritten(result.seed, size)
     except PhotoTooLarge as error:
         yield Failed(str(error), 413)
@@ -175,7 +174,3 @@ def _colorize(
         yield Failed(str(error), 422)
     except OSError as error:
         yield Failed(f"{UPLOAD}: cannot be stored ({error.strerror})", 507)
-
-
-def _write_preview(photo: Photo, path: Path) -> int:
-    return path.write_bytes(preview(photo, PREVIEW_SIDE))
