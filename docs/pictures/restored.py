@@ -29,7 +29,7 @@ def rows(bundle: str) -> np.ndarray:
     """The four rows of one bundle."""
     restorers, columns = [Restorer(bundle, solver=solver) for solver in ("one-shot", "improved")], []
     for seed, name in enumerate(PHOTOGRAPHS):
-        left, dirt = restorers[0].degraded(square(name), seed)
+        left, dirt = restorers[0].degrade(square(name), seed)
         whole = np.asarray(Image.fromarray(square(name)).resize(left.shape[1::-1], Image.Resampling.BOX))
         columns.append(np.concatenate([left, *(restorer(left, dirt) for restorer in restorers), whole]))
     return np.concatenate(columns, 1)

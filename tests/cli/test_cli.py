@@ -191,6 +191,18 @@ def test_an_empty_folder_is_no_success(tmp_path):
     assert "no photos in" in done.stderr
 
 
+def test_reports_are_written_whole_or_not_at_all(tmp_path):
+    from photochrom.cli.console import write
+    from photochrom.imaging.errors import WriteError
+
+    write([(tmp_path / "report.json", "{}")])
+    write([(tmp_path / "report.json", "[]")])
+    assert (tmp_path / "report.json").read_text() == "[]"
+    with pytest.raises(WriteError, match=r"report\.csv: cannot be written \(No such file or directory\)"):
+        write([(tmp_path / "missing" / "report.csv", "")])
+    assert files(tmp_path) == ["report.json"]
+
+
 def test_models_are_listed():
     assert set(json.loads(photochrom("models", "--json").stdout)) == set(installed())
     assert all(name in photochrom("models").stdout for name in installed())

@@ -251,7 +251,7 @@ def test_reports_are_not_overwritten_unless_requested(fake_networks, truth, bund
     (tmp_path / "x.json").write_text("mine")
     result = evaluate("--data", truth, "--model", bundle, "--json", tmp_path / "x.json")
     assert result.exit_code == 2
-    assert "x.json: is there already; name another file or give --overwrite" in result.stderr
+    assert "x.json: exists already; choose another path or use --overwrite" in result.stderr
     assert (tmp_path / "x.json").read_text() == "mine"
     assert evaluate("--data", truth, "--model", bundle, "--json", tmp_path / "x.json", "--overwrite").exit_code == 0
 

@@ -68,7 +68,7 @@ def test_shares_are_percentages_and_counts_are_not(photos):
 def test_two_files_have_two_names(photos, tmp_path):
     result = inspect(photos, "-o", tmp_path / "x.svg", "--json", tmp_path / "x.svg")
     assert result.exit_code == 2
-    assert "is named for two files" in result.output
+    assert "two outputs have the same path" in result.output
 
 
 def test_files_are_not_overwritten_unless_requested(photos, tmp_path):

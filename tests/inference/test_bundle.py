@@ -1,7 +1,8 @@
-"""Bundles: opened whole or refused by a sentence."""
+"""Bundles: valid, or refused with a reason."""
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -30,34 +31,34 @@ def test_an_unknown_name_lists_the_choices():
         bundles.load("rembrandt")
 
 
-def test_a_file_that_is_no_bundle_is_told_from_a_missing_one(tmp_path):
-    (tmp_path / "old.jpg").write_bytes(b"a photograph")
+def test_a_file_that_is_not_a_bundle_is_distinguished_from_a_missing_one(tmp_path):
+    (tmp_path / "old.jpg").write_bytes(b"a photo")
     for path in (tmp_path, tmp_path / "old.jpg"):
-        with pytest.raises(BundleError, match=r"holds no model\.json: a bundle is a folder or a zip that does"):
+        with pytest.raises(BundleError, match=r"contains no model\.json; a bundle is a folder or a zip that does"):
             bundles.load(path)
 
 
-def test_a_run_is_not_yet_a_bundle(tmp_path):
+def test_a_training_run_is_not_a_bundle(tmp_path):
     run = tmp_path / "my run"
     run.mkdir()
     (run / "recipe.json").write_text("{}")
-    with pytest.raises(BundleError, match=r"is a run of a training: photochrom export '.*my run' makes a bundle of it"):
+    with pytest.raises(BundleError, match=r"is a training run; export it first: photochrom export '.*my run'"):
         bundles.load(run)
     (run / "bundle" / "unet").mkdir(parents=True)
     (run / "bundle" / "unet" / bundles.CARD).write_text("{}")
-    with pytest.raises(BundleError, match=r"is a run of a training: give its bundle, .*my run/bundle/unet"):
+    with pytest.raises(BundleError, match=r"is a training run; give its bundle, .*my run/bundle/unet"):
         bundles.load(run)
 
 
-def test_a_name_that_no_file_can_have_is_no_model():
+def test_a_name_that_no_file_can_have_is_refused():
     with pytest.raises(BundleError, match="no model 'xxx"):
         bundles.load("x" * 300)
 
 
-def test_another_file_than_the_digest_names_is_refused(copy):
+def test_a_network_that_does_not_match_its_digest_is_refused(copy):
     network = copy / "colors.onnx"
     network.write_bytes(network.read_bytes()[:-1] + b"x")
-    with pytest.raises(BundleError, match=r"colors\.onnx is not the file its digest names"):
+    with pytest.raises(BundleError, match=r"colors\.onnx does not match its digest"):
         bundles.load(copy)
 
 
@@ -68,23 +69,24 @@ def test_a_missing_network_is_refused(copy):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"format": bundles.FORMAT + 1}, "format 2, this version reads up to 1: upgrade"),
-        ({"format": None}, "names no format"),
+        ({"format": bundles.FORMAT + 1}, "format 2, this version reads up to 1; upgrade"),
+        ({"format": None}, "has no format"),
         ({"gray": "ntsc"}, "gray = 'ntsc'"),
         ({"procedure": {"kind": "seance"}}, "procedure 'seance'"),
-        ({"procedure": ["direct"]}, "procedure = .* is not what a bundle has"),
+        ({"procedure": ["direct"]}, "invalid procedure = "),
         ({"procedure": {"kind": "annealed-mean"}}, "annealed-mean needs the network logits"),
-        ({"networks": ["colors"]}, "networks = .* is not what a bundle has"),
+        ({"networks": ["colors"]}, "invalid networks = "),
         ({"size": "big"}, "size = 'big'"),
         ({"size": 0}, "size = 0"),
         ({"multiple": 0}, "multiple = 0"),
+        ({"parameters": {"colors": ["net.weight"]}}, "invalid parameters = "),
     ],
 )
-def test_cards_that_do_not_fit_are_refused(copy, changes, said):
+def test_invalid_cards_are_refused(copy, changes, message):
     rewrite(copy, **changes)
-    with pytest.raises(BundleError, match=said):
+    with pytest.raises(BundleError, match=message):
         bundles.load(copy)
 
 
@@ -95,12 +97,40 @@ def test_damaged_cards_are_refused(copy, content):
         bundles.load(copy)
 
 
-def test_a_card_of_a_later_version_may_say_more(copy):
+def test_a_card_may_have_unknown_entries(copy):
     rewrite(copy, mood="hopeful")
     assert bundles.load(copy).card.name == "two-colors"
 
 
-def test_a_bundle_is_never_written_over(bundle):
+def test_a_card_names_the_parameters_of_its_graphs_if_it_knows_them(copy):
+    assert bundles.load(copy).card.parameters == {}
+    names = {"colors": {"onnx::Conv_7": "net.stem.weight"}}
+    rewrite(copy, parameters=names)
+    assert bundles.load(copy).card.parameters == names
+
+
+def test_a_card_without_parameters_loads(copy):
+    card = json.loads((copy / bundles.CARD).read_text())
+    del card["parameters"]
+    (copy / bundles.CARD).write_text(json.dumps(card))
+    assert bundles.load(copy).card.parameters == {}
+
+
+def test_scores_are_recorded_by_protocol(copy):
+    bundles.record(copy, "native", {"psnr": 20.0})
+    bundles.record(copy, "fid", {"fid": 3.0})
+    bundles.record(copy, "native", {"psnr": 21.0})
+    assert bundles.load(copy).card.scores == {"native": {"psnr": 21.0}, "fid": {"fid": 3.0}}
+    assert sorted(path.name for path in copy.iterdir()) == ["colors.onnx", "model.json"]
+
+
+def test_scores_are_not_recorded_in_a_zip(copy, tmp_path):
+    zipped = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", copy))
+    with pytest.raises(BundleError, match="scores cannot be written into a zip; unpack it first"):
+        bundles.record(zipped, "native", {})
+
+
+def test_a_bundle_is_never_overwritten(bundle):
     with pytest.raises(FileExistsError, match="name another folder"):
         bundles.save(bundle, bundles.read_card(bundle), {})
 
@@ -113,16 +143,16 @@ def test_installed_bundles_open_and_are_small(name):
     assert opened.card.data["digest"]
 
 
-def test_a_network_that_is_no_network_is_refused(bundle, tmp_path):
+def test_an_invalid_network_is_refused(bundle, tmp_path):
     from photochrom.inference.colorizer import Colorizer
 
     path = tmp_path / "nonsense"
     bundles.save(path, bundles.read_card(bundle), {"colors": b"no network"})
-    with pytest.raises(BundleError, match="a network cannot be run"):
+    with pytest.raises(BundleError, match="colors\\.onnx cannot be run"):
         Colorizer(path)
 
 
-def test_weights_have_a_name_of_their_own(bundle, tmp_path):
+def test_weights_are_identified_by_their_digest(bundle, tmp_path):
     card = bundles.read_card(bundle)
     other = bundles.save(tmp_path / "other", card, {"colors": b"other"})
     assert len(card.weights) == 8

@@ -11,7 +11,7 @@ from scipy.sparse import csgraph
 from photochrom.core import color
 from photochrom.imaging.photo import PhotoError, open_photo
 from photochrom.inference import hints
-from photochrom.inference.hints import build_hints, hint_ab, read_hints, spread, ways
+from photochrom.inference.hints import build_hints, hint_ab, hint_shares, path_lengths, read_hints
 from photochrom.inference.options import Hint
 
 places = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 11)), min_size=1, max_size=6, unique=True)
@@ -20,7 +20,7 @@ grays = arrays.arrays(np.float32, (8, 12), elements=st.floats(-1, 1, width=32))
 
 @given(grays, places)
 def test_each_map_is_one_at_its_own_place_and_nothing_at_the_others(gray, at):
-    maps = spread(gray, *np.array(at).T)
+    maps = hint_shares(gray, *np.array(at).T)
     np.testing.assert_allclose(maps[:, *np.array(at).T], np.eye(len(at)), atol=1e-6)
     assert maps.min() >= 0
     assert maps.sum(0).max() <= 1 + 1e-3
@@ -37,12 +37,12 @@ def test_ways_are_the_shortest_there_are(gray, at):
             graph[i, j] = abs(float(gray.flat[i]) - float(gray.flat[j])) / hints.EDGE + pixel
     rows, columns = np.array(at).T
     right = csgraph.dijkstra(graph.tocsr(), directed=False, indices=number[rows, columns])
-    np.testing.assert_allclose(ways(gray, rows, columns), right.reshape(-1, 8, 12), atol=1e-6)
+    np.testing.assert_allclose(path_lengths(gray, rows, columns), right.reshape(-1, 8, 12), atol=1e-6)
 
 
 def test_a_hint_stays_in_its_region():
     gray = np.repeat(np.where(np.arange(32) < 16, -0.5, 0.5).astype(np.float32)[None], 32, 0)
-    (field,) = spread(gray, np.array([16]), np.array([8]))
+    (field,) = hint_shares(gray, np.array([16]), np.array([8]))
     assert field[:, :16].mean() > 0.7
     assert field[:, 16:].max() < 0.2
     assert field[:, 15].min() - field[:, 16].max() > 0.3
@@ -71,7 +71,7 @@ def test_the_chroma_of_a_hint_is_that_of_its_colour():
 
 @pytest.mark.parametrize("at", ["90,0", "0,60"])
 def test_a_hint_outside_the_photograph_is_refused(photo, at):
-    with pytest.raises(PhotoError, match=f"hint at {at} is outside the photograph, which is 90 x 60"):
+    with pytest.raises(PhotoError, match=f"hint at {at} is outside the photo, which has 90 x 60"):
         build_hints(photo, photo.gray(32, 8), [Hint.parse(f"{at},#ff0000")])
 
 

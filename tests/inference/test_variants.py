@@ -185,4 +185,30 @@ def test_a_sheet_shows_the_gray_first_and_a_strip_all_that_fits():
     drawn = read(sheet.variants(gray, [red] * 3, MARK)).numpy().astype(int)
     assert drawn.shape == (30 * 2 + sheet.GAP, 40 * 2 + sheet.GAP, 3)
     assert np.ptp(drawn[10, 10]) < 5 < np.ptp(drawn[10, 60])
-    assert read(sheet.strip(gray, [red] * 100, MARK)).width == sheet.STOPS * 44 - sheet.GAP
+    assert read(sheet.trace(gray, [red] * 100, MARK)).width == sheet.MAX_STEPS * 44 - sheet.GAP
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize(("width", "height"), [(640, 400), (1600, 200), (60, 40)])
+def test_a_preview_is_upright_and_within_the_size(tmp_path, orientation, width, height):
+    ramp = np.linspace(0, 255, width).astype(np.uint8)
+    image = pyvips.Image.new_from_array(np.tile(ramp, (height, 1))).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    image.write_to_file(str(tmp_path / "photo.jpg"))
+    photo = open_photo(tmp_path / "photo.jpg")
+    shown = read(sheet.preview(photo, 160))
+    scale = min(1, 160 / max(width, height))
+    assert (shown.width, shown.height) == (round(photo.width * scale), round(photo.height * scale))
+    assert shown.bands == 3
+    expected = photo.small(min(photo.width, photo.height), 1).mean() * 255
+    assert shown.numpy().mean() == pytest.approx(expected, abs=2)
+    corner = shown.numpy()[0, 0].mean()
+    assert (corner < 40) == (orientation in (1, 6))
+
+
+def test_a_preview_has_eight_bits_and_no_alpha(tmp_path):
+    pixels_rgba = np.full((40, 60, 4), 30000, np.uint16)
+    pyvips.Image.new_from_array(pixels_rgba, interpretation="rgb16").write_to_file(str(tmp_path / "deep.png"))
+    shown = read(sheet.preview(open_photo(tmp_path / "deep.png"), 50))
+    assert (shown.width, shown.height, shown.bands, shown.format) == (50, 33, 3, "uchar")
+    assert shown.numpy().mean() == pytest.approx(30000 / 257, abs=2)

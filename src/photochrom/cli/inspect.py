@@ -70,8 +70,8 @@ def inspect(  # noqa: C901
         files.append((json_file, json.dumps(summary | colors.histograms()) + "\n"))
     try:
         write(files)
-    except OSError as error:
-        fail(f"{error.filename}: cannot be written ({error.strerror})", 1)
+    except ValueError as error:
+        fail(str(error), 1)
     if left_out:
         fail(
             "\n".join([*left_out, f"{len(left_out)} {'photo was' if len(left_out) == 1 else 'photos were'} left out"]),

@@ -1,4 +1,4 @@
-"""The ``photochrom`` command; what a command needs is imported when it runs, so that ``--help`` is quick."""
+"""The ``photochrom`` command; what a command needs is imported when it runs, so that ``--help`` is fast."""
 
 import logging
 import signal
@@ -16,7 +16,7 @@ from .train import train
 from .web import web
 
 app = typer.Typer(
-    help="Put colour into black-and-white photographs.",
+    help="Colorize black-and-white photos.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -26,23 +26,25 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The entry point: a user's mistake ends in one sentence, Ctrl-C or a request to end in exit code 130."""
+    """Run the command; a wrong call ends in one sentence, Ctrl-C and SIGTERM in exit code 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.getLogger("pyvips").setLevel(logging.ERROR)  # its warnings reach the user as our own sentences
+    logging.getLogger("pyvips").setLevel(logging.ERROR)  # users get its warnings as messages of our own
     app()
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"photochrom {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _photochrom(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    """Put colour into black-and-white photographs."""
+    """Colorize black-and-white photos."""
 
 
 for _command in (colorize, models, web, train, export, inspect, evaluate):

@@ -369,7 +369,7 @@ def _draw_extra(colorizer: Colorizer, job: _Job, extra: str) -> bytes:
     if extra == "trace":
         saturation = np.float32(job.options.color.saturation)
         steps = colorizer.trajectory(job.prepared.gray, seed, job.prepared.hints)
-        return contact_sheet.strip(gray, [ab * saturation for ab in steps], provenance)
+        return contact_sheet.trace(gray, [ab * saturation for ab in steps], provenance)
     colors = [job.colors[seed] for seed in job.task.seeds]
     if extra == "sheet":
         return contact_sheet.variants(gray, colors, provenance)

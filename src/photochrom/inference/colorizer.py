@@ -19,7 +19,7 @@ from ..imaging.formats import WRITTEN_AS
 from ..imaging.photo import ColorizedPhoto, Photo, Provenance, open_photo
 from .bundle import BundleError
 from .hints import build_hints
-from .onnx import SeededNoise, opened, with_options
+from .onnx import SeededNoise, load_model, with_options
 from .options import ColorOptions, SamplerOptions, SingleCall, VariantsCall, merge_options
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Colorizer:
     def __init__(
         self, model: str | Path = "default", threads: int | None = None, **sampler: Unpack[SamplerOptions]
     ) -> None:
-        self.card, self.procedure, self.nets = opened(model, threads, sampler)
+        self.card, self.procedure, self.nets = load_model(model, threads, sampler)
         self.threads = threads
         if not self.procedure.colorizes:
             kind = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()

@@ -1,4 +1,4 @@
-"""Pictures about pictures: contact sheets, strips and maps, to be looked at."""
+"""Images about images, as JPEG: contact sheets, strips, uncertainty maps and previews."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,88 +7,95 @@ import pyvips
 from jaxtyping import Float, UInt8
 
 from ..core import color
-from ..imaging import metadata
+from ..imaging import icc, metadata
+from ..imaging.errors import photo_errors
 from ..imaging.metadata import Provenance
-from ..imaging.photo import LONGEST, Photo
+from ..imaging.photo import Photo
 
-TILE = 160  # pixels of the short side of the square each picture is cut to
-SIDE = 256  # pixels of the short side of the photograph that others are about
+TILE = 160  # side of the square that each image of a sheet is cropped to, in pixels
+SIDE = 256  # short side of the photo in sheets of its variants, in pixels
 GAP = 4
-WIDE = 12  # tiles in a row, at most
-FAR = 40.0  # Lab units between variants that a map shows in white
-STOPS = 12  # pictures of a strip, at most
+MAX_COLUMNS = 12
+MAX_DISAGREEMENT = 40.0  # Lab units between variants that a map shows in white
+MAX_STEPS = 12
 
 Gray = Float[np.ndarray, "1 h w"]
 AB = Float[np.ndarray, "2 h2 w2"]
 
 
-def tile(pixels: UInt8[np.ndarray, "h w 3"]) -> pyvips.Image:
-    """A picture as a square thumbnail, cut from its middle."""
-    return pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).thumbnail_image(TILE, height=TILE, crop="centre")
+def sheet(groups: Iterable[Sequence[UInt8[np.ndarray, "_h _w 3"]]]) -> bytes:
+    """Return a contact sheet of groups of images, such as one photo colorized by each model, group by group."""
+    tiles = []
+    group_size = 1
+    for group in groups:
+        group_size = len(group)
+        for pixels in group:
+            image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+            tiles.append(image.thumbnail_image(TILE, height=TILE, crop="centre"))
+    columns = max(1, MAX_COLUMNS // group_size) * group_size
+    return _join(tiles, columns)
 
 
-def sheet(groups: Iterable[Sequence[np.ndarray]]) -> bytes:
-    """A JPEG of groups of pictures, those of a group (one photograph in each way) beside one another."""
-    tiles = [[tile(pixels) for pixels in group] for group in groups]
-    across = max(1, WIDE // len(tiles[0])) * len(tiles[0])
-    return _joined([one for group in tiles for one in group], across)
-
-
-def variants(gray: Gray, colors: Sequence[AB], mark: Provenance) -> bytes:
-    """A JPEG of a photograph as it was and in each colouring, in reading order, near to a square."""
-    pictures = [_small(gray, ab) for ab in (np.zeros((2, 1, 1), np.float32), *colors)]
+def variants(gray: Gray, colors: Sequence[AB], provenance: Provenance) -> bytes:
+    """Return a contact sheet of a photo in grayscale and with each of several colors, about as wide as high."""
+    grayscale = np.zeros((2, 1, 1), np.float32)
+    images = [_colorize(gray, ab) for ab in (grayscale, *colors)]
     height, width = gray.shape[1:]
-    across = max(1, round((len(pictures) * height / width) ** 0.5))
-    return _joined(pictures, across, mark)
+    columns = max(1, round((len(images) * height / width) ** 0.5))
+    return _join(images, columns, provenance)
 
 
-def strip(gray: Gray, path: Sequence[AB], mark: Provenance) -> bytes:
-    """A JPEG of a photograph on its way from noise to colour, from left to right."""
-    stops = np.unique(np.linspace(0, len(path) - 1, min(STOPS, len(path))).round().astype(int))
-    return _joined([_small(gray, path[stop]) for stop in stops], len(stops), mark)
+def trace(gray: Gray, colors: Sequence[AB], provenance: Provenance) -> bytes:
+    """Return a strip of a photo at up to `MAX_STEPS` sampling steps, from noise to the result."""
+    steps = np.linspace(0, len(colors) - 1, min(MAX_STEPS, len(colors))).round().astype(int)
+    images = [_colorize(gray, colors[step]) for step in np.unique(steps)]
+    return _join(images, len(images), provenance)
 
 
 def disagreement(colors: Sequence[AB]) -> Float[np.ndarray, "h w"]:
-    """How far colourings stand from their mean, in Lab units: the root of the mean squared distance."""
-    spread: Float[np.ndarray, "h w"] = (np.var(np.stack(colors) * color.AB_SCALE, axis=0).sum(0)) ** 0.5
-    return spread
+    """Return how much variants differ at each pixel: the root mean square distance from their mean, in Lab units."""
+    variance = np.var(np.stack(colors) * color.AB_SCALE, axis=0).sum(0)
+    return np.sqrt(variance)
 
 
-def uncertainty(gray: Gray, colors: Sequence[AB], mark: Provenance) -> bytes:
-    """A JPEG of where colourings disagree: from black (not at all) over red and yellow to white (`FAR` Lab units)."""
-    heat = (disagreement(colors) / FAR)[:, :, None] * 3 - np.arange(3)
+def uncertainty(gray: Gray, colors: Sequence[AB], provenance: Provenance) -> bytes:
+    """Return a map of `disagreement`: black is none, then red and yellow up to white at `MAX_DISAGREEMENT`."""
+    heat = (disagreement(colors) / MAX_DISAGREEMENT)[:, :, None] * 3 - np.arange(3)
     pixels = (heat.clip(0, 1) * 255).round().astype(np.uint8)
-    return _joined([_enlarged(pixels, gray.shape[2], gray.shape[1])], 1, mark)
+    return _join([_enlarge(pixels, gray.shape[2], gray.shape[1])], 1, provenance)
 
 
 def preview(photo: Photo, longest: int) -> bytes:
-    """A JPEG of a photograph, upright, in sRGB, its long side at most `longest` pixels."""
-    long, short = max(photo.width, photo.height), min(photo.width, photo.height)
-    side = max(1, round(min(longest / long, 1) * max(short, long / LONGEST)))  # of what a model sees, the long side too
-    pixels = (photo.small(side, multiple=1) * 255).round().astype(np.uint8)
-    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    written: bytes = image.write_to_buffer(".jpg", Q=90)
-    return written
+    """Return a photo, upright and in sRGB, whose long side is at most `longest` pixels."""
+    scale = max(photo.width, photo.height) / longest
+    with photo_errors(photo.name, "read"):
+        shrink = next((n for n in (8, 4, 2) if photo.reader.kind == "jpeg" and scale >= n), 1)
+        image = icc.standard(photo.reader.open(shrink), photo.name)
+        image = image.thumbnail_image(longest, height=longest, size="down").colourspace("srgb")
+        return _to_jpeg(image)
 
 
-def _small(gray: Gray, ab: AB) -> pyvips.Image:
-    """The small photograph a model saw, in colour."""
+def _colorize(gray: Gray, ab: AB) -> pyvips.Image:
     height, width = gray.shape[1:]
-    planes = _enlarged(np.ascontiguousarray(ab.transpose(1, 2, 0)), width, height).numpy().transpose(2, 0, 1)
+    planes = _enlarge(np.ascontiguousarray(ab.transpose(1, 2, 0)), width, height).numpy().transpose(2, 0, 1)
     lab = np.concatenate([(gray + 1) * color.L_SCALE, planes * color.AB_SCALE])
     pixels = (color.lab_to_rgb(color.fit_gamut(lab)) * 255).round().astype(np.uint8)
     return pyvips.Image.new_from_array(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def _enlarged(pixels: np.ndarray, width: int, height: int) -> pyvips.Image:
+def _enlarge(pixels: np.ndarray, width: int, height: int) -> pyvips.Image:
     image = pyvips.Image.new_from_array(pixels)
     return image.resize(width / image.width, vscale=height / image.height, kernel="cubic")
 
 
-def _joined(pictures: Sequence[pyvips.Image], across: int, mark: Provenance | None = None) -> bytes:
-    joined = pyvips.Image.arrayjoin(pictures, across=across, shim=GAP, background=[255, 255, 255])
-    if mark is not None:
+def _join(images: Sequence[pyvips.Image], columns: int, provenance: Provenance | None = None) -> bytes:
+    joined = pyvips.Image.arrayjoin(images, across=columns, shim=GAP, background=[255, 255, 255])
+    if provenance is not None:
         joined = joined.copy()
-        joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp(mark, None))
-    written: bytes = joined.write_to_buffer(".jpg", Q=90)
-    return written
+        joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp(provenance, None))
+    return _to_jpeg(joined)
+
+
+def _to_jpeg(image: pyvips.Image) -> bytes:
+    jpeg: bytes = image.write_to_buffer(".jpg", Q=90)
+    return jpeg

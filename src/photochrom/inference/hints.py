@@ -1,8 +1,8 @@
-"""Colours that a person pins to places of a photograph, carried into the regions that those belong to.
+"""Color hints, spread from their pixels over the regions that these belong to.
 
-Hints are blended into the photograph by the way there (Yatziv and Sapiro 2006): ways over an edge of lightness are
-long, so a hint fills its own region. At its place a hint is met exactly, and no colour leaves the range that the model
-and the hints span.
+The share of a hint at another pixel depends on the shortest path between the two (Yatziv and Sapiro 2006). Paths across
+an edge of lightness are long, so a hint fills its own region. At its own pixel a hint is met exactly, and no color
+leaves the range that the model and the hints span.
 """
 
 import math
@@ -15,14 +15,15 @@ from jaxtyping import Float
 
 from ..core import color
 from ..core.sampling.procedure import HintMap
-from ..imaging.photo import Photo, PhotoError
+from ..imaging.errors import PhotoError
+from ..imaging.photo import Photo
 from .options import Hint
 
-EDGE = 0.8  # difference of gray, in [-1, 1], that is as long a way as `REACH`
-REACH = 1.2  # of the short side: at this distance, where nothing is in its way, a hint's effect has fallen to 1 / e
-POWER = 4.0  # of the way, by which nearer hints count for more
+EDGE = 0.8  # difference of gray, in [-1, 1], that is as long as `REACH`
+REACH = 1.2  # distance, in short sides of the image, at which the share of a hint has fallen to 1 / e
+POWER = 4.0  # exponent by which near hints outweigh far ones
 
-Field = Float[np.ndarray, "k h w"]
+Maps = Float[np.ndarray, "k h w"]
 
 
 def hint_ab(hint: Hint) -> Float[np.ndarray, "2"]:
@@ -32,9 +33,9 @@ def hint_ab(hint: Hint) -> Float[np.ndarray, "2"]:
 
 
 def read_hints(path: Path) -> list[Hint]:
-    """The hints of a text file, one to a line; empty lines and those that begin with ``#`` say nothing.
+    """Return the hints of a text file with one per line; empty lines and those that start with ``#`` are ignored.
 
-    Raises ValueError for a file that cannot be read, or naming the line that is no hint.
+    Raises ValueError for a file that cannot be read, or naming the malformed line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -42,17 +43,18 @@ def read_hints(path: Path) -> list[Hint]:
         raise ValueError(f"{path}: cannot be read as a list of hints ({error})") from None
     hints = []
     for number, line in enumerate(lines, 1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            try:
-                hints.append(Hint.parse(line))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from None
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            hints.append(Hint.parse(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
     return hints
 
 
 @dataclass(frozen=True, eq=False)
 class HintMaps:
-    """The hints of one photo, spread over its gray image at whatever size a model gives colors; built once a size."""
+    """The hints of one photo, spread over its gray at whatever size a model gives colors; computed once for a size."""
 
     photo: Photo
     gray: Float[np.ndarray, "1 h w"]
@@ -61,79 +63,78 @@ class HintMaps:
     maps: dict[tuple[int, int], HintMap] = field(default_factory=dict)
 
     def at(self, height: int, width: int) -> HintMap:
-        """Returns the map of this size. Raises PhotoError for two hints of different color in one of its pixels."""
+        """Return the map of this size. Raises PhotoError for two hints of different color in one of its pixels."""
         if (height, width) not in self.maps:
-            self.maps[height, width] = self._map(height, width)
+            self.maps[height, width] = self._spread(height, width)
         return self.maps[height, width]
 
-    def _map(self, height: int, width: int) -> HintMap:
+    def _spread(self, height: int, width: int) -> HintMap:
         photo = self.photo
-        places: dict[tuple[int, int], Hint] = {}
+        by_pixel: dict[tuple[int, int], Hint] = {}
         for hint in self.hints:
-            place = int(hint.y * height / photo.height), int(hint.x * width / photo.width)
-            other = places.setdefault(place, hint)
+            pixel = int(hint.y * height / photo.height), int(hint.x * width / photo.width)
+            other = by_pixel.setdefault(pixel, hint)
             if other.rgb != hint.rgb:
-                apart = math.ceil(max(photo.height / height, photo.width / width))
+                distance = math.ceil(max(photo.height / height, photo.width / width))
                 both = f"hints at {other.x},{other.y} and {hint.x},{hint.y}"
-                raise PhotoError(f"{photo.name}: {both} differ and are less than {apart} pixels apart: leave one out")
-        rows, columns = np.array(list(places)).T
+                raise PhotoError(f"{photo.name}: {both} differ and are less than {distance} pixels apart; remove one")
+        rows, columns = np.array(list(by_pixel)).T
         # The saturation multiplies all colors afterwards, but must not change those of the hints.
-        colors = np.array([hint_ab(hint) for hint in places.values()], np.float32).T / (self.saturation or 1)
-        shares = spread(_shrunk(self.gray[0], height, width), rows, columns)
+        colors = np.array([hint_ab(hint) for hint in by_pixel.values()], np.float32).T / (self.saturation or 1)
+        blocks = self.gray[0].reshape(height, self.gray.shape[1] // height, width, self.gray.shape[2] // width)
+        shares = hint_shares(blocks.mean((1, 3)), rows, columns)
         return HintMap(np.einsum("ck,khw->chw", colors, shares)[None], shares.sum(0)[None, None])
 
 
 def build_hints(
     photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint], saturation: float = 1.0
 ) -> HintMaps | None:
-    """Returns the hints of a photo for a procedure, None where there are none.
+    """Return the hints of a photo for a procedure, None if there are none.
 
     Args:
-        photo: the photo, at whose pixels the hints are.
-        gray: its small gray image that the model sees.
+        photo: the photo that the hints are pixels of.
+        gray: its gray at the inference size.
         hints: colors at pixels.
-        saturation: the factor that multiplies all colors afterwards.
+        saturation: factor that multiplies all colors afterwards.
 
     Raises PhotoError for a hint outside the photo.
     """
     for hint in hints:
-        if not (hint.x < photo.width and hint.y < photo.height):
+        if hint.x >= photo.width or hint.y >= photo.height:
             size = f"{photo.width} x {photo.height} pixels"
-            raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photograph, which is {size}")
+            raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photo, which has {size}")
     return HintMaps(photo, gray, hints, saturation) if hints else None
 
 
-def _shrunk(gray: Float[np.ndarray, "h w"], height: int, width: int) -> Float[np.ndarray, "h2 w2"]:
-    return gray.reshape(height, gray.shape[0] // height, width, gray.shape[1] // width).mean((1, 3))
+def hint_shares(gray: Float[np.ndarray, "h w"], rows: np.ndarray, columns: np.ndarray) -> Maps:
+    """Return the share of each of k hints, at pixels that differ, in the color of every pixel, in [0, 1].
 
-
-def spread(gray: Float[np.ndarray, "h w"], rows: np.ndarray, columns: np.ndarray) -> Field:
-    """How much of what is wanted at each of k places (no two the same) is wanted at every pixel, in [0, 1].
-
-    Each map is 1 at its own place and 0 at the others'; together they nowhere pass 1.
+    A share is 1 at the hint's own pixel and 0 at the others'; the sum over all hints is at most 1.
     """
-    way = ways(gray, rows, columns)
-    near = np.maximum(way, 1e-6) ** -POWER
-    return (np.exp(-(way.min(0) ** 2)) * near / near.sum(0)).astype(np.float32)
+    distances = path_lengths(gray, rows, columns)
+    nearness = np.maximum(distances, 1e-6) ** -POWER
+    return (np.exp(-(distances.min(0) ** 2)) * nearness / nearness.sum(0)).astype(np.float32)
 
 
-def ways(gray: Float[np.ndarray, "h w"], rows: np.ndarray, columns: np.ndarray) -> Field:
-    """The shortest way from each of k places to every pixel, along rows and columns, in units of `REACH`.
+def path_lengths(gray: Float[np.ndarray, "h w"], rows: np.ndarray, columns: np.ndarray) -> Maps:
+    """Return the length of the shortest path, along rows and columns, from each of k pixels to every pixel.
 
-    Each sweep is exact along all rows or all columns; sweeps go on until none finds a shorter way.
+    The unit is `REACH`. Each sweep is exact along all rows or all columns; sweeps repeat until no path gets shorter.
     """
     pixel = 1 / (REACH * min(gray.shape))
-    found = np.full((len(rows), *gray.shape), np.inf)
-    found[np.arange(len(rows)), rows, columns] = 0
-    lengths = []
+    lengths = np.full((len(rows), *gray.shape), np.inf)
+    lengths[np.arange(len(rows)), rows, columns] = 0
+    positions = []  # of each pixel along its column (axis 0) or row (axis 1)
     for axis in (0, 1):
         steps = np.abs(np.diff(gray.astype(np.float64), axis=axis)) / EDGE + pixel
-        lengths.append(np.insert(np.cumsum(steps, axis), 0, 0, axis))
+        positions.append(np.insert(np.cumsum(steps, axis), 0, 0, axis))
     while True:
-        before = found
-        for axis, length in enumerate(lengths, 1):
-            ahead = np.minimum.accumulate(found - length, axis) + length
-            back = np.flip(np.minimum.accumulate(np.flip(found + length, axis), axis), axis) - length
-            found = np.minimum(ahead, back)
-        if np.allclose(found, before, rtol=0, atol=1e-9):
-            return found.clip(0, None)
+        before = lengths
+        for axis, position in enumerate(positions, 1):
+            # The distance of two pixels of a line is the difference of their positions, so that the shortest path is
+            # a running minimum: once from the start of the line, once from its end.
+            forward = np.minimum.accumulate(lengths - position, axis) + position
+            backward = np.flip(np.minimum.accumulate(np.flip(lengths + position, axis), axis), axis) - position
+            lengths = np.minimum(forward, backward)
+        if np.allclose(lengths, before, rtol=0, atol=1e-9):
+            return lengths.clip(0, None)

@@ -9,7 +9,7 @@ import onnxruntime
 
 from .._processes import available_processors
 from ..core.sampling.procedure import Procedure
-from . import bundle
+from .bundle import BundleError, ModelCard, load
 
 
 class OnnxNet:
@@ -18,59 +18,63 @@ class OnnxNet:
     def __init__(self, content: bytes, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.enable_cpu_mem_arena = False  # photographs differ in size: an arena would only grow
+        options.enable_cpu_mem_arena = False  # photos differ in size: an arena would only grow
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self.names = [i.name for i in self.session.get_inputs()]
+        self.names = [graph_input.name for graph_input in self.session.get_inputs()]
 
     def feeds(self, **inputs: Any) -> dict[str, Any]:
-        """Returns float32 arrays by the names of the graph's inputs; floats are repeated over the batch."""
+        """Return float32 arrays by the names of the graph's inputs; floats are repeated over the batch."""
         if "channel" in inputs and "channel" not in self.names:
             inputs["t"] = inputs.pop("channel")  # bundles of version 0.1 call ColTran's channel "t"
         batch = next(len(value) for value in inputs.values() if not isinstance(value, float))
         feeds = {}
         for name in self.names:
             value = inputs[name]
-            feeds[name] = np.full(batch, value, np.float32) if isinstance(value, float) else value
-        return {name: value.astype(np.float32, copy=False) for name, value in feeds.items()}
+            array = np.full(batch, value) if isinstance(value, float) else value
+            feeds[name] = array.astype(np.float32, copy=False)
+        return feeds
 
     def __call__(self, **inputs: Any) -> Any:
-        """Returns the network's output, or the list of all where it has several."""
+        """Return the network's output, or the list of its outputs if there are several."""
         outputs = self.session.run(None, self.feeds(**inputs))
         return outputs[0] if len(outputs) == 1 else outputs
 
 
 class SeededNoise:
-    """``noise(like)`` with one generator for each photograph, so that no photograph depends on its batch."""
+    """``noise(like)`` with one generator for each image of a batch, so that no result depends on its batch."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self.generators = [np.random.default_rng(seed) for seed in seeds]
 
     def __call__(self, like: Any, kind: str = "normal") -> Any:
-        """Array (b, ...) -> ``normal`` or ``gumbel`` noise of its shape."""
-        draw = {"normal": "standard_normal", "gumbel": "gumbel"}[kind]
-        return np.stack([getattr(g, draw)(size=like.shape[1:]) for g in self.generators]).astype(np.float32)
+        """Return ``normal`` or ``gumbel`` noise of the shape (b, ...) of an array."""
+        method = {"normal": "standard_normal", "gumbel": "gumbel"}[kind]
+        images = [getattr(generator, method)(size=like.shape[1:]) for generator in self.generators]
+        return np.stack(images).astype(np.float32)
 
 
-def opened(
-    model: str | Path, threads: int | None, sampling: Mapping[str, Any]
-) -> tuple[bundle.ModelCard, Procedure, dict[str, OnnxNet]]:
-    """A bundle's card, its procedure with the settings that are asked for, and its networks.
+def load_model(
+    model: str | Path, threads: int | None, sampler: Mapping[str, Any]
+) -> tuple[ModelCard, Procedure, dict[str, OnnxNet]]:
+    """Return a bundle's card, its procedure with these sampler options, and its networks.
 
-    ``threads``: the processors this process may use, when None. Raises BundleError for a bundle that will not do,
-    ValueError for a setting that its procedure does not have or allow.
+    Raises BundleError for an invalid bundle, ValueError for an option that the model does not support.
     """
-    found = bundle.load(model)
-    procedure = with_options(found.card.name, found.procedure, sampling)
-    try:
-        nets = {name: OnnxNet(content, threads or available_processors()) for name, content in found.networks.items()}
-    except Exception as error:  # the runtime has a dozen of its own
-        raise bundle.BundleError(f"{model}: a network cannot be run ({error}): export the bundle again") from None
-    return found.card, procedure, nets
+    bundle = load(model)
+    procedure = with_options(bundle.card.name, bundle.procedure, sampler)
+    nets = {}
+    for name, content in bundle.networks.items():
+        try:
+            nets[name] = OnnxNet(content, threads or available_processors())
+        except Exception as error:  # the runtime has a dozen classes of its own
+            raise BundleError(f"{model}: {name}.onnx cannot be run ({error}); export the bundle again") from None
+    return bundle.card, procedure, nets
 
 
-def with_options(name: str, procedure: Procedure, sampling: Mapping[str, Any]) -> Procedure:
-    """Returns the procedure of the model ``name`` with these options. Raises ValueError, naming the model."""
+def with_options(name: str, procedure: Procedure, sampler: Mapping[str, Any]) -> Procedure:
+    """Return the procedure with the options that are not None. Raises ValueError that names the model."""
+    options = {option: value for option, value in sampler.items() if value is not None}
     try:
-        return procedure.with_options(**sampling)
+        return procedure.with_options(**options)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

@@ -1,73 +1,72 @@
-"""Give back what photographs have lost other than colour, with a bundle of the family `cold` or `vqvae`."""
+"""Undo degradations other than the loss of color, with a bundle of the family `cold` or `vqvae`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from ..imaging.photo import open_photo
 from .bundle import BundleError
-from .onnx import SeededNoise, opened
+from .onnx import SeededNoise, load_model
+from .options import SamplerOptions
 
-Picture = UInt8[np.ndarray, "h w 3"]
+Pixels = UInt8[np.ndarray, "h w 3"]
+Image = Float[np.ndarray, "1 3 h w"]
 
 
 class Restorer:
-    """A bundle ready to restore photographs, at the size at which its model sees them.
+    """A model ready to restore photos, at its inference size.
 
-    Args: see `engine.colorizer.Colorizer`. Raises BundleError for a bundle that restores nothing as well.
+    Args and Raises: see `Colorizer`; BundleError for a model that does not restore.
     """
 
-    def __init__(self, model: str | Path, threads: int | None = None, **sampling: Any) -> None:
-        self.card, procedure, self.nets = opened(model, threads, sampling)
-        if not procedure.restores:
-            raise BundleError(f"{model}: restores nothing ({self.card.family}): choose a model of cold or vqvae")
-        self.procedure = procedure
+    def __init__(self, model: str | Path, threads: int | None = None, **sampler: Unpack[SamplerOptions]) -> None:
+        self.card, self.procedure, self.nets = load_model(model, threads, sampler)
+        if not self.procedure.restores:
+            raise BundleError(f"{model}: {self.card.family} does not restore photos; choose a model of cold or vqvae")
 
-    def __call__(self, photo: Any, dirt: Any = None, size: int | None = None) -> Picture:
-        """What the model makes of a photograph: its short side is ``size``, or the bundle's own.
+    def __call__(self, photo: Any, noise: Any = None, size: int | None = None) -> Pixels:
+        """Return the restored photo at the inference size.
 
         Args:
-            photo: whatever `Colorizer` takes.
-            dirt: what is random in the loss, as `degraded` gave it; see `core.degradation`. Where something is, all
-                but ``solver="one-shot"`` need it.
+            photo: any photo that `Colorizer` takes.
+            noise: the noise of the degradation, as `degrade` returns it; for a degradation that has noise, all solvers
+                but one-shot need it.
+            size: inference size; the bundle's own if None.
 
-        Raises PhotoError for a photograph that cannot be read, ValueError where ``dirt`` is wanted or of another size.
+        Raises PhotoError for a photo that cannot be read, ValueError for noise that is missing or of another shape.
         """
-        seen = self._seen(photo, size)
-        if dirt is not None:
-            dirt = self._checked(np.asarray(dirt, np.float32), seen)
-        *_, restored = self.procedure.restore(self.nets, seen, dirt)
-        return _picture(restored)
+        image = self._resize(photo, size)
+        if noise is not None:
+            noise = np.asarray(noise, np.float32)
+            self._check_noise(noise, image)
+        *_, restored = self.procedure.restore(self.nets, image, noise)
+        return _to_pixels(restored)
 
-    def degraded(self, photo: Any, seed: int = 0, size: int | None = None) -> tuple[Picture, Any]:
-        """A whole photograph after all that the model was trained to undo, and the dirt of that (None where none)."""
-        seen = self._seen(photo, size)
-        dirt = self._drawn(seen, seed)
+    def degrade(self, photo: Any, seed: int = 0, size: int | None = None) -> tuple[Pixels, Any]:
+        """Return a photo after the whole degradation that the model undoes, and its noise (None if it has none)."""
+        image = self._resize(photo, size)
+        noise = self._draw_noise(image, seed)
         operator = self.procedure.operator
-        if operator is None:
-            return _picture(seen), dirt
-        return _picture(operator.degrade(seen, operator.steps, dirt)), dirt
+        degraded = image if operator is None else operator.degrade(image, operator.steps, noise)
+        return _to_pixels(degraded), noise
 
-    def _drawn(self, seen: Any, seed: int = 0) -> Any:
-        """What is random in the loss, for a photograph as it is seen; None where nothing is."""
+    def _draw_noise(self, image: Image, seed: int = 0) -> Any:
         operator = self.procedure.operator
-        return None if operator is None else operator.draw(seen, SeededNoise([seed]))
+        return None if operator is None else operator.draw(image, SeededNoise([seed]))
 
-    def _checked(self, dirt: Any, seen: Any) -> Any:
-        """The dirt, if it is of the shape that the model's loss draws for this photograph. Raises ValueError."""
-        drawn = self._drawn(seen)
-        if drawn is None:
-            raise ValueError("dirt: nothing is random in what this model undoes; leave it out")
-        if dirt.shape != drawn.shape:
-            raise ValueError(f"dirt of shape {dirt.shape}: for this photograph as it is seen it must be {drawn.shape}")
-        return dirt
+    def _check_noise(self, noise: np.ndarray, image: Image) -> None:
+        example = self._draw_noise(image)
+        if example is None:
+            raise ValueError("noise: the degradation of this model has none; leave it out")
+        if noise.shape != example.shape:
+            raise ValueError(f"noise of shape {noise.shape}: must be {example.shape} for this photo and size")
 
-    def _seen(self, photo: Any, size: int | None) -> Float[np.ndarray, "1 3 h w"]:
+    def _resize(self, photo: Any, size: int | None) -> Image:
         card = self.card
         return open_photo(photo).small(card.inference_size(size), card.multiple, card.square)[None] * 2 - 1
 
 
-def _picture(planes: Float[np.ndarray, "1 3 h w"]) -> Picture:
-    return np.rint((planes[0].clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0)
+def _to_pixels(image: Image) -> Pixels:
+    return np.rint((image[0].clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0)
