@@ -141,7 +141,7 @@ def test_a_hint_changes_what_the_network_goes_on_from(photos, colorizer):
 
 def test_sampling_is_told_how(stochastic_bundle, bundle):
     assert Colorizer(stochastic_bundle, steps=5, solver="ancestral").procedure.steps == 5
-    with pytest.raises(ValueError, match="the schedule has 1000"):
+    with pytest.raises(ValueError, match="schedule has 1000"):
         Colorizer(stochastic_bundle, steps=1001)
     with pytest.raises(ValueError, match="two-colors: steps: not supported, because this model has no sampler options"):
         Colorizer(bundle, steps=5)
