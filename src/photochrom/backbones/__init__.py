@@ -1,1 +1,1 @@
-"""Pretrained networks that families look through: pinned weights, none downloaded at import."""
+"""Pretrained networks with pinned weights; nothing is downloaded."""

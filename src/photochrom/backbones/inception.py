@@ -1,4 +1,4 @@
-"""Inception-v3 (Szegedy et al. 2015) as FID and Inception score are measured with it, read from the published files."""
+"""Inception-v3 (Szegedy et al. 2015), with which FID and the Inception score are measured, from the published files."""
 
 import io
 import os
@@ -11,31 +11,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .weights import checked
+from .weights import read_checked
 
 VARIABLE = "PHOTOCHROM_INCEPTION"
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision has them
-ONE, THREE, FIVE, WIDE, TALL = ((1, 1),), ((3, 3),), ((5, 5),), ((1, 7),), ((7, 1),)
-FORK = ((1, 3), (3, 1))
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as in torchvision
+THREE, FIVE, WIDE, TALL, FORK = ((3, 3),), ((5, 5),), ((1, 7),), ((7, 1),), ((1, 3), (3, 1))
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A published network: its ``file``, how many ``classes`` it has, and how it is fed: ``gain`` * sRGB + ``offset``.
-
-    ``tensorflow``: pools as the graph of 2015 does, and leaves the bias out of the logits.
-    """
+    """A published network."""
 
     file: str
     classes: int
-    tensorflow: bool = False
-    gain: Sequence[float] = (2, 2, 2)
+    tensorflow: bool = False  # pools as the graph of 2015, and no bias in the logits
+    gain: Sequence[float] = (2, 2, 2)  # of sRGB, for the input
     offset: Sequence[float] = (-1, -1, -1)
 
     @property
     def digest(self) -> str:
-        """The first 8 hex digits of the file's sha256, with which its name ends."""
-        return Path(self.file).stem.rpartition("-")[2]
+        """First 8 hex digits of the file's sha256, which end its name."""
+        return Path(self.file).stem[-8:]
 
 
 GOOGLE = "inception_v3_google-1a9a5a14.pth"
@@ -49,10 +45,10 @@ VARIANTS: dict[str, Variant] = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution of a branch, padded unless its stride is 2; with two ``kernels``, two of one input, joined."""
+    """A convolution of a branch, padded unless its stride is 2; with two ``kernels``, two of them side by side."""
 
     channels: int
-    kernels: tuple[tuple[int, int], ...] = ONE
+    kernels: tuple[tuple[int, int], ...] = ((1, 1),)
     stride: int = 1
 
 
@@ -60,12 +56,11 @@ Branches = Mapping[str, Sequence[Layer]]
 
 
 class Conv(nn.Module):
-    """Convolution, batch normalisation, ReLU."""
+    """Convolution, batch norm, ReLU."""
 
-    def __init__(
-        self, channels: int, out: int, kernel: tuple[int, int], stride: int = 1, padding: tuple[int, int] = (0, 0)
-    ) -> None:
+    def __init__(self, channels: int, out: int, kernel: tuple[int, int], stride: int = 1, pad: bool = False) -> None:
         super().__init__()
+        padding = (kernel[0] // 2, kernel[1] // 2) if pad else 0
         self.conv = nn.Conv2d(channels, out, kernel, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(out, eps=0.001)
 
@@ -75,37 +70,34 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """Branches side by side, the pooled one last, of layers named as in the published files: 1, 2a, 2b and so on."""
+    """Branches side by side, whose modules are named as in the published files: 1, 2a, 2b and so on."""
 
     def __init__(self, channels: int, branches: Branches, pool: nn.Module) -> None:
         super().__init__()
         self.pool = pool
-        self.paths = {name: self._add(name, channels, layers) for name, layers in branches.items()}
-        lasts = [layers[-1] if layers else Layer(channels) for layers in branches.values()]
-        self.channels = sum(last.channels * len(last.kernels) for last in lasts)
-
-    def _add(self, branch: str, channels: int, layers: Sequence[Layer]) -> list[list[str]]:
-        """Makes the layers of a branch. Returns their names, step by step."""
-        path = []
-        for i, layer in enumerate(layers, 1):
-            name = branch if len(layers) == 1 else f"{branch}_{i}"
-            names = [f"{name}{letter}" for letter in "ab"] if len(layer.kernels) > 1 else [name]
-            for each, (h, w) in zip(names, layer.kernels, strict=True):
-                padding = (0, 0) if layer.stride > 1 else (h // 2, w // 2)
-                self.add_module(each, Conv(channels, layer.channels, (h, w), layer.stride, padding))
-            path.append(names)
-            channels = layer.channels * len(names)
-        return path
+        self.paths: dict[str, list[list[str]]] = {}  # module names of each branch, step by step
+        self.channels = 0
+        for branch, layers in branches.items():
+            self.paths[branch] = []
+            width = channels
+            for number, layer in enumerate(layers, 1):
+                name = branch if len(layers) == 1 else f"{branch}_{number}"
+                names = [name] if len(layer.kernels) == 1 else [f"{name}a", f"{name}b"]
+                for module, kernel in zip(names, layer.kernels, strict=True):
+                    self.add_module(module, Conv(width, layer.channels, kernel, layer.stride, pad=layer.stride == 1))
+                self.paths[branch].append(names)
+                width = layer.channels * len(names)
+            self.channels += width
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (b, c, h, w) -> (b, ``channels``, h, w), or half the sides."""
-        pooled = self.pool(x)
-        return torch.cat([self._along(p, pooled if name == "branch_pool" else x) for name, p in self.paths.items()], 1)
-
-    def _along(self, path: list[list[str]], x: Tensor) -> Tensor:
-        for names in path:
-            x = torch.cat([self.get_submodule(name)(x) for name in names], 1)
-        return x
+        outputs = []
+        for branch, path in self.paths.items():
+            y = self.pool(x) if branch == "branch_pool" else x
+            for names in path:
+                y = torch.cat([self.get_submodule(name)(y) for name in names], 1)
+            outputs.append(y)
+        return torch.cat(outputs, 1)
 
 
 def _a(pooled: int) -> Branches:
@@ -143,42 +135,28 @@ E: Branches = {
     "branch3x3dbl": [Layer(448), Layer(384, THREE), Layer(384, FORK)],
     "branch_pool": [Layer(192)],
 }
-MIXED = {
-    "5b": _a(32),
-    "5c": _a(64),
-    "5d": _a(64),
-    "6a": B,
-    "6b": _c(128),
-    "6c": _c(160),
-    "6d": _c(160),
-    "6e": _c(192),
-    "7a": D,
-    "7b": E,
-    "7c": E,
-}
+MIXED = {"5b": _a(32), "5c": _a(64), "5d": _a(64), "6a": B, "6b": _c(128), "6c": _c(160), "6d": _c(160)}
+MIXED |= {"6e": _c(192), "7a": D, "7b": E, "7c": E}
 
 
 class Inception(nn.Module):
-    """Inception-v3, frozen, with random weights; `load` gives it the published ones.
+    """Inception-v3, frozen, with random weights; `load` loads the published ones.
 
     Args:
-        variant: ``fid``, the graph of TensorFlow that FID and Inception score are defined on (Heusel et al. 2017): its
-            average pools do not count the padding, and its last block takes a maximum. ``torchvision``: that library's,
-            which normalises by ImageNet's mean and deviation and then undoes it, so that it is fed 2 x - 1 as well.
-            ``ct2``, ``ddcolor``: torchvision's, fed as the code of Weng et al. (2022) and of Kang et al. (2023) does,
-            which undoes what it never did, of sRGB and of (1 + sRGB) / 2: their FID is comparable with no other.
-
-    Raises ValueError for another variant.
+        variant: ``fid``, the TensorFlow graph that defines FID and the Inception score (Heusel et al. 2017): average
+            pools do not count the padding, and the last block has a max pool. ``torchvision``: that library's, whose
+            input is 2 x - 1 as well. ``ct2``, ``ddcolor``: torchvision's, with the input of Weng et al. (2022) and Kang
+            et al. (2023), which undo a normalization that was never done: their FID compares with no other.
     """
 
     name, dim, side = "inception", 2048, 299
 
     def __init__(self, variant: str = "fid") -> None:
         super().__init__()
-        self.variant = _published(variant)
+        self.variant = _variant(variant)
         self.Conv2d_1a_3x3 = Conv(3, 32, (3, 3), stride=2)
         self.Conv2d_2a_3x3 = Conv(32, 32, (3, 3))
-        self.Conv2d_2b_3x3 = Conv(32, 64, (3, 3), padding=(1, 1))
+        self.Conv2d_2b_3x3 = Conv(32, 64, (3, 3), pad=True)
         self.maxpool1 = nn.MaxPool2d(3, 2)
         self.Conv2d_3b_1x1 = Conv(64, 80, (1, 1))
         self.Conv2d_4a_3x3 = Conv(80, 192, (3, 3))
@@ -194,46 +172,43 @@ class Inception(nn.Module):
     def _pool(self, name: str) -> nn.Module:
         if name in ("6a", "7a"):
             return nn.MaxPool2d(3, 2)
-        if name == "7c" and self.variant.tensorflow:
-            return nn.MaxPool2d(3, 1, 1)
-        return nn.AvgPool2d(3, 1, 1, count_include_pad=not self.variant.tensorflow)
+        tensorflow = self.variant.tensorflow
+        return nn.MaxPool2d(3, 1, 1) if name == "7c" and tensorflow else nn.AvgPool2d(3, 1, 1, False, not tensorflow)
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 2048"], Float[Tensor, "b classes"]]:
-        """sRGB in [0, 1], brought to 299 x 299 (bilinear, not antialiased) -> features, averaged, and logits.
+        """sRGB in [0, 1], resized to 299 x 299 (bilinear, not antialiased) -> mean features, and logits.
 
-        Those of ``fid`` are without the bias: the code of the Inception score (Salimans et al. 2016) multiplies by the
-        matrix alone, and so does torch-fidelity (``logits_unbiased``). The others' are with it.
+        The logits of ``fid`` have no bias: the code of the Inception score (Salimans et al. 2016) multiplies by the
+        matrix alone, and so does torch-fidelity (``logits_unbiased``).
         """
-        gain, offset = (rgb.new_tensor(values)[:, None, None] for values in (self.variant.gain, self.variant.offset))
-        x = F.interpolate(rgb, (self.side, self.side), mode="bilinear", align_corners=False) * gain + offset
+        gain, offset = rgb.new_tensor(self.variant.gain), rgb.new_tensor(self.variant.offset)
+        x = F.interpolate(rgb, (self.side, self.side), mode="bilinear", align_corners=False)
+        x = x * gain[:, None, None] + offset[:, None, None]
         *trunk, _ = self.children()
         for part in trunk:
             x = part(x)
-        pooled = x.mean((2, 3))
-        return pooled, F.linear(pooled, self.fc.weight, None if self.variant.tensorflow else self.fc.bias)
+        features = x.mean((2, 3))
+        return features, F.linear(features, self.fc.weight, None if self.variant.tensorflow else self.fc.bias)
 
 
 def load(variant: str, path: str | Path | None = None) -> Inception:
-    """The network with its published weights, from ``path`` or from the file that ``PHOTOCHROM_INCEPTION`` names.
+    """Return the network with its published weights, from ``path`` or the file that ``PHOTOCHROM_INCEPTION`` names.
 
-    torchvision's second head, used in its training alone, is passed over.
-
-    Raises FileNotFoundError, with what to give and how, where there is no file, and ValueError for another file.
+    Raises FileNotFoundError, with what to do, without the file, and ValueError for another file.
     """
-    published, given = _published(variant), path or os.environ.get(VARIABLE)
-    if not given or not Path(given).is_file():
-        where = f"not at {given}" if given else "not given"
-        raise FileNotFoundError(
-            f"{published.file} (sha256 {published.digest}...) is {where}: pass its path, or set {VARIABLE} to it"
-        )
-    content = checked(Path(given), published.digest, f"this is not the published {published.file}")
+    published, path = _variant(variant), path or os.environ.get(VARIABLE)
+    if not path or not Path(path).is_file():
+        name = f"{published.file} (sha256 {published.digest}...) is " + (f"not at {path}" if path else "not given")
+        raise FileNotFoundError(f"{name}: pass its path, or set {VARIABLE} to it")
+    content = read_checked(Path(path), published.digest, f"this is not the published {published.file}")
     weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     net = Inception(variant)
+    # torchvision's second head is used in training only.
     net.load_state_dict({name: value for name, value in weights.items() if not name.startswith("AuxLogits.")})
     return net
 
 
-def _published(variant: str) -> Variant:
-    if variant not in VARIANTS:
-        raise ValueError(f"Inception {variant!r}: choose one of {', '.join(VARIANTS)}")
-    return VARIANTS[variant]
+def _variant(name: str) -> Variant:
+    if name not in VARIANTS:
+        raise ValueError(f"Inception {name!r}: choose one of {', '.join(VARIANTS)}")
+    return VARIANTS[name]

@@ -8,75 +8,73 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import weights
+from .weights import load_lpips
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the input in [-1, 1]
 
 
 @dataclass(frozen=True)
 class Conv:
-    """One convolution with its ReLU; ``pool``: kernel of the maximum before it, of stride 2; ``kept``: given out."""
+    """A convolution with ReLU. ``pool``: kernel of the max pool before it, 0 for none; ``is_output``: gives a map."""
 
     channels: int
     kernel: int = 3
     stride: int = 1
     pool: int = 0
-    kept: bool = True
+    is_output: bool = True
 
 
-def _vgg(channels: int, count: int, pool: int = 2) -> tuple[Conv, ...]:
-    return tuple(Conv(channels, pool=pool if i == 0 else 0, kept=i == count - 1) for i in range(count))
+def _vgg_block(channels: int, count: int, pool: int = 2) -> list[Conv]:
+    first, middle = Conv(channels, pool=pool, is_output=False), Conv(channels, is_output=False)
+    return [first, *[middle] * (count - 2), Conv(channels)]
 
 
 STACKS = {
-    "alexnet": (Conv(64, 11, 4), Conv(192, 5, pool=3), Conv(384, pool=3), Conv(256), Conv(256)),
-    "vgg16": (*_vgg(64, 2, 0), *_vgg(128, 2), *_vgg(256, 3), *_vgg(512, 3), *_vgg(512, 3)),
+    "alexnet": [Conv(64, 11, 4), Conv(192, 5, pool=3), Conv(384, pool=3), Conv(256), Conv(256)],
+    "vgg16": _vgg_block(64, 2, 0) + _vgg_block(128, 2) + _vgg_block(256, 3) + 2 * _vgg_block(512, 3),
 }
 
 
 class Perceptual(nn.Module):
-    """The convolutions of ``alexnet`` or ``vgg16`` with ImageNet weights, frozen, and the LPIPS heads.
-
-    Raises ModuleNotFoundError, with the pip line, where the weights are not installed.
-    """
+    """The convolutions of ``alexnet`` or ``vgg16``, frozen, with the weights and LPIPS heads of `load_lpips`."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         if name not in STACKS:
             raise ValueError(f"network {name!r}: choose one of {', '.join(STACKS)}")
         self.name, self.stack = name, STACKS[name]
-        channels = [3, *(conv.channels for conv in self.stack)]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(before, conv.channels, conv.kernel, conv.stride, 2 if conv.kernel == 11 else conv.kernel // 2)
-            for before, conv in zip(channels, self.stack, strict=False)
-        )
-        self.heads = nn.ParameterList(torch.empty(conv.channels) for conv in self.stack if conv.kept)
-        self.load_state_dict(weights.lpips(name))
+        self.convs, self.heads = nn.ModuleList(), nn.ParameterList()
+        before = 3
+        for conv in self.stack:
+            padding = 2 if conv.kernel == 11 else conv.kernel // 2
+            self.convs.append(nn.Conv2d(before, conv.channels, conv.kernel, conv.stride, padding))
+            if conv.is_output:
+                self.heads.append(torch.empty(conv.channels))
+            before = conv.channels
+        self.load_state_dict(load_lpips(name))
         self.requires_grad_(False).eval()
-        self.dim = self.stack[-1].channels
+        self.dim = before
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"], count: int = 5) -> list[Tensor]:
-        """sRGB in [0, 1], sides of at least 32 -> ``count`` feature maps after their ReLU, shallowest first."""
-        shift, scale = (rgb.new_tensor(values)[:, None, None] for values in (SHIFT, SCALE))
+        """sRGB in [0, 1], sides of at least 32 -> the first ``count`` feature maps, after their ReLU."""
+        shift, scale = rgb.new_tensor(SHIFT)[:, None, None], rgb.new_tensor(SCALE)[:, None, None]
         x, maps = (rgb * 2 - 1 - shift) / scale, []
-        for conv, shape in zip(self.convs, self.stack, strict=True):
-            x = F.max_pool2d(x, shape.pool, 2) if shape.pool else x
-            x = F.relu(conv(x))
-            if shape.kept:
+        for layer, conv in zip(self.convs, self.stack, strict=True):
+            x = F.relu(layer(F.max_pool2d(x, conv.pool, 2) if conv.pool else x))
+            if conv.is_output:
                 maps.append(x)
             if len(maps) == count:
                 break
         return maps
 
     def distance(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Float[Tensor, "b"]:
-        """LPIPS between the maps of two batches, either of which may hold a single photograph; 0 for equal ones."""
-        parts = [
-            ((_unit(a) - _unit(b)).square() * head[:, None, None]).sum(1).mean((1, 2))
-            for a, b, head in zip(one, other, self.heads, strict=True)
-        ]
-        return torch.stack(parts).sum(0)
+        """Return LPIPS between the maps of two batches, either of which may have one image; 0 for equal ones."""
+        distances = []
+        for a, b, head in zip(one, other, self.heads, strict=True):
+            squares = (_unit_length(a) - _unit_length(b)).square()
+            distances.append((squares * head[:, None, None]).sum(1).mean((1, 2)))
+        return torch.stack(distances).sum(0)
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Features scaled to length 1 at each place."""
+def _unit_length(x: Tensor) -> Tensor:
     return x / (x.norm(dim=1, keepdim=True) + 1e-10)

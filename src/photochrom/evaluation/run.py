@@ -10,7 +10,6 @@ import numpy as np
 
 from .._version import __version__
 from ..backbones.inception import VARIABLE
-from ..backbones.weights import cache
 from ..core.sampling import describe
 from ..imaging.errors import printable
 from ..imaging.sources import source_title
@@ -208,7 +207,7 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     evaluation = prepare(request)
     protocol, images, networks = evaluation.protocol, evaluation.images, evaluation.networks
     warnings = list(evaluation.warnings)
-    store, total = cache() / "evaluate", len(images)
+    store, total = _cache_folder() / "evaluate", len(images)
     seen = survey(images, protocol, store, lambda done: progress("reading photos", done, total))
     if seen.unreadable:
         images = without(images, seen.unreadable)
@@ -229,6 +228,13 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     sheets = list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else []
     models = {row: model.source for row, model in evaluation.models.items()}
     return EvaluationResult(report, histograms, sheets, models, seen.unreadable)
+
+
+def _cache_folder() -> Path:
+    cache = os.environ.get("PHOTOCHROM_CACHE")
+    if cache:
+        return Path(cache)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "photochrom"
 
 
 def _measure_reference(evaluation: Evaluation, store: Path, progress: Progress) -> Columns | None:
