@@ -1,16 +1,15 @@
-"""Sampling from ColTran's core: what remembering saves, and how its cost grows with the picture.
+"""Sampling from ColTran's core: what the cache saves, and how the cost grows with the size of the image.
 
     python benchmarks/autoregression.py [--recipe recipes/coltran-64.toml] [--sides 16 32 64] [--repeats 3]
         [--threads N] [--public FOLDER --python PYTHON] [--json FILE]
 
-Times are of one picture of SIDE x SIDE coarse colours, of networks that are not trained, each way in turn. Three ways
-draw the same colours from the same networks: ours, as exported and in torch; one pass of both decoders over the whole
-picture for each pixel; and the order of the authors' code, which runs the outer decoder over the whole picture once a
-row, and the inner one over a whole row once a pixel. Of the last two one pass of each kind is timed, and multiplied.
+Times are for one image of SIDE x SIDE coarse colors with untrained networks, measured alternately. Three methods sample
+the same colors from the same networks: ours, exported and in torch; one pass of both decoders over the whole image for
+each pixel; and the order of the authors' code, which runs the outer decoder over the whole image for each row, and the
+inner one over a whole row for each pixel. For the last two, one pass of each kind is timed and multiplied.
 
-``--public`` names a folder that holds the authors' package ``coltran`` (google-research), ``--python`` an interpreter
-that has tensorflow, tf-keras and ml-collections: they are given our weights, their logits compared, and their sampling
-timed.
+``--public`` is a folder with the authors' package ``coltran`` (google-research), ``--python`` an interpreter with
+tensorflow, tf-keras and ml-collections. Their code gets our weights; its logits are compared and its sampling is timed.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from timing import in_turn
+from timing import alternate
 from torch import Tensor
 
 from photochrom.core.sampling.autoregressive import Autoregressive
@@ -37,12 +36,12 @@ from photochrom.training.graph import network_bytes
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_nets, torch_noise
 
-ALONE = "one pass a pixel"
+PER_PIXEL = "one pass per pixel"
 AUTHORS = "the authors' order"
 
 
-def ways(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple[Callable[[], object], float]]:
-    """Ways of drawing one picture: what to time, and how often that is needed for a picture."""
+def methods(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple[Callable[[], object], float]]:
+    """Return what to time, and how often an image needs it, by method."""
     gray = torch.rand(1, 1, side, side) * 2 - 1
     coarse = torch.rand(1, side, side, 3) * 2 - 1
     model = Model(Model.Config(core.config, sampling=procedure))
@@ -67,47 +66,48 @@ def ways(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple[Ca
         "ours, torch": (lambda: procedure.sample_coarse(nets, gray, torch_noise(0)), 1),
         f"{AUTHORS}: outer decoder": (outer, side),
         f"{AUTHORS}: inner decoder": (lambda: inner(1), side**2),
-        ALONE: (lambda: (outer(), inner(side)), side**2),
+        PER_PIXEL: (lambda: (outer(), inner(side)), side**2),
     }
 
 
 def seconds(core: Core, procedure: Autoregressive, side: int, repeats: int) -> dict[str, float]:
-    """Of one picture, by way."""
-    made = ways(core, procedure, side)
-    found = in_turn(repeats, {name: way for name, (way, _) in made.items()})
-    taken = {name: found[name] * times for name, (_, times) in made.items()}
-    taken[AUTHORS] = sum(taken.pop(f"{AUTHORS}: {half} decoder") for half in ("outer", "inner"))
-    return taken
+    """Return the seconds for one image, by method."""
+    calls = methods(core, procedure, side)
+    times = alternate(repeats, {name: call for name, (call, _) in calls.items()})
+    totals = {name: times[name] * count for name, (_, count) in calls.items()}
+    outer, inner = totals.pop(f"{AUTHORS}: outer decoder"), totals.pop(f"{AUTHORS}: inner decoder")
+    return {**totals, AUTHORS: outer + inner}
 
 
 def public(folder: Path, python: str, core: Core, side: int) -> tuple[float, float]:
-    """The authors' code with our weights: the largest difference of its logits, and its seconds for one picture."""
+    """Return the largest difference of the authors' logits with our weights, and their seconds for one image."""
     shape, config = core.config.shape, core.config
     rng = np.random.default_rng(0)
     gray, rgb = rng.integers(0, 256, (1, side, side, 1)), rng.integers(0, 256, (1, side, side, 3))
     with torch.no_grad():
-        core.pixel.embed.weight.copy_(core.outer.embed.weight)  # theirs have one
+        core.pixel.embed.weight.copy_(core.outer.embed.weight)  # theirs share one embedding
         planes = (torch.from_numpy((codes + 0.5) / 128 - 1).float() for codes in (gray, rgb))
         logits = core.logits(next(planes).movedim(-1, 1), next(planes))[1]
-    asked = [shape.width, shape.heads, shape.hidden or shape.width, torch.get_num_threads()]
-    asked += [config.encoder, config.outer, config.inner]
-    with tempfile.TemporaryDirectory() as beside:
-        given = Path(beside) / "given.npz"
+    sizes = [shape.width, shape.heads, shape.hidden or shape.width, torch.get_num_threads()]
+    sizes += [config.encoder, config.outer, config.inner]
+    with tempfile.TemporaryDirectory() as folder_name:
+        inputs = Path(folder_name) / "inputs.npz"
         weights = {name: p.detach().numpy() for name, p in core.named_parameters()}
-        np.savez(given, gray=gray, rgb=rgb, logits=logits.numpy(), **weights)
-        command = [python, Path(__file__).with_name("autoregression_public.py"), given, json.dumps(asked)]
+        np.savez(inputs, gray=gray, rgb=rgb, logits=logits.numpy(), **weights)
+        command = [python, Path(__file__).with_name("autoregression_public.py"), inputs, json.dumps(sizes)]
         environment = {**os.environ, "PYTHONPATH": str(folder.resolve())}
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise SystemExit(f"{python} cannot run {folder}: {getattr(error, 'stderr', error)}") from None
-    apart, time = done.stdout.split()[-2:]
-    return float(apart), float(time)
+    difference, duration = process.stdout.split()[-2:]
+    return float(difference), float(duration)
 
 
-def power(taken: dict[int, float]) -> float:
-    """b of the law seconds = a x pixels^b, fitted to the logarithms."""
-    pixels, times = (np.log(np.array(list(values), float)) for values in ([s**2 for s in taken], taken.values()))
+def exponent(seconds_by_side: dict[int, float]) -> float:
+    """Return b of the fit seconds = a x pixels^b."""
+    pixels = np.log([side**2 for side in seconds_by_side])
+    times = np.log(list(seconds_by_side.values()))
     return float(np.polyfit(pixels, times, 1)[0])
 
 
@@ -120,31 +120,32 @@ def main() -> None:
     parser.add_argument("--public", type=Path)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    config: Any = read(asked.recipe).model.core
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    config: Any = read(options.recipe).model.core
     procedure = Autoregressive(("core",), factor=1)
-    found: dict[str, dict[int, float]] = {}
-    for side in asked.sides:
+    results: dict[str, dict[int, float]] = {}
+    for side in options.sides:
         torch.manual_seed(0)
         core = Core(replace(config, shape=replace(config.shape, side=side)), procedure).eval()
-        taken = seconds(core, procedure, side, asked.repeats)
-        if asked.public:
-            apart, taken["the authors' code"] = public(asked.public, asked.python, core, side)
-            print(f"{side} x {side}: the authors' logits, with our weights, differ by {apart:.1e} at most")
-        for name, time in taken.items():
-            found.setdefault(name, {})[side] = time
-    print(f"{sum(p.numel() for p in core.parameters()) / 1e6:.1f} M parameters, {asked.threads} threads; one picture")
-    columns = [f"{side} x {side}" for side in asked.sides]
-    print(f"| way | {' | '.join(columns)} | times ours, exported | times ours, torch | power of the pixels |")
+        times = seconds(core, procedure, side, options.repeats)
+        if options.public:
+            difference, times["the authors' code"] = public(options.public, options.python, core, side)
+            print(f"{side} x {side}: the authors' logits, with our weights, differ by at most {difference:.1e}")
+        for name, duration in times.items():
+            results.setdefault(name, {})[side] = duration
+    print(f"{sum(p.numel() for p in core.parameters()) / 1e6:.1f} M parameters, {options.threads} threads; one image")
+    columns = [f"{side} x {side}" for side in options.sides]
+    print(f"| method | {' | '.join(columns)} | relative to ours, exported | relative to ours, torch | exponent |")
     print("|---" * (len(columns) + 4) + "|")
-    largest = asked.sides[-1]
-    for name, by_side in found.items():
-        cells = [f"{time:.3g} s" for time in by_side.values()]
-        cells += [f"{by_side[largest] / found[f'ours, {way}'][largest]:.3g}" for way in ("exported", "torch")]
-        print(f"| {name} | {' | '.join(cells)} | {power(by_side) if len(by_side) > 1 else np.nan:.2f} |")
-    if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1))
+    largest = options.sides[-1]
+    for name, by_side in results.items():
+        cells = [f"{duration:.3g} s" for duration in by_side.values()]
+        for runtime in ("exported", "torch"):
+            cells.append(f"{by_side[largest] / results[f'ours, {runtime}'][largest]:.3g}")
+        print(f"| {name} | {' | '.join(cells)} | {exponent(by_side) if len(by_side) > 1 else np.nan:.2f} |")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The authors' ColTran core (TensorFlow) with the weights that `autoregression.py` gives it: its logits, and its time.
+"""The authors' ColTran core (TensorFlow) with the weights of `autoregression.py`: its logits and its time.
 
-Run by `autoregression.py` with an interpreter that has tensorflow, tf-keras and ml-collections, the authors' package
-``coltran`` on its path: reads FILE.npz, prints the largest difference of logits and the seconds of one picture.
+`autoregression.py` runs it with an interpreter that has tensorflow, tf-keras and ml-collections, and the authors'
+package ``coltran`` on its path. It reads FILE.npz and prints the largest difference of logits and
+the seconds for one image.
 """
 
 import json
@@ -15,16 +16,18 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-sys.modules["tensorflow.compat.v2.keras"] = tf_keras  # as the authors import it, from a time when it was Keras 2
+sys.modules["tensorflow.compat.v2.keras"] = (
+    tf_keras  # the authors import it by this name, which was Keras 2 at their time
+)
 from coltran.models.colorizer import ColTranCore  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
-LONG = 60  # seconds from which on a first time is as good as a second
+LONG = 60  # seconds from which on the first call needs no warm-up
 Weights = dict[str, np.ndarray]
 
 
 def core(width: int, heads: int, hidden: int, depths: tuple[int, int, int]) -> Any:
-    """Their core, all layers conditional."""
+    """Return their core, with all layers conditional."""
     shape = {"hidden_size": width, "ff_size": hidden, "num_heads": heads}
     conditional = dict.fromkeys(["cond_att_q", "cond_att_k", "cond_att_v", "cond_att_scale", "cond_ln"], True)
     decoder = {
@@ -40,10 +43,10 @@ def core(width: int, heads: int, hidden: int, depths: tuple[int, int, int]) -> A
     )
 
 
-def give(model: Any, w: Weights) -> None:
-    """Our weights in their places."""
+def load_weights(model: Any, w: Weights) -> None:
+    """Copy our weights into their model."""
     model.encoder.embedding.set_weights([w["encoder.levels.weight"], np.zeros(w["encoder.levels.weight"].shape[1])])
-    places(model.encoder.encoder.pos_embed, w, "encoder.stack.places")
+    positions(model.encoder.encoder.pos_embed, w, "encoder.stack.places")
     for i, (layer, norm) in enumerate(
         zip(model.encoder.encoder.residual_layers, model.encoder.encoder.layer_norms, strict=True)
     ):
@@ -58,7 +61,7 @@ def give(model: Any, w: Weights) -> None:
 
 
 def decoder(theirs: Any, w: Weights, name: str, conditions: str, where: str, first: int) -> None:
-    places(theirs.pos_embed, w, where)
+    positions(theirs.pos_embed, w, where)
     for i, (layer, norm) in enumerate(zip(theirs.residual_layers, theirs.layer_norms, strict=True)):
         (perceptron if i % 2 else attention)(layer, w, f"{name}.layers.{i // 2}")
         if not i % 2:
@@ -71,7 +74,7 @@ def decoder(theirs: Any, w: Weights, name: str, conditions: str, where: str, fir
         layer.set_weights([np.concatenate([shift, scale], 1), np.concatenate([shifts, scales])])
 
 
-def places(theirs: Any, w: Weights, name: str) -> None:
+def positions(theirs: Any, w: Weights, name: str) -> None:
     theirs.embeddings[0].assign(w[f"{name}.rows"][:, None])
     theirs.embeddings[1].assign(w[f"{name}.columns"])
 
@@ -103,23 +106,23 @@ def condition(theirs: Any, weight: np.ndarray) -> None:
 
 def main() -> None:
     with np.load(sys.argv[1]) as file:
-        given = dict(file)
+        arrays = dict(file)
     width, heads, hidden, threads, *depths = json.loads(sys.argv[2])
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     model = core(width, heads, hidden, tuple(depths))
-    gray, rgb = (tf.constant(given.pop(name), tf.int32) for name in ("gray", "rgb"))
-    expected = given.pop("logits")
+    gray, rgb = (tf.constant(arrays.pop(name), tf.int32) for name in ("gray", "rgb"))
+    expected = arrays.pop("logits")
     model(rgb, training=False)
-    give(model, given)
+    load_weights(model, arrays)
     for layer in model.submodules:
         if isinstance(layer, tf_keras.layers.LayerNormalization):
             layer.epsilon = 1e-5  # Keras has 1e-3
     logits = model.decoder(rgb, model.encoder(gray), training=False).numpy()
-    taken = [seconds(model, gray)]
-    if taken[0] < LONG:
-        taken.append(seconds(model, gray))
-    print(abs(logits[..., 0, :] - expected).max(), min(taken))
+    times = [seconds(model, gray)]
+    if times[0] < LONG:
+        times.append(seconds(model, gray))
+    print(abs(logits[..., 0, :] - expected).max(), min(times))
 
 
 def seconds(model: Any, gray: Any) -> float:

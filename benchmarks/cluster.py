@@ -1,10 +1,10 @@
-"""Photographs a second of `photochrom colorize --cluster local:N`, against one process, and what a batch costs.
+"""Throughput of `photochrom colorize --cluster local:N` compared with one process, and the cost of a task.
 
     python benchmarks/cluster.py [--photos 320] [--side 1200] [--workers 1 2] [--repeats 3] [--json FILE]
 
-Every way colours the same folder of JPEGs into an empty one, in turn, and then a fifth of it, which is taken off: so
-the start of processes, each with its model, is left out. The median of the repeats. Last, empty tasks are sent through
-the scheduler.
+Every command colorizes the same folder of JPEGs into an empty one, alternately, and then a fifth of it, whose time is
+subtracted: this removes the start of the processes, each with its model. The result is the median of the repeats. At
+the end, empty tasks are sent through the scheduler.
 """
 
 import argparse
@@ -18,24 +18,34 @@ from functools import partial
 from pathlib import Path
 
 from distributed import Client, LocalCluster
-from timing import in_turn
-from web import photograph
+from timing import alternate
+from web import synthetic_photo
 
 
-def colored(photos: Path, *options: str) -> None:
-    """Colour a folder into an empty one."""
+def colorize(photos: Path, *options: str) -> None:
+    """Colorize a folder into an empty one."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "photochrom", "colorize", str(photos), "-o", out, *options]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def scheduling(tasks: int) -> float:
-    """Seconds that the scheduler and two idle workers take for a task that does nothing."""
+def seconds_per_task(tasks: int) -> float:
+    """Return the seconds that the scheduler and two idle workers need for an empty task."""
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         client.gather(client.map(abs, range(100)))
-        begun = time.perf_counter()
+        start = time.perf_counter()
         client.gather(client.map(abs, range(1000, 1000 + tasks)))
-        return (time.perf_counter() - begun) / tasks
+        return (time.perf_counter() - start) / tasks
+
+
+def write_photos(folder: Path, count: int, few: int, side: int) -> None:
+    """Write `count` JPEGs to folder/many, and the first `few` of them to folder/few."""
+    (folder / "many").mkdir()
+    (folder / "few").mkdir()
+    for number in range(count):
+        (folder / "many" / f"{number}.jpg").write_bytes(synthetic_photo(number, side))
+    for number in range(few):
+        shutil.copy(folder / "many" / f"{number}.jpg", folder / "few")
 
 
 def main() -> None:
@@ -45,35 +55,30 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    folder = Path(tempfile.mkdtemp())
-    try:
-        (folder / "many").mkdir()
-        (folder / "few").mkdir()
-        for number in range(asked.photos):
-            (folder / "many" / f"{number}.jpg").write_bytes(photograph(number, asked.side))
-        few = asked.photos // 5
-        for number in range(few):
-            shutil.copy(folder / "many" / f"{number}.jpg", folder / "few")
-        ways: dict[str, tuple[str, ...]] = {"one process": (), "one process, two jobs": ("--jobs", "2")}
-        ways |= {f"{count} workers": ("--cluster", f"local:{count}") for count in asked.workers}
-        runs = {
-            f"{name}: {part}": partial(colored, folder / part, *options)
-            for name, options in ways.items()
-            for part in ("many", "few")
-        }
-        taken = in_turn(asked.repeats, runs)
-    finally:
-        shutil.rmtree(folder)
-    found = {name: (asked.photos - few) / (taken[f"{name}: many"] - taken[f"{name}: few"]) for name in ways}
-    print(f"{asked.photos} JPEGs of {asked.side**2 * 0.75e-6:.1f} megapixels")
-    print("| way | photographs a second | times one process |\n|---|---|---|")
-    for name, rate in found.items():
-        print(f"| {name} | {rate:.3g} | {rate / found['one process']:.3g} |")
-    found["seconds of a task"] = scheduling(2000)
-    print(f"an empty task: {found['seconds of a task'] * 1000:.2f} ms")
-    if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1))
+    options = parser.parse_args()
+    commands: dict[str, tuple[str, ...]] = {"one process": (), "one process, two jobs": ("--jobs", "2")}
+    for count in options.workers:
+        commands[f"{count} workers"] = ("--cluster", f"local:{count}")
+    few = options.photos // 5
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_photos(folder, options.photos, few, options.side)
+        runs = {}
+        for label, arguments in commands.items():
+            for part in ("many", "few"):
+                runs[f"{label}: {part}"] = partial(colorize, folder / part, *arguments)
+        seconds = alternate(options.repeats, runs)
+    report = {}
+    for label in commands:
+        report[label] = (options.photos - few) / (seconds[f"{label}: many"] - seconds[f"{label}: few"])
+    print(f"{options.photos} JPEGs of {options.side**2 * 0.75e-6:.1f} megapixels")
+    print("| command | photos per second | relative to one process |\n|---|---|---|")
+    for label, rate in report.items():
+        print(f"| {label} | {rate:.3g} | {rate / report['one process']:.3g} |")
+    report["seconds per task"] = seconds_per_task(2000)
+    print(f"an empty task: {report['seconds per task'] * 1000:.2f} ms")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The seed document's table of latent cold diffusion, in the latent and in the picture, solver by solver.
+"""The seed document's table of latent cold diffusion, in latents and in RGB, for each solver.
 
     python benchmarks/cold.py RUN [RUN...] [--photos 256] [--steps 1 2 5 10 25 50]
 
-Each run is of the family cold, on colour loss; it is measured on photographs that it held out. MAPE is a ratio, not a
-percentage, as the document's own code prints it: numbers near 0 decide it. ``gray`` is what there is to start from.
+Each run is of the family `cold` with loss of color, and is measured on photos that it held out. MAPE is a ratio, not a
+percentage, as in the document's own code; values near 0 dominate it. The row ``grayscale`` is the start of sampling.
 """
 
 import argparse
@@ -27,53 +27,64 @@ from photochrom.training.validation import torch_nets, torch_noise
 TINY = 1e-6
 
 
-def error(found: Tensor, truth: Tensor) -> tuple[float, float]:
-    """Mean squared error, and mean absolute error over the true value."""
-    apart = found - truth
-    return apart.square().mean().item(), (apart.abs() / truth.abs().clamp(min=TINY)).mean().item()
+def errors(output: Tensor, truth: Tensor) -> list[float]:
+    """Return the mean squared error and the mean of absolute error over true value."""
+    difference = output - truth
+    squared = difference.square().mean().item()
+    relative = (difference.abs() / truth.abs().clamp(min=TINY)).mean().item()
+    return [squared, relative]
 
 
-def ways(procedure: Cold, steps: list[int]) -> Iterator[Cold]:
+def solvers(procedure: Cold, steps: list[int]) -> Iterator[Cold]:
+    """Yield the procedure with each solver and number of steps."""
     yield replace(procedure, solver="one-shot")
     for solver in ("naive", "improved"):
         for count in steps:
             yield replace(procedure, solver=solver, steps=count)
 
 
-def codes(model: Any, pictures: Tensor) -> Iterator[str]:
-    """How an autoencoder gives pictures back, and how many of its codes it needs for them."""
+def codebook_lines(model: Any, images: Tensor) -> Iterator[str]:
+    """Yield sentences about the reconstruction by the autoencoder and the use of its codebooks."""
     encoder, decoder = model.net["encoder"], model.net["decoder"]
-    for name, x in (("colour", pictures), ("gray", pictures.mean(1, keepdim=True).expand_as(pictures))):
-        levels = encoder.levels(x)
-        counts = [torch.bincount(q.indices.flatten(), minlength=len(encoder.books[0].vectors)) for q in levels]
-        used = ", ".join(f"{(c > 0).sum()} of {len(c)} (perplexity {perplexity(c / c.sum()):.0f})" for c in counts)
-        yield f"{name} given back: MSE {error(decoder(encoder(x)), x)[0]:.4f} in [-1, 1]; codes used: {used}"
+    entries = len(encoder.books[0].vectors)
+    grayscale = images.mean(1, keepdim=True).expand_as(images)
+    for name, x in (("color", images), ("grayscale", grayscale)):
+        usage = []
+        for level in encoder.levels(x):
+            counts = torch.bincount(level.indices.flatten(), minlength=entries)
+            effective = perplexity(counts / counts.sum())
+            usage.append(f"{(counts > 0).sum()} of {entries} (perplexity {effective:.0f})")
+        squared, _ = errors(decoder(encoder(x)), x)
+        yield f"{name} reconstructed: MSE {squared:.4f} in [-1, 1]; codebook entries used: {', '.join(usage)}"
 
 
 def rows(model: Any, color: Tensor, steps: list[int]) -> Iterator[list[str]]:
-    """Of each way: errors in the latent, of RGB in [0, 1], in the ab plane, chroma, and time for one photograph."""
-    nets, (start, dirt) = torch_nets(model), model.start(color.mean(1, keepdim=True), color, torch_noise(0))
-    latent = model.procedure.latent
-    whole, end = (nets["encoder"](color=x) if latent else x for x in (color, start))
-    truth = signed_rgb_to_ab(color) * AB_SCALE
+    """Yield a row for each solver: errors in the latent, of RGB in [0, 1] and of ab, chroma, and time for one photo."""
+    nets = torch_nets(model)
+    start, noise = model.degraded_input(color.mean(1, keepdim=True), color, torch_noise(0))
+    in_latents = model.procedure.latent
+    target, state = color, start
+    if in_latents:
+        target, state = nets["encoder"](color=color), nets["encoder"](color=start)
+    true_ab = signed_rgb_to_ab(color) * AB_SCALE
+    true_chroma = true_ab.norm(dim=1).mean()
 
     def row(name: str, state: Tensor, seconds: float) -> list[str]:
-        picture = (nets["decoder"](latent=state) if latent else state).clip(-1, 1)
-        ab = signed_rgb_to_ab(picture) * AB_SCALE
-        in_latent, in_picture = error(state, whole), error(picture / 2 + 0.5, color / 2 + 0.5)
-        plane, chroma = (
-            (ab - truth).norm(dim=1).mean().item(),
-            (ab.norm(dim=1).mean() / truth.norm(dim=1).mean()).item(),
-        )
-        figures = [*(f"{x:.4f}" for x in in_latent), *(f"{x:.4f}" for x in in_picture), f"{plane:.2f}", f"{chroma:.2f}"]
-        return [name, *figures, f"{1000 * seconds / len(color):.1f}"]
+        rgb = (nets["decoder"](latent=state) if in_latents else state).clip(-1, 1)
+        ab = signed_rgb_to_ab(rgb) * AB_SCALE
+        cells = [f"{error:.4f}" for error in errors(state, target) + errors(rgb / 2 + 0.5, color / 2 + 0.5)]
+        cells.append(f"{(ab - true_ab).norm(dim=1).mean():.2f}")
+        cells.append(f"{ab.norm(dim=1).mean() / true_chroma:.2f}")
+        cells.append(f"{1000 * seconds / len(color):.1f}")
+        return [name, *cells]
 
-    yield row("gray", end, 0.0)
-    for way in ways(model.procedure, steps):
-        begun = time.perf_counter()
-        *_, state = way.states(nets["restorer"], end, dirt)
-        seconds = time.perf_counter() - begun
-        yield row(way.solver if way.solver == "one-shot" else f"{way.solver}, {way.steps}", state, seconds)
+    yield row("grayscale", state, 0.0)
+    for procedure in solvers(model.procedure, steps):
+        begin = time.perf_counter()
+        *_, restored = procedure.states(nets["restorer"], state, noise)
+        seconds = time.perf_counter() - begin
+        name = procedure.solver if procedure.solver == "one-shot" else f"{procedure.solver}, {procedure.steps}"
+        yield row(name, restored, seconds)
 
 
 @torch.no_grad()
@@ -82,25 +93,27 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--photos", type=int, default=256)
     parser.add_argument("--steps", nargs="+", type=int, default=[1, 2, 5, 10, 25, 50])
-    given = parser.parse_args()
-    for run in given.runs:
+    options = parser.parse_args()
+    for run in options.runs:
         try:
             model, recipe, _ = checkpoint.load(run)
             if not (isinstance(model.procedure, Cold) and model.procedure.colorizes):
-                raise ValueError(f"{run}: no run of the family cold on colour loss")
-            for count in given.steps:
+                raise ValueError(f"{run}: not a run of the family cold with loss of color")
+            for count in options.steps:
                 replace(model.procedure, steps=count)
         except ValueError as error:
             parser.error(str(error))
-        photos = gather(recipe.data, run / "photos.json").validation[: given.photos]
+        photos = gather(recipe.data, run / "photos.json").validation[: options.photos]
         color = torch.cat([x[1] for x in DataLoader(ValidationPairs(photos, recipe.data, "rgb"), batch_size=32)])
-        print(f"## {run.name}: {len(color)} photographs that it held out\n")
+        print(f"## {run.name}: {len(color)} held-out photos\n")
         if model.procedure.latent:
-            print("\n".join(codes(model, color)) + "\n")
-        print("| way, steps | latent MSE | latent MAPE | RGB MSE | RGB MAPE | ab error | chroma, of the truth's | ms |")
+            print("\n".join(codebook_lines(model, color)) + "\n")
+        print(
+            "| solver, steps | latent MSE | latent MAPE | RGB MSE | RGB MAPE | ab error | chroma / ground truth | ms |"
+        )
         print("|---|---|---|---|---|---|---|---|")
-        for row in rows(model, color, given.steps):
-            print(f"| {' | '.join(row)} |", flush=True)
+        for cells in rows(model, color, options.steps):
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Diffusion beside diffusers: its UNet2DModel and schedulers at our denoiser's size, one run, both on torch's threads.
+"""Diffusion compared with diffusers: its UNet2DModel and schedulers at the size of our denoiser, on the same threads.
 
     python benchmarks/diffusion.py [--recipe recipes/ddpm.toml] [--steps 20] [--batch 8] [--repeats 5] [--threads N]
 
-Sampling is timed as each is used: ours as exported (ONNX Runtime) and in torch, theirs in torch in the faster of two
-layouts. Training is one forward and backward pass and a step of AdamW.
+Sampling is timed as users run it: ours exported (ONNX Runtime) and in torch, theirs in torch in two memory layouts.
+Training is one forward and backward pass and a step of AdamW.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
-from timing import in_turn
+from timing import alternate
 from torch import Tensor, nn
 
 from photochrom.core.sampling import Diffusion
@@ -25,21 +25,21 @@ from photochrom.training.graph import network_bytes
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_noise
 
-CONDITION = 64  # channels beside the noisy picture: as many as the guide's features
+CONDITION = 64  # channels of the condition: those of the guide's features
 
 
 def theirs(config: Denoiser.Config, channels: int, condition: int) -> UNet2DModel:
-    """A UNet2DModel of the same widths, blocks and attention."""
+    """Return a UNet2DModel of the same widths, blocks and attention."""
     widths = [config.channels * multiplier for multiplier in config.multipliers]
-    attends = [config.resolution // 2**level in config.attention for level in range(len(widths))]
+    attention = [config.resolution // 2**level in config.attention for level in range(len(widths))]
     return UNet2DModel(
         sample_size=config.resolution,
         in_channels=channels + condition,
         out_channels=channels,
         layers_per_block=config.blocks,
         block_out_channels=widths,
-        down_block_types=["AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
-        up_block_types=["AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
+        down_block_types=["AttnDownBlock2D" if used else "DownBlock2D" for used in attention],
+        up_block_types=["AttnUpBlock2D" if used else "UpBlock2D" for used in reversed(attention)],
         attention_head_dim=config.head,
         norm_num_groups=math.gcd(config.channels, 16),
         resnet_time_scale_shift="scale_shift",
@@ -59,10 +59,10 @@ def samplers(ours: Denoiser, other: UNet2DModel, steps: int, batch: int, side: i
         def net(noisy: Tensor, condition: Tensor, t: float) -> Tensor:
             return ours(noisy, condition, torch.full((len(noisy),), t))
 
-        found: Tensor = guided(
+        output: Tensor = guided(
             {"guide": lambda gray: gray, "denoiser": net}, torch.from_numpy(condition), torch_noise(0)
         )
-        return found
+        return output
 
     @torch.no_grad()
     def in_diffusers(layout: torch.memory_format) -> Tensor:
@@ -96,8 +96,8 @@ def trainers(ours: Denoiser, other: UNet2DModel, batch: int, side: int) -> dict[
 
     class Theirs(nn.Module):
         def forward(self, noisy: Tensor, condition: Tensor, t: Tensor) -> Tensor:
-            found: Tensor = other(torch.cat([noisy, condition], 1), t * 1000).sample
-            return found
+            output: Tensor = other(torch.cat([noisy, condition], 1), t * 1000).sample
+            return output
 
     def training(net: nn.Module, weights: nn.Module) -> Callable[[], object]:
         optimizer = torch.optim.AdamW(weights.parameters(), 1e-4)
@@ -121,26 +121,26 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    config = read(asked.recipe).model.net
+    config = read(options.recipe).model.net
     side = config.resolution
     ours, other = Denoiser(config, 2, CONDITION).eval(), theirs(config, 2, CONDITION).eval()
     sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (ours, other)]
-    print(f"{side} px, {asked.threads} threads; ours {sizes[0]:.1f} M parameters, diffusers {sizes[1]:.1f} M")
-    sampled = in_turn(asked.repeats, samplers(ours, other, asked.steps, asked.batch, side))
+    print(f"{side} px, {options.threads} threads; ours {sizes[0]:.1f} M parameters, diffusers {sizes[1]:.1f} M")
+    sampling = alternate(options.repeats, samplers(ours, other, options.steps, options.batch, side))
     for net in (ours, other):
         net.train().to(memory_format=torch.channels_last)
-    trained = in_turn(asked.repeats, trainers(ours, other, 4 * asked.batch, side))
-    print("| what | way | photos/s | ours over it |\n|---|---|---|---|")
-    for what, found, photos in (
-        (f"sampling, {asked.steps} steps of DDIM", sampled, asked.batch),
-        ("training", trained, 4 * asked.batch),
+    training = alternate(options.repeats, trainers(ours, other, 4 * options.batch, side))
+    print("| task | implementation | photos/s | speed of ours relative to it |\n|---|---|---|---|")
+    for task, times, photos in (
+        (f"sampling, {options.steps} steps of DDIM", sampling, options.batch),
+        ("training", training, 4 * options.batch),
     ):
-        best = min(seconds for name, seconds in found.items() if name.startswith("ours"))
-        for name, seconds in found.items():
-            print(f"| {what} | {name} | {photos / seconds:.1f} | {seconds / best:.2f} |")
+        best = min(seconds for name, seconds in times.items() if name.startswith("ours"))
+        for name, seconds in times.items():
+            print(f"| {task} | {name} | {photos / seconds:.1f} | {seconds / best:.2f} |")
 
 
 if __name__ == "__main__":

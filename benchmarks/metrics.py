@@ -1,11 +1,10 @@
-"""Our figures beside those of other libraries: the same values, and the ratio of times; and what bounds an evaluation.
+"""Our metrics compared with those of other libraries (values and times), and the time of each step of an evaluation.
 
     python benchmarks/metrics.py [PHOTOS] [--photos 32] [--repeats 5]
 
-Prints two markdown tables. The first takes two pictures of 256 x 340 pixels, or sets of 600 features: both sides are
-run in turn on one thread and the medians compared. The second takes the photographs of a folder or zip (scikit-image's
-own few when none is given) one by one through what `photochrom evaluate` does, on one thread, and says which part of
-the time each step takes.
+Prints two markdown tables. The first uses two images of 256 x 340 pixels, or sets of 600 features: both sides run
+alternately on one thread, and the medians are compared. The second runs the steps of `photochrom evaluate` on the
+photos of a folder or zip (by default, on photos of scikit-image), one by one on one thread, and prints their shares.
 """
 
 import argparse
@@ -57,8 +56,8 @@ def mmd() -> torch.Tensor:
 
 
 def torch_ssim() -> torch.Tensor:
-    whole = tm.image.structural_similarity_index_measure(*TENSORS, data_range=1.0, return_full_image=True)[1]
-    return whole[..., 5:-5, 5:-5].mean()
+    full = tm.image.structural_similarity_index_measure(*TENSORS, data_range=1.0, return_full_image=True)[1]
+    return full[..., 5:-5, 5:-5].mean()
 
 
 def score() -> torch.Tensor:
@@ -67,8 +66,8 @@ def score() -> torch.Tensor:
 
 
 SAMPLE = RNG.gamma(2.0, size=600)
-Way = Callable[[], object]
-PAIRS: tuple[tuple[str, Way, str, Way], ...] = (
+Call = Callable[[], object]
+PAIRS: tuple[tuple[str, Call, str, Call], ...] = (
     ("mse", lambda: metrics.mse(OURS, TRUTH), "torchmetrics", lambda: tm.mean_squared_error(*TENSORS)),
     ("mape", lambda: metrics.mape(OURS, TRUTH), "torchmetrics", lambda: tm.mean_absolute_percentage_error(*TENSORS)),
     (
@@ -111,14 +110,16 @@ PAIRS: tuple[tuple[str, Way, str, Way], ...] = (
 )
 
 
-def timed(way: Way) -> tuple[float, float]:
+def timed(call: Call) -> tuple[float, float]:
+    """Return the seconds and the value of a call."""
     start = time.perf_counter()
-    value = float(way())  # type: ignore[arg-type]
+    value = float(call())  # type: ignore[arg-type]
     return time.perf_counter() - start, value
 
 
 def compare(repeats: int) -> None:
-    print("| figure | ours | theirs | difference | by | our time | of theirs |\n|---|---|---|---|---|---|---|")
+    print("| metric | ours | theirs | difference | library | our time | time relative to theirs |")
+    print("|---|---|---|---|---|---|---|")
     for name, ours, library, theirs in PAIRS:
         runs = [(timed(ours), timed(theirs)) for _ in range(repeats)]
         (_, value), (_, other) = runs[-1]
@@ -129,30 +130,30 @@ def compare(repeats: int) -> None:
         )
 
 
-def photographs(source: Path | None, count: int) -> list[np.ndarray]:
+def read_photos(source: Path | None, count: int) -> list[np.ndarray]:
     if source is None:
-        made = [data.astronaut()[:256, :340], data.coffee()[:256, :340], data.chelsea()[:256, :340]]
-        return [np.ascontiguousarray(made[i % 3]) for i in range(count)]
+        photos = [data.astronaut()[:256, :340], data.coffee()[:256, :340], data.chelsea()[:256, :340]]
+        return [np.ascontiguousarray(photos[i % 3]) for i in range(count)]
     return [measure.read_pixels(image) for image in find_images(source)[:count]]
 
 
-def bound(source: Path | None, count: int) -> None:
-    """Seconds of each step over the photographs, with the rows gray, mean colour, truth and one model."""
-    truths = photographs(source, count)
+def time_steps(source: Path | None, count: int) -> None:
+    """Print the time of each step for the photos, with the rows baseline, mean color, ground truth and one model."""
+    truths = read_photos(source, count)
     colorizer, networks = Colorizer(threads=1), FeatureNetworks(protocols.find_protocol("native").lpips_side)
-    taken: dict[str, float] = {}
+    times: dict[str, float] = {}
 
-    def step(name: str, way: Callable[[], object]) -> object:
+    def step(name: str, call: Call) -> object:
         start = time.perf_counter()
-        found = way()
-        taken[name] = taken.get(name, 0.0) + time.perf_counter() - start
-        return found
+        result = call()
+        times[name] = times.get(name, 0.0) + time.perf_counter() - start
+        return result
 
     prior = np.ones(262)
     for truth in truths:
-        ours = step("the model", lambda: colorizer(truth))  # noqa: B023
-        pictures = [truth, truth, truth, ours]
-        rgb = torch.stack([torch.from_numpy(np.ascontiguousarray(p)) for p in pictures]).permute(0, 3, 1, 2) / 255
+        output = step("the model", lambda: colorizer(truth))  # noqa: B023
+        images = [truth, truth, truth, output]
+        rgb = torch.stack([torch.from_numpy(np.ascontiguousarray(image)) for image in images]).permute(0, 3, 1, 2) / 255
         for name, net in networks.classifiers.items():
             step(name, lambda: net(rgb))  # noqa: B023
         for name, net in networks.perceptual.items():
@@ -161,12 +162,12 @@ def bound(source: Path | None, count: int) -> None:
         lab = rgb_to_lab(planes)
         rarity = 1 / prior[bin_indices(lab)]
         for _ in range(4):
-            step("figures of pixels", lambda: measure.pixel_metrics(planes * 0.9, planes, lab, rarity))  # noqa: B023
-    total = sum(taken.values())
-    print(f"\n| step, {count} photographs, 4 rows | ms a photograph | share |\n|---|---|---|")
-    for name, seconds in sorted(taken.items(), key=lambda item: -item[1]):
+            step("pixel metrics", lambda: measure.pixel_metrics(planes * 0.9, planes, lab, rarity))  # noqa: B023
+    total = sum(times.values())
+    print(f"\n| step, {count} photos, 4 rows | ms per photo | share |\n|---|---|---|")
+    for name, seconds in sorted(times.items(), key=lambda item: -item[1]):
         print(f"| {name} | {seconds / count * 1000:.0f} | {seconds / total:.0%} |")
-    print(f"| all, on one thread | {total / count * 1000:.0f} | {count / total:.1f} photographs/s |")
+    print(f"| all, on one thread | {total / count * 1000:.0f} | {count / total:.1f} photos/s |")
 
 
 def main() -> None:
@@ -174,11 +175,11 @@ def main() -> None:
     parser.add_argument("source", type=Path, nargs="?")
     parser.add_argument("--photos", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     with torch.no_grad():
-        compare(given.repeats)
-        bound(given.source, given.photos)
+        compare(options.repeats)
+        time_steps(options.source, options.photos)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The networks a user would otherwise run, layer by layer; speed needs no weights.
+"""The networks that a user would otherwise run, without weights, to compare speed.
 
 Sources: Zhang, Isola & Efros 2016 (the released ECCV16 model: batch norm after each block, upsampled in features), and
 Isola et al. 2017 (the generator `unet_256` of pix2pix, one channel in and two out).
@@ -25,7 +25,7 @@ BINS = 313
 
 
 def eccv16() -> nn.Sequential:
-    """Gray (b, 1, h, w) -> ab (b, 2, h, w)."""
+    """Map grayscale (b, 1, h, w) to ab (b, 2, h, w)."""
     layers: list[nn.Module] = []
     channels = 1
     for filters, count, stride, dilation in ECCV16:
@@ -41,7 +41,7 @@ def eccv16() -> nn.Sequential:
 
 
 class Skip(nn.Module):
-    """One level of the pix2pix U-Net: down, what lies below, up, and beside it the input."""
+    """A level of the pix2pix U-Net: down, the lower levels, up; concatenated with the input."""
 
     def __init__(self, outer: int, inner: int, below: nn.Module | None) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Skip(nn.Module):
 
 
 def unet_256() -> nn.Sequential:
-    """Gray (b, 1, 256, 256) -> ab (b, 2, 256, 256)."""
+    """Map grayscale (b, 1, 256, 256) to ab (b, 2, 256, 256)."""
     below: Skip | None = None
     for outer, inner in zip(UNET_256[-2::-1], UNET_256[:0:-1], strict=True):
         below = Skip(outer, inner, below)
@@ -70,19 +70,19 @@ PEERS: dict[str, tuple[Callable[[], nn.Module], float, float]] = {  # million pa
 }
 
 
-def size(make: Callable[[], nn.Module]) -> tuple[float, float]:
-    """Millions of parameters, and billions of multiplications with addition at 256 px; nothing is computed."""
+def size(build: Callable[[], nn.Module]) -> tuple[float, float]:
+    """Return millions of parameters and billions of multiply-adds at 256 px, counted without computing."""
     counter = FlopCounterMode(display=False)
     with torch.device("meta"), torch.no_grad(), counter:
-        net = make().eval()
+        net = build().eval()
         net(torch.zeros(1, 1, 256, 256))
     return sum(p.numel() for p in net.parameters()) / 1e6, counter.get_total_flops() / 2e9
 
 
 def peers() -> dict[str, nn.Module]:
-    """Name and network, ready to run, once its size is that of the published one."""
-    for name, (make, millions, billions) in PEERS.items():
-        parameters, products = size(make)
+    """Return the networks by name; AssertionError if a size differs from the published one."""
+    for name, (build, millions, billions) in PEERS.items():
+        parameters, products = size(build)
         assert abs(parameters / millions - 1) < 0.01, f"{name}: {parameters:.2f} M parameters instead of {millions}"
         assert abs(products / billions - 1) < 0.02, f"{name}: {products:.1f} GMAC instead of {billions}"
-    return {name: make() for name, (make, *_) in PEERS.items()}
+    return {name: build() for name, (build, *_) in PEERS.items()}

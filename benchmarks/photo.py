@@ -1,9 +1,9 @@
-"""Time and memory of opening, reading, joining and writing a photograph, against libvips going to Lab and back.
+"""Time and memory to open, read, merge and write a photo, compared with libvips converting it to Lab and back.
 
     python benchmarks/photo.py [--megapixels 12] [--rounds 5] [--orientation 1]
 
-Both read the same JPEG and write one of the same quality, in turns, each in a process of its own; times are given as
-the ratio of the best of each, less the best of a process that only imports what both import, memory as the peak of the
+Both read the same JPEG and write one of the same quality, alternately, each in a process of its own. The time is the
+ratio of the best runs, without the best run of a process that only imports the same packages; memory is the peak of the
 process. No model is run.
 """
 
@@ -14,33 +14,36 @@ import sys
 import tempfile
 from pathlib import Path
 
-NOTHING = """
+import numpy as np
+
+IMPORTS = """
 import sys, numpy as np, pyvips
 from photochrom.imaging.photo import Provenance, open_photo
 """
-OURS = f"""{NOTHING}
+OURS = f"""{IMPORTS}
 photo = open_photo(sys.argv[1])
 gray = photo.gray(256)
 y, x = np.mgrid[-1:1:256j, -1:1:352j].astype(np.float32)
 photo.merge(np.stack([x, y]) * np.float32(0.3)).save(sys.argv[2], Provenance("none", "0", 0), overwrite=True)
 """
-THEIRS = f"""{NOTHING}
+THEIRS = f"""{IMPORTS}
 image = pyvips.Image.new_from_file(sys.argv[1], access="sequential")
 image.colourspace("lab").colourspace("srgb").jpegsave(sys.argv[2], Q=95, subsample_mode="off")
 """
 PEAK = "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
 
 
-def measured(code: str, *paths: Path) -> tuple[float, float, float]:
-    """Seconds by the clock, seconds of processor, peak MiB."""
+def measure(code: str, *paths: Path) -> tuple[float, float, float]:
+    """Return wall seconds, CPU seconds and peak MiB of a process."""
     before = os.times()
-    done = subprocess.run([sys.executable, "-c", code + PEAK, *map(str, paths)], check=True, capture_output=True)
+    process = subprocess.run([sys.executable, "-c", code + PEAK, *map(str, paths)], check=True, capture_output=True)
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return after.elapsed - before.elapsed, cpu, float(done.stdout)
+    return after.elapsed - before.elapsed, cpu, float(process.stdout)
 
 
-def scan(path: Path, megapixels: float, bands: int, orientation: int) -> None:
+def write_scan(path: Path, megapixels: float, bands: int, orientation: int) -> None:
+    """Write a JPEG of noise, aspect ratio 4:3."""
     import pyvips
 
     width = round((megapixels * 1e6 * 4 / 3) ** 0.5)
@@ -57,20 +60,20 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--orientation", type=int, default=1)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "scan.jpg", Path(folder) / "out.jpg"
-        for bands, name in ((1, "gray"), (3, "colour")):
-            scan(source, given.megapixels, bands, given.orientation)
-            runs = {code: [] for code in (OURS, THEIRS, NOTHING)}
-            for _ in range(given.rounds):
+        for bands, name in ((1, "gray"), (3, "color")):
+            write_scan(source, options.megapixels, bands, options.orientation)
+            runs = {code: [] for code in (OURS, THEIRS, IMPORTS)}
+            for _ in range(options.rounds):
                 for code, rows in runs.items():
-                    rows.append(measured(code, source, target))
-            ours, theirs, nothing = ([min(column) for column in zip(*rows, strict=True)] for rows in runs.values())
-            wall, cpu = ((ours[i] - nothing[i]) / (theirs[i] - nothing[i]) for i in (0, 1))
+                    rows.append(measure(code, source, target))
+            ours, theirs, imports = np.min(list(runs.values()), axis=1)  # the best round of each
+            wall, cpu = ((ours - imports) / (theirs - imports))[:2]
             print(
-                f"{name} {given.megapixels:g} MP: {wall:.2f} of libvips' time by the clock, {cpu:.2f} of its processor"
-                f" time; {ours[0] - nothing[0]:.2f} s; peak {ours[2]:.0f} MiB against {theirs[2]:.0f}"
+                f"{name} {options.megapixels:g} MP: {wall:.2f} of libvips' wall time, {cpu:.2f} of its CPU time; "
+                f"{ours[0] - imports[0]:.2f} s; peak {ours[2]:.0f} MiB and {theirs[2]:.0f}"
             )
 
 

@@ -1,10 +1,10 @@
-"""A training step of pix2pix beside the same game written the straightforward way, one run.
+"""A training step of pix2pix compared with a plain implementation of the same losses.
 
     python benchmarks/pix2pix.py [--recipe recipes/pix2pix.toml] [--batch 16] [--repeats 10] [--threads N]
 
-The other one is what a tutorial has: plain modules of the same sizes, torch's own dropout and losses, the picture
-painted once, the discriminator stepped on it, then the generator. Ours is what the training loop calls; neither clips
-or averages.
+The plain one is that of a tutorial: standard modules of the same sizes, torch's own dropout and losses; the generator
+runs once, then the discriminator is updated, then the generator. Ours is what the training loop calls. Neither clips
+gradients or averages weights.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from timing import in_turn
+from timing import alternate
 from torch import Tensor, nn
 
 from photochrom.models.pix2pix import Discriminator, Generator, Model
@@ -21,7 +21,7 @@ from photochrom.training.recipe import read
 
 
 class Plain(nn.Module):
-    """The generator as a tutorial has it."""
+    """The generator of a tutorial."""
 
     def __init__(self, config: Generator.Config) -> None:
         super().__init__()
@@ -47,30 +47,31 @@ class Plain(nn.Module):
         skips.pop()
         for up in self.up:
             x = torch.cat([up(x), skips.pop()], 1)
-        found: Tensor = self.exit(x)
-        return found
+        output: Tensor = self.exit(x)
+        return output
 
 
-def straightforward(config: Model.Config, gray: Tensor, color: Tensor) -> Callable[[], object]:
-    painter, judge = Plain(config.net), Discriminator(3, config.width, config.patch)
-    players = [torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (painter, judge)]
-    passes, differs = nn.BCEWithLogitsLoss(), nn.L1Loss()
+def plain(config: Model.Config, gray: Tensor, color: Tensor) -> Callable[[], object]:
+    generator, discriminator = Plain(config.net), Discriminator(3, config.width, config.patch)
+    generator_optimizer = torch.optim.Adam(generator.parameters(), 2e-4, (0.5, 0.999))
+    discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), 2e-4, (0.5, 0.999))
+    cross_entropy, absolute_error = nn.BCEWithLogitsLoss(), nn.L1Loss()
 
-    def says(ab: Tensor, true: bool) -> Tensor:
-        judged = judge(torch.cat([gray, ab], 1))
-        found: Tensor = passes(judged, torch.full_like(judged, float(true)))
-        return found
+    def adversarial(ab: Tensor, real: bool) -> Tensor:
+        logits = discriminator(torch.cat([gray, ab], 1))
+        loss: Tensor = cross_entropy(logits, torch.full_like(logits, float(real)))
+        return loss
 
     def step() -> None:
-        painted = painter(gray)
-        judge.requires_grad_(True)
-        players[1].zero_grad()
-        ((says(painted.detach(), False) + says(color, True)) / 2).backward()
-        players[1].step()
-        judge.requires_grad_(False)
-        players[0].zero_grad()
-        (says(painted, True) + 100 * differs(painted, color)).backward()
-        players[0].step()
+        output = generator(gray)
+        discriminator.requires_grad_(True)
+        discriminator_optimizer.zero_grad()
+        ((adversarial(output.detach(), False) + adversarial(color, True)) / 2).backward()
+        discriminator_optimizer.step()
+        discriminator.requires_grad_(False)
+        generator_optimizer.zero_grad()
+        (adversarial(output, True) + 100 * absolute_error(output, color)).backward()
+        generator_optimizer.step()
 
     return step
 
@@ -78,13 +79,13 @@ def straightforward(config: Model.Config, gray: Tensor, color: Tensor) -> Callab
 def ours(config: Model.Config, gray: Tensor, color: Tensor) -> Callable[[], object]:
     model = Model(config).to(memory_format=torch.channels_last)
     gray, color = (x.contiguous(memory_format=torch.channels_last) for x in (gray, color))
-    players = {
+    optimizers = {
         name: torch.optim.AdamW(getattr(model, name).parameters(), 2e-4, (0.5, 0.999), fused=True)
         for name in model.trainable
     }
 
     def step() -> None:
-        for name, optimizer in players.items():
+        for name, optimizer in optimizers.items():
             for other in model.trainable:
                 getattr(model, other).requires_grad_(other == name)
             optimizer.zero_grad()
@@ -95,22 +96,22 @@ def ours(config: Model.Config, gray: Tensor, color: Tensor) -> Callable[[], obje
 
 
 def main() -> None:
-    """Print photographs a second of each, and the ratio."""
+    """Print photos per second of both, and the ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--recipe", type=Path, default=Path("recipes/pix2pix.toml"))
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    recipe = read(asked.recipe)
-    gray, color = (torch.rand(asked.batch, n, recipe.data.size, recipe.data.size) * 2 - 1 for n in (1, 2))
+    recipe = read(options.recipe)
+    gray, color = (torch.rand(options.batch, n, recipe.data.size, recipe.data.size) * 2 - 1 for n in (1, 2))
     pair = (recipe.model, gray, color)
-    seconds = in_turn(asked.repeats, {"ours": ours(*pair), "straightforward": straightforward(*pair)})
-    print("| way | photos/s | ours over it |\n|---|---|---|")
-    for name, taken in seconds.items():
-        print(f"| {name} | {asked.batch / taken:.1f} | {taken / seconds['ours']:.2f} |")
+    seconds = alternate(options.repeats, {"ours": ours(*pair), "plain": plain(*pair)})
+    print("| implementation | photos/s | speed of ours relative to it |\n|---|---|---|")
+    for name, duration in seconds.items():
+        print(f"| {name} | {options.batch / duration:.1f} | {duration / seconds['ours']:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
-"""Ways of doing the same thing, timed in turn, so that a noisy machine is as noisy for each."""
+"""Time several implementations alternately, so that other load on the machine affects all of them."""
 
 import time
 from collections.abc import Callable
 from statistics import median
 
 
-def timed(way: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+def timed(call: Callable[[], object]) -> float:
+    """Return the seconds of a call."""
     start = time.perf_counter()
-    way()
+    call()
     return time.perf_counter() - start
 
 
-def in_turn(repeats: int, ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each, taken in turn, after one round that is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+def alternate(repeats: int, calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the median seconds of each call, timed alternately after one round of warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats + 1):
-        for name, way in ways.items():
-            taken[name].append(timed(way))
-    return {name: median(seconds[1:]) for name, seconds in taken.items()}
+        for name, call in calls.items():
+            times[name].append(timed(call))
+    return {name: median(seconds[1:]) for name, seconds in times.items()}

@@ -1,4 +1,4 @@
-"""Draw coltran.jpg: photographs of scikit-image in gray, as a bundle finds likeliest, by four seeds, and as they were.
+"""Make coltran.jpg: photos of scikit-image in grayscale, the likeliest colors of a bundle, four seeds, ground truth.
 
 python docs/pictures/coltran.py bundles/coltran.zip
 """
@@ -17,19 +17,21 @@ from photochrom import Colorizer
 SEEDS = (1, 2, 3, 4)
 
 
-def row(name: str, draw: Colorizer, likeliest: Colorizer) -> list[pyvips.Image]:
-    """A photograph in gray, its colourings, and the truth."""
+def row(name: str, sampling: Colorizer, likeliest: Colorizer) -> list[pyvips.Image]:
+    """Return tiles of a photo: grayscale, colorized, ground truth."""
     top, left, side = PARTS[name]
     truth = getattr(skimage.data, name)()[top : top + side, left : left + side]
     gray = to_grayscale(truth)
-    drawn = (draw(gray, seed=seed) for seed in SEEDS)
-    return [tile(pixels) for pixels in (np.dstack([gray] * 3), likeliest(gray), *drawn, truth)]
+    samples = [sampling(gray, seed=seed) for seed in SEEDS]
+    return [tile(pixels) for pixels in (np.dstack([gray] * 3), likeliest(gray), *samples, truth)]
 
 
 def main(bundle: str) -> None:
     """Write the picture."""
-    draw, likeliest = Colorizer(bundle), Colorizer(bundle, solver="greedy")
-    tiles = [one for name in PARTS for one in row(name, draw, likeliest)]
+    sampling, likeliest = Colorizer(bundle), Colorizer(bundle, solver="greedy")
+    tiles = []
+    for name in PARTS:
+        tiles += row(name, sampling, likeliest)
     sheet = pyvips.Image.arrayjoin(tiles, across=len(SEEDS) + 3, shim=4, background=[255, 255, 255])
     sheet.write_to_file(str(Path(__file__).with_suffix(".jpg")), Q=88)
 

@@ -1,4 +1,4 @@
-"""Draw training loss and held-out error over the photographs seen, from the logs of training runs.
+"""Plot training loss and held-out error over training images, from the logs of training runs.
 
 python docs/pictures/losses.py runs/ddpm-64 runs/palette
 """
@@ -10,35 +10,35 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("svg")
-mpl.rcParams["svg.hashsalt"] = "photochrom"  # the same picture, the same bytes
+mpl.rcParams["svg.hashsalt"] = "photochrom"  # for reproducible files
 from matplotlib import pyplot as plt  # noqa: E402
 
 PANELS = {
     "net/total": "training loss ↓",
     "validation/ab_error": "ab error of a sample, held out ↓",
-    "validation/chroma_ratio": "chroma of a sample, of the truth's",
+    "validation/chroma_ratio": "chroma of a sample / ground truth",
 }
 
 
 def points(run: Path, metric: str) -> list[tuple[float, float]]:
-    """Thousands of photographs seen, and a figure of the log then."""
+    """Return pairs of training images (thousands) and a metric of the log."""
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     batch = json.loads((run / "recipe.json").read_text())["trainer"]["batch"]
-    found = [(row["step"] * batch / 1000, row[metric]) for row in rows if metric in row and row["step"]]
-    if not found:
+    pairs = [(row["step"] * batch / 1000, row[metric]) for row in rows if metric in row and row["step"]]
+    if not pairs:
         raise SystemExit(f"{run}: its log has no {metric}")
-    return found
+    return pairs
 
 
 def main(runs: list[Path], target: Path) -> None:
-    """Write the picture of some runs."""
+    """Write the plot of several runs."""
     figure, panels = plt.subplots(1, len(PANELS), figsize=(10, 3.2), layout="constrained")
     for run in runs:
         for panel, metric in zip(panels, PANELS, strict=True):
             style = "-" if metric.startswith("net") else "o-"
             panel.plot(*zip(*points(run, metric), strict=True), style, ms=3, lw=1, label=run.name)
     for panel, title in zip(panels, PANELS.values(), strict=True):
-        panel.set(xlabel="thousand photographs seen", title=title)
+        panel.set(xlabel="thousand training images", title=title)
         panel.grid(alpha=0.2)
     panels[0].set_yscale("log")
     panels[0].legend(fontsize=8)

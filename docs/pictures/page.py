@@ -13,8 +13,8 @@ from playwright.sync_api import Page, sync_playwright
 WIDTHS = {"desk": (1100, 900, "light"), "phone": (390, 844, "dark")}
 
 
-def play(page: Page) -> None:
-    """Have both examples coloured, one in three variants."""
+def colorize_examples(page: Page) -> None:
+    """Colorize both example photos, one in three variants."""
     page.get_by_role("button", name="Try a man with a camera").click()
     page.get_by_text("1 of 1 photo colorized").wait_for()
     page.get_by_label("ddpm").check()
@@ -25,13 +25,13 @@ def play(page: Page) -> None:
 
 
 def main(address: str) -> None:
-    """Write the pictures."""
+    """Write the screenshots."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, (width, height, scheme) in WIDTHS.items():
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.goto(address)
-            play(page)
+            colorize_examples(page)
             path = Path(__file__).with_name(f"page-{name}.jpg")
             page.screenshot(path=path, full_page=True, type="jpeg", quality=85)
         browser.close()

@@ -1,5 +1,5 @@
-"""Make restored.png: for each bundle of the family cold four rows, what is left of some photographs, what it makes of
-that at one shot and in all its steps, and the photographs.
+"""Make restored.png: for each bundle of the family `cold`, four rows: degraded photos, their restoration in one shot
+and in all steps, and the photos.
 
 python docs/pictures/restored.py cold-blur cold-mask cold-color
 """
@@ -13,12 +13,12 @@ from PIL import Image
 
 from photochrom.inference.restorer import Restorer
 
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 ENLARGED = 2
 
 
 def square(name: str) -> np.ndarray:
-    """The middle of one of scikit-image's photographs."""
+    """Return the center square of a photo of scikit-image."""
     photo = getattr(skimage.data, name)()
     side = min(photo.shape[:2])
     top, left = ((n - side) // 2 for n in photo.shape[:2])
@@ -26,12 +26,13 @@ def square(name: str) -> np.ndarray:
 
 
 def rows(bundle: str) -> np.ndarray:
-    """The four rows of one bundle."""
+    """Return the four rows of one bundle."""
     restorers, columns = [Restorer(bundle, solver=solver) for solver in ("one-shot", "improved")], []
-    for seed, name in enumerate(PHOTOGRAPHS):
-        left, dirt = restorers[0].degrade(square(name), seed)
-        whole = np.asarray(Image.fromarray(square(name)).resize(left.shape[1::-1], Image.Resampling.BOX))
-        columns.append(np.concatenate([left, *(restorer(left, dirt) for restorer in restorers), whole]))
+    for seed, name in enumerate(PHOTOS):
+        degraded, noise = restorers[0].degrade(square(name), seed)
+        restored = [restorer(degraded, noise) for restorer in restorers]
+        truth = np.asarray(Image.fromarray(square(name)).resize(degraded.shape[1::-1], Image.Resampling.BOX))
+        columns.append(np.concatenate([degraded, *restored, truth]))
     return np.concatenate(columns, 1)
 
 

@@ -1,5 +1,5 @@
-"""Draw a study of benchmarks/study.py: its held-out curves as study-NAME.svg, and as study-NAME.jpg photographs of
-scikit-image, a row for each: gray, then as each model paints it, in order of name, then the truth.
+"""Plot the held-out curves of a study of benchmarks/study.py as study-NAME.svg, and make study-NAME.jpg: a row for each
+photo of scikit-image, with grayscale, the output of each model in order of name, and ground truth.
 
 python docs/pictures/study.py runs/losses
 """
@@ -19,13 +19,13 @@ from photochrom import Colorizer
 HERE = Path(__file__).parent
 TILE = 128
 PANELS = {
-    "validation/loss": "held-out loss, over its least",
+    "validation/loss": "held-out loss / its minimum",
     "validation/ab_error": "held-out ab error ↓",
-    "validation/chroma_ratio": "held-out chroma, of the truth's",
+    "validation/chroma_ratio": "held-out chroma / ground truth",
 }
-SHORT = "-15"  # runs whose names end so are half as long as others, and left out of the curves
-HIGHEST = 1.25  # times the least of all: what is above is not drawn
-PARTS = {  # photographs, and the corner and side of the square that is shown
+SHORT = "-15"  # suffix of runs that are half as long as the others and not in the curves
+HIGHEST = 1.25  # upper limit of the axis, relative to the minimum of all runs
+PARTS = {  # top, left and side of the square of each photo
     "astronaut": (0, 100, 260),
     "chelsea": (0, 60, 300),
     "coffee": (0, 100, 400),
@@ -34,41 +34,45 @@ PARTS = {  # photographs, and the corner and side of the square that is shown
 
 
 def curves(runs: Sequence[Path], target: Path) -> None:
-    """Write the held-out figures over photographs seen."""
+    """Write the held-out metrics over training images."""
     figure, panels = plt.subplots(1, len(PANELS), figsize=(10, 3.4), layout="constrained")
     for panel, (metric, title) in zip(panels, PANELS.items(), strict=True):
         for run in runs:
-            seen, values = np.array(points(run, metric)).T
-            shown = values / values.min() if metric.endswith("loss") else values
-            panel.plot(seen, shown, "o-", ms=2, lw=1, label=run.name)
+            images, values = np.array(points(run, metric)).T
+            if metric.endswith("loss"):
+                values = values / values.min()
+            panel.plot(images, values, "o-", ms=2, lw=1, label=run.name)
         if not metric.endswith("ratio"):
-            least = min(min(line.get_ydata()) for line in panel.lines)
-            panel.set_ylim(least * 0.99, least * HIGHEST)
-        panel.set(xlabel="thousand photographs seen", title=title)
+            lowest = min(min(line.get_ydata()) for line in panel.lines)
+            panel.set_ylim(lowest * 0.99, lowest * HIGHEST)
+        panel.set(xlabel="thousand training images", title=title)
         panel.grid(alpha=0.2)
     panels[0].legend(fontsize=7)
     figure.savefig(target, metadata={"Date": None})
 
 
 def tile(pixels: np.ndarray) -> pyvips.Image:
-    """A small square."""
+    """Return a small square image."""
     return pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).thumbnail_image(TILE)
 
 
 def row(name: str, colorizers: list[Colorizer]) -> list[pyvips.Image]:
-    """A photograph of scikit-image in gray, coloured by each, and as it was."""
+    """Return tiles of a photo: grayscale, the output of each colorizer, ground truth."""
     top, left, side = PARTS[name]
     truth = getattr(skimage.data, name)()[top : top + side, left : left + side]
     gray = to_grayscale(truth)
-    return [tile(pixels) for pixels in (np.dstack([gray] * 3), *(paint(gray) for paint in colorizers), truth)]
+    outputs = [colorizer(gray) for colorizer in colorizers]
+    return [tile(pixels) for pixels in (np.dstack([gray] * 3), *outputs, truth)]
 
 
 def main(study: Path) -> None:
-    """Write both pictures."""
+    """Write the plot and the photos."""
     runs = sorted(path.parent for path in study.glob("*/log.jsonl"))
     curves([run for run in runs if not run.name.endswith(SHORT)], HERE / f"study-{study.name}.svg")
     colorizers = [Colorizer(run / "bundle" / run.name) for run in runs]
-    tiles = [one for name in PARTS for one in row(name, colorizers)]
+    tiles = []
+    for name in PARTS:
+        tiles += row(name, colorizers)
     sheet = pyvips.Image.arrayjoin(tiles, across=len(runs) + 2, shim=4, background=[255, 255, 255])
     sheet.write_to_file(str(HERE / f"study-{study.name}.jpg"), Q=88)
 
