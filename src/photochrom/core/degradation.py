@@ -5,10 +5,9 @@ against them. What is random is drawn once an image, as its noise, and stays the
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 from jaxtyping import Float
 
@@ -18,143 +17,117 @@ from .resample import upsample_nearest
 Image = Float[Any, "b 3 h w"]  # RGB in [-1, 1]
 Noise = Callable[..., Any]  # noise(like) or noise(like, "gumbel") gives random values of the shape of ``like``
 
+BLUR = 3.0  # standard deviation in pixels at the last step
+MASK_RADIUS, MASK_EDGE = 0.3, 0.1  # of the shorter side, at the last step
+BLOCK = 8  # side in pixels at the last step; a power of two
+SNOW_RARITY = 1.5  # standard deviations above which noise is a flake
+
 
 @dataclass(frozen=True)
-class Degradation(ABC):
-    """A degradation in so many ``steps``; subclasses are frozen dataclasses."""
+class Degradation:
+    """A degradation in so many ``steps``.
 
+    ``function(image, step, steps, noise)`` degrades, ``sampler(image, noise)`` draws what is random, and the sides of
+    images must divide by ``size_multiple``.
+    """
+
+    function: Callable[[Image, Any, int, Any], Image]
+    sampler: Callable[[Image, Noise], Any] | None = None
+    size_multiple: int = 1
     steps: int = 50
-    stochastic: ClassVar[bool] = False
 
     @property
-    def size_multiple(self) -> int:
-        """The number by which the sides of images must divide."""
-        return 1
+    def stochastic(self) -> bool:
+        """Whether `degrade` needs noise."""
+        return self.sampler is not None
 
     def draw(self, image: Image, noise: Noise) -> Any:
         """Returns the noise of these images for `degrade`, None for a deterministic degradation."""
-        return None
+        return None if self.sampler is None else self.sampler(image, noise)
 
-    @abstractmethod
     def degrade(self, image: Image, step: Any, noise: Any = None) -> Image:
         """Returns the images after ``step`` of ``steps``, with the noise that `draw` gave."""
+        return self.function(image, step, self.steps, noise)
 
 
-@dataclass(frozen=True)
-class ColorLoss(Degradation):
-    """Evenly towards the mean of the channels, which never changes on the way."""
-
-    def degrade(self, image: Image, step: Any, noise: Any = None) -> Image:
-        """See `Degradation`."""
-        return interpolate(image, image.mean(1)[:, None], step / self.steps)
+def _lose_color(image: Image, step: Any, steps: int, noise: None) -> Image:
+    # Towards the mean of the channels, which never changes on the way.
+    return interpolate(image, image.mean(1)[:, None], step / steps)
 
 
-@dataclass(frozen=True)
-class Blur(Degradation):
-    """A Gaussian blur whose standard deviation grows evenly to ``widest`` pixels; edges are repeated."""
-
-    widest: float = 3.0
-
-    def degrade(self, image: Image, step: Any, noise: Any = None) -> Image:
-        """See `Degradation`."""
-        variance = (_step_per_image(image, step) * (self.widest / self.steps)) ** 2 + 1e-9
-        radius = math.ceil(3 * self.widest)
-        offsets = range(-radius, radius + 1)
-        weights = [namespace(image).exp(-(offset**2) / (2 * variance)) for offset in offsets]
-        total = sum(weights)
-        for axis in (2, 3):
-            image = sum(_shift(image, offset, axis) * w for offset, w in zip(offsets, weights, strict=True)) / total
-        return image
+def _blur(image: Image, step: Any, steps: int, noise: None) -> Image:
+    """A Gaussian blur whose standard deviation grows evenly; edges are repeated."""
+    variance = (_step_per_image(image, step) * (BLUR / steps)) ** 2 + 1e-9
+    radius = math.ceil(3 * BLUR)
+    weights = {}
+    for offset in range(-radius, radius + 1):
+        weights[offset] = namespace(image).exp(-(offset**2) / (2 * variance))
+    total = sum(weights.values())
+    for axis in (2, 3):
+        image = sum(_shift(image, offset, axis) * weight for offset, weight in weights.items()) / total
+    return image
 
 
-@dataclass(frozen=True)
-class Grain(Degradation):
-    """Gaussian noise, clipped to [-1, 1], whose share of the variance grows evenly to all of it."""
-
-    stochastic: ClassVar[bool] = True
-
-    def draw(self, image: Image, noise: Noise) -> Any:
-        """Returns one pattern of noise an image."""
-        return noise(image).clip(-1, 1)
-
-    def degrade(self, image: Image, step: Any, noise: Any = None) -> Image:
-        """See `Degradation`."""
-        share = step / self.steps
-        return image * (1 - share) ** 0.5 + noise * share**0.5
+def _add_grain(image: Image, step: Any, steps: int, noise: Any) -> Image:
+    """A pattern of noise, whose share of the variance grows evenly to all of it."""
+    share = step / steps
+    return image * (1 - share) ** 0.5 + noise * share**0.5
 
 
-@dataclass(frozen=True)
-class Mask(Degradation):
-    """A soft-edged hole of mid-gray that grows to ``radius`` of the shorter side, somewhere about the middle."""
-
-    radius: float = 0.3
-    edge: float = 0.1
-    stochastic: ClassVar[bool] = True
-
-    def draw(self, image: Image, noise: Noise) -> Any:
-        """Returns the center of the hole, (b, 2, 1, 1), as shares of height and width."""
-        return (noise(image[:, :2, :1, :1]) * 0.15 + 0.5).clip(0.25, 0.75)
-
-    def degrade(self, image: Image, step: Any, noise: Any = None) -> Image:
-        """See `Degradation`."""
-        height, width = image.shape[-2:]
-        shorter = min(height, width)
-        ones = image[:, :1] * 0 + 1
-        down = (ones.cumsum(2) - 0.5 - noise[:, :1] * height) / shorter
-        across = (ones.cumsum(3) - 0.5 - noise[:, 1:] * width) / shorter
-        reach = (step / self.steps) * (self.radius + self.edge)
-        return image * (1 - ((reach - (down**2 + across**2) ** 0.5) / self.edge).clip(0, 1))
+def _mask(
+    image: Image, step: Any, steps: int, noise: Any, radius: float = MASK_RADIUS, edge: float = MASK_EDGE
+) -> Image:
+    """A soft-edged hole of mid-gray grows around ``noise`` (b, 2, 1, 1), its center in shares of the sides."""
+    height, width = image.shape[-2:]
+    shorter = min(height, width)
+    ones = image[:, :1] * 0 + 1
+    down = (ones.cumsum(2) - 0.5 - noise[:, :1] * height) / shorter
+    across = (ones.cumsum(3) - 0.5 - noise[:, 1:] * width) / shorter
+    reach = (step / steps) * (radius + edge)
+    return image * (1 - ((reach - (down**2 + across**2) ** 0.5) / edge).clip(0, 1))
 
 
-@dataclass(frozen=True)
-class Pixelation(Degradation):
-    """Blocks of one color, each size twice the one before, up to ``largest`` pixels, fading from size to size.
-
-    Sides must divide by ``largest``, a power of two.
-    """
-
-    largest: int = 8
-
-    @property
-    def size_multiple(self) -> int:
-        """See `Degradation`."""
-        return self.largest
-
-    def degrade(self, image: Image, step: Any, noise: Any = None) -> Image:
-        """See `Degradation`. Raises ValueError for sides that do not divide."""
-        height, width = image.shape[-2:]
-        if height % self.largest or width % self.largest:
-            raise ValueError(f"{width} x {height} pixels: both sides must divide by the block size {self.largest}")
-        doublings = int(math.log2(self.largest))
-        level = _step_per_image(image, step) * (doublings / self.steps)
-        return sum(_blocks(image, 2**i) * (1 - abs(level - i)).clip(0, 1) for i in range(doublings + 1))
+def _pixelate(image: Image, step: Any, steps: int, noise: None) -> Image:
+    """Blocks of one color, each size twice the one before, fading from size to size."""
+    height, width = image.shape[-2:]
+    if height % BLOCK or width % BLOCK:
+        raise ValueError(f"{width} x {height} pixels: both sides must divide by the block size {BLOCK}")
+    doublings = int(math.log2(BLOCK))
+    level = _step_per_image(image, step) * (doublings / steps)
+    return sum(_blocks(image, 2**i) * (1 - abs(level - i)).clip(0, 1) for i in range(doublings + 1))
 
 
-@dataclass(frozen=True)
-class Snow(Degradation):
-    """White flakes, streaked as they fall, that grow denser up to full white."""
-
-    rarity: float = 1.5  # standard deviations above which noise is a flake
-    stochastic: ClassVar[bool] = True
-
-    def draw(self, image: Image, noise: Noise) -> Any:
-        """Returns flakes (b, 1, h, w) in [0, 1]."""
-        flakes = ((noise(image[:, :1]) - self.rarity) * 2).clip(0, 1)
-        return sum(_shift(_shift(flakes, -i, 2), i, 3) for i in range(3)).clip(0, 1)
-
-    def degrade(self, image: Image, step: Any, noise: Any = None) -> Image:
-        """See `Degradation`."""
-        return interpolate(image, 1.0, noise * (step / self.steps))
+def _add_snow(image: Image, step: Any, steps: int, noise: Any) -> Image:
+    """White flakes (b, 1, h, w) that grow denser up to full white."""
+    return interpolate(image, 1.0, noise * (step / steps))
 
 
-DEGRADATIONS: dict[str, Callable[[int], Degradation]] = {
-    "color": ColorLoss,
-    "blur": Blur,
-    "grain": Grain,
-    "mask": Mask,
-    "pixelation": Pixelation,
-    "snow": Snow,
+def _grain_noise(image: Image, noise: Noise) -> Any:
+    return noise(image).clip(-1, 1)
+
+
+def _mask_center(image: Image, noise: Noise) -> Any:
+    return (noise(image[:, :2, :1, :1]) * 0.15 + 0.5).clip(0.25, 0.75)
+
+
+def _flakes(image: Image, noise: Noise) -> Any:
+    flakes = ((noise(image[:, :1]) - SNOW_RARITY) * 2).clip(0, 1)
+    return sum(_shift(_shift(flakes, -i, 2), i, 3) for i in range(3)).clip(0, 1)  # streaked as they fall
+
+
+DEGRADATIONS = {
+    "color": Degradation(_lose_color),
+    "blur": Degradation(_blur),
+    "grain": Degradation(_add_grain, _grain_noise),
+    "mask": Degradation(_mask, _mask_center),
+    "pixelation": Degradation(_pixelate, size_multiple=BLOCK),
+    "snow": Degradation(_add_snow, _flakes),
 }
+
+
+def load_degradation(name: str, steps: int) -> Degradation:
+    """Returns the degradation of `DEGRADATIONS` in so many steps."""
+    return replace(DEGRADATIONS[name], steps=steps)
 
 
 def interpolate(start: Any, end: Any, share: Any) -> Any:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from ..color import signed_rgb_to_ab
-from ..degradation import DEGRADATIONS, Degradation, Noise, interpolate
+from ..degradation import DEGRADATIONS, Degradation, Noise, interpolate, load_degradation
 from .procedure import AB, Gray, Hints, Image, Net, Nets, Procedure, blend_hints
 
 SOLVERS = ("improved", "naive", "one-shot")
@@ -61,7 +61,7 @@ class Cold(Procedure):
     @property
     def operator(self) -> Degradation:
         """The degradation that it undoes."""
-        return DEGRADATIONS[self.degradation](self.levels)
+        return load_degradation(self.degradation, self.levels)
 
     def explain_unsupported(self, name: str) -> str:
         """See `Procedure.explain_unsupported`."""

@@ -7,11 +7,12 @@ gammas (`respace`), never another schedule.
 """
 
 import math
-from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import Any
 
 from jaxtyping import Float
+
+from ..degradation import Noise
 
 Image = Float[Any, "b c h w"]
 Schedule = tuple[float, ...]
@@ -94,17 +95,13 @@ def variance(gamma: Any, before: Any, share: Any = 0.0) -> Any:
     return forward**share * posterior ** (1 - share)
 
 
-def ancestral_step(
-    noisy: Image, clean: Image, gamma: float, before: float, noise: Callable[[Any], Any], share: Any = 0.0
-) -> Image:
+def ancestral_step(noisy: Image, clean: Image, gamma: float, before: float, noise: Noise, share: Any = 0.0) -> Image:
     """Returns a random step: the posterior's mean, and noise of this `variance`. The last step adds none."""
     mean = posterior_mean(noisy, clean, gamma, before)
     return mean if before == 1 else mean + noise(noisy) * variance(gamma, before, share) ** 0.5
 
 
-def ddim_step(
-    noisy: Image, clean: Image, gamma: float, before: float, noise: Callable[[Any], Any], eta: float = 0.0
-) -> Image:
+def ddim_step(noisy: Image, clean: Image, gamma: float, before: float, noise: Noise, eta: float = 0.0) -> Image:
     """Returns a step that reuses the noise of the image (``eta`` 0) or renews it (1) (Song et al. 2021, eq. 12)."""
     spread = eta * ((1 - before) / (1 - gamma) * (1 - gamma / before)) ** 0.5
     reused = max(0.0, 1 - before - spread**2) ** 0.5

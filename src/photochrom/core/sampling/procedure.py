@@ -50,10 +50,10 @@ def blend_hints(ab: AB, hints: Hints | None) -> AB:
 
 @dataclass(frozen=True)
 class Procedure(ABC):
-    """How networks colorize; a frozen dataclass whose fields are its settings, stored in ``model.json`` by `describe`.
+    """How networks colorize: a frozen dataclass whose fields are the settings that `describe` stores in ``model.json``.
 
-    A procedure runs in numpy and in torch by the rules in `core.sampling`. Required: `target`, `network_names` and
-    `__call__`. The other members declare what the procedure can do; callers ask them and never the class.
+    It runs in numpy and in torch by the rules in `core.sampling`. Required are `target`, `network_names` and
+    `__call__`; the other members declare what a procedure can do, so callers never ask for its class.
     """
 
     @property
@@ -70,11 +70,8 @@ class Procedure(ABC):
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
         """Returns the ab (b, 2, h', w') in [-1, 1] of gray (b, 1, h, w) in [-1, 1]; h' and w' may be smaller.
 
-        Args:
-            nets: the networks by name.
-            gray: images of one size.
-            noise: ``noise(like)`` gives normal noise of the shape of ``like``, ``noise(like, "gumbel")`` Gumbel noise.
-            hints: color hints, the same for all images of the batch.
+        ``noise`` gives random values: ``noise(like)`` normal ones of the shape of ``like``, ``noise(like, "gumbel")``
+        Gumbel noise. ``hints`` are the same for all images of the batch.
         """
 
     @property
