@@ -31,7 +31,7 @@ PAIRS = np.array([row.split() for row in SHARMA.replace(";", "\n").strip().split
 AMBIGUOUS = 13  # its two hues are exactly opposite: which way round to average them is decided by the last bit
 
 RGB = np.random.default_rng(0).random((3, 32, 32)).astype(np.float32)
-LIBRARIES = pytest.mark.parametrize("made", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+LIBRARIES = pytest.mark.parametrize("to_array", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
 colors = arrays(np.float32, (3, 2, 2), elements=st.floats(0, 1, width=32))
 labs = st.tuples(st.floats(0, 100), st.floats(-200, 200), st.floats(-200, 200)).map(
     lambda lab: np.array(lab, np.float32).reshape(3, 1, 1)
@@ -43,22 +43,22 @@ def image(rows):
 
 
 @LIBRARIES
-def test_lab_agrees_with_scikit_image(made):
-    lab = color.rgb_to_lab(made(RGB))
+def test_lab_agrees_with_scikit_image(to_array):
+    lab = color.rgb_to_lab(to_array(RGB))
     assert str(lab.dtype).endswith("float32")
     np.testing.assert_allclose(np.asarray(lab), np.moveaxis(rgb2lab(np.moveaxis(RGB, 0, -1)), -1, 0), atol=2e-2)
 
 
 @LIBRARIES
-def test_xyz_agrees_with_scikit_image(made):
-    xyz = np.asarray(color.linear_to_xyz(color.srgb_to_linear(made(RGB))))
+def test_xyz_agrees_with_scikit_image(to_array):
+    xyz = np.asarray(color.linear_to_xyz(color.srgb_to_linear(to_array(RGB))))
     np.testing.assert_allclose(np.moveaxis(xyz, 0, -1), rgb2xyz(np.moveaxis(RGB, 0, -1)), atol=2e-4)
 
 
 @LIBRARIES
 @pytest.mark.parametrize(("value", "lab"), [(0.0, (0, 0, 0)), (1.0, (100, 0, 0)), (0.5, (53.389, 0, 0))])
-def test_neutral_grays_have_no_chroma(made, value, lab):
-    gray = made(np.full((3, 1, 1), value, np.float32))
+def test_neutral_grays_have_no_chroma(to_array, value, lab):
+    gray = to_array(np.full((3, 1, 1), value, np.float32))
     np.testing.assert_allclose(np.asarray(color.rgb_to_lab(gray)).ravel(), lab, atol=1e-3)
 
 
@@ -68,8 +68,8 @@ def test_lab_round_trip(rgb):
 
 
 @LIBRARIES
-def test_round_trip_through_linear_and_xyz(made):
-    linear = color.srgb_to_linear(made(RGB))
+def test_round_trip_through_linear_and_xyz(to_array):
+    linear = color.srgb_to_linear(to_array(RGB))
     back = color.linear_to_srgb(color.xyz_to_linear(color.linear_to_xyz(linear)))
     np.testing.assert_allclose(np.asarray(back), RGB, atol=1e-5)
 
@@ -114,9 +114,9 @@ def test_fit_gamut_leaves_colors_inside_unchanged(rgb):
 
 
 @LIBRARIES
-def test_fit_gamut_reaches_the_edge_of_the_gamut(made):
+def test_fit_gamut_reaches_the_edge_of_the_gamut(to_array):
     lab = np.array([50.0, 200.0, 100.0], np.float32).reshape(3, 1, 1)
-    linear = color.lab_to_linear(np.asarray(color.fit_gamut(made(lab))))
+    linear = color.lab_to_linear(np.asarray(color.fit_gamut(to_array(lab))))
     assert linear.min() == pytest.approx(0, abs=1e-4) or linear.max() == pytest.approx(1, abs=1e-4)
 
 
@@ -143,8 +143,8 @@ def test_no_value_gives_nan(values):
 
 
 @LIBRARIES
-def test_ciede2000_matches_the_published_pairs(made):
-    difference = np.asarray(color.ciede2000(made(image(PAIRS[:, :3])), made(image(PAIRS[:, 3:6])))).ravel()
+def test_ciede2000_matches_the_published_pairs(to_array):
+    difference = np.asarray(color.ciede2000(to_array(image(PAIRS[:, :3])), to_array(image(PAIRS[:, 3:6])))).ravel()
     clear = np.arange(len(PAIRS)) != AMBIGUOUS
     assert len(PAIRS) == 34
     np.testing.assert_allclose(difference[clear], PAIRS[clear, 6], atol=1e-4)

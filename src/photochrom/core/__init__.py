@@ -1,1 +1,1 @@
-"""Mathematics of colour and of sampling, for numpy and torch alike; imports the standard library only."""
+"""Mathematics of color and of sampling for numpy and torch alike; imports the standard library and jaxtyping only."""

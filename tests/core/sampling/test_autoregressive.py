@@ -1,4 +1,4 @@
-"""Coarse colours as numbers, and drawing them one after the other, on networks made of formulas."""
+"""Coarse colors and sampling them one after the other, on networks made of formulas."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from photochrom.inference.onnx import SeededNoise
 BYTES = (np.arange(256) / 127.5 - 1).astype(np.float32)
 
 
-def test_bits_are_those_of_bytes():
+def test_coarse_indices_are_the_high_bits_of_bytes():
     """8 to 3 bits is floor(x / 32), and red counts most: 64 R + 8 G + B."""
     rgb = np.stack([BYTES, BYTES[::-1], np.full_like(BYTES, BYTES[200])], -1)
     x = np.arange(256)
@@ -23,7 +23,7 @@ def test_bits_are_those_of_bytes():
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_colours_round_trip(bits):
+def test_bin_centers_round_trip(bits):
     colors = bin_centers(BYTES, bits)
     assert colors.shape == (8**bits, 3)
     assert colors.dtype == np.float32
@@ -32,17 +32,9 @@ def test_colours_round_trip(bits):
 
 
 @given(arrays(np.float32, (4, 3), elements=st.floats(-3, 3, width=32)))
-def test_a_colour_is_in_the_coarse_one_it_is_given(rgb):
-    found = bin_centers(rgb)[coarse_indices(rgb)]
-    assert (abs(found - rgb.clip(-1, 1)) <= 1 / 8 + 1e-6).all()
-
-
-def test_pools_and_repeats():
-    planes = np.random.default_rng(0).random((2, 3, 6, 4), np.float32)
-    np.testing.assert_array_equal(average_pool(upsample_nearest(planes, 2), 2), planes)
-    assert average_pool(planes, 2)[1, 2, 0, 1] == pytest.approx(planes[1, 2, :2, 2:].mean())
-    with pytest.raises(ValueError, match="4 x 6 pixels: both sides must divide by 4"):
-        average_pool(planes, 4)
+def test_a_color_is_inside_its_bin(rgb):
+    centers = bin_centers(rgb)[coarse_indices(rgb)]
+    assert (abs(centers - rgb.clip(-1, 1)) <= 1 / 8 + 1e-6).all()
 
 
 @pytest.mark.parametrize(
@@ -60,12 +52,12 @@ def test_pools_and_repeats():
         ({"factor": 0}, "factor 0"),
     ],
 )
-def test_what_cannot_be(settings, sentence):
+def test_wrong_settings_are_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         Autoregressive(**settings)
 
 
-def test_it_is_stored_and_restored():
+def test_description_round_trip():
     procedure = Autoregressive(("core",), 2, temperature=0.7)
     assert load_procedure(describe(procedure)) == procedure
     assert procedure.network_names == ("encoder", "row", "pixel", "outer")
@@ -82,16 +74,16 @@ def test_it_is_stored_and_restored():
 
 
 class Toy(dict):
-    """Networks whose logits are ``table``, plus ``echo`` for the colour of the pixel before; they keep their calls."""
+    """Networks whose logits are ``table``, plus ``echo`` for the color of the pixel before; they record their calls."""
 
     def __init__(self, table, echo=0.0):
-        super().__init__({name: self.kept(name) for name in ("encoder", "row", "pixel", "outer")})
+        super().__init__({name: self.recorded(name) for name in ("encoder", "row", "pixel", "outer")})
         self.table, self.echo, self.calls = np.asarray(table, np.float32), echo, []
 
-    def kept(self, name):
-        def net(**given):
-            self.calls.append((name, {key: array.shape for key, array in given.items()}))
-            return getattr(self, name)(**given)
+    def recorded(self, name):
+        def net(**inputs):
+            self.calls.append((name, {key: array.shape for key, array in inputs.items()}))
+            return getattr(self, name)(**inputs)
 
         return net
 
@@ -125,7 +117,7 @@ GRAY = np.zeros((2, 1, 8, 12), np.float32)
 CORE = Autoregressive(("core",), factor=2, bits=1)
 
 
-def test_each_network_is_called_once_for_what_it_is_for():
+def test_networks_are_called_once_an_image_a_row_or_a_pixel():
     toy = Toy(np.zeros(8))
     CORE(toy, GRAY, SeededNoise([0, 1]))
     names = [name for name, _ in toy.calls]
@@ -135,7 +127,7 @@ def test_each_network_is_called_once_for_what_it_is_for():
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_colours_are_drawn_as_likely_as_they_are(temperature):
+def test_sampled_colors_have_the_distribution_of_the_logits(temperature):
     table = np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
     procedure = Autoregressive(("core",), factor=1, bits=1, temperature=temperature)
     gray = np.zeros((4, 1, 40, 40), np.float32)
@@ -146,7 +138,7 @@ def test_colours_are_drawn_as_likely_as_they_are(temperature):
     assert (((counts - expected) ** 2 / expected).sum()) < 24.3  # chi-square of 7 degrees, one in a thousand
 
 
-def test_greedy_takes_the_likeliest_and_sampling_comes_to_it_as_it_cools():
+def test_greedy_takes_the_most_likely_color_as_does_sampling_at_a_low_temperature():
     table = np.arange(8) / 10
     greedy = Autoregressive(("core",), 2, 1, solver="greedy")
     cold = Autoregressive(("core",), 2, 1, temperature=1e-3)
@@ -157,33 +149,33 @@ def test_greedy_takes_the_likeliest_and_sampling_comes_to_it_as_it_cools():
     assert not greedy.stochastic
 
 
-def test_seeds_name_pictures_whatever_the_batch():
+def test_a_seed_gives_the_same_image_in_any_batch():
     table = np.zeros(8)
     both = CORE.sample_coarse(Toy(table), GRAY, SeededNoise([5, 6]))
     assert (both[0] != both[1]).any()
     np.testing.assert_array_equal(CORE.sample_coarse(Toy(table), GRAY[:1], SeededNoise([6]))[0], both[1])
 
 
-def test_what_is_pinned_is_painted_and_known_to_what_follows():
-    """The toy repeats the colour before it: from the pinned pixel on, its row is of its colour."""
+def test_hinted_pixels_have_the_hint_and_later_pixels_depend_on_it():
+    """The toy repeats the color before it: from the hinted pixel on, its row has that color."""
     weight = np.zeros((1, 1, 8, 12), np.float32)
     weight[..., 2:4, 4:6] = 1
     hints = OneSize(weight * np.array([0.4, 0.3], np.float32)[:, None, None], weight)
     toy = Toy(np.eye(8)[0], echo=9.0)
     greedy = Autoregressive(("core",), 2, 1, solver="greedy")
-    free, told = (
+    free, hinted = (
         coarse_indices(np.moveaxis(greedy.sample_coarse(toy, GRAY, SeededNoise([0, 1]), p), 1, -1), 1)
         for p in (None, hints)
     )
     assert (free == 0).all()
-    assert (told[:, 1, 2:] == told[0, 1, 2]).all()
-    assert told[0, 1, 2] == 0b100  # red at middle gray: of the three channels, that alone is light
-    assert (told[:, 1, :2] == 0).all()
-    assert (told[:, [0, 2, 3]] == 0).all()
+    assert (hinted[:, 1, 2:] == hinted[0, 1, 2]).all()
+    assert hinted[0, 1, 2] == 0b100  # red at middle gray: of the three channels, that alone is light
+    assert (hinted[:, 1, :2] == 0).all()
+    assert (hinted[:, [0, 2, 3]] == 0).all()
 
 
-def test_what_is_no_number_is_not_taken_for_a_colour():
-    """The likeliest of scores that are no numbers would be the first, in every pixel."""
+def test_nan_is_not_taken_for_a_color():
+    """The argmax of NaN would be the first color, in every pixel."""
     table = np.full(8, np.nan)
     with pytest.raises(FloatingPointError, match="NaN"):
         CORE(Toy(table), GRAY, SeededNoise([0, 1]))
@@ -192,7 +184,7 @@ def test_what_is_no_number_is_not_taken_for_a_colour():
         list(Autoregressive(("spatial",), 2).restore(spatial, np.zeros((2, 3, 8, 12), np.float32), GRAY))
 
 
-def test_two_hints_may_be_in_one_coarse_pixel():
+def test_two_hints_in_one_coarse_pixel_are_averaged():
     gray = np.zeros((1, 1, 4, 4), np.float32)
     ab, weight = np.zeros((1, 2, 4, 4), np.float32), np.zeros((1, 1, 4, 4), np.float32)
     ab[0, 0, :2, :2], weight[..., :2, :2] = [[0.9, 0.5], [0.7, 0.7]], 1
@@ -202,19 +194,14 @@ def test_two_hints_may_be_in_one_coarse_pixel():
     assert red > max(green, blue)
 
 
-def test_greedy_has_no_temperature():
-    assert Autoregressive().option_names == ("solver", "temperature")
-    assert Autoregressive(solver="greedy").option_names == ("solver",)
-
-
-def test_surprise_is_minus_the_log_of_how_likely_each_colour_is():
+def test_nll_is_minus_the_log_likelihood_of_each_color():
     table = np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02])
     color = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32)
     true = coarse_indices(np.moveaxis(average_pool(color, 2), 1, -1), 1)
     np.testing.assert_allclose(CORE.nll(Toy(table), GRAY, color), -table[true], rtol=1e-5)
 
 
-def test_a_picture_that_no_memory_holds_is_refused():
+def test_an_image_too_large_for_the_memory_is_refused():
     gray = np.zeros((1, 1, 512, 512), np.float32)
     with pytest.raises(ValueError, match=r"512 x 512 pixels: too large for the spatial stage.*--size"):
         Autoregressive()({}, gray, SeededNoise([0]))
@@ -222,9 +209,9 @@ def test_a_picture_that_no_memory_holds_is_refused():
         Autoregressive(factor=3)({}, gray, SeededNoise([0]))
 
 
-def test_stages_without_a_core_refine_what_they_are_given():
+def test_stages_without_a_core_refine_a_given_image():
     nets = {"spatial": lambda gray, plane, channel: plane * 0.5 + channel}
-    picture = upsample_nearest(np.random.default_rng(0).random((2, 3, 4, 6), np.float32), 2)
-    begin, end = Autoregressive(("spatial",), 2).restore(nets, picture, GRAY)
-    np.testing.assert_array_equal(begin, picture)
-    np.testing.assert_allclose(end, picture * 0.5 + np.arange(3)[:, None, None])
+    image = upsample_nearest(np.random.default_rng(0).random((2, 3, 4, 6), np.float32), 2)
+    begin, end = Autoregressive(("spatial",), 2).restore(nets, image, GRAY)
+    np.testing.assert_array_equal(begin, image)
+    np.testing.assert_allclose(end, image * 0.5 + np.arange(3)[:, None, None])

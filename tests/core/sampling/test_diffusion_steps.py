@@ -1,4 +1,4 @@
-"""Diffusion's formulas against diffusers, numpy against torch, and what must hold at the ends."""
+"""Formulas of diffusion against diffusers, numpy against torch, and exact cases."""
 
 import math
 from itertools import pairwise
@@ -30,7 +30,7 @@ SCHEDULES = {"linear": linear_schedule(1000, 1e-4, 0.02), "squaredcos_cap_v2": c
 GAMMAS = st.floats(1e-4, 0.9999)
 
 
-def theirs(kind, name="linear", **settings):
+def diffusers_scheduler(kind, name="linear", **settings):
     return kind(1000, beta_start=1e-4, beta_end=0.02, beta_schedule=name, **settings)
 
 
@@ -39,14 +39,14 @@ def seeded(like):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules_are_those_of_diffusers(name):
-    found = theirs(DDPMScheduler, name).alphas_cumprod
-    np.testing.assert_allclose(SCHEDULES[name][1:], found, rtol=2e-3, atol=1e-7)
+def test_schedules_match_diffusers(name):
+    expected = diffusers_scheduler(DDPMScheduler, name).alphas_cumprod
+    np.testing.assert_allclose(SCHEDULES[name][1:], expected, rtol=2e-3, atol=1e-7)
     assert SCHEDULES[name][0] == 1
     assert all(a > b > 0 for a, b in zip(SCHEDULES[name], SCHEDULES[name][1:], strict=False))
 
 
-def test_palettes_schedules_end_where_the_paper_leaves_them():
+def test_schedules_of_palette_end_as_in_the_paper():
     assert linear_schedule(2000, 1e-6, 0.01)[-1] == pytest.approx(4.39e-5, rel=0.01)
     assert linear_schedule(1000, 1e-4, 0.09)[-1] == pytest.approx(6.6e-21, rel=0.05)
 
@@ -62,18 +62,18 @@ def test_respacing_keeps_both_ends_and_the_order(steps, data):
 
 
 @pytest.mark.parametrize("steps", [0, 11])
-def test_steps_that_the_schedule_has_not_are_refused(steps):
+def test_more_steps_than_the_schedule_has_are_refused(steps):
     with pytest.raises(ValueError, match=f"{steps} steps: the noise schedule has 10, choose from 1 to 10"):
         respace(cosine_schedule(10), steps)
 
 
-def test_noising_is_that_of_diffusers():
-    found = theirs(DDPMScheduler).add_noise(CLEAN, NOISE, torch.tensor([400]))
-    torch.testing.assert_close(add_noise(CLEAN, NOISE, SCHEDULES["linear"][401]), found, atol=1e-5, rtol=1e-4)
+def test_added_noise_matches_diffusers():
+    expected = diffusers_scheduler(DDPMScheduler).add_noise(CLEAN, NOISE, torch.tensor([400]))
+    torch.testing.assert_close(add_noise(CLEAN, NOISE, SCHEDULES["linear"][401]), expected, atol=1e-5, rtol=1e-4)
 
 
 @given(GAMMAS, st.sampled_from(diffusion.PREDICTIONS))
-def test_what_a_network_is_to_give_means_the_clean_picture(gamma, prediction):
+def test_the_prediction_target_implies_the_clean_image(gamma, prediction):
     noisy = add_noise(CLEAN, NOISE, gamma)
     goal = prediction_target(prediction, CLEAN, NOISE, gamma)
     torch.testing.assert_close(clean_from(prediction, noisy, goal, gamma), CLEAN, atol=1e-6, rtol=1e-6)
@@ -81,12 +81,12 @@ def test_what_a_network_is_to_give_means_the_clean_picture(gamma, prediction):
 
 
 def test_an_unknown_prediction_is_refused():
-    with pytest.raises(ValueError, match="prediction 'colour': choose one of noise, clean, velocity"):
-        prediction_target("colour", CLEAN, NOISE, 0.5)
+    with pytest.raises(ValueError, match="prediction 'color': choose one of noise, clean, velocity"):
+        prediction_target("color", CLEAN, NOISE, 0.5)
 
 
 @given(GAMMAS, st.floats(0.01, 0.99))
-def test_the_posteriors_mean_is_that_of_palettes_second_algorithm(before, alpha):
+def test_the_posterior_mean_is_that_of_algorithm_2_of_palette(before, alpha):
     gamma = before * alpha
     clean = clean_from("noise", NOISY, PREDICTED, gamma)
     direct = (NOISY - (1 - alpha) / math.sqrt(1 - gamma) * PREDICTED) / math.sqrt(alpha)
@@ -95,38 +95,38 @@ def test_the_posteriors_mean_is_that_of_palettes_second_algorithm(before, alpha)
 
 @pytest.mark.parametrize("at", [999, 400, 1, 0])
 @pytest.mark.parametrize(("share", "name"), [(0.0, "fixed_small"), (1.0, "fixed_large")])
-def test_ancestral_steps_are_those_of_diffusers(at, share, name):
-    scheduler = theirs(DDPMScheduler, variance_type=name, clip_sample=False)
-    found = scheduler.step(PREDICTED, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
+def test_ancestral_steps_match_diffusers(at, share, name):
+    scheduler = diffusers_scheduler(DDPMScheduler, variance_type=name, clip_sample=False)
+    expected = scheduler.step(PREDICTED, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
     gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at]
     ours = diffusion.ancestral_step(NOISY, clean_from("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, share)
-    torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
+    torch.testing.assert_close(ours, expected, atol=2e-4, rtol=2e-4)
 
 
 @pytest.mark.parametrize("at", [999, 400, 1, 0])
-def test_steps_of_learned_variance_are_those_of_diffusers(at):
-    scheduler = theirs(DDPMScheduler, variance_type="learned_range", clip_sample=False)
-    told = torch.cat([PREDICTED, NOISE.tanh()], 1)
-    found = scheduler.step(told, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
+def test_steps_of_learned_variance_match_diffusers(at):
+    scheduler = diffusers_scheduler(DDPMScheduler, variance_type="learned_range", clip_sample=False)
+    output = torch.cat([PREDICTED, NOISE.tanh()], 1)
+    expected = scheduler.step(output, at, NOISY, generator=torch.Generator().manual_seed(7)).prev_sample
     gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at]
-    predicted, share = Diffusion(variance="learned").split_output(told)
+    predicted, share = Diffusion(variance="learned").split_output(output)
     ours = diffusion.ancestral_step(NOISY, clean_from("noise", NOISY, predicted, gamma), gamma, before, seeded, share)
-    torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
+    torch.testing.assert_close(ours, expected, atol=2e-4, rtol=2e-4)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("at", [950, 500, 50])
-def test_ddim_steps_are_those_of_diffusers(at, eta):
-    scheduler = theirs(DDIMScheduler, clip_sample=False, set_alpha_to_one=True)
+def test_ddim_steps_match_diffusers(at, eta):
+    scheduler = diffusers_scheduler(DDIMScheduler, clip_sample=False, set_alpha_to_one=True)
     scheduler.set_timesteps(20)
     settings = {"eta": eta, "generator": torch.Generator().manual_seed(7)}
-    found = scheduler.step(PREDICTED, at, NOISY, **settings).prev_sample
+    expected = scheduler.step(PREDICTED, at, NOISY, **settings).prev_sample
     gamma, before = SCHEDULES["linear"][at + 1], SCHEDULES["linear"][at - 49]
     ours = ddim_step(NOISY, clean_from("noise", NOISY, PREDICTED, gamma), gamma, before, seeded, eta)
-    torch.testing.assert_close(ours, found, atol=2e-4, rtol=2e-4)
+    torch.testing.assert_close(ours, expected, atol=2e-4, rtol=2e-4)
 
 
-def test_ddim_that_renews_all_noise_is_ancestral():
+def test_ddim_with_eta_1_is_ancestral():
     schedule = SCHEDULES["linear"]
     clean = clean_from("noise", NOISY, PREDICTED, schedule[500])
     one = ddim_step(NOISY, clean, schedule[500], schedule[499], seeded, 1.0)
@@ -134,8 +134,8 @@ def test_ddim_that_renews_all_noise_is_ancestral():
 
 
 @pytest.mark.parametrize("steps", [3, 10, 25])
-def test_the_solver_walks_as_that_of_diffusers(steps):
-    scheduler = theirs(
+def test_dpm_solver_steps_match_diffusers(steps):
+    scheduler = diffusers_scheduler(
         DPMSolverMultistepScheduler, algorithm_type="dpmsolver++", solver_type="midpoint", final_sigmas_type="zero"
     )
     scheduler.set_timesteps(steps)
@@ -149,8 +149,8 @@ def test_the_solver_walks_as_that_of_diffusers(steps):
         torch.testing.assert_close(y, x, atol=1e-4, rtol=1e-3)
 
 
-def walked(x, steps, sampler):
-    """The picture that an exact denoiser of one known picture gives: whatever the steps, that picture."""
+def sample_with_exact_denoiser(x, steps, sampler):
+    """Sampling with a denoiser that always predicts 0.25."""
     schedule, last = respace(cosine_schedule(100), steps), None
     for before, gamma in reversed(list(pairwise(schedule))):
         clean = x * 0 + 0.25
@@ -165,9 +165,11 @@ def walked(x, steps, sampler):
 
 @pytest.mark.parametrize("sampler", ["ddim", "ancestral", "dpm-solver"])
 @pytest.mark.parametrize("steps", [1, 2, 20])
-def test_an_exact_denoiser_is_obeyed_and_numpy_equals_torch(sampler, steps):
+def test_an_exact_denoiser_gives_its_image_and_numpy_equals_torch(sampler, steps):
     x = NOISY.float()
-    torch.testing.assert_close(walked(x, steps, sampler), torch.full_like(x, 0.25), atol=1e-5, rtol=0)
-    light = walked(x.numpy(), steps, sampler)
-    assert light.dtype == np.float32
-    np.testing.assert_allclose(light, walked(x, steps, sampler), atol=1e-4)
+    torch.testing.assert_close(
+        sample_with_exact_denoiser(x, steps, sampler), torch.full_like(x, 0.25), atol=1e-5, rtol=0
+    )
+    in_numpy = sample_with_exact_denoiser(x.numpy(), steps, sampler)
+    assert in_numpy.dtype == np.float32
+    np.testing.assert_allclose(in_numpy, sample_with_exact_denoiser(x, steps, sampler), atol=1e-4)

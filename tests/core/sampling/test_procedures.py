@@ -34,23 +34,23 @@ CASES = [
 ]
 
 
-def run(procedure, outputs, made):
-    nets = {name: lambda out=out, **inputs: made(out) for name, out in outputs.items()}
-    return np.asarray(procedure(nets, made(GRAY), lambda like: like))
+def run(procedure, outputs, to_array):
+    nets = {name: lambda out=out, **inputs: to_array(out) for name, out in outputs.items()}
+    return np.asarray(procedure(nets, to_array(GRAY), lambda like: like))
 
 
 @pytest.mark.parametrize(("procedure", "outputs"), CASES)
 def test_numpy_equals_torch(procedure, outputs):
-    light, heavy = (run(procedure, outputs, made) for made in (np.asarray, torch.from_numpy))
-    assert light.dtype == np.float32
-    assert light.shape[1] == 2
-    assert abs(light).max() <= 1
-    np.testing.assert_allclose(light, heavy, atol=1e-4)
+    in_numpy, in_torch = (run(procedure, outputs, to_array) for to_array in (np.asarray, torch.from_numpy))
+    assert in_numpy.dtype == np.float32
+    assert in_numpy.shape[1] == 2
+    assert abs(in_numpy).max() <= 1
+    np.testing.assert_allclose(in_numpy, in_torch, atol=1e-4)
 
 
-def test_rgb_target_keeps_the_colour_of_the_prediction():
-    found = run(sampling.Direct("rgb"), {"colors": RGB}, np.asarray)
-    np.testing.assert_allclose(found * 110, color.rgb_to_lab(RGB / 2 + 0.5)[:, 1:], atol=1e-2)
+def test_rgb_target_gives_the_ab_of_the_prediction():
+    ab = run(sampling.Direct("rgb"), {"colors": RGB}, np.asarray)
+    np.testing.assert_allclose(ab * 110, color.rgb_to_lab(RGB / 2 + 0.5)[:, 1:], atol=1e-2)
 
 
 def test_annealed_mean_at_temperature_one_is_the_mean():
@@ -61,8 +61,8 @@ def test_annealed_mean_at_temperature_one_is_the_mean():
 
 def test_annealed_mean_near_zero_is_the_mode():
     mode = np.array(color.ab_bins(), np.float32)[LOGITS.argmax(1)].transpose(0, 3, 1, 2) / color.AB_SCALE
-    found = run(sampling.AnnealedMean(1e-3), {"logits": LOGITS}, np.asarray)
-    np.testing.assert_allclose(found, mode, atol=1e-4)
+    ab = run(sampling.AnnealedMean(1e-3), {"logits": LOGITS}, np.asarray)
+    np.testing.assert_allclose(ab, mode, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_description_round_trip(procedure):
 
 
 @pytest.mark.parametrize(
-    ("description", "said"),
+    ("description", "sentence"),
     [({"kind": "wish"}, "'wish'.*direct"), ({}, "None"), ({"kind": "direct", "depth": 3}, "depth")],
 )
-def test_unknown_descriptions_are_refused(description, said):
-    with pytest.raises(ValueError, match=said):
+def test_unknown_descriptions_are_refused(description, sentence):
+    with pytest.raises(ValueError, match=sentence):
         sampling.load_procedure(description)
 
 
@@ -94,25 +94,25 @@ def test_temperature_must_be_positive():
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
-def test_a_network_that_is_right_is_followed_to_the_truth(solver, prediction):
-    """With the one right prediction at every level, every solver ends at the picture, in however few steps."""
+def test_an_exact_denoiser_leads_to_the_ground_truth(solver, prediction):
+    """With the exact prediction at every level, every solver ends at the clean image, in any number of steps."""
     clean = AB * np.float32(0.9)
 
-    def right(t, noisy, condition):
+    def exact(t, noisy, condition):
         noise = diffusion.noise_from(noisy, clean, t**2)
         return diffusion.prediction_target(prediction, clean, noise, t**2)
 
     procedure = sampling.Diffusion(solver=solver, prediction=prediction, steps=4)
     draw = np.random.default_rng(5)
-    found = procedure({"denoiser": right}, GRAY, lambda like: draw.standard_normal(like.shape).astype(np.float32))
-    np.testing.assert_allclose(found, clean, atol=2e-3)
+    ab = procedure({"denoiser": exact}, GRAY, lambda like: draw.standard_normal(like.shape).astype(np.float32))
+    np.testing.assert_allclose(ab, clean, atol=2e-3)
 
 
-def test_a_guide_looks_once_however_many_steps():
-    seen = []
-    nets = {"guide": lambda gray: seen.append(gray) or gray, "denoiser": lambda t, noisy, condition: noisy}
+def test_the_guide_runs_once_for_all_steps():
+    calls = []
+    nets = {"guide": lambda gray: calls.append(gray) or gray, "denoiser": lambda t, noisy, condition: noisy}
     sampling.Diffusion(guided=True, steps=7)(nets, GRAY, lambda like: like)
-    assert len(seen) == 1
+    assert len(calls) == 1
 
 
 def test_few_steps_keep_both_ends_of_the_schedule():
@@ -122,7 +122,7 @@ def test_few_steps_keep_both_ends_of_the_schedule():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "sentence"),
     [
         ({"schedule": "quadratic"}, "choose one of linear, cosine"),
         ({"prediction": "score"}, "choose one of noise, clean, velocity"),
@@ -136,6 +136,6 @@ def test_few_steps_keep_both_ends_of_the_schedule():
         ({"target": "hsv"}, "choose one of ab, rgb"),
     ],
 )
-def test_settings_of_diffusion_that_will_not_do(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_wrong_settings_of_diffusion_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
         sampling.Diffusion(**settings)
