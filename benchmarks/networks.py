@@ -81,15 +81,17 @@ def convolution(photos: int, channels: int, side: int) -> Callable[[], float]:
 
 def training_step(recipe: Recipe) -> Callable[[], None]:
     """Return a bare training step (loss, gradients, AdamW) on random images."""
-    model = models.family(recipe.family)(recipe.model).train().to(memory_format=torch.channels_last)
+    model = models.load_family(recipe.family)(recipe.model).train().to(memory_format=torch.channels_last)
     gray, color = (batch(recipe, channels) for channels in (1, 2 if model.procedure.target == "ab" else 3))
-    players = {p: [w for w in getattr(model, p).parameters() if w.requires_grad] for p in model.trainable}
-    optimizers = {p: torch.optim.AdamW(w, recipe.optimizer.lr, fused=True) for p, w in players.items()}
+    optimizers = {}
+    for part in model.trainable:
+        weights = [weight for weight in getattr(model, part).parameters() if weight.requires_grad]
+        optimizers[part] = torch.optim.AdamW(weights, recipe.optimizer.lr, fused=True)
 
     def step() -> None:
-        for player, optimizer in optimizers.items():
+        for part, optimizer in optimizers.items():
             optimizer.zero_grad()
-            model.loss(player, gray, color)["total"].backward()
+            model.loss(part, gray, color)["total"].backward()
             optimizer.step()
 
     return step

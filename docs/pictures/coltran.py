@@ -32,8 +32,8 @@ def main(bundle: str) -> None:
     tiles = []
     for name in PARTS:
         tiles += row(name, sampling, likeliest)
-    sheet = pyvips.Image.arrayjoin(tiles, across=len(SEEDS) + 3, shim=4, background=[255, 255, 255])
-    sheet.write_to_file(str(Path(__file__).with_suffix(".jpg")), Q=88)
+    mosaic = pyvips.Image.arrayjoin(tiles, across=len(SEEDS) + 3, shim=4, background=[255, 255, 255])
+    mosaic.write_to_file(str(Path(__file__).with_suffix(".jpg")), Q=88)
 
 
 if __name__ == "__main__":

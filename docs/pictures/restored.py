@@ -38,8 +38,8 @@ def rows(bundle: str) -> np.ndarray:
 
 def main(bundles: list[str], target: Path) -> None:
     """Write the picture."""
-    sheet = Image.fromarray(np.concatenate([rows(bundle) for bundle in bundles], 1))
-    sheet.resize([n * ENLARGED for n in sheet.size], Image.Resampling.BICUBIC).save(target)
+    mosaic = Image.fromarray(np.concatenate([rows(bundle) for bundle in bundles], 1))
+    mosaic.resize([n * ENLARGED for n in mosaic.size], Image.Resampling.BICUBIC).save(target)
 
 
 if __name__ == "__main__":

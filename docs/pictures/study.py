@@ -73,8 +73,8 @@ def main(study: Path) -> None:
     tiles = []
     for name in PARTS:
         tiles += row(name, colorizers)
-    sheet = pyvips.Image.arrayjoin(tiles, across=len(runs) + 2, shim=4, background=[255, 255, 255])
-    sheet.write_to_file(str(HERE / f"study-{study.name}.jpg"), Q=88)
+    mosaic = pyvips.Image.arrayjoin(tiles, across=len(runs) + 2, shim=4, background=[255, 255, 255])
+    mosaic.write_to_file(str(HERE / f"study-{study.name}.jpg"), Q=88)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""Texts use the standard terms of the field, one term for one thing, and American spelling."""
+
+import ast
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from photochrom.cli.main import app
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "photochrom"
+STATIC = PACKAGE / "server" / "static"
+SPELLING = (r"colour(?!space)", "color")  # colourspace: a method of libvips
+TERMS = (
+    SPELLING,
+    (r"\bphotographs?\b", "photo"),
+    (r"\bpaint(s|ed)\b", "colorize, predict"),
+    (r"\bphotos? in color\b", "colorized photo, color photo"),
+    (r"\b(judge[sd]?)\b", "discriminator"),
+    (r"\bplayers?\b", "part, network"),
+    (r"\b(wear|worn|dirt)\b", "augmentation, degrade, noise"),
+    (r"\b(told|tellable)\b", "options, supported options"),
+    (r"\bgray's\b", "relative to the grayscale baseline"),
+    (r"\btruth's\b", "ratio to ground truth"),
+    (r"\bsurpris(e|es|ed)\b", "negative log-likelihood"),
+    (r"\b(lender|borrowed|borrows)\b", "pretrained_from, frozen weights"),
+    (r"\bdoubts\b", "diagnostics"),
+    (r"\breins\b", "regularization"),
+    (r"\bknows? ImageNet\b", "pretrained on ImageNet"),
+    (r"\bpass(es)? over the (photos|faces|images)\b", "epoch"),
+    (r"\b(album|albums)\b", "batch"),
+    (r"\b(parcel|parcels)\b", "remote task"),
+    (r"\bthe house\b", "architecture"),
+    (r"\bpin(s|ned)?\b(?! (weights|versions?)\b)", "color hint"),
+    (r"\bcopies\b(?= (are|of (them|photos|the photos)|that|as|again|were|to)\b|$|[,.;)])", "outputs"),
+    (r"\b(draws|that draw)\b", "stochastic model, samples"),
+    (r"\bseen by the model\b", "inference size"),
+    (r"(?<!contact )(?<![-\w])sheets?\b(?! of paper)", "contact sheet"),
+)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SCRIPTS = [*sorted((ROOT / "benchmarks").glob("*")), *sorted((ROOT / "docs" / "pictures").glob("*.py"))]
+RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
+
+
+def lines_of_file(path):
+    """Pairs of a line's place and its text."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [(f"{path.relative_to(ROOT)}:{number}", line) for number, line in enumerate(lines, 1)]
+
+
+def texts_of_module(path):
+    """Pairs of place and text for the docstrings and messages (strings with a space) of a module."""
+    texts = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+            for offset, line in enumerate(node.value.splitlines()):
+                texts.append((f"{path.relative_to(ROOT)}:{node.lineno + offset}", line))
+    return texts
+
+
+def texts_of_commands():
+    """Pairs of place and text for the help of every command, argument and option."""
+    texts = []
+    for name, command in get_command(app).commands.items():
+        texts.append((f"photochrom {name} --help", command.help or ""))
+        for parameter in command.params:
+            texts.append((f"photochrom {name} {parameter.name}", getattr(parameter, "help", None) or ""))
+    return texts
+
+
+def texts_of_cards():
+    """Pairs of place and text for the summaries of bundles."""
+    cards = [(path, path.read_text()) for path in sorted((PACKAGE / "inference" / "bundles").rglob("model.json"))]
+    for path in sorted((ROOT / "bundles").glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            (name,) = [name for name in archive.namelist() if name.endswith("model.json")]
+            cards.append((path, archive.read(name)))
+    return [(str(path.relative_to(ROOT)), json.loads(card).get("summary", "")) for path, card in cards]
+
+
+def findings(texts, terms=TERMS):
+    lines = []
+    for place, text in texts:
+        for pattern, replacement in terms:
+            match = re.search(pattern, text, flags=re.IGNORECASE)
+            if match:
+                lines.append(f"{place}: {match[0]} (use: {replacement})")
+    return lines
+
+
+def report(lines):
+    return f"{len(lines)} terms to replace:\n" + "\n".join(lines)
+
+
+@pytest.mark.parametrize("files", [PAGES, SCRIPTS, RECIPES], ids=["pages", "scripts", "recipes"])
+def test_pages_scripts_and_recipes_use_the_standard_terms(files):
+    texts = []
+    for path in files:
+        if path.suffix in {".md", ".py", ".toml"}:
+            texts += lines_of_file(path)
+    lines = findings(texts)
+    assert not lines, report(lines)
+
+
+def test_the_terms_are_recognized():
+    examples = ["colour", "the photographs", "paints one picture", "over gray's", "pins a colour", "models that draw"]
+    assert all(findings([("here", example)]) for example in examples)
+    allowed = ["image.colourspace('srgb')", "pinned weights", "a contact sheet", "photo-sheet.jpg", "photographer"]
+    assert not findings([("here", example) for example in allowed])
