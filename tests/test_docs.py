@@ -1,5 +1,6 @@
 """Documentation is executed: sessions print what they show, examples run, commands and links exist."""
 
+import ast
 import os
 import re
 import shlex
@@ -172,3 +173,16 @@ def test_the_example_family_of_contributing_trains_and_exports_its_networks(monk
     assert losses[-1] < losses[0]
     assert model.family_name == "mine"
     assert set(model.networks()) == set(model.procedure.network_names)
+
+
+def names_in_walks():
+    walks = TEXTS["CONTRIBUTING.md"].partition("## Walks through the code")[2].partition("\n## ")[0]
+    return sorted(set(re.findall(r"`([a-z_/]+\.py)(?::([\w.]+))?`", walks)))
+
+
+@pytest.mark.parametrize(("path", "name"), names_in_walks())
+def test_files_and_functions_of_the_walks_exist(path, name):
+    nodes = ast.parse((ROOT / "src" / "photochrom" / path).read_text(encoding="utf-8")).body
+    for part in name.split(".") if name else []:
+        (node,) = [node for node in nodes if getattr(node, "name", None) == part]
+        nodes = getattr(node, "body", [])

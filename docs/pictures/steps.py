@@ -37,7 +37,7 @@ def main(source: Path, target: Path) -> None:
         for solver, by_steps in rows_by_solver(report["rows"]).items():
             points = {steps: row[metric]["value"] for steps, row in by_steps.items() if metric in row}
             panel.plot(list(points), list(points.values()), "o-", ms=3.5, label=solver)
-        for name, style in (("gray", ":"), ("unet", "--")):
+        for name, style in (("grayscale", ":"), ("unet", "--")):
             if metric in report["rows"].get(name, {}) and not metric.startswith("diversity"):
                 panel.axhline(report["rows"][name][metric]["value"], color="gray", ls=style, lw=1, label=name)
         panel.set(xscale="log", xlabel="steps", title=title)
