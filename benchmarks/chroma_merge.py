@@ -15,7 +15,7 @@ import numpy as np
 import pyvips
 
 from photochrom.core import color
-from photochrom.imaging.chroma import ROOT, UNIT, paint, shifts
+from photochrom.imaging.chroma import ROOT, UNIT, chroma_shift, merge_light
 from photochrom.imaging.photo import open_photo
 from photochrom.imaging.sources import find_images
 from photochrom.inference.colorizer import Colorizer
@@ -82,7 +82,8 @@ def merged(y: np.ndarray, lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
     """Return linear sRGB (3, h, w) of the package's own merge."""
     f = ((lightness + 16) * (ROOT / 116)).astype(np.float32).ravel()
     rgb, spare = np.empty((3, y.size), np.float32), np.empty((2, y.size), np.float32)
-    paint((y * UNIT).astype(np.float32).ravel(), f, shifts(ab.astype(np.float32)).reshape(2, -1), rgb, spare)
+    shift = chroma_shift(ab.astype(np.float32)).reshape(2, -1)
+    merge_light((y * UNIT).astype(np.float32).ravel(), f, shift, rgb, spare)
     return rgb.reshape(3, *y.shape) / UNIT
 
 

@@ -14,7 +14,7 @@ from photochrom.core.color import AB_SCALE, colorfulness, fit_gamut, lab_to_rgb,
 from photochrom.evaluation.measure import to_float
 from photochrom.evaluation.metrics import ab_distance
 from photochrom.evaluation.protocols import find_protocol
-from photochrom.imaging.chroma import Chroma
+from photochrom.imaging.chroma import ChromaEnlarger
 from photochrom.imaging.photo import open_photo
 from photochrom.imaging.sources import find_images, is_held_out
 from photochrom.inference.colorizer import Colorizer
@@ -30,7 +30,7 @@ def curve(model: str, truths: list[np.ndarray]) -> np.ndarray:
         lab = rgb_to_lab(to_float(pixels))
         sums[-1] += float(colorfulness(to_float(pixels))), np.hypot(*lab[1:]).mean()
         (ab,) = colorizer.predict([colorizer.prepare(open_photo(pixels)).gray])
-        large = Chroma(ab * np.float32(AB_SCALE), *lab.shape[:0:-1]).rows(0, lab.shape[1])
+        large = ChromaEnlarger(ab * np.float32(AB_SCALE), *lab.shape[:0:-1]).rows(0, lab.shape[1])
         for index, saturation in enumerate(SATURATIONS):
             output = fit_gamut(np.concatenate([lab[:1], large * np.float32(saturation)]))
             sums[index] += float(colorfulness(lab_to_rgb(output))), ab_distance(output, lab).mean()

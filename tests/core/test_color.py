@@ -128,7 +128,7 @@ def test_fit_gamut_is_the_gamut_mapping_of_written_photos():
     rgb = np.moveaxis(gray, -1, 0).repeat(3, 0).astype(np.float32) / 65535
     lab = np.concatenate([color.rgb_to_lab(rgb)[:1], ab])
     expected = color.lab_to_rgb(color.fit_gamut(lab))
-    written = chroma.merge_chroma(gray, chroma.shifts(ab), 16) / 65535
+    written = chroma.merge_chroma(gray, chroma.chroma_shift(ab), 16) / 65535
     np.testing.assert_allclose(np.moveaxis(written, -1, 0), expected, atol=5e-5)
     assert abs(np.moveaxis(written, -1, 0) - expected).mean() < 1e-5
     assert (abs(color.fit_gamut(lab) - lab).max(0) > 1).mean() > 0.5

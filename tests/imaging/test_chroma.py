@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photochrom.core import color
-from photochrom.imaging.chroma import UNIT, Chroma, luminance, merge_chroma, paint, shifts
+from photochrom.imaging.chroma import UNIT, ChromaEnlarger, chroma_shift, luminance, merge_chroma, merge_light
 
 unit = st.floats(-1, 1, width=32)
 
@@ -15,7 +15,7 @@ def painted(pixels, ab):
     """Linear sRGB in [0, 1] of (n, c) codes under ab (2, n) in Lab units."""
     y, f = luminance(pixels)
     rgb = np.empty((3, len(y)), np.float32)
-    paint(y, f, shifts(ab[:, None].astype(np.float32))[:, 0], rgb, np.empty((2, len(y)), np.float32))
+    merge_light(y, f, chroma_shift(ab[:, None].astype(np.float32))[:, 0], rgb, np.empty((2, len(y)), np.float32))
     return rgb / UNIT, y / UNIT
 
 
@@ -78,7 +78,7 @@ def test_colour_is_read_by_its_luminance():
 def test_enlargement_keeps_constants_and_ramps(size):
     height, width = size
     small = np.ones((2, min(5, height), min(6, width)), np.float32)
-    chroma = Chroma(small, width, height)
+    chroma = ChromaEnlarger(small, width, height)
     whole = np.concatenate([chroma.rows(top, min(4, height - top)) for top in range(0, height, 4)], 1)
     assert whole.shape == (2, height, width)
     np.testing.assert_allclose(whole, 1, atol=1e-5)
@@ -86,6 +86,6 @@ def test_enlargement_keeps_constants_and_ramps(size):
 
 def test_enlargement_is_bicubic_with_centres_aligned():
     ramp = np.broadcast_to(np.arange(8, dtype=np.float32), (2, 4, 8))
-    rows = Chroma(np.ascontiguousarray(ramp), 80, 40).rows(11, 3)
+    rows = ChromaEnlarger(np.ascontiguousarray(ramp), 80, 40).rows(11, 3)
     expected = (np.arange(80) + 0.5) / 10 - 0.5
     np.testing.assert_allclose(rows[0, 0, 20:60], expected[20:60], atol=1e-5)

@@ -11,6 +11,7 @@ from PIL import Image
 from photochrom.core import color
 from photochrom.imaging import formats
 from photochrom.imaging.photo import PhotoError, Provenance, open_photo
+from photochrom.imaging.readers import Reader
 
 MARK = Provenance("default", "1", 7)
 LOSSLESS = (".png", ".tif", ".webp")
@@ -108,11 +109,11 @@ def test_a_jpeg_is_written_no_coarser_than_it_was(quality, written):
 def test_quality_of_what_is_no_jpeg_and_of_a_jpeg_without_steps():
     for source in (encoded(picture(), ".png"), b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff", picture()):
         reader = (
-            formats.File(source, "a", formats.kind(source, "a"))
+            Reader(source, "a", formats.detect_kind(source, "a"))
             if isinstance(source, bytes)
             else open_photo(source).reader
         )
-        assert reader.quality() == formats.FINE
+        assert reader.jpeg_quality() == formats.QUALITY
 
 
 @pytest.mark.parametrize(
@@ -185,13 +186,13 @@ def test_deep_tiffs(kind):
 def test_floats_that_are_codes_are_not_taken_for_light():
     codes = np.broadcast_to(np.linspace(0, 255, 64, dtype=np.float32), (8, 64))
     photo = open_photo(pyvips.Image.new_from_array(codes[..., None]).tiffsave_buffer())
-    with pytest.raises(PhotoError, match=r"its numbers average 12\d, where floats are light from 0 to 1"):
+    with pytest.raises(PhotoError, match=r"floats must be linear light from 0 to 1, but their mean is 12\d"):
         photo.gray(32)
 
 
 def test_numbers_that_are_no_light_are_refused():
     blob = pyvips.Image.black(8, 8).cast("short").tiffsave_buffer()
-    with pytest.raises(PhotoError, match="scan: numbers of type short are not read"):
+    with pytest.raises(PhotoError, match="scan: numbers of type short; save it with"):
         open_photo(blob, name="scan").gray(32)
 
 

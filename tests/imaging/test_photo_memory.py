@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 import pyvips
 
-from photochrom.imaging import strips as stream
+from photochrom.imaging import strips
 
 COLORIZE = """
 import sys
+import threading
 from pathlib import Path
 import numpy as np
 from photochrom.imaging.photo import Provenance, open_photo
@@ -42,15 +44,17 @@ def test_a_hundred_megapixels_in_350_megabytes(tmp_path, orientation, suffix):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_every_pixel_comes_through_the_stream(depth, rows, threads):
     pixels = np.random.default_rng(0).integers(0, 1 << depth, (301, 457, 3)).astype(f"u{depth // 8}")
-    seen = []
+    strips_done, thread_ids = [], set()
 
     def negative(strip, top):
-        seen.append((top, len(strip)))
+        strips_done.append((top, len(strip)))
+        thread_ids.add(threading.get_ident())
         return ~strip
 
-    with stream.process_strips(pyvips.Image.new_from_array(pixels), rows, negative, depth, threads) as made:
-        np.testing.assert_array_equal(made.numpy(), ~pixels)
-    assert sorted(seen) == [(top, min(rows, 301 - top)) for top in range(0, 301, rows)]
+    with strips.process_strips(pyvips.Image.new_from_array(pixels), rows, negative, depth, threads) as result:
+        np.testing.assert_array_equal(result.numpy(), ~pixels)
+    assert sorted(strips_done) == [(top, min(rows, 301 - top)) for top in range(0, 301, rows)]
+    assert len(thread_ids) <= threads
 
 
 def test_a_stream_that_fails_ends():
@@ -60,7 +64,7 @@ def test_a_stream_that_fails_ends():
         return np.repeat(strip, 3, -1)
 
     image = pyvips.Image.black(640, 640)
-    with pytest.raises(ValueError, match="no colours today"), stream.process_strips(image, 16, broken, 8) as made:
+    with pytest.raises(ValueError, match="no colours today"), strips.process_strips(image, 16, broken, 8) as made:
         made.write_to_memory()
-    with stream.process_strips(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as made:
+    with strips.process_strips(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as made:
         made.crop(0, 0, 640, 16).write_to_memory()  # and leaves the rest unread

@@ -10,7 +10,7 @@ from PIL import Image, IptcImagePlugin, TiffImagePlugin
 
 from photochrom import __version__
 from photochrom.imaging import tiff
-from photochrom.imaging.metadata import SOURCE_TYPE, xmp
+from photochrom.imaging.metadata import SOURCE_TYPE, xmp_packet
 from photochrom.imaging.photo import Provenance, open_photo
 
 MARK = Provenance("default", "1", 7)
@@ -146,26 +146,24 @@ def test_tags_of_a_tiff_are_kept(order, target, tmp_path):
     open_photo(path).gray(32)
 
 
-@pytest.mark.parametrize(
-    "packet", [None, b"", b"not xml", b"<x>", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>", PACKET + b"\0\0"]
-)
+@pytest.mark.parametrize("packet", [b"", b"not xml", b"<x>", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>", PACKET + b"\0\0"])
 def test_marks_with_any_packet(packet):
-    once = xmp(MARK, packet)
-    twice = xmp(Provenance("other", "2", 1), once)
+    once = xmp_packet(MARK, packet)
+    twice = xmp_packet(Provenance("other", "2", 1), once)
     assert values(twice, "own:Model") == ["other"]
     assert values(twice, "ext:DigitalSourceType") == [SOURCE_TYPE]
 
 
 def test_a_packet_keeps_its_prefixes():
-    assert b"mine:box" in xmp(MARK, PACKET)
-    assert b"dc:title" in xmp(MARK, PACKET)
+    assert b"mine:box" in xmp_packet(MARK, PACKET)
+    assert b"dc:title" in xmp_packet(MARK, PACKET)
 
 
 @pytest.mark.parametrize(
     "damage", [b"", b"II", b"II*\0", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + b"\1" * 40]
 )
 def test_damaged_tags_are_no_tags(damage):
-    assert tiff.read(io.BytesIO(damage)) == ({}, {}, {})
+    assert tiff.read_tags(io.BytesIO(damage)) == ({}, {}, {})
 
 
 def test_an_old_gray_thumbnail_does_not_stay():

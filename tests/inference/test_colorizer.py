@@ -192,13 +192,19 @@ def test_lightness_is_that_of_the_photo(colorizer):
     assert abs(shift).mean() <= 0.1
 
 
-def test_one_thread_starts_no_others(colorizer, bundle, monkeypatch):
+def test_the_number_of_threads_reaches_the_strips(colorizer, bundle, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8)
     several = colorizer(noise)
-    monkeypatch.delattr(strips, "ThreadPoolExecutor")
-    np.testing.assert_array_equal(Colorizer(bundle, threads=1)(noise), several)
-    with pytest.raises(NameError):
-        Colorizer(bundle, threads=2)(noise)
+    thread_counts, map_ahead = [], strips._map_ahead
+
+    def record(process, rows, threads):
+        thread_counts.append(threads)
+        return map_ahead(process, rows, threads)
+
+    monkeypatch.setattr(strips, "_map_ahead", record)
+    for threads in (1, 2):
+        np.testing.assert_array_equal(Colorizer(bundle, threads=threads)(noise), several)
+    assert thread_counts == [1, 2]
 
 
 def test_colorize_in_one_line(bundle):

@@ -200,7 +200,7 @@ def test_a_preview_is_upright_and_within_the_size(tmp_path, orientation, width, 
     scale = min(1, 160 / max(width, height))
     assert (shown.width, shown.height) == (round(photo.width * scale), round(photo.height * scale))
     assert shown.bands == 3
-    expected = photo.small(min(photo.width, photo.height), 1).mean() * 255
+    expected = photo.resize(min(photo.width, photo.height), 1).mean() * 255
     assert shown.numpy().mean() == pytest.approx(expected, abs=2)
     corner = shown.numpy()[0, 0].mean()
     assert (corner < 40) == (orientation in (1, 6))

@@ -145,7 +145,7 @@ def test_what_is_known_to_be_whole_is_restored_from_a_file_of_8_bits(kind, solve
     restorer = Restorer(tmp_path / "cold")
     photo = np.random.default_rng(0).integers(60, 190, (48, 63, 3), np.uint8)  # whose sides divide by nothing
     left, dirt = restorer.degrade(photo)
-    whole = open_photo(photo).small(24, restorer.card.multiple)
+    whole = open_photo(photo).resize(24, restorer.card.multiple)
     restorer.nets = {"restorer": lambda t, state: whole[None] * 2 - 1}
     np.testing.assert_allclose(restorer(left, dirt), whole.transpose(1, 2, 0) * 255, atol=2)
 

@@ -152,7 +152,7 @@ def _read_small(image: SourceImage) -> RGB | PhotoError:
         photo = open_photo(image.open(), name=f"{image.source}/{image.name}")
         if photo.is_colorized:
             raise PhotoError(f"{photo.name}: left out, like in training: colorized by Photochrom, so no ground truth")
-        return np.asarray(photo.small(SIDE, 1))
+        return np.asarray(photo.resize(SIDE, 1))
     except PhotoError as error:
         return error
 

@@ -20,9 +20,7 @@ STALE_SECONDS = 600  # an unfinished file that nobody has written to for so long
 def atomic_write(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom]:
     """Yields an open binary file that becomes `path` when the block ends without an error.
 
-    Raises:
-        FileExists: `path` exists and `overwrite` is not set.
-        WriteError: the system does not let us write.
+    Raises FileExists where `path` exists and `overwrite` is not set, WriteError where the system does not let us write.
     """
     with atomic_path(path, overwrite) as temporary, temporary.open("x+b") as file:
         yield file
@@ -30,13 +28,12 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom
 
 @contextmanager
 def atomic_path(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; what the block creates there becomes `path` when it ends.
+    """Yields a temporary path; the file or folder that the block creates there becomes `path` when it ends.
 
-    For libraries that want a path. The block may create a file, or a folder, which cannot replace another folder.
-    Unfinished files that killed runs left in the same folder are removed. Raises the same errors as `atomic_write`.
+    A folder cannot replace another. Unfinished files that killed runs left in the same folder are removed. Raises the
+    same errors as `atomic_write`.
     """
-    if path.exists() and not overwrite:
-        raise _exists_error(path)
+    _check_free(path, overwrite)
     _remove_stale(path.parent)
     temporary = path.with_name(f".{path.stem[:40]}.photochrom-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
@@ -45,6 +42,11 @@ def atomic_path(path: Path, overwrite: bool = False) -> Iterator[Path]:
             _publish(temporary, path, overwrite)
     finally:
         _remove(temporary)
+
+
+def _check_free(path: Path, overwrite: bool = False) -> None:
+    if path.exists() and not overwrite:
+        raise FileExists(f"{printable(path)}: exists already; give another name or overwrite")
 
 
 @cache
@@ -70,13 +72,6 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
     # Another run may have written `path` meanwhile. A rename would replace its file silently; a hard link fails.
     try:
         path.hardlink_to(temporary)
-    except FileExistsError:
-        raise _exists_error(path) from None
-    except OSError:  # a folder, or a file system without hard links
-        if path.exists():
-            raise _exists_error(path) from None
+    except OSError:  # it exists, or is a folder, or the file system has no hard links
+        _check_free(path)
         temporary.rename(path)
-
-
-def _exists_error(path: Path) -> FileExists:
-    return FileExists(f"{printable(path)}: exists already; give another name or overwrite")

@@ -32,16 +32,16 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def photo_errors(name: str, action: str) -> Iterator[None]:
-    """Turns errors of libvips and the system into a `PhotoError` that says `name` cannot be `action` ("read")."""
+    """Turns errors of libvips and the system into a `PhotoError`: `name` cannot be `action` ("read", "written")."""
+    system_kind = WriteError if action == "written" else PhotoError
     try:
         yield
     except pyvips.Error as error:
         lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
         # Where libvips reports several causes, the system's own (a full disk, say) is the one to act on.
         causes = [line.removeprefix(SYSTEM_ERROR) for line in lines if line.startswith(SYSTEM_ERROR)]
+        kind = system_kind if causes else PhotoError
         reasons = causes or lines or ["damaged or cut short"]
-        kind = WriteError if causes and action == "written" else PhotoError
         raise kind(f"{name}: cannot be {action} ({reasons[0]})") from error
     except OSError as error:
-        kind = WriteError if action == "written" else PhotoError
-        raise kind(f"{name}: cannot be {action} ({error.strerror or error})") from error
+        raise system_kind(f"{name}: cannot be {action} ({error.strerror or error})") from error

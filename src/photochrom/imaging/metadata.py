@@ -1,8 +1,8 @@
-"""Provenance: the marks that say which model coloured a photograph, beside the metadata it already had."""
+"""Metadata of outputs: what the original says stays, and the provenance says which model colorized it."""
 
 import io
 import re
-import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
@@ -12,9 +12,10 @@ import pyvips
 from .._version import __version__
 from . import tiff
 
-AllTags = tuple[tiff.Tags, tiff.Tags, tiff.Tags]  # of the photograph, EXIF, GPS
-PHOTOSHOP = b"Photoshop 3.0\0"
-COLOR_SPACE, SHORT, SRGB = 40961, 3, b"\1\0"  # an EXIF tag, its type and its value
+BLOB, TEXT, INTEGER = pyvips.GValue.blob_type, pyvips.GValue.gstr_type, pyvips.GValue.gint_type
+COPIED_FIELDS = ("exif-", "xmp-data", "iptc-data", "png-comment-", "resolution-unit")  # prefixes of libvips' names
+EXIF_SOFTWARE, EXIF_COLOR_SPACE = "exif-ifd0-Software", "exif-ifd2-ColorSpace"
+IPTC_RESOURCE = b"8BIM\4\4"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 NAMESPACES = {
     "x": "adobe:ns:meta/",
@@ -27,7 +28,7 @@ NAMESPACES = {
 
 @dataclass(frozen=True)
 class Provenance:
-    """Which model coloured a photograph: its name, its version and the seed of the colours."""
+    """Which model colorized a photo: its name, its version and the random seed."""
 
     model: str
     version: str
@@ -39,139 +40,141 @@ class Provenance:
         return f"Photochrom {__version__} (model {self.model} {self.version}, seed {self.seed})"
 
 
-def _name(short: str) -> str:
-    prefix, _, local = short.partition(":")
-    return f"{{{NAMESPACES[prefix]}}}{local}"
+@dataclass(frozen=True)
+class Metadata:
+    """What an output takes over from its original: libvips' fields (type and value), resolution, and TIFF tags."""
+
+    fields: dict[str, tuple[int, Any]]
+    resolution: tuple[float, float]
+    tags: tiff.TagSets
+
+    @classmethod
+    def read(cls, header: pyvips.Image, tags: tiff.TagSets) -> "Metadata":
+        """Must be called before the pixels are read: libvips changes fields while another thread reads pixels."""
+        names = [name for name in header.get_fields() if name.startswith(COPIED_FIELDS)]
+        fields = {name: (header.get_typeof(name), header.get(name)) for name in names}
+        return cls(fields, (header.xres, header.yres), tags)
+
+    def apply(self, image: pyvips.Image, provenance: Provenance | None) -> pyvips.Image:
+        """Returns `image`, upright sRGB pixels, with this metadata and the provenance."""
+        image = image.copy(xres=self.resolution[0], yres=self.resolution[1])
+        for name, (kind, value) in self.fields.items():
+            image.set_type(kind, name, value)
+        texts = dict(self.tags.image)
+        _, iptc = texts.pop(tiff.IPTC, (0, b""))
+        if iptc:
+            # As JPEG holds it: in a resource of Photoshop's, padded to an even size.
+            resource = IPTC_RESOURCE + b"\0\0" + len(iptc).to_bytes(4) + iptc + b"\0" * (len(iptc) % 2)
+            image.set_type(BLOB, "iptc-data", b"Photoshop 3.0\0" + resource)
+        tags = self.tags._replace(image=texts)
+        if any(tags):
+            image.set_type(BLOB, "exif-data", tiff.exif_block(tags))
+        image.set_type(INTEGER, "orientation", 1)
+        image.remove("jpeg-thumbnail-data")  # it shows the photo in gray
+        if image.get_typeof(EXIF_COLOR_SPACE):
+            image.set_type(TEXT, EXIF_COLOR_SPACE, "1")
+        if provenance is not None:
+            _, packet = self.fields.get("xmp-data", (0, b""))
+            image.set_type(BLOB, "xmp-data", xmp_packet(provenance, packet))
+            # libvips takes a last bracket for its own remark and drops it.
+            image.set_type(TEXT, EXIF_SOFTWARE, provenance.software + " ()")
+        return image
 
 
-def _tree(packet: bytes) -> ElementTree.Element | None:
-    """The XML of an XMP packet with its own prefixes kept; None where it is not XML or defines entities."""
-    body = packet.strip(b"\0 \r\n\t\xef\xbb\xbf")
-    if b"<!ENTITY" in body or b"<!DOCTYPE" in body:
-        return None
-    for prefix, uri in re.findall(rb"xmlns:([A-Za-z_][\w.-]*)\s*=\s*[\"']([^\"']+)[\"']", body):
-        if not re.fullmatch(rb"ns\d+", prefix):
-            ElementTree.register_namespace(prefix.decode(), uri.decode())
-    try:
-        return ElementTree.fromstring(body)
-    except ElementTree.ParseError:
-        return None
+def has_provenance(header: pyvips.Image) -> bool:
+    """Whether Photochrom colorized the image: its XMP says so or, where another program dropped that, its EXIF."""
+    if header.get_typeof("xmp-data") and NAMESPACES["photochrom"].encode() in header.get("xmp-data"):
+        return True
+    return bool(header.get_typeof(EXIF_SOFTWARE)) and header.get(EXIF_SOFTWARE).startswith("Photochrom ")
 
 
-def xmp(provenance: Provenance, packet: bytes | None = None) -> bytes:
-    """`packet` with the marks added: IPTC digital source type, AI system and version (IPTC 2025.1), seed.
+def xmp_packet(provenance: Provenance, packet: bytes = b"") -> bytes:
+    """Returns an XMP packet with IPTC digital source type, AI system and version (IPTC 2025.1), and the seed.
 
-    What the packet says stays, but for an earlier mark and ``tiff:Orientation``, since the picture is upright.
-    A packet that is not well-formed XML gives way to one with the marks alone.
+    What `packet` says stays, but for an earlier provenance and ``tiff:Orientation``, since outputs are upright.
+    A packet that is not well-formed XML is replaced.
     """
     for prefix, uri in NAMESPACES.items():
         ElementTree.register_namespace(prefix, uri)
-    root = _tree(packet) if packet else None
-    rdf = None if root is None else root if root.tag == _name("rdf:RDF") else root.find(_name("rdf:RDF"))
-    if root is None or rdf is None:
-        root = ElementTree.Element(_name("x:xmpmeta"))
-        rdf = ElementTree.SubElement(root, _name("rdf:RDF"))
-    marks = {
-        "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
-        "Iptc4xmpExt:AISystemUsed": f"Photochrom {__version__}, model {provenance.model}",
-        "Iptc4xmpExt:AISystemVersionUsed": provenance.version,
-        "photochrom:Model": provenance.model,
-        "photochrom:Version": provenance.version,
-        "photochrom:Seed": str(provenance.seed),
+    root, rdf = _parse_packet(packet)
+    properties = {
+        _xml_name("Iptc4xmpExt:DigitalSourceType"): SOURCE_TYPE,
+        _xml_name("Iptc4xmpExt:AISystemUsed"): f"Photochrom {__version__}, model {provenance.model}",
+        _xml_name("Iptc4xmpExt:AISystemVersionUsed"): provenance.version,
+        _xml_name("photochrom:Model"): provenance.model,
+        _xml_name("photochrom:Version"): provenance.version,
+        _xml_name("photochrom:Seed"): str(provenance.seed),
     }
+    description_name, about_name = _xml_name("rdf:Description"), _xml_name("rdf:about")
+    orientation = _xml_name("tiff:Orientation")
     about = ""
-    for description in rdf.findall(_name("rdf:Description")):
-        about = description.get(_name("rdf:about"), about)
-        for short in marks:
-            description.attrib.pop(_name(short), None)
-            for child in description.findall(_name(short)):
+    # A property may be an attribute or an element.
+    for description in rdf.findall(description_name):
+        about = description.get(about_name, about)
+        for name in properties:
+            description.attrib.pop(name, None)
+            for child in description.findall(name):
                 description.remove(child)
-        if description.get(_name("tiff:Orientation")):
-            description.set(_name("tiff:Orientation"), "1")
-        for child in description.findall(_name("tiff:Orientation")):
+        if description.get(orientation):
+            description.set(orientation, "1")
+        for child in description.findall(orientation):
             child.text = "1"
-    added = ElementTree.SubElement(rdf, _name("rdf:Description"), {_name("rdf:about"): about})
-    for short, value in marks.items():
-        ElementTree.SubElement(added, _name(short)).text = value
+    addition = ElementTree.SubElement(rdf, description_name, {about_name: about})
+    for name, value in properties.items():
+        ElementTree.SubElement(addition, name).text = value
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{text}\n<?xpacket end="w"?>'.encode()
 
 
-KEPT = ("exif-", "xmp-data", "iptc-data", "png-comment-", "resolution-unit")
-blob, text, number = pyvips.GValue.blob_type, pyvips.GValue.gstr_type, pyvips.GValue.gint_type
+def _xml_name(name: str) -> str:
+    prefix, _, local = name.partition(":")
+    return f"{{{NAMESPACES[prefix]}}}{local}"
 
 
-Fields = dict[str, tuple[int, Any]]
+def _parse_packet(packet: bytes) -> tuple[ElementTree.Element, ElementTree.Element]:
+    """Returns the root of a packet and its rdf:RDF element; new ones where it is no XML or defines entities."""
+    body = packet.strip(b"\0 \r\n\t\xef\xbb\xbf")
+    if b"<!ENTITY" in body or b"<!DOCTYPE" in body:
+        body = b""
+    # Else the prefixes of other programs would come back as ns0, ns1, ...
+    for prefix, uri in re.findall(rb"xmlns:([A-Za-z_][\w.-]*)\s*=\s*[\"']([^\"']+)[\"']", body):
+        if not re.fullmatch(rb"ns\d+", prefix):
+            ElementTree.register_namespace(prefix.decode(), uri.decode())
+    rdf_name = _xml_name("rdf:RDF")
+    with suppress(ElementTree.ParseError):
+        root = ElementTree.fromstring(body)
+        rdf = root if root.tag == rdf_name else root.find(rdf_name)
+        if rdf is not None:
+            return root, rdf
+    root = ElementTree.Element(_xml_name("x:xmpmeta"))
+    return root, ElementTree.SubElement(root, rdf_name)
 
 
-def fields(header: pyvips.Image) -> Fields:
-    """Type and value of what is kept of a photograph's metadata.
-
-    To be called before its pixels are read: libvips changes an image's metadata while another thread reads its pixels.
-    """
-    return {name: (header.get_typeof(name), header.get(name)) for name in header.get_fields() if name.startswith(KEPT)}
-
-
-def add_metadata(
-    image: pyvips.Image, resolution: tuple[float, float], kept: Fields, tags: AllTags, provenance: Provenance | None
-) -> pyvips.Image:
-    """`image` with a resolution and the metadata of `fields` and `tags`, upright and sRGB, and with `provenance`."""
-    image = image.copy(xres=resolution[0], yres=resolution[1])
-    for name, (kind, value) in kept.items():
-        image.set_type(kind, name, value)
-    first, exif, gps = tags
-    if first.get(tiff.IPTC):
-        image.set_type(blob, "iptc-data", _resource(first[tiff.IPTC][1]))
-        first = {tag: value for tag, value in first.items() if tag != tiff.IPTC}
-    if first or exif or gps:
-        image.set_type(blob, "exif-data", tiff.block(first, exif, gps))
-    image.set_type(number, "orientation", 1)
-    image.remove("jpeg-thumbnail-data")  # it is gray
-    if image.get_typeof("exif-ifd2-ColorSpace"):
-        image.set_type(text, "exif-ifd2-ColorSpace", "1")
-    if provenance is not None:
-        _, packet = kept.get("xmp-data", (0, None))
-        image.set_type(blob, "xmp-data", xmp(provenance, packet))
-        image.set_type(text, "exif-ifd0-Software", provenance.software + " ()")  # libvips drops the last bracket
-    return image
-
-
-def is_colorized(header: pyvips.Image) -> bool:
-    """Whether a header bears the mark of Photochrom: in XMP or, where another program left that out, in EXIF."""
-    if header.get_typeof("xmp-data") and NAMESPACES["photochrom"].encode() in header.get("xmp-data"):
-        return True
-    software = "exif-ifd0-Software"
-    return bool(header.get_typeof(software)) and header.get(software).startswith("Photochrom ")
-
-
-def _resource(iptc: bytes) -> bytes:
-    """IPTC-IIM records as JPEG holds them, in a Photoshop resource."""
-    return PHOTOSHOP + b"8BIM\4\4\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
-
-
-def _records(field: bytes) -> bytes:
-    """The IPTC-IIM records in what libvips found: bare, or among Photoshop's resources."""
-    at = field.find(b"8BIM\4\4")
-    if at < 0:
+def _iptc_records(field: bytes) -> bytes:
+    """The IPTC-IIM records in libvips' field, which holds them bare or among Photoshop resources."""
+    start = field.find(IPTC_RESOURCE)
+    if start < 0:
         return field if field.startswith(b"\x1c") else b""
-    start = at + 6 + 2 * (1 + field[at + 6] // 2)  # after the resource's name, padded to an even size
-    return field[start + 4 : start + 4 + int.from_bytes(field[start : start + 4])]
+    start += 6 + 2 * (1 + field[start + 6] // 2)  # after the resource's name, padded to an even size
+    length = int.from_bytes(field[start : start + 4])
+    return field[start + 4 : start + 4 + length]
 
 
-def tag(file: io.BufferedIOBase, image: pyvips.Image, provenance: Provenance) -> None:
-    """The EXIF and IPTC of `image` and the mark into the TIFF `file` that libvips made of it."""
+def write_tiff_tags(file: io.BufferedIOBase, image: pyvips.Image, provenance: Provenance) -> None:
+    """Writes EXIF and IPTC of `image` and the provenance into the TIFF `file` that libvips made of it."""
     block = image.get("exif-data") if image.get_typeof("exif-data") else b""
-    first, exif, gps = tiff.read(io.BytesIO(block.removeprefix(b"Exif\0\0")))
-    if exif:
-        exif = exif | {COLOR_SPACE: (SHORT, SRGB)}
-    iptc = _records(image.get("iptc-data")) if image.get_typeof("iptc-data") else b""
+    tags = tiff.read_tags(io.BytesIO(block.removeprefix(b"Exif\0\0")))
+    if tags.exif:
+        tags.exif[tiff.COLOR_SPACE] = tiff.SHORT, b"\1\0"  # sRGB
+    iptc = _iptc_records(image.get("iptc-data")) if image.get_typeof("iptc-data") else b""
     if iptc:
-        first = first | {tiff.IPTC: (tiff.UNDEFINED, iptc)}
-    tiff.add(file, first | {tiff.SOFTWARE: tiff.text(provenance.software)}, exif, gps)
+        tags.image[tiff.IPTC] = tiff.UNDEFINED, iptc
+    tags.image[tiff.SOFTWARE] = tiff.ASCII, provenance.software.encode() + b"\0"
+    tiff.write_tags(file, tags)
 
 
 def pillow_info(image: pyvips.Image, provenance: Provenance | None) -> dict[str, bytes]:
-    """Profile, EXIF and XMP of `image`, as Pillow keeps and writes them."""
+    """Returns profile, EXIF and XMP of `image` as Pillow keeps and writes them."""
     from PIL import Image
 
     info = {"icc_profile": pyvips.Operation.call("profile_load", "srgb")}
@@ -180,7 +183,8 @@ def pillow_info(image: pyvips.Image, provenance: Provenance | None) -> dict[str,
     exif = Image.Exif()
     if image.get_typeof("exif-data"):
         exif.load(image.get("exif-data"))
-    exif[0x0112] = 1
+    exif[tiff.ORIENTATION] = 1
     if provenance is not None:
         exif[tiff.SOFTWARE] = provenance.software
-    return info | {"exif": exif.tobytes()}
+    info["exif"] = exif.tobytes()
+    return info

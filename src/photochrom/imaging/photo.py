@@ -1,4 +1,4 @@
-"""Photographs: opened upright and streamed, read as gray, given colours, saved whole or not at all."""
+"""Photos: opened upright as streams, read as gray, merged with colors, and saved whole or not at all."""
 
 import io
 import os
@@ -14,71 +14,61 @@ import pyvips
 from jaxtyping import Float32
 
 from ..core import color
-from . import formats, metadata
-from . import icc as profiles
+from . import formats, icc, metadata, readers
 from .atomic import atomic_write
-from .chroma import LINES, STRIP, Chroma, merge_chroma, shifts
+from .chroma import MAX_STRIP_ROWS, STRIP_PIXELS, ChromaEnlarger, chroma_shift, merge_chroma
 from .errors import PhotoError, PhotoTooLarge, WriteError, photo_errors, printable
 from .formats import MAX_PIXELS
 from .metadata import Provenance
 from .strips import process_strips
 
 __all__ = [
-    "MAX_PIXELS",
-    "ColorizedPhoto",
-    "Photo",
-    "PhotoError",
-    "PhotoTooLarge",
-    "Provenance",
-    "WriteError",
-    "open_photo",
-]
+    "MAX_PIXELS", "ColorizedPhoto", "Photo", "PhotoError", "PhotoTooLarge", "Provenance", "WriteError", "open_photo",
+]  # fmt: skip
 
-LONGEST = 2  # the long side of the gray given to a model, in short sides
-TILE = 256
+MAX_ASPECT = 2  # of the image given to a model: long side in short sides
+TILE = 256  # pixels
 
 
 def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = None) -> "Photo":
-    """A photograph from a path, the bytes of a file, an array (h, w[, 1-4]), or a Pillow image.
+    """Opens a photo. Only the header of a file is read: damage further inside shows when pixels are read.
 
-    Only the header of a file is read. Of several pages, the first. `PhotoError` for what is missing, is no photograph,
-    or has more than `max_pixels` (of files that are held whole in memory, see `formats.check_size`); damage further
-    inside shows when the pixels are read.
+    Args:
+        source: a path, the bytes of a file, an array (h, w[, 1-4]) or a Pillow image. Of several pages, the first.
+        max_pixels: limit; some formats have a lower one, see `formats.check_size`.
+        name: what messages call the photo; the path by default.
+
+    Raises PhotoError for what is missing or not a supported image, PhotoTooLarge for too many pixels.
     """
     if isinstance(source, np.ndarray):
-        reader: formats.Reader = formats.reader_of_array(source, name or "array")
+        reader = readers.reader_of_array(source, name or "array")
     elif isinstance(source, bytes | bytearray | memoryview):
-        reader = formats.reader_of_bytes(bytes(source), name or "bytes", max_pixels)
+        reader = readers.reader_of_file(bytes(source), name or "bytes", max_pixels)
     elif isinstance(source, str | os.PathLike):
-        reader = formats.reader_of_path(Path(source), name or printable(source), max_pixels)
+        reader = readers.reader_of_file(Path(source), name or printable(source), max_pixels)
     elif hasattr(source, "getexif"):
-        reader = formats.reader_of_pillow(source, name or "Pillow image")
+        reader = readers.reader_of_pillow(source, name or "Pillow image")
     else:
         raise PhotoError(f"{type(source).__name__}: give a path, the bytes of a file, an array or a Pillow image")
-    image = reader.open()
-    whole = formats.whole(reader.kind, image)
-    formats.check_size(reader.name, image.width, image.height, max_pixels, whole)
-    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-    swapped = orientation >= 5
-    return Photo(
-        reader,
-        image.height if swapped else image.width,
-        image.width if swapped else image.height,
-        8 if image.format == "uchar" else 16,
-        bool(image.hasalpha()),
-        orientation,
-        metadata.is_colorized(image),
-    )
+    header = reader.open()
+    width, height = header.width, header.height
+    formats.check_size(reader.name, width, height, max_pixels, formats.in_memory_kind(reader.kind, header))
+    orientation = header.get("orientation") if header.get_typeof("orientation") else 1
+    if orientation >= 5:
+        width, height = height, width
+    depth = 8 if header.format == "uchar" else 16
+    alpha = bool(header.hasalpha())
+    return Photo(reader, width, height, depth, alpha, orientation, metadata.has_provenance(header))
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph, upright. `width`, `height`: pixels; `depth`: 8 or 16 bits; `alpha`: whether some may be clear.
+    """An opened photo, upright: its size in pixels, its depth (8 or 16 bits), and whether it has an alpha channel.
 
-    `is_colorized`: whether it says that Photochrom coloured it already.
+    `orientation` is that of the stored pixels (EXIF Orientation, 1 to 8), `is_colorized`: by Photochrom.
     """
 
-    reader: formats.Reader
+    reader: readers.Reader
     width: int
     height: int
     depth: int
@@ -93,170 +83,170 @@ class Photo:
 
     @property
     def suffix(self) -> str:
-        """The ending of a file that keeps this photograph's format, or of one that keeps as much."""
-        return formats.SUFFIX.get(self.reader.kind, ".png")
+        """The suffix of a file that keeps this photo's format, or as much of it as can be written."""
+        return formats.SUFFIX_OF_KIND.get(self.reader.kind, ".png")
 
     def gray(
-        self, side: int, multiple: int = 32, convention: str = "lab", square: bool = False
+        self, size: int, multiple: int = 32, convention: str = "lab", square: bool = False
     ) -> Float32[np.ndarray, "1 h w"]:
-        """The gray a model looks at, in [-1, 1], at the size of `small`; `convention`: see `core.color.rgb_to_gray`."""
-        return color.rgb_to_gray(self.small(side, multiple, square), convention)[None].clip(-1, 1)
+        """Returns the gray for a model, in [-1, 1]; sizes: see `resize`, convention: `core.color.rgb_to_gray`."""
+        return color.rgb_to_gray(self.resize(size, multiple, square), convention)[None].clip(-1, 1)
 
-    def small(self, side: int, multiple: int = 32, square: bool = False) -> Float32[np.ndarray, "3 h w"]:
-        """The photograph as a model looks at it, upright, sRGB in [0, 1].
+    def resize(self, size: int, multiple: int = 32, square: bool = False) -> Float32[np.ndarray, "3 h w"]:
+        """Returns the photo as a model sees it, sRGB in [0, 1]; pixels are averaged as encoded, as in training.
 
-        Its short side is `side`, both are multiples of `multiple`. The aspect is kept to a multiple, unless it is to be
-        `square`; of a photo longer than 2 : 1, the long side is 2 * `side`. Means are taken in the photo's own
-        encoding, as in training.
+        Args:
+            size: short side; of a photo longer than 2 : 1, half the long side instead.
+            multiple: both sides are multiples of it, which changes the aspect ratio a little.
+            square: whether both sides are `size`.
         """
-        scale = min(side / min(self.width, self.height), LONGEST * side / max(self.width, self.height))
-        width, height = (max(1, round(n * scale / multiple)) * multiple for n in (self.width, self.height))
+        scale = min(size / min(self.width, self.height), MAX_ASPECT * size / max(self.width, self.height))
+        width = max(1, round(self.width * scale / multiple)) * multiple
+        height = max(1, round(self.height * scale / multiple)) * multiple
         if square:
-            width = height = side
+            width = height = size
         elif self.orientation >= 5:
             width, height = height, width
-        shrink = next((n for n in (8, 4, 2) if self.reader.kind == "jpeg" and 1 / scale >= 2 * n), 1)
+        # JPEG is decoded to at least twice the size, so that averaging has pixels to work on.
+        shrink = 1
+        while shrink < 8 and 1 / scale >= 4 * shrink:
+            shrink *= 2
         with photo_errors(self.name, "read"):
             image = self.reader.open(shrink)
             image = image.resize(width / image.width, vscale=height / image.height).copy_memory()
-            profiles.check_light(image, self.name)
-            pixels = profiles.standard(image, self.name).numpy().reshape(height, width, -1)
-        top = np.float32(np.iinfo(pixels.dtype).max)
-        rgb = np.broadcast_to(pixels.astype(np.float32).transpose(2, 0, 1) / top, (3, height, width))
-        return _upright(rgb, self.orientation)
+            icc.check_linear(image, self.name)
+            pixels = icc.to_standard(image, self.name).numpy().reshape(height, width, -1)
+        planes = pixels.astype(np.float32).transpose(2, 0, 1) / np.float32(np.iinfo(pixels.dtype).max)
+        return _to_upright(np.broadcast_to(planes, (3, height, width)), self.orientation)
 
     def pixels(self) -> np.ndarray:
-        """The whole photograph upright: sRGB codes (h, w, 3), uint8 or uint16."""
+        """Returns the photo at full size: sRGB codes (h, w, 3), uint8 or uint16."""
         with photo_errors(self.name, "read"):
-            image = profiles.standard(self.reader.open(), self.name)
-            planes = np.moveaxis(image.numpy().reshape(image.height, image.width, -1), -1, 0)
-        return np.broadcast_to(np.moveaxis(_upright(planes, self.orientation), 0, -1), (self.height, self.width, 3))
+            image = icc.to_standard(self.reader.open(), self.name)
+            stored = image.numpy().reshape(image.height, image.width, -1)
+        upright = _to_upright(np.moveaxis(stored, -1, 0), self.orientation)
+        return np.broadcast_to(np.moveaxis(upright, 0, -1), (self.height, self.width, 3))
 
     def merge(
         self, ab: Float32[np.ndarray, "2 h w"], saturation: float = 1.0, threads: int | None = None
     ) -> "ColorizedPhoto":
-        """This photograph under `ab` in [-1, 1] (of any size, for the whole photo), its chroma times `saturation`.
+        """Returns this photo with the chroma `ab` in [-1, 1], of any size, times `saturation`, and its own luminance.
 
-        ``threads``: that compute it; as many as there are processors, when None.
+        It is computed on `threads` threads, by default as many as there are processors.
         """
         return ColorizedPhoto(self, ab * np.float32(saturation) * np.float32(color.AB_SCALE), threads)
 
 
 @dataclass(frozen=True)
 class ColorizedPhoto:
-    """A photograph with colours, computed anew whenever it is saved or asked for. `ab`: Lab units, upright."""
+    """A photo with chroma in Lab units, computed anew whenever it is saved or returned."""
 
     photo: Photo
     ab: Float32[np.ndarray, "2 h w"]
     threads: int | None = None
 
     def save(self, path: str | Path, provenance: Provenance, overwrite: bool = False) -> Path:
-        """Written to `path` in the format its ending names, with marks and metadata; whole or not at all.
+        """Writes a file in the format of its suffix, whole or not at all, and returns its path.
 
-        Lightness L* keeps to within the rounding of 8 or 16 bits (0.1 on average, at most 1), but JPEG and AVIF are
-        coded anew: 0.2 to 0.3 on average, and up to 2.5 where a photograph is grainy or sharp. What killed runs left
-        in the folder is removed.
-        `PhotoError` where the ending is unknown, the file exists and `overwrite` is not given, or writing fails.
+        Lightness L* stays the same to within the rounding of 8 or 16 bits (0.1 on average, at most 1). JPEG and AVIF
+        are compressed anew: 0.2 to 0.3 on average, and up to 2.5 where a photo is grainy or sharp.
+        Raises PhotoError for a suffix that cannot be written or a damaged photo, and as `atomic.atomic_write` does.
         """
         path = Path(path)
-        options = self._options(path.name)
-        with atomic_write(path, overwrite) as file, self._image(path.suffix, provenance) as image:
+        options = self._save_options(path.name)
+        with atomic_write(path, overwrite) as file, self._render(path.suffix, provenance) as image:
             image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), path.suffix, **options)
-            if path.suffix.lower() in formats.TIFF:
-                metadata.tag(file, image, provenance)
+            if path.suffix.lower() in formats.TIFF_SUFFIXES:
+                metadata.write_tiff_tags(file, image, provenance)
         return path
 
     def to_bytes(self, suffix: str, provenance: Provenance) -> bytes:
-        """The bytes of the file that `save` would write to a path with this ending."""
-        options = self._options(suffix)
-        with photo_errors(self.photo.name, "written"), self._image(suffix, provenance) as image:
-            written = image.write_to_buffer(suffix, **options)
-            if suffix.lower() not in formats.TIFF:
-                return written
-            file = io.BytesIO(written)
-            metadata.tag(file, image, provenance)
-            return file.getvalue()
+        """Returns the bytes of the file that `save` would write to a path with this suffix."""
+        options = self._save_options(suffix)
+        with photo_errors(self.photo.name, "written"), self._render(suffix, provenance) as image:
+            file = io.BytesIO(image.write_to_buffer(suffix, **options))
+            if suffix.lower() in formats.TIFF_SUFFIXES:
+                metadata.write_tiff_tags(file, image, provenance)
+        return file.getvalue()
 
     def array(self) -> np.ndarray:
-        """(h, w, 3), or (h, w, 4) with alpha: uint8 or uint16 as the photograph, sRGB."""
-        with photo_errors(self.photo.name, "read"), self._image(None, None) as image:
+        """Returns sRGB codes (h, w, 3), or (h, w, 4) with alpha: uint8 or uint16 like the photo."""
+        with photo_errors(self.photo.name, "read"), self._render(None, None) as image:
             return image.numpy()
 
     def pillow(self, provenance: Provenance | None = None) -> Any:
-        """A Pillow image, RGB or RGBA, 8 bits, whose `info` holds profile, EXIF and XMP as Pillow writes them."""
+        """Returns a Pillow image, RGB or RGBA of 8 bits, with profile, EXIF and XMP in its `info`."""
         from PIL import Image
 
-        with photo_errors(self.photo.name, "read"), self._image(".webp", provenance) as image:
-            picture = Image.fromarray(image.numpy())
-            picture.info.update(metadata.pillow_info(image, provenance))
-        return picture
+        with photo_errors(self.photo.name, "read"), self._render(".webp", provenance) as image:
+            result = Image.fromarray(image.numpy())
+            result.info.update(metadata.pillow_info(image, provenance))
+        return result
 
-    def _options(self, ending: str) -> dict[str, Any]:
-        suffix = Path("x" + ending).suffix.lower()
+    def _save_options(self, name: str) -> dict[str, Any]:
+        suffix = Path("x" + name).suffix.lower()
         if suffix not in formats.SAVERS:
-            raise PhotoError(f"{printable(ending)}: cannot be written; choose one of {', '.join(formats.SAVERS)}")
-        if self.photo.alpha and suffix in formats.OPAQUE:
-            shown = printable(ending)
-            raise PhotoError(f"{shown}: JPEG cannot keep the transparency of {self.photo.name}; choose .png or .tif")
-        finer = {"Q": self.photo.reader.quality()} if suffix in formats.OPAQUE else {}
-        return formats.SAVERS[suffix] | finer | {"profile": "srgb"}
+            raise PhotoError(f"{printable(name)}: cannot be written; choose one of {', '.join(formats.SAVERS)}")
+        options = formats.SAVERS[suffix] | {"profile": "srgb"}
+        if suffix in formats.JPEG_SUFFIXES:
+            if self.photo.alpha:
+                reason = f"JPEG cannot keep the transparency of {self.photo.name}"
+                raise PhotoError(f"{printable(name)}: {reason}; choose .png or .tif")
+            options["Q"] = self.photo.reader.jpeg_quality()
+        return options
 
     @contextmanager
-    def _image(self, suffix: str | None, provenance: Provenance | None) -> Iterator[pyvips.Image]:
-        """The coloured picture as a stream to be read once, `suffix` telling its depth (None: the photo's)."""
+    def _render(self, suffix: str | None, provenance: Provenance | None) -> Iterator[pyvips.Image]:
+        """Yields the result as a stream to read once, of the depth that `suffix` keeps (None: the photo's)."""
         photo = self.photo
-        deep = photo.depth == 16 and (suffix is None or suffix.lower() in formats.DEEP)
-        depth = 16 if deep else 8
+        depth = photo.depth if suffix is None or suffix.lower() in formats.SUFFIXES_OF_16_BITS else 8
         header = photo.reader.open()
-        kept, resolution = metadata.fields(header), (header.xres, header.yres)  # before anything reads its pixels
-        gray = profiles.standard(header, photo.name)
-        chroma = Chroma(shifts(_within(_stored(self.ab, photo.orientation), gray)), gray.width, gray.height)
-        rows = min(LINES, max(1, STRIP // gray.width))
+        details = metadata.Metadata.read(header, photo.reader.tags())
+        gray = icc.to_standard(header, photo.name)
+        inverse = {6: 8, 8: 6}.get(photo.orientation, photo.orientation)
+        ab = _shrink_within(_to_upright(self.ab, inverse), gray.width, gray.height)
+        chroma = ChromaEnlarger(chroma_shift(ab), gray.width, gray.height)
+        rows = min(MAX_STRIP_ROWS, max(1, STRIP_PIXELS // gray.width))
 
-        def work(strip: np.ndarray, top: int) -> np.ndarray:
+        def process(strip: np.ndarray, top: int) -> np.ndarray:
             return merge_chroma(strip, chroma.rows(top, len(strip)), depth)
 
         with ExitStack() as stack:
-            image = stack.enter_context(process_strips(gray, rows, work, depth, self.threads))
-            image = image.copy(interpretation="rgb16" if deep else "srgb")
+            image = stack.enter_context(process_strips(gray, rows, process, depth, self.threads))
+            image = image.copy(interpretation="rgb16" if depth == 16 else "srgb")
             if photo.alpha:
-                image = image.bandjoin(profiles.alpha(photo.reader.open(), depth))
+                # A stream is read once: the alpha channel needs one of its own.
+                image = image.bandjoin(icc.alpha_channel(photo.reader.open(), depth))
             if photo.orientation != 1:
-                image = stack.enter_context(_turned(image, photo.orientation))
-            yield metadata.add_metadata(image, resolution, kept, photo.reader.tags(), provenance)
+                image = stack.enter_context(_rotate_stream(image, photo.orientation))
+            yield details.apply(image, provenance)
 
 
-def _within(planes: np.ndarray, photo: pyvips.Image) -> np.ndarray:
-    """(c, h, w) made no larger than the photo, by means."""
-    height, width = planes.shape[1:]
-    if height <= photo.height and width <= photo.width:
+def _shrink_within(planes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Shrinks (c, h, w) by averaging where it is larger than width x height."""
+    rows, columns = planes.shape[1:]
+    if rows <= height and columns <= width:
         return planes
     image = pyvips.Image.new_from_array(np.ascontiguousarray(planes.transpose(1, 2, 0)))
-    image = image.resize(min(1, photo.width / width), vscale=min(1, photo.height / height), kernel="linear")
+    image = image.resize(min(1, width / columns), vscale=min(1, height / rows), kernel="linear")
     return np.ascontiguousarray(image.numpy().transpose(2, 0, 1))
 
 
-def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+def _to_upright(array: np.ndarray, orientation: int) -> np.ndarray:
     """(..., h, w) as stored -> as it is to be seen (EXIF 2.32, tag Orientation)."""
     if orientation >= 5:
         array = array.swapaxes(-1, -2)
-    flips = {2: (-1,), 3: (-1, -2), 0: (-2,)}.get(orientation % 4, ())
-    return np.ascontiguousarray(np.flip(array, flips))
-
-
-def _stored(array: np.ndarray, orientation: int) -> np.ndarray:
-    """The inverse of `_upright`."""
-    return _upright(array, {6: 8, 8: 6}.get(orientation, orientation))
+    flip_axes = {2: (-1,), 3: (-1, -2), 0: (-2,)}.get(orientation % 4, ())
+    return np.ascontiguousarray(np.flip(array, flip_axes))
 
 
 @contextmanager
-def _turned(image: pyvips.Image, orientation: int) -> Iterator[pyvips.Image]:
-    """A stream turned upright by way of tiles on disc, since its last rows may come first."""
+def _rotate_stream(image: pyvips.Image, orientation: int) -> Iterator[pyvips.Image]:
+    """Turns a stream upright by way of tiles on disk, since the last rows stored may be the first ones seen."""
     with tempfile.TemporaryDirectory(prefix="photochrom-") as folder:
-        path = str(Path(folder) / "turned.tif")
+        path = str(Path(folder) / "stored.tif")
         image.tiffsave(path, tile=True, tile_width=TILE, tile_height=TILE, bigtiff=True)
         tiles = pyvips.Image.tiffload(path, revalidate=True).copy()
         tiles.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-        yield tiles.autorot().tilecache(
-            tile_width=tiles.height if orientation >= 5 else tiles.width, tile_height=TILE, max_tiles=3
-        )
+        upright = tiles.autorot()
+        yield upright.tilecache(tile_width=upright.width, tile_height=TILE, max_tiles=3)

@@ -1,7 +1,7 @@
 """Images in folders and zips: the one place that decides which files count as images, and finds them.
 
-Every command uses it, so that all see the same images in a source. Files whose format is not supported count too, so
-that commands report them by name instead of passing over them.
+Every command uses it, so that all see the same images in a source. Files whose format is not supported count too:
+commands report them by name instead of passing over them.
 """
 
 import os
@@ -12,10 +12,10 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from .errors import PhotoError, photo_errors, printable
-from .formats import SAVERS, WRITTEN_AS
+from .formats import OUTPUT_SUFFIX, SAVERS
 
-UNSUPPORTED = (".gif", ".psd", ".dng", ".jxl")  # images that cannot be read, which users should hear of
-IMAGE_SUFFIXES = (*SAVERS, *WRITTEN_AS, *UNSUPPORTED)
+UNSUPPORTED = (".gif", ".psd", ".dng", ".jxl")
+IMAGE_SUFFIXES = (*SAVERS, *OUTPUT_SUFFIX, *UNSUPPORTED)
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ class SourceImage:
     Attributes:
         source: the folder, the zip, or the folder in a zip (``photos.zip/faces``).
         name: the path of the file in the source, with forward slashes.
-        crc: CRC-32 of the file's bytes; 0 where they cannot be read.
-        size: number of bytes; 0 where they cannot be read.
+        crc, size: CRC-32 and number of the file's bytes; 0 where they cannot be read.
     """
 
     source: str
@@ -61,7 +60,7 @@ class SourceImage:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file name is that of an image, by its suffix; hidden files (``._scan.jpg``) are none."""
+    """Whether a file name is that of an image, by its suffix; hidden files (``._scan.jpg``) do not count."""
     path = PurePosixPath(name)
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
@@ -94,9 +93,9 @@ def source_title(source: str | Path) -> str:
 
 
 def is_held_out(crc: int, share: float) -> bool:
-    """Whether an image belongs to the `share` (0 to 1) of images that training holds out for validation.
+    """Whether training holds an image out for validation, as it does with a `share` (0 to 1) of images.
 
-    It depends on the content alone: an image stays on its side when others are added, moved or renamed.
+    The content alone decides: an image stays on its side when others are added, moved or renamed.
     """
     return crc < share * 2**32
 
@@ -114,9 +113,9 @@ def _zip_images(source: Path) -> list[SourceImage]:
     try:
         entries = _open_zip(path).infolist()
     except zipfile.BadZipFile as error:
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{source}: not a folder or zip; name a folder or a zip of photos") from None
-        raise ValueError(f"{path}: damaged zip ({error}); create it again, or unpack what is left of it") from None
+        if zipfile.is_zipfile(path):
+            raise ValueError(f"{path}: damaged zip ({error}); create it again, or unpack what is left of it") from None
+        raise ValueError(f"{source}: not a folder or zip; name a folder or a zip of photos") from None
     images = []
     for entry in entries:
         if entry.filename.startswith(prefix) and is_image_name(entry.filename) and not entry.is_dir():
@@ -124,12 +123,12 @@ def _zip_images(source: Path) -> list[SourceImage]:
             images.append(SourceImage(str(source), name, entry.CRC, entry.file_size))
     if prefix and not images:
         raise ValueError(f"{source}: {path.name} has no photos in a folder of that name")
-    # As sorted paths of a folder: by the names of folders first, so that both give the same order.
+    # By the names of folders first, as the sorted paths of a folder.
     return sorted(images, key=lambda image: PurePosixPath(image.name))
 
 
 def _split_zip(source: Path) -> tuple[Path, str]:
-    """Returns a zip and the prefix of the names in it, which is not empty where the source is a folder in the zip."""
+    """Returns a zip and, where the source is a folder in it, the prefix of the names there."""
     for path in source.parents:
         if path.is_file():
             return path, f"{source.relative_to(path).as_posix()}/"

@@ -1,9 +1,7 @@
-"""Numpy inside a libvips pipeline: rows are worked on in strips, so that memory does not grow with the picture."""
+"""Numpy inside a libvips pipeline: an image is processed in strips of rows, so memory does not grow with its size."""
 
-import collections
-import queue
 import struct
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,133 +12,24 @@ import pyvips
 
 from .._processes import available_processors
 
-AHEAD = 4  # strips computed before they are asked for
+STRIPS_AHEAD = 4  # computed before they are read
 
-
-Strip = Callable[[np.ndarray, int], np.ndarray]  # rows (h, w, c) and the number of the first -> rows (h, w, 3)
-
-
-def _strips(image: pyvips.Image, rows: int) -> Iterator[tuple[np.ndarray, int]]:
-    region = pyvips.Region.new(image)
-    dtype = np.uint8 if image.format == "uchar" else np.uint16
-    for top in range(0, image.height, rows):
-        count = min(rows, image.height - top)
-        strip = np.frombuffer(region.fetch(0, top, image.width, count), dtype)
-        yield strip.reshape(count, image.width, image.bands), top
-
-
-def _ahead(strips: Iterator[tuple[np.ndarray, int]], work: Strip, threads: int) -> Iterator[np.ndarray]:
-    """`work` of each strip, in order, on several threads (numpy lets go of the interpreter's lock)."""
-    if threads == 1:
-        yield from starmap(work, strips)
-        return
-    pending: collections.deque[Future[np.ndarray]] = collections.deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for strip in strips:
-            pending.append(pool.submit(work, *strip))
-            if len(pending) > threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _header(width: int, height: int, rows: int, depth: int) -> bytes:
-    """What stands before the pixels of an uncompressed RGB BigTIFF (BigTIFF design, 2007), ``rows`` rows to a strip."""
-    line = width * 3 * depth // 8
-    counts = [min(rows, height - top) * line for top in range(0, height, rows)]
-    strips, tags = len(counts), 10
-    bits = struct.pack("<3Hxx", depth, depth, depth)
-    places = 16 + 8 + 20 * tags + 8  # of the arrays that are too long for their entries
-    pixels = places + 2 * 8 * strips
-    offsets = [pixels + top * rows * line for top in range(strips)]
-    arrays = struct.pack(f"<{2 * strips}Q", *offsets, *counts)
-    inside = strips == 1
-    entries = (
-        (256, 4, 1, struct.pack("<Q", width)),
-        (257, 4, 1, struct.pack("<Q", height)),
-        (258, 3, 3, bits),
-        (259, 3, 1, struct.pack("<Q", 1)),  # no compression
-        (262, 3, 1, struct.pack("<Q", 2)),  # RGB
-        (273, 16, strips, struct.pack("<Q", offsets[0] if inside else places)),
-        (277, 3, 1, struct.pack("<Q", 3)),
-        (278, 4, 1, struct.pack("<Q", rows)),
-        (279, 16, strips, struct.pack("<Q", counts[0] if inside else places + 8 * strips)),
-        (284, 3, 1, struct.pack("<Q", 1)),  # channels of a pixel together
-    )
-    table = b"".join(struct.pack("<HHQ", *entry[:3]) + entry[3] for entry in entries)
-    return struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, tags) + table + struct.pack("<Q", 0) + arrays
-
-
-class _Strips:
-    """The file of `_header` and of strips made in one thread (libvips lets only one read a region), read in another.
-
-    Forward only, but for the header, which is kept.
-    """
-
-    def __init__(self, header: bytes, size: int, strips: Iterator[np.ndarray]) -> None:
-        self.header, self.size, self.strips = header, size, strips
-        self.place, self.start, self.strip = 0, len(header), memoryview(b"")  # where: the reader, the strip at hand
-        self.stopped = False
-        self.queue: queue.Queue[np.ndarray | None] = queue.Queue(AHEAD)
-        self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._fill, daemon=True)
-        self.thread.start()
-
-    def _put(self, strip: np.ndarray | None) -> bool:
-        while not self.stopped:
-            try:
-                self.queue.put(strip, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def _fill(self) -> None:
-        try:
-            for strip in self.strips:
-                if not self._put(strip):
-                    return
-        except BaseException as error:  # given to whoever saves the picture
-            self.error = error
-        self._put(None)
-
-    def read(self, count: int) -> bytes:
-        if self.place < len(self.header):
-            part = self.header[self.place : self.place + count]
-        else:
-            while self.place >= self.start + len(self.strip):
-                self.start += len(self.strip)
-                strip = self.queue.get()
-                if strip is None:  # and stays so, however often libvips asks again
-                    self.queue.put(None)
-                    return b""
-                self.strip = strip.data.cast("B")
-            at = self.place - self.start
-            part = bytes(self.strip[at : at + count]) if at >= 0 else b""
-        self.place += len(part)
-        return part
-
-    def seek(self, offset: int, whence: int) -> int:
-        self.place = offset + (0, self.place, self.size)[whence]
-        return self.place
-
-    def stop(self) -> None:
-        self.stopped = True
-        self.thread.join()
+Process = Callable[[np.ndarray, int], np.ndarray]  # rows (h, w, c) and the number of the first -> rows (h, w, 3)
 
 
 @contextmanager
 def process_strips(
-    image: pyvips.Image, rows: int, work: Strip, depth: int, threads: int | None = None
+    image: pyvips.Image, rows: int, process: Process, depth: int, threads: int | None = None
 ) -> Iterator[pyvips.Image]:
-    """`image` (8 or 16 bits) after `work` on strips of `rows` rows: an RGB image of `depth` bits, to be read once.
+    """Yields an RGB image of `depth` bits, to be read once: `process` of each strip of `rows` rows of `image`.
 
-    ``threads``: that `work`; as many as there are processors, when None.
-    What goes wrong while it is read, in `work` or in libvips, is raised on leaving.
+    Works on `threads` threads, by default as many as there are processors. Errors while the image is read, of `process`
+    or of libvips, are raised when the block ends.
     """
-    header = _header(image.width, image.height, rows, depth)
-    size = len(header) + image.width * image.height * 3 * depth // 8
-    file = _Strips(header, size, _ahead(_strips(image, rows), work, threads or available_processors()))
+    results = _map_ahead(process, _read_strips(image, rows), threads or available_processors())
+    # libvips reads no raw pixels from a stream (`ppmload_source` is missing from its wheel), so they become a TIFF.
+    header = _bigtiff_header(image.width, image.height, rows, depth)
+    file = _StripFile(header, image.width * image.height * 3 * depth // 8, results)
     source = pyvips.SourceCustom()
     source.on_read(file.read)
     source.on_seek(file.seek)
@@ -151,4 +40,97 @@ def process_strips(
             raise file.error from None
         raise
     finally:
-        file.stop()
+        file.pool.shutdown(cancel_futures=True)
+
+
+def _read_strips(image: pyvips.Image, rows: int) -> Iterator[tuple[np.ndarray, int]]:
+    region = pyvips.Region.new(image)
+    dtype = np.uint8 if image.format == "uchar" else np.uint16
+    for top in range(0, image.height, rows):
+        count = min(rows, image.height - top)
+        strip = np.frombuffer(region.fetch(0, top, image.width, count), dtype)
+        yield strip.reshape(count, image.width, image.bands), top
+
+
+def _map_ahead(process: Process, strips: Iterator[tuple[np.ndarray, int]], threads: int) -> Iterator[np.ndarray]:
+    """Results in order, from several threads: numpy releases the interpreter's lock."""
+    if threads == 1:
+        yield from starmap(process, strips)
+        return
+    pending: deque[Future[np.ndarray]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for strip in strips:
+            pending.append(pool.submit(process, *strip))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _bigtiff_header(width: int, height: int, rows: int, depth: int) -> bytes:
+    """What precedes the pixels of an uncompressed RGB BigTIFF (libtiff's design, 2007), `rows` rows to a strip."""
+    line = width * 3 * depth // 8
+    tags, tops = 10, range(0, height, rows)
+    arrays_at = 16 + 8 + 20 * tags + 8  # after header, number of tags, tags, and pointer to the next directory
+    pixels_at = arrays_at + 2 * 8 * len(tops)
+    offsets = [pixels_at + top * line for top in tops]
+    counts = [min(rows, height - top) * line for top in tops]
+    # A tag holds a single value itself, and otherwise points to an array.
+    single = len(tops) == 1
+    entries = (
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 3, depth * (1 + (1 << 16) + (1 << 32))),  # three values of two bytes each
+        (259, 3, 1, 1),  # no compression
+        (262, 3, 1, 2),  # RGB
+        (273, 16, len(tops), offsets[0] if single else arrays_at),
+        (277, 3, 1, 3),  # channels
+        (278, 4, 1, rows),
+        (279, 16, len(tops), counts[0] if single else arrays_at + 8 * len(tops)),
+        (284, 3, 1, 1),  # the channels of a pixel together
+    )
+    header = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, tags)
+    for entry in entries:
+        header += struct.pack("<HHQQ", *entry)
+    return header + struct.pack("<Q", 0) + struct.pack(f"<{2 * len(tops)}Q", *offsets, *counts)
+
+
+class _StripFile:
+    """A file of a header and strips of pixels, which are computed ahead and can be read forward only."""
+
+    def __init__(self, header: bytes, pixel_bytes: int, strips: Iterator[np.ndarray]) -> None:
+        self.header, self.size, self.strips = header, len(header) + pixel_bytes, strips
+        self.position = 0
+        self.strip, self.strip_start = memoryview(b""), len(header)
+        self.error: BaseException | None = None
+        # One thread, since libvips lets only one read a region; libvips reads this file from others.
+        self.pool = ThreadPoolExecutor(1)
+        self.pending = deque(self.pool.submit(next, strips, None) for _ in range(STRIPS_AHEAD))
+
+    def _next_strip(self) -> memoryview:
+        """Empty after the last strip and after an error, however often libvips asks again."""
+        try:
+            self.pending.append(self.pool.submit(next, self.strips, None))
+            strip = self.pending.popleft().result()
+        except BaseException as error:  # `process_strips` raises it in the thread that saves the image
+            self.error = error
+            strip = None
+        return memoryview(b"") if strip is None else strip.data.cast("B")
+
+    def read(self, count: int) -> bytes:
+        chunk, start = memoryview(self.header), 0
+        if self.position >= len(self.header):
+            while self.position >= self.strip_start + len(self.strip):
+                self.strip_start += len(self.strip)
+                self.strip = self._next_strip()
+                if not self.strip:
+                    return b""
+            chunk, start = self.strip, self.strip_start
+        offset = self.position - start
+        part = bytes(chunk[offset : offset + count]) if offset >= 0 else b""
+        self.position += len(part)
+        return part
+
+    def seek(self, offset: int, whence: int) -> int:
+        self.position = offset + (0, self.position, self.size)[whence]
+        return self.position

@@ -1,143 +1,135 @@
-"""Tags of TIFF files and of EXIF blocks (which are TIFF files without a picture): libvips leaves most of them out."""
+"""Tags of TIFF files and of EXIF blocks, which are TIFF files without pixels; libvips drops most of them.
+
+After TIFF 6.0 (1992), EXIF 2.32 and libtiff's BigTIFF design (2007).
+"""
 
 import io
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-SIZES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8), start=1)) | {16: 8}  # bytes of each type of value
-ASCII, LONG, UNDEFINED, LONG8 = 2, 4, 7, 16
-SOFTWARE, EXIF, GPS, MAKER, INTEROP, IPTC = 305, 34665, 34853, 37500, 40965, 33723
-KEPT = {269, 270, 271, 272, 285, 306, 315, 316, 33432}  # document, description, make, model, page, date, artist, ...
-Entry = tuple[int, int, int, bytes]  # tag, type, number of values, value or where it is
-Tags = dict[int, tuple[int, bytes]]  # type and value, little-endian
+# Bytes of one value of each type: BYTE, ASCII, SHORT, LONG, RATIONAL, their signed forms, floats, and BigTIFF's LONG8.
+VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, LONG8 = 2, 3, 4, 5, 7, 10, 16
+ORIENTATION, SOFTWARE, IPTC, EXIF, GPS = 274, 305, 33723, 34665, 34853
+MAKER_NOTE, COLOR_SPACE, INTEROPERABILITY = 37500, 40961, 40965
+# DocumentName, ImageDescription, Make, Model, PageName, DateTime, Artist, HostComputer, Copyright
+TEXT_TAGS = (269, 270, 271, 272, 285, 306, 315, 316, 33432)
+MAX_ENTRIES, MAX_VALUE_BYTES = 4096, 1 << 16  # a directory or value with more is damaged, or no metadata
+
+Entry = tuple[int, int, int, bytes]  # tag, type, number of values, and the value or its offset
+Tags = dict[int, tuple[int, bytes]]  # type and little-endian value by tag
 
 
-@dataclass(frozen=True)
+class TagSets(NamedTuple):
+    """The tags of the first directory (texts and IPTC), of its EXIF directory and of its GPS directory."""
+
+    image: Tags
+    exif: Tags
+    gps: Tags
+
+
 class _Layout:
-    """How a TIFF file lays out its numbers."""
+    """How a TIFF file lays out numbers (byte order, 32-bit or 64-bit offsets), and where its first directory is."""
 
-    order: str
-    big: bool
-
-    @classmethod
-    def of(cls, file: io.BufferedIOBase) -> "_Layout":
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        file.seek(0)
         head = file.read(4)
         if head[:2] not in (b"II", b"MM") or head[2:].strip(b"\0") not in (b"*", b"+"):
             raise ValueError("no TIFF header")
-        layout = cls("<" if head[:2] == b"II" else ">", b"+" in head)
-        if layout.big:
-            file.read(4)
-        return layout
+        self.order = "<" if head[:2] == b"II" else ">"
+        self.big = b"+" in head
+        self.count = struct.Struct(self.order + ("Q" if self.big else "H"))
+        self.entry = struct.Struct(self.order + ("HHQ8s" if self.big else "HHI4s"))
+        self.pointer = struct.Struct(self.order + ("Q" if self.big else "I"))
+        file.seek(8 if self.big else 4)
+        (self.first,) = self.pointer.unpack(file.read(self.pointer.size))
 
-    @property
-    def count(self) -> struct.Struct:
-        return struct.Struct(self.order + ("Q" if self.big else "H"))
-
-    @property
-    def entry(self) -> struct.Struct:
-        return struct.Struct(self.order + ("HHQ8s" if self.big else "HHI4s"))
-
-    @property
-    def pointer(self) -> struct.Struct:
-        return struct.Struct(self.order + ("Q" if self.big else "I"))
-
-    def read(self, file: io.BufferedIOBase, offset: int) -> list[Entry]:
-        """The entries of a directory as they stand."""
+    def read_entries(self, file: io.BufferedIOBase, offset: int) -> list[Entry]:
         file.seek(offset)
-        (entries,) = self.count.unpack(file.read(self.count.size))
-        return [self.entry.unpack(file.read(self.entry.size)) for _ in range(min(entries, 4096))]
+        (count,) = self.count.unpack(file.read(self.count.size))
+        return [self.entry.unpack(file.read(self.entry.size)) for _ in range(min(count, MAX_ENTRIES))]
 
-    def tags(self, file: io.BufferedIOBase, offset: int) -> Tags:
-        """The values of a directory, but for those of unknown type or larger than 64 KiB."""
-        found: Tags = {}
-        for tag, kind, number, value in self.read(file, offset):
-            size = SIZES.get(kind, 0) * number
-            if not 0 < size <= 1 << 16:
+    def read_tags(self, file: io.BufferedIOBase, offset: int) -> Tags:
+        tags: Tags = {}
+        for tag, kind, number, value in self.read_entries(file, offset):
+            size = VALUE_SIZES.get(kind, 0) * number
+            if not 0 < size <= MAX_VALUE_BYTES:
                 continue
             if size > len(value):
                 file.seek(self.pointer.unpack(value)[0])
                 value = file.read(size)
-            unit = SIZES[kind] // 2 if kind in (5, 10) else SIZES[kind]
-            if tag == IPTC:  # often said to be numbers, though it is bytes
-                found[tag] = UNDEFINED, value[:size]
+            value = value[:size]
+            if tag == IPTC:
+                tags[tag] = UNDEFINED, value  # often declared as LONG, though bytes must not be swapped
                 continue
-            found[tag] = kind, np.frombuffer(value[:size], f"{self.order}u{unit}").astype(f"<u{unit}").tobytes()
-        return found
+            unit = 4 if kind in (RATIONAL, SRATIONAL) else VALUE_SIZES[kind]  # a rational is two numbers
+            tags[tag] = kind, np.frombuffer(value, f"{self.order}u{unit}").astype(f"<u{unit}").tobytes()
+        return tags
+
+    def append_directory(self, file: io.BufferedIOBase, tags: Tags, entries: list[Entry]) -> bytes:
+        """Appends a directory of `tags` and the given `entries`; returns its packed offset."""
+        entries = list(entries)
+        for tag, (kind, value) in tags.items():
+            number = len(value) // VALUE_SIZES[kind]
+            if len(value) > self.pointer.size:
+                offset = _seek_even_end(file)
+                file.write(value)
+                value = self.pointer.pack(offset)
+            entries.append((tag, kind, number, value))
+        start = _seek_even_end(file)
+        file.write(self.count.pack(len(entries)))
+        for entry in sorted(entries):
+            file.write(self.entry.pack(*entry))
+        file.write(self.pointer.pack(0))
+        return self.pointer.pack(start)
 
 
-def _start(file: io.BufferedIOBase) -> tuple[_Layout, int]:
-    file.seek(0)
-    layout = _Layout.of(file)
-    return layout, layout.pointer.unpack(file.read(layout.pointer.size))[0]
-
-
-def read(file: io.BufferedIOBase) -> tuple[Tags, Tags, Tags]:
-    """What is said of a photograph by a TIFF file or an EXIF block: its first directory, EXIF, GPS.
-
-    Empty where the tags are damaged. Of the first directory, texts and IPTC alone; maker notes are left out, since they
-    point into the file they came from.
-    """
-    try:
-        layout, offset = _start(file)
-        first = layout.tags(file, offset)
-        exif, gps = (
-            layout.tags(file, int.from_bytes(first[tag][1], "little")) if tag in first else {} for tag in (EXIF, GPS)
-        )
-    except (ValueError, struct.error, OSError):
-        return {}, {}, {}
-    texts = {tag: value for tag, value in first.items() if tag == IPTC or (tag in KEPT and value[0] == ASCII)}
-    return texts, {tag: value for tag, value in exif.items() if tag not in (MAKER, INTEROP)}, gps
-
-
-def _append(file: io.BufferedIOBase, layout: _Layout, entries: list[Entry]) -> int:
-    """A directory at the end of `file`; gives where it starts."""
+def _seek_even_end(file: io.BufferedIOBase) -> int:
+    """Values and directories must start at even offsets."""
     file.seek(0, io.SEEK_END)
     file.write(b"\0" * (file.tell() % 2))
-    start = file.tell()
-    file.write(layout.count.pack(len(entries)))
-    for entry in sorted(entries):
-        file.write(layout.entry.pack(*entry))
-    file.write(layout.pointer.pack(0))
-    return start
+    return file.tell()
 
 
-def _entries(file: io.BufferedIOBase, layout: _Layout, tags: Tags) -> list[Entry]:
-    entries = []
-    for tag, (kind, value) in tags.items():
-        number = len(value) // SIZES[kind]
-        if len(value) > layout.pointer.size:
-            file.seek(0, io.SEEK_END)
-            file.write(b"\0" * (file.tell() % 2))
-            place = layout.pointer.pack(file.tell())
-            file.write(value)
-            value = place
-        entries.append((tag, kind, number, value))
-    return entries
+def read_tags(file: io.BufferedIOBase) -> TagSets:
+    """Returns the tags of a TIFF file or an EXIF block that describe the photo; none where they are damaged.
+
+    Of the first directory, texts and IPTC alone. Maker notes are left out, since they point into their first file.
+    """
+    tags = TagSets({}, {}, {})
+    try:
+        layout = _Layout(file)
+        first = layout.read_tags(file, layout.first)
+        for tag, directory in ((EXIF, tags.exif), (GPS, tags.gps)):
+            if tag in first:
+                directory.update(layout.read_tags(file, int.from_bytes(first[tag][1], "little")))
+    except (ValueError, struct.error, OSError):
+        return TagSets({}, {}, {})
+    for tag, (kind, value) in first.items():
+        if tag == IPTC or (tag in TEXT_TAGS and kind == ASCII):
+            tags.image[tag] = kind, value
+    tags.exif.pop(MAKER_NOTE, None)
+    tags.exif.pop(INTEROPERABILITY, None)
+    return tags
 
 
-def add(file: io.BufferedIOBase, first: Tags, exif: Tags, gps: Tags) -> None:
-    """The tags into a little-endian TIFF `file`, by a new first directory at its end that also holds the old one."""
-    layout, offset = _start(file)
-    old = layout.read(file, offset) if offset else []
-    for tag, tags in ((EXIF, exif), (GPS, gps)):
-        if tags:
-            place = _append(file, layout, _entries(file, layout, tags))
-            first = first | {tag: (LONG8 if layout.big else LONG, layout.pointer.pack(place))}
-    added = _entries(file, layout, first)
-    place = _append(file, layout, [entry for entry in old if entry[0] not in first] + added)
+def write_tags(file: io.BufferedIOBase, tags: TagSets) -> None:
+    """Adds tags to a little-endian TIFF `file`: a new first directory at its end also holds the old entries."""
+    layout = _Layout(file)
+    image = dict(tags.image)
+    for tag, directory in ((EXIF, tags.exif), (GPS, tags.gps)):
+        if directory:
+            image[tag] = LONG8 if layout.big else LONG, layout.append_directory(file, directory, [])
+    entries = layout.read_entries(file, layout.first) if layout.first else []
+    pointer = layout.append_directory(file, image, [entry for entry in entries if entry[0] not in image])
     file.seek(8 if layout.big else 4)
-    file.write(layout.pointer.pack(place))
+    file.write(pointer)
 
 
-def block(first: Tags, exif: Tags, gps: Tags) -> bytes:
-    """An EXIF block with the tags, as JPEG and libvips want it."""
+def exif_block(tags: TagSets) -> bytes:
+    """Returns an EXIF block with the tags, as JPEG and libvips hold it."""
     file = io.BytesIO(b"II*\0\0\0\0\0")
-    add(file, first, exif, gps)
+    write_tags(file, tags)
     return b"Exif\0\0" + file.getvalue()
-
-
-def text(value: str) -> tuple[int, bytes]:
-    """A tag that holds a text."""
-    return ASCII, value.encode() + b"\0"

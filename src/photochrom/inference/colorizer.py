@@ -15,7 +15,7 @@ from jaxtyping import Float
 from ..core.sampling.autoregressive import bits_per_dim
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoError
-from ..imaging.formats import WRITTEN_AS
+from ..imaging.formats import OUTPUT_SUFFIX
 from ..imaging.photo import ColorizedPhoto, Photo, Provenance, open_photo
 from .bundle import BundleError
 from .hints import build_hints
@@ -289,7 +289,7 @@ class Colorizer:
             raise ValueError(f"{self.card.name} has no likelihoods; choose an autoregressive model")
         opened_photo = open_photo(photo)
         gray = self.prepare(opened_photo, ColorOptions(size=size)).gray
-        color = opened_photo.small(self.card.inference_size(size), self.card.multiple, self.card.square) * 2 - 1
+        color = opened_photo.resize(self.card.inference_size(size), self.card.multiple, self.card.square) * 2 - 1
         nats = self.procedure.nll(self.nets, gray[None], color[None])
         return float(bits_per_dim(nats.mean()))
 
@@ -301,7 +301,7 @@ def output_path(photo: P) -> P:
 
 def writable_path(path: P) -> P:
     """Return the path with a second suffix if its own format can only be read: `scan.heic` becomes `scan.heic.jpg`."""
-    suffix = WRITTEN_AS.get(path.suffix.lower())
+    suffix = OUTPUT_SUFFIX.get(path.suffix.lower())
     return path.with_name(path.name + suffix) if suffix else path
 
 

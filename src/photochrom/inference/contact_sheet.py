@@ -70,7 +70,7 @@ def preview(photo: Photo, longest: int) -> bytes:
     scale = max(photo.width, photo.height) / longest
     with photo_errors(photo.name, "read"):
         shrink = next((n for n in (8, 4, 2) if photo.reader.kind == "jpeg" and scale >= n), 1)
-        image = icc.standard(photo.reader.open(shrink), photo.name)
+        image = icc.to_standard(photo.reader.open(shrink), photo.name)
         image = image.thumbnail_image(longest, height=longest, size="down").colourspace("srgb")
         return _to_jpeg(image)
 
@@ -92,7 +92,7 @@ def _join(images: Sequence[pyvips.Image], columns: int, provenance: Provenance |
     joined = pyvips.Image.arrayjoin(images, across=columns, shim=GAP, background=[255, 255, 255])
     if provenance is not None:
         joined = joined.copy()
-        joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp(provenance, None))
+        joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp_packet(provenance))
     return _to_jpeg(joined)
 
 

@@ -65,7 +65,7 @@ class Restorer:
 
     def _resize(self, photo: Any, size: int | None) -> Image:
         card = self.card
-        return open_photo(photo).small(card.inference_size(size), card.multiple, card.square)[None] * 2 - 1
+        return open_photo(photo).resize(card.inference_size(size), card.multiple, card.square)[None] * 2 - 1
 
 
 def _to_pixels(image: Image) -> Pixels:

@@ -226,7 +226,7 @@ async def _write_body(request: Request, path: Path, limit: int) -> None:
                 raise _too_large(limit)
             file.write(part)
         file.seek(0)
-        formats.kind(file.read(64), UPLOAD)  # raises PhotoError for other files
+        formats.detect_kind(file.read(64), UPLOAD)  # raises PhotoError for other files
 
 
 def _too_large(limit: int) -> HTTPException:
