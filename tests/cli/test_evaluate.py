@@ -278,7 +278,7 @@ def test_a_damaged_file_in_a_zip_is_named(fake_networks, truth, bundle, tmp_path
         ),
         (["--data", "missing"], "missing: there is no such folder or zip"),
         (["--data", "empty"], "no photos to measure on"),
-        (["--data", "truth", "--json", "missing/x.json"], "no such folder"),
+        (["--data", "truth", "--json", "missing/x.json"], "its folder does not exist"),
         (["--data", "truth", "--protocol", "fid"], "protocol 'fid': choose one of native"),
         (["--data", "truth", "--protocol", "seed5k"], "is defined on 5,000 photos, not on 4"),
         (["--data", "truth", "--protocol", "coltran5k"], "eval_file_names.txt is missing"),
@@ -292,7 +292,7 @@ def test_a_damaged_file_in_a_zip_is_named(fake_networks, truth, bundle, tmp_path
             ["--data", "truth", "--model", "default", "--temperature", "1", "--steps", "5"],
             "--steps, --temperature are not supported by any selected model",
         ),
-        (["--data", "truth", "--saturation", "4"], "saturation 4.0: must be a number from 0 to 3"),
+        (["--data", "truth", "--saturation", "4"], "Invalid value for '--saturation': 4.0 is not in the range 0<=x<=3"),
         (["--data", "truth", "--images", "missing"], "missing: there is no such folder or zip"),
     ],
 )
@@ -324,19 +324,18 @@ def test_feature_networks_describe_images(truth):
     networks = FeatureNetworks(32)
     pixels = [np.ascontiguousarray(sample_image(0, (40, 60))), sample_image(1, (40, 60)), sample_image(0, (40, 60))]
     described = networks(pixels)
-    assert described[0]["features/efficientnet-lite0"].shape == (1280,)
-    assert described[0]["classes/efficientnet-lite0"].sum() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_array_equal(
-        described[0]["features/efficientnet-lite0"], described[2]["features/efficientnet-lite0"]
-    )
+    features = described["features/efficientnet-lite0"]
+    assert features.shape == (3, 1280)
+    assert described["classes/efficientnet-lite0"].sum(1) == pytest.approx(np.ones(3), abs=1e-5)
+    np.testing.assert_array_equal(features[0], features[2])
     for metric in networks.perceptual:
-        assert described[0][metric] == described[2][metric] == 0
-        assert described[1][metric] > 0.05
-    pairs = [networks([pixels[i], pixels[j]])[1] for i, j in ((0, 1), (0, 2), (1, 2))]
+        assert described[metric][0] == described[metric][2] == 0
+        assert described[metric][1] > 0.05
+    pairs = [networks([pixels[i], pixels[j]]) for i, j in ((0, 1), (0, 2), (1, 2))]
     for metric, distance in networks.diversity(pixels).items():
-        assert distance == pytest.approx(np.mean([second[metric] for second in pairs]), rel=1e-4)
+        assert distance == pytest.approx(np.mean([pair[metric][1] for pair in pairs]), rel=1e-4)
     if networks.perceptual:
-        assert described[0]["features/vgg16"].shape == (512,)
+        assert described["features/vgg16"].shape == (3, 512)
         assert not networks.missing
 
 

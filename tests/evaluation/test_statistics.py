@@ -41,11 +41,11 @@ def test_one_image_has_no_interval():
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error():
-    estimate = jackknife(lambda take: float(SAMPLE[take].mean()), 300)
+    estimate = jackknife(lambda column: float(column.mean()), SAMPLE)
     group = np.random.default_rng(0).permutation(300) % GROUPS
     means = [SAMPLE[group == g].mean() for g in range(GROUPS)]
     assert estimate.high - estimate.value == pytest.approx(STUDENT * np.std(means, ddof=1) / GROUPS**0.5)
-    assert jackknife(len, 20, "few").low is None
+    assert jackknife(len, SAMPLE[:20], note="few").low is None
 
 
 def test_intervals_contain_the_true_value_as_often_as_stated():

@@ -9,56 +9,49 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import fail, loading, needs_extra, progress, writable, write
-from .options import Size
+from .console import count, fail, loading, needs_extra, progress, writable, write
+from .options import Saturation, Seed, Size, limited
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+DATA = "Color photos as ground truth: folder, zip, or folder in a zip; repeatable."
+IMAGES = "Images colorized elsewhere, with the names of the photos; repeatable."
+TEMPERATURE = "Randomness of sampling; repeatable, a row for each."
+HELD_OUT = "Only photos that a training with this data.validation holds out."
+
 
 def evaluate(  # noqa: C901, PLR0913 - each is an option of the command
-    data: Annotated[
-        list[Path], typer.Option(help="Color photos as ground truth: folder, zip, folder in a zip; repeatable.")
-    ],
+    data: Annotated[list[Path], typer.Option(help=DATA)],
     model: Annotated[list[str] | None, typer.Option(help="A name, or the path of a bundle; repeatable.")] = None,
-    images: Annotated[
-        list[Path] | None, typer.Option(help="Images colorized elsewhere, with the names of the photos; repeatable.")
-    ] = None,
-    protocol: Annotated[
-        str, typer.Option(help="How photos are prepared and compared; see docs/metrics.md.")
-    ] = "native",
+    images: Annotated[list[Path] | None, typer.Option(help=IMAGES)] = None,
+    protocol: Annotated[str, typer.Option(help="How photos are prepared and compared.")] = "native",
     lists: Annotated[Path | None, typer.Option(help="Folder of the lists of names that a protocol needs.")] = None,
     size: Size = None,
-    saturation: Annotated[
-        float, typer.Option("--saturation", "--strength", help="Color saturation: 0 = grayscale, 1 = model output.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Random seed of the first sample (stochastic models only).")] = 0,
+    saturation: Saturation = 1.0,
+    strength: Annotated[float | None, limited("saturation", "Alias of --saturation.", hidden=True)] = None,
+    seed: Seed = 0,
     steps: Annotated[
-        list[int] | None, typer.Option(help="Number of sampling steps; repeatable, a row for each.")
+        list[int] | None, limited("steps", "Number of sampling steps; repeatable, a row for each.")
     ] = None,
     solver: Annotated[list[str] | None, typer.Option(help="Sampler to use; repeatable, a row for each.")] = None,
-    temperature: Annotated[
-        list[float] | None, typer.Option(help="Randomness of sampling; repeatable, a row for each.")
+    eta: Annotated[
+        list[float] | None, limited("eta", "Noise of each step of ddim; repeatable, a row for each.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, max=64, help="Samples of each photo, with consecutive seeds.")] = 1,
-    held_out: Annotated[
-        float, typer.Option(min=0, max=1, help="Only photos that a training with this data.validation holds out.")
-    ] = 1.0,
+    temperature: Annotated[list[float] | None, limited("temperature", TEMPERATURE)] = None,
+    samples: Annotated[int, limited("variants", "Samples of each photo, with consecutive seeds.")] = 1,
+    held_out: Annotated[float, typer.Option(min=0, max=1, help=HELD_OUT)] = 1.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all metrics to this JSON file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all metrics to this CSV file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a report with photos to this file.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Save the metrics in each model's model.json.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Overwrite existing reports and saved metrics.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Measure photos that do not fit the protocol, marked.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing reports and saved metrics.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Measure photos that do not fit the protocol.")] = False,
 ) -> None:
     """Measure models, or images colorized elsewhere, against the ground truth of color photos.
 
-    Measurements are cached (PHOTOCHROM_CACHE): interrupt at any time and run again to continue. Exit code 1 when a
-    photo cannot be read.
+    Measurements are cached (PHOTOCHROM_CACHE): stop at any time and run again to continue. Exit code 1 when a photo
+    cannot be read.
     """
     needs_extra("evaluate")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # photos are measured in parallel: more threads would only wait
@@ -68,16 +61,18 @@ def evaluate(  # noqa: C901, PLR0913 - each is an option of the command
         from ..inference.options import ColorOptions
 
     writable([path for path in (json_file, csv_file, html_file) if path], overwrite)
+    saturation = saturation if strength is None else strength
+    stages: dict[str, TaskID] = {}
     try:
         request = Request(
-            data=data,
-            models=model or ([] if images else ["default"]),
-            samplers=_combine(steps=steps, solver=solver, temperature=temperature),
-            images=images or [],
-            protocol=protocol,
-            lists=lists,
-            color=ColorOptions(saturation=saturation, size=size, seed=seed, variants=samples),
-            held_out=held_out,
+            data,
+            model or ([] if images else ["default"]),
+            _combine(solver=solver, eta=eta, temperature=temperature, steps=steps),
+            images or [],
+            protocol,
+            lists,
+            ColorOptions(saturation=saturation, size=size, seed=seed, variants=samples),
+            held_out,
             force=force,
             contact_sheets=html_file is not None,
             record=record,
@@ -85,7 +80,6 @@ def evaluate(  # noqa: C901, PLR0913 - each is an option of the command
             command=shlex.join(["photochrom", *sys.argv[1:]]),
         )
         with progress() as bar:
-            stages: dict[str, TaskID] = {}
 
             def advance(stage: str, done: int, total: int) -> None:
                 if stage not in stages:
@@ -113,12 +107,11 @@ def evaluate(  # noqa: C901, PLR0913 - each is an option of the command
     except ValueError as error:
         fail(str(error), 1)
     if result.unreadable:
-        count = len(result.unreadable)
-        summary = f"{count} {'photo' if count == 1 else 'photos'} could not be measured"
+        summary = f"{count(len(result.unreadable), 'photo')} could not be measured"
         fail("\n".join([*result.unreadable.values(), summary]), 1)
 
 
 def _combine(**choices: list[Any] | None) -> list[dict[str, Any]]:
-    """Every combination of the values of repeatable options; those that are not given are left out."""
-    given = {name: values for name, values in choices.items() if values}
-    return [dict(zip(given, values, strict=True)) for values in product(*given.values())]
+    """Every combination of the values of repeatable options, without those that are not given."""
+    names = [name for name in choices if choices[name]]
+    return [dict(zip(names, values, strict=True)) for values in product(*(choices[name] or () for name in names))]

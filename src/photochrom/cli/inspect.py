@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import fail, loading, progress, writable, write
+from .console import count, fail, loading, progress, writable, write
 
 if TYPE_CHECKING:
     from ..evaluation.dataset_colors import RGB
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 SHARES = ("near-gray photos", "kinds")  # values that are shares of 1
 
 
-def inspect(  # noqa: C901
+def inspect(  # noqa: C901 - one step after another
     photos: Annotated[list[Path], typer.Argument(help="Color photos: folders, zips, or folders in a zip.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a chart to this SVG file.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all values to this JSON file.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite existing files.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Show the colors of a data set, and warn of problems in a training on it.
 
@@ -33,6 +33,16 @@ def inspect(  # noqa: C901
     if out and out.suffix.lower() != ".svg":
         fail(f"{out}: the chart is an SVG file; name a file that ends in .svg", 2)
     writable([path for path in (out, json_file) if path], overwrite)
+    left_out: list[str] = []
+
+    def readable() -> "Iterator[RGB]":
+        for result in read_small(list(images.values())):
+            bar.advance(task)
+            if isinstance(result, PhotoError):
+                left_out.append(str(result))
+            else:
+                yield result
+
     try:
         # Files with the same content count once.
         images = {image.key: image for source in photos for image in find_images(source)}
@@ -40,43 +50,26 @@ def inspect(  # noqa: C901
         fail(str(error), 2)
     if not images:
         fail(f"no photos in {', '.join(map(str, photos))}", 2)
-    left_out: list[str] = []
     with progress() as bar:
         task = bar.add_task("reading photos", total=len(images))
-
-        def readable() -> "Iterator[RGB]":
-            for result in read_small(list(images.values())):
-                bar.advance(task)
-                if isinstance(result, PhotoError):
-                    left_out.append(str(result))
-                else:
-                    yield result
-
         try:
             colors = count_colors(readable())
         except ValueError as error:
             fail("\n".join([*left_out, str(error)]), 1)
-    summary = colors.summary()
-    for name, value in summary.items():
+    for name, value in colors.summary().items():
         parts = value if isinstance(value, dict) else {"": value}
         texts = [f"{part} {_format(name, number)}".strip() for part, number in parts.items()]
         typer.echo(f"{name}: {', '.join(texts)}")
     for sentence in colors.warnings():
         typer.echo(sentence, err=True)
-    files = []
-    if out:
-        files.append((out, draw_chart(colors)))
-    if json_file:
-        files.append((json_file, json.dumps(summary | colors.histograms()) + "\n"))
+    values = json.dumps(colors.summary() | colors.histograms()) + "\n"
     try:
-        write(files)
+        write([(path, text) for path, text in ((out, draw_chart(colors)), (json_file, values)) if path])
     except ValueError as error:
         fail(str(error), 1)
     if left_out:
-        fail(
-            "\n".join([*left_out, f"{len(left_out)} {'photo was' if len(left_out) == 1 else 'photos were'} left out"]),
-            1,
-        )
+        verb = "was" if len(left_out) == 1 else "were"
+        fail("\n".join([*left_out, f"{count(len(left_out), 'photo')} {verb} left out"]), 1)
 
 
 def _format(name: str, value: float) -> str:

@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..inference.onnx import SeededNoise
 from .protocols import RGB8
 
 REPEATS = 3  # colorizations of a photo, of which the fastest counts
+COUNTED = ("Conv", "Gemm", "MatMul")
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -27,15 +27,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 def model_cost(
     source: str, sampler: Mapping[str, Any], colorizer: Colorizer, photo: RGB8, size: int | None
 ) -> dict[str, float]:
-    """Return the cost of a model by name and unit.
-
-    Args:
-        source: name or path of the model.
-        sampler: options of its sampler.
-        colorizer: the model with these options.
-        photo: the photo of which latency and memory are measured.
-        size: inference size, None for the model's own.
-    """
+    """Return the cost of a model (``source``: name or path) for a photo at an inference size, by name and unit."""
     content = pyvips.Image.new_from_array(photo).write_to_buffer(".png")
     arguments = json.dumps([source, sampler, REPEATS, size])
     command = [sys.executable, "-m", "photochrom.evaluation.latency", arguments]
@@ -52,21 +44,23 @@ def model_cost(
 
 def _count_all_operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) -> int:
     """Operations of all forward passes that colorize a square photo."""
-    passes = Counter[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]]()
+    counts: dict[tuple[str, str], int] = {}  # by network and shapes: each is counted once
+    total = 0
 
     def counting(name: str) -> Net:
         def net(**inputs: Any) -> Any:
+            nonlocal total
             shapes = {key: array.shape for key, array in colorizer.nets[name].feeds(**inputs).items()}
-            passes[name, tuple(sorted(shapes.items()))] += 1
+            key = (name, str(shapes))
+            if key not in counts:
+                counts[key] = count_operations(networks[name], shapes)
+            total += counts[key]
             return colorizer.nets[name](**inputs)
 
         return net
 
     gray = np.zeros((1, 1, side, side), np.float32)
     colorizer.procedure({name: counting(name) for name in networks}, gray, SeededNoise([0]))
-    total = 0
-    for (name, shapes), count in passes.items():
-        total += count * count_operations(networks[name], dict(shapes))
     return total
 
 
@@ -80,33 +74,34 @@ def count_parameters(networks: Iterable[bytes]) -> int:
 
 
 def count_operations(network: bytes, inputs: Shapes) -> int:
-    """Return the operations of all convolutions and matrix products in one forward pass of a network (ONNX file).
+    """Return the operations of convolutions and matrix products in one forward pass of a network (ONNX file).
 
-    A multiplication and its addition count as two. The network runs once, because the shapes inside attention depend
-    on its input. ``inputs`` has the shapes of its inputs.
+    A multiplication and its addition count as two. The network runs once on inputs of the given shapes, because shapes
+    inside attention depend on its input.
     """
     model = onnx.load_from_string(network)
     graph = model.graph
-    nodes = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
-    shapes = {**inputs, **{weight.name: tuple(weight.dims) for weight in graph.initializer}}
-    tensors: set[str] = set()
+    nodes = [node for node in graph.node if node.op_type in COUNTED]
+    shapes = dict(inputs)
+    for weight in graph.initializer:
+        shapes[weight.name] = tuple(weight.dims)
+    names: set[str] = set()
     for node in nodes:
-        tensors.update((node.output[0], *node.input[:2]))
-    names = sorted(tensors - shapes.keys())
+        names.update((node.output[0], *node.input[:2]))
+    needed = sorted(names - shapes.keys())
     outputs = {value.name for value in graph.output}
-    graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in outputs)
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in needed if name not in outputs)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     feeds = {value.name: np.zeros(shapes[value.name], np.float32) for value in session.get_inputs()}
     # With an empty list of names the runtime would return every output.
-    results = session.run(names, feeds) if names else []
-    for name, array in zip(names, results, strict=True):
+    results = session.run(needed, feeds) if needed else []
+    for name, array in zip(needed, results, strict=True):
         shapes[name] = array.shape
-    return sum(_node_operations(node, shapes) for node in nodes)
-
-
-def _node_operations(node: onnx.NodeProto, shapes: Shapes) -> int:
-    first, second = shapes[node.input[0]], shapes[node.input[1]]
-    inner = math.prod(second[1:]) if node.op_type == "Conv" else first[-1]
-    return 2 * math.prod(shapes[node.output[0]]) * inner
+    total = 0
+    for node in nodes:
+        first, second = shapes[node.input[0]], shapes[node.input[1]]
+        inner = math.prod(second[1:]) if node.op_type == "Conv" else first[-1]
+        total += 2 * math.prod(shapes[node.output[0]]) * inner
+    return total

@@ -56,23 +56,17 @@ def bin_indices(lab: Lab) -> Int[np.ndarray, "h w"]:
 
 @dataclass(frozen=True)
 class DatasetColors:
-    """Color statistics of a data set without its near-gray images, which training leaves out.
+    """Color statistics of images in color; those near gray are left out, like in training.
 
-    Attributes:
-        n: number of images.
-        bins: share of pixels in each color bin (262,); each image counts the same, here and below.
-        distances: share of pixels at each distance from gray, in whole Lab units (`MAX_CHROMA`,).
-        kinds: share of pixels of each kind: skin tones, other warm colors, foliage, sky, gray, other.
-        near_gray: share of near-gray images among all.
-        colorfulness: mean colorfulness.
+    Shares are of all pixels; each image counts the same.
     """
 
     n: int
-    bins: Float[np.ndarray, "bins"]
-    distances: Float[np.ndarray, "far"]
-    kinds: Mapping[str, float]
-    near_gray: float
-    colorfulness: float
+    bins: Float[np.ndarray, "bins"]  # share in each color bin
+    distances: Float[np.ndarray, "distances"]  # share at each distance from gray, in whole Lab units
+    kinds: Mapping[str, float]  # share of each kind of color
+    near_gray: float  # share of near-gray images among all
+    colorfulness: float  # mean
 
     @property
     def effective_bins(self) -> float:
@@ -90,21 +84,15 @@ class DatasetColors:
 
     def summary(self) -> dict[str, Any]:
         """Return the statistics as plain values, by names with their units."""
+        ten, half, ninety = map(self.chroma_for, (0.1, 0.5, 0.9))
+        bins = {"of": len(self.bins), "used": int((self.bins > 0).sum()), "effective": self.effective_bins}
         return {
             "photos": self.n,
             "colorfulness": self.colorfulness,
             "near-gray photos": self.near_gray,
-            "distance from gray, Lab units": {
-                f"{share:.0%} within": self.chroma_for(share) for share in (0.1, 0.5, 0.9)
-            },
+            "distance from gray, Lab units": {"10% within": ten, "50% within": half, "90% within": ninety},
             "kinds": dict(self.kinds),
-            "color bins": {
-                "of": len(self.bins),
-                "used": int((self.bins > 0).sum()),
-                "effective": self.effective_bins,
-                "hold 50% of pixels": self.bins_for(0.5),
-                "hold 90% of pixels": self.bins_for(0.9),
-            },
+            "color bins": {**bins, "hold 50% of pixels": self.bins_for(0.5), "hold 90% of pixels": self.bins_for(0.9)},
         }
 
     def histograms(self) -> dict[str, Any]:
@@ -115,29 +103,23 @@ class DatasetColors:
     def warnings(self) -> Iterator[str]:
         """Yield what will go wrong in a training on this data set, a sentence each."""
         if self.n < SMALL_SET:
-            yield (
-                f"{self.n} {'photo' if self.n == 1 else 'photos'}: a network trained from scratch overfits so few; "
-                "start from a trained model (--init) and watch the validation loss"
-            )
+            advice = "start from a trained model (--init) and watch the validation loss"
+            photos = "1 photo" if self.n == 1 else f"{self.n} photos"
+            yield f"{photos}: a network trained from scratch overfits so few; {advice}"
         if self.near_gray > 0.1:
-            yield (
-                f"{self.near_gray:.0%} of the photos are near gray (colorfulness under {MIN_COLORFULNESS:g}): training "
-                "leaves them out; with a lower data.min_colorfulness the model would learn to stay gray"
-            )
+            near_gray = f"{self.near_gray:.0%} of the photos are near gray (colorfulness under {MIN_COLORFULNESS:g})"
+            advice = "with a lower data.min_colorfulness the model would learn to stay gray"
+            yield f"{near_gray}: training leaves them out; {advice}"
         if self.chroma_for(0.5) < 8:
-            yield (
-                f"half of all pixels are within {self.chroma_for(0.5)} Lab units of gray: a regression model will be "
-                "pale; for classify, lower model.uniform or raise model.chroma"
-            )
+            advice = "for classify, lower model.uniform or raise model.chroma"
+            half = f"half of all pixels are within {self.chroma_for(0.5)} Lab units of gray"
+            yield f"{half}: a regression model will be pale; {advice}"
         colored = 1 - self.kinds["gray"]
-        shares = {"skin and other warm": self.kinds["skin"] + self.kinds["warm"]}
-        shares |= {kind: self.kinds[kind] for kind in ("foliage", "sky", "other")}
-        for kind, share in shares.items():
+        warm = self.kinds["skin"] + self.kinds["warm"]
+        for kind, share in {**self.kinds, "gray": 0.0, "skin": 0.0, "warm": 0.0, "skin and other warm": warm}.items():
             if share > DOMINANT * colored > 0:
-                yield (
-                    f"{share / colored:.0%} of the colored pixels have {kind} colors: a model trained on these photos "
-                    "will use them everywhere; add photos of other subjects"
-                )
+                advice = "a model trained on these photos will use them everywhere; add photos of other subjects"
+                yield f"{share / colored:.0%} of the colored pixels have {kind} colors: {advice}"
 
 
 def read_small(images: Sequence[SourceImage]) -> Iterator[RGB | PhotoError]:

@@ -19,13 +19,11 @@ SMALLEST_SIDE = 32  # pixels that the deepest layers of LPIPS need
 
 
 class FeatureNetworks:
-    """The networks of one evaluation.
+    """The networks of one evaluation; ``missing`` has a sentence for each that is not installed and left out.
 
     Args:
         lpips_side: short side in pixels to which images are scaled down for LPIPS.
         inception: variant of `backbones.inception` to use as well; only ``fid`` is called ``inception`` in keys.
-
-    ``missing`` holds a sentence for each network that is not installed and left out.
 
     Raises ModuleNotFoundError without the classifier, and what `backbones.inception.load` raises.
     """
@@ -37,8 +35,7 @@ class FeatureNetworks:
         if inception:
             from ..backbones.inception import load
 
-            name = "inception" if inception == "fid" else f"inception-{inception}"
-            self.classifiers[name] = load(inception)
+            self.classifiers["inception" if inception == "fid" else f"inception-{inception}"] = load(inception)
         self.perceptual: dict[str, Perceptual] = {}
         for metric, name in LPIPS.items():
             try:
@@ -49,30 +46,28 @@ class FeatureNetworks:
     @property
     def key(self) -> str:
         """Text that differs for other networks or settings."""
-        names = f"{sorted(self.classifiers)} {SHA256} {sorted(self.perceptual)} {sorted(DIGESTS.items())}"
-        return f"{self.lpips_side} {names}"
+        weights = f"{SHA256} {sorted(DIGESTS.items())}"
+        return f"{self.lpips_side} {sorted(self.classifiers)} {sorted(self.perceptual)} {weights}"
 
     @torch.no_grad()
-    def __call__(self, images: Sequence[RGB8]) -> list[dict[str, np.ndarray]]:
+    def __call__(self, images: Sequence[RGB8]) -> dict[str, np.ndarray]:
         """Describe images of one size, the ground truth first.
 
-        Returns for each image ``features/NETWORK`` (d,), ``classes/NETWORK`` probabilities (classes,), and LPIPS to
-        the ground truth by the name of the metric.
+        Returns for all images ``features/NETWORK`` (b, d), ``classes/NETWORK`` probabilities (b, classes), and LPIPS
+        to the ground truth (b,) by the name of the metric.
         """
         rgb = _to_batch(images)
         columns: dict[str, Tensor] = {}
         for name, classifier in self.classifiers.items():
-            features, logits = classifier(rgb)
-            columns[f"features/{name}"] = features
+            columns[f"features/{name}"], logits = classifier(rgb)
             columns[f"classes/{name}"] = logits.softmax(1)
         small = _scale_down(rgb, self.lpips_side)
         for metric, net in self.perceptual.items():
             maps = net(small)
-            columns[metric] = net.distance(maps, [layer[:1] for layer in maps])
+            columns[metric] = net.distance(maps, _select(maps, 0))
             if net.name == "vgg16":
                 columns["features/vgg16"] = maps[-1].mean((2, 3))
-        arrays = {name: column.numpy() for name, column in columns.items()}
-        return [{name: array[index] for name, array in arrays.items()} for index in range(len(images))]
+        return {name: column.numpy() for name, column in columns.items()}
 
     @torch.no_grad()
     def diversity(self, images: Sequence[RGB8]) -> dict[str, float]:
@@ -81,9 +76,8 @@ class FeatureNetworks:
         means = {}
         for metric, net in self.perceptual.items():
             maps = net(small)
-            distances = []
-            for i, j in combinations(range(len(images)), 2):
-                distances.append(net.distance([m[i : i + 1] for m in maps], [m[j : j + 1] for m in maps]))
+            pairs = combinations(range(len(images)), 2)
+            distances = [net.distance(_select(maps, i), _select(maps, j)) for i, j in pairs]
             means[metric] = float(torch.cat(distances).mean())
         return means
 
@@ -98,3 +92,7 @@ def _scale_down(rgb: Tensor, side: int) -> Tensor:
     scale = min(1.0, side / min(height, width))
     size = [max(SMALLEST_SIDE, round(height * scale)), max(SMALLEST_SIDE, round(width * scale))]
     return rgb if size == [height, width] else F.interpolate(rgb, size, mode="bilinear", antialias=True)
+
+
+def _select(maps: Sequence[Tensor], index: int) -> list[Tensor]:
+    return [layer[index : index + 1] for layer in maps]

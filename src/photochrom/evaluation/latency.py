@@ -1,7 +1,7 @@
-"""Measure latency and peak memory of a model in a process of its own: ``python -m photochrom.evaluation.latency``.
+"""Measure latency and peak memory of a model: ``python -m photochrom.evaluation.latency``.
 
-It takes ``[model, sampler options, repeats, size]`` as a JSON argument and a photo on stdin, and prints JSON. In the
-process of an evaluation, PyTorch and other models would add to the memory.
+Takes ``[model, sampler options, repeats, size]`` as JSON and a photo on stdin, and prints JSON. It is a process of its
+own because PyTorch and other models would add to the memory.
 """
 
 import json

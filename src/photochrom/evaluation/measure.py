@@ -8,7 +8,7 @@ import ast
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -32,25 +32,22 @@ from .protocols import Protocol
 RGB8 = UInt8[np.ndarray, "h w 3"]
 Images = Mapping[str, SourceImage]  # by name without suffix
 Columns = dict[str, np.ndarray]
-Progress = Callable[[int], None]
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+Progress = Callable[[int], None]  # gets the number of images done
+
 CHUNK = 32  # images in a cache file
 PACKAGES = ("core", "imaging", "inference", "backbones", "evaluation")  # whose code decides a value
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 WEIGHT = "/weight"  # ends the name of the column of weights for a metric whose images do not count the same
 GRAY, MEAN, TRUTH = BASELINES = ("grayscale", "mean color", "ground truth")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A way of colorizing that is measured.
-
-    ``colorize`` takes the name and the ground truth of an image and returns one or more results of the same size;
-    ``own_metrics`` takes the ground truth and returns metrics that only this row has.
-    """
+    """A way of colorizing that is measured."""
 
     name: str
     key: str  # differs for every way that gives other pixels
-    colorize: Callable[[str, RGB8], Sequence[RGB8]]
+    colorize: Callable[[str, RGB8], Sequence[RGB8]]  # name and ground truth -> one or more results of the same size
     own_metrics: Callable[[RGB8], Mapping[str, float]] = lambda truth: {}
 
 
@@ -88,38 +85,32 @@ def survey(images: Images, protocol: Protocol, store: Path, progress: Progress =
     """
     digest, folder = _identify(images, protocol, store)
     path = folder / "survey.json"
-    with suppress(OSError, ValueError, KeyError):  # missing or damaged: computed again
-        content = json.loads(path.read_text())
-        return Survey(content["mean_ab"], content["prior"], digest, folder)
-    means, shares, unreadable = [], [], {}
+    with suppress(OSError, ValueError, TypeError):  # missing or damaged: computed again
+        return Survey(**json.loads(path.read_text()), digest=digest, folder=folder)
+    means, shares, readable, unreadable = [], [], {}, {}
     with ThreadPoolExecutor(available_processors()) as pool:
-        tasks = [pool.submit(_color_statistics, name, image, protocol) for name, image in images.items()]
-        for done, (name, task) in enumerate(zip(images, tasks, strict=True), 1):
+        colors = partial(_mean_and_shares, protocol)
+        tasks = {name: pool.submit(colors, name, image) for name, image in images.items()}
+        for done, (name, task) in enumerate(tasks.items(), 1):
             try:
                 mean, share = task.result()
                 means.append(mean)
                 shares.append(share)
+                readable[name] = images[name]
             except ValueError as error:
                 unreadable[name] = str(error)
             progress(done)
     if not means:
         raise ValueError("no photos to measure on")
-    mean_ab, prior = np.mean(means, 0).tolist(), np.mean(shares, 0).tolist()
-    if unreadable:
-        # Not cached: the files may be readable next time.
-        digest, folder = _identify(without(images, unreadable), protocol, store)
-    else:
-        _write(path, json.dumps({"mean_ab": mean_ab, "prior": prior}).encode())
-    return Survey(mean_ab, prior, digest, folder, unreadable)
+    content = {"mean_ab": np.mean(means, 0).tolist(), "prior": np.mean(shares, 0).tolist()}
+    if not unreadable:  # otherwise the files may be readable next time
+        _write(path, json.dumps(content).encode())
+    digest, folder = _identify(readable, protocol, store)
+    return Survey(**content, digest=digest, folder=folder, unreadable=unreadable)
 
 
-def without(images: Images, names: Collection[str]) -> Images:
-    """Return the images that are not named."""
-    return {name: image for name, image in images.items() if name not in names}
-
-
-def _color_statistics(name: str, image: SourceImage, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ab and shares of color bins."""
+def _mean_and_shares(protocol: Protocol, name: str, image: SourceImage) -> tuple[np.ndarray, np.ndarray]:
+    """Mean ab, and the share of pixels in each color bin."""
     pixels = protocol.prepare(read_pixels(image))
     height, width = pixels.shape[:2]
     if min(height, width) < metrics.SMALLEST_SIDE:
@@ -131,7 +122,7 @@ def _color_statistics(name: str, image: SourceImage, protocol: Protocol) -> tupl
 
 
 def _identify(images: Images, protocol: Protocol, store: Path) -> tuple[str, Path]:
-    """Digest of the images, and the cache folder of them under a protocol and this version of the code."""
+    """Digest of the images, and their cache folder under a protocol and this version of the code."""
     digest = _sha256(repr([(name, image.crc) for name, image in images.items()]))
     return digest, store / _sha256(f"{digest} {replace(protocol, text='')} {_code_digest()}")
 
@@ -142,9 +133,7 @@ def _sha256(text: str) -> str:
 
 @cache
 def _code_digest() -> str:
-    """Digest of the code that colorizes and measures, so that another version caches its values apart."""
-    root = Path(__file__).parents[1]
-    texts = []
+    root, texts = Path(__file__).parents[1], []
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             texts.append(code_only(path.read_text(encoding="utf-8")))
@@ -168,7 +157,7 @@ def baselines(survey: Survey) -> list[Row]:
         lab[1:] = np.reshape(ab, (2, 1, 1))
         return [to_uint8(lab_to_rgb(lab))]
 
-    gray, mean = Row(GRAY, GRAY, partial(flat, (0.0, 0.0))), Row(MEAN, MEAN, partial(flat, survey.mean_ab))
+    gray, mean = Row(GRAY, GRAY, partial(flat, (0, 0))), Row(MEAN, MEAN, partial(flat, survey.mean_ab))
     return [gray, mean, Row(TRUTH, TRUTH, lambda name, truth: [truth])]
 
 
@@ -182,14 +171,13 @@ def measure(
 ) -> dict[str, Columns]:
     """Return the columns of each row, with one value for each image.
 
-    They are the metrics of single images, shares of color ``bins`` (n, 262), and ``features/...`` and ``classes/...``
-    of the networks.
+    They are the metrics of single images, the share of pixels in each of the color ``bins`` (n, 262), and
+    ``features/...`` and ``classes/...`` of the networks.
     """
-    names = list(images)
     chunks: dict[str, list[Columns]] = {row.name: [] for row in rows}
     with ThreadPoolExecutor(available_processors()) as pool:
-        for start in range(0, len(names), CHUNK):
-            chunk = names[start : start + CHUNK]
+        for start in range(0, len(images), CHUNK):
+            names = list(images)[start : start + CHUNK]
             missing = []
             for row in rows:
                 columns = _load(_cache_file(survey, networks, row, start))
@@ -197,15 +185,18 @@ def measure(
                     missing.append(row)
                 else:
                     chunks[row.name].append(columns)
-            if missing:
-                measure_one = partial(_measure_image, rows=missing, protocol=protocol, networks=networks, survey=survey)
-                values = list(pool.map(measure_one, chunk, map(images.get, chunk)))
-                for row in missing:
-                    columns = _join([image[row.name] for image in values], np.array)
-                    _write(_cache_file(survey, networks, row, start), columns)
-                    chunks[row.name].append(columns)
-            progress(start + len(chunk))
+            measure_one = partial(_measure_image, rows=missing, protocol=protocol, networks=networks, survey=survey)
+            values = list(pool.map(measure_one, names, map(images.get, names))) if missing else []
+            for row in missing:
+                columns = _join([image[row.name] for image in values], np.array)
+                _write(_cache_file(survey, networks, row, start), columns)
+                chunks[row.name].append(columns)
+            progress(start + len(names))
     return {name: _join(columns, np.concatenate) for name, columns in chunks.items()}
+
+
+def _join(parts: Sequence[Mapping[str, Any]], join: Callable[[list[Any]], np.ndarray]) -> Columns:
+    return {name: join([part[name] for part in parts]) for name in parts[0]}
 
 
 def _cache_file(survey: Survey, networks: FeatureNetworks, row: Row, start: int) -> Path:
@@ -230,39 +221,45 @@ def _load(path: Path) -> Columns | None:
         return None
 
 
-def _join(parts: Sequence[Mapping[str, Any]], join: Callable[[list[Any]], np.ndarray]) -> Columns:
-    return {name: join([part[name] for part in parts]) for name in parts[0]}
-
-
 def _measure_image(
     name: str, image: SourceImage, rows: Sequence[Row], protocol: Protocol, networks: FeatureNetworks, survey: Survey
 ) -> dict[str, dict[str, Any]]:
     """All values of one image, by row and column."""
     truth = protocol.prepare(read_pixels(image))
-    results: dict[str, list[RGB8]] = {}
+    # The networks describe all results at once; the ground truth is first, and results that are it are not repeated.
     batch = [truth]
+    indices: dict[str, list[int]] = {}
     for row in rows:
-        results[row.name] = [protocol.prepare(pixels) for pixels in row.colorize(name, truth)]
-        for pixels in results[row.name]:
+        indices[row.name] = []
+        for result in row.colorize(name, truth):
+            pixels = protocol.prepare(result)
             if pixels.shape != truth.shape:
                 size, true_size = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{truth.shape[1]} x {truth.shape[0]}"
                 raise ValueError(f"{row.name}: {name} has {size} pixels, its ground truth {true_size}")
             if pixels is not truth:
                 batch.append(pixels)
-    descriptions = iter(networks(batch))
-    truth_description = next(descriptions)
+            indices[row.name].append(0 if pixels is truth else len(batch) - 1)
+    described = networks(batch)
     true_rgb = to_float(truth)
     true_lab = rgb_to_lab(true_rgb)
     rarity = 1 / np.asarray(survey.prior)[bin_indices(true_lab)]
-    values: dict[str, dict[str, Any]] = {}
+    values = {}
     for row in rows:
-        described = [truth_description if pixels is truth else next(descriptions) for pixels in results[row.name]]
-        columns = pixel_metrics(to_float(results[row.name][0]), true_rgb, true_lab, rarity) | described[0]
+        first = indices[row.name][0]
+        columns = pixel_metrics(to_float(batch[first]), true_rgb, true_lab, rarity)
+        columns |= {key: description[first] for key, description in described.items()}
         for network in networks.classifiers:
-            columns |= _compare_features(network, described[0], truth_description)
-        if len(described) > 1:
-            columns |= _sample_metrics(results[row.name], described, true_lab, networks)
-        values[row.name] = {**columns, **row.own_metrics(truth)}
+            classes, features = described[f"classes/{network}"], described[f"features/{network}"]
+            columns[f"class-agreement-{network}"] = float(classes[first].argmax() == classes[0].argmax())
+            columns[f"pd-{network}"] = float(np.linalg.norm(features[first] - features[0]))
+        if len(indices[row.name]) > 1:
+            samples = [batch[index] for index in indices[row.name]]
+            errors = [metrics.ab_distance(rgb_to_lab(to_float(p)), true_lab).mean(dtype=np.float64) for p in samples]
+            columns["oracle-ab-error"] = float(min(errors))
+            for metric, diversity in networks.diversity(samples).items():
+                columns[f"oracle-{metric}"] = float(described[metric][indices[row.name]].min())
+                columns[f"diversity-{metric}"] = diversity
+        values[row.name] = columns | dict(row.own_metrics(truth))
     return values
 
 
@@ -289,24 +286,3 @@ def pixel_metrics(
         "auc-rebalanced" + WEIGHT: float(rarity.mean()),
         "bins": np.bincount(bin_indices(lab).ravel(), minlength=len(ab_bins())) / distance.size,
     }
-
-
-def _compare_features(network: str, ours: Mapping[str, Any], truth: Mapping[str, Any]) -> dict[str, float]:
-    classes, features = f"classes/{network}", f"features/{network}"
-    return {
-        f"class-agreement-{network}": float(ours[classes].argmax() == truth[classes].argmax()),
-        f"pd-{network}": float(np.linalg.norm(ours[features] - truth[features])),
-    }
-
-
-def _sample_metrics(
-    samples: Sequence[RGB8], described: Sequence[Mapping[str, Any]], true_lab: metrics.Lab, networks: FeatureNetworks
-) -> dict[str, float]:
-    """Diversity of several results for one image, and the best value among them, which needs the ground truth."""
-    errors = [metrics.ab_distance(rgb_to_lab(to_float(p)), true_lab).mean(dtype=np.float64) for p in samples]
-    values = {"oracle-ab-error": float(min(errors))}
-    for metric in networks.perceptual:
-        values[f"oracle-{metric}"] = float(min(sample[metric] for sample in described))
-    for metric, distance in networks.diversity(samples).items():
-        values[f"diversity-{metric}"] = distance
-    return values

@@ -24,26 +24,15 @@ KERNEL_ROWS = 1000  # rows of one set that `kernel_distance` compares with all o
 MAPE_FLOOR = 1.17e-6  # smallest divisor of `mape`
 SPLITS = 10  # parts of a set whose Inception scores are averaged
 
-
-def _window_matrix() -> np.ndarray:
-    """Banded matrix (BLOCK + 2 radius, BLOCK): column k holds the Gaussian window of output k."""
-    offsets = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
-    window = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
-    shifts = [np.eye(BLOCK + 2 * SSIM_RADIUS, BLOCK, -k) for k in range(len(window))]
-    band: np.ndarray = np.tensordot(window / window.sum(), shifts, 1).astype(np.float32)
-    return band
-
-
-WINDOWS = _window_matrix()
+# Banded matrix (BLOCK + 2 radius, BLOCK): column k holds the Gaussian window of output k.
+_WINDOW = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
+_SHIFTS = [np.eye(BLOCK + 2 * SSIM_RADIUS, BLOCK, -k) for k in range(2 * SSIM_RADIUS + 1)]
+WINDOWS = np.tensordot(_WINDOW / _WINDOW.sum(), _SHIFTS, 1).astype(np.float32)
 
 
 def mse(rgb: RGB, truth: RGB) -> float:
     """Return the mean squared error over the three channels."""
     return float(np.mean(np.square(rgb - truth, dtype=np.float64)))
-
-
-def _decibels(error: float) -> float:
-    return PSNR_LIMIT if error <= 0 else min(PSNR_LIMIT, -10 * math.log10(error))
 
 
 def psnr(rgb: RGB, truth: RGB) -> float:
@@ -54,6 +43,10 @@ def psnr(rgb: RGB, truth: RGB) -> float:
 def psnr_ab(lab: Lab, truth: Lab) -> float:
     """Return the peak signal-to-noise ratio over a and b, whose peak is `PEAK_AB`, in dB, at most `PSNR_LIMIT`."""
     return _decibels(mse(lab[1:], truth[1:]) / PEAK_AB**2)
+
+
+def _decibels(error: float) -> float:
+    return PSNR_LIMIT if error <= 0 else min(PSNR_LIMIT, -10 * math.log10(error))
 
 
 def mape(rgb: RGB, truth: RGB) -> float:
@@ -130,11 +123,8 @@ def _covariance_root(x: np.ndarray) -> np.ndarray:
 def kernel_distance(first: Features, second: Features, paired: bool = False) -> float:
     """Return the kernel distance (Binkowski et al. 2018): unbiased squared MMD of (x.y / d + 1)^3 over whole sets.
 
-    Args:
-        first: features of one set.
-        second: features of the other set.
-        paired: row k of one set is made from row k of the other. These pairs are not independent and are left out,
-            like each row with itself (Gretton et al. 2012, lemma 6).
+    In ``paired`` sets row k of one is made from row k of the other. Such pairs are not independent and are left out,
+    like each row with itself (Gretton et al. 2012, lemma 6).
     """
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
     between = _mean_without_pairs(x, y) if paired else _kernel_sum(x, y) / (len(x) * len(y))
@@ -142,7 +132,7 @@ def kernel_distance(first: Features, second: Features, paired: bool = False) -> 
 
 
 def _mean_without_pairs(a: np.ndarray, b: np.ndarray) -> float:
-    pairs = float(_polynomial((a * b).sum(1), a.shape[1]).sum())
+    pairs = float((((a * b).sum(1) / a.shape[1] + 1) ** 3).sum())
     return (_kernel_sum(a, b) - pairs) / (len(a) * (len(a) - 1))
 
 
@@ -150,13 +140,9 @@ def _kernel_sum(a: np.ndarray, b: np.ndarray) -> float:
     # In blocks: for 50,000 images the whole matrix would need 20 GB.
     total = 0.0
     for start in range(0, len(a), KERNEL_ROWS):
-        total += float(_polynomial(a[start : start + KERNEL_ROWS] @ b.T, a.shape[1]).sum())
+        products = a[start : start + KERNEL_ROWS] @ b.T
+        total += float(((products / a.shape[1] + 1) ** 3).sum())
     return total
-
-
-def _polynomial(products: np.ndarray, dimensions: int) -> np.ndarray:
-    kernel: np.ndarray = (products / dimensions + 1) ** 3
-    return kernel
 
 
 def inception_score(probabilities: Float[np.ndarray, "n classes"]) -> float:

@@ -20,6 +20,7 @@ from .protocols import Protocol
 from .statistics import Estimate, verdict
 from .summary import Comparison, Estimates
 
+# Metrics of the Markdown table and of model.json; of the distances between sets the first that a report has.
 HEADLINE = (
     "psnr",
     "ab-error",
@@ -29,7 +30,7 @@ HEADLINE = (
     "lpips-vgg",
     "bits-per-dim",
 )
-SET_DISTANCES = ("fid", "fd-inception-ddcolor", "fd-vgg16")  # of which the first available is in the headline
+SET_DISTANCES = ("fid", "fd-inception-ddcolor", "fd-vgg16")
 ARROWS = {"higher": "↑", "lower": "↓", "truth": "→"}
 
 ContactSheets = Sequence[tuple[str, bytes]]  # caption and JPEG file
@@ -55,28 +56,49 @@ class Report:
         return f"{self.n:,} {'photo' if self.n == 1 else 'photos'}"
 
     @property
+    def metrics(self) -> list[str]:
+        """The metrics of all rows, in order."""
+        names: dict[str, Estimate] = {}
+        for estimates in self.rows.values():
+            names |= estimates
+        return list(names)
+
+    @property
     def headline(self) -> list[str]:
-        """The most important metrics, of those that the report has."""
-        known = set().union(*self.rows.values())
-        distance = next((metric for metric in SET_DISTANCES if metric in known), "")
-        return [metric for metric in (*HEADLINE, distance) if metric in known]
+        """The most important of its metrics."""
+        names = [name for name in HEADLINE if name in self.metrics]
+        for name in SET_DISTANCES:
+            if name in self.metrics:
+                return [*names, name]
+        return names
 
     @property
     def verdicts(self) -> list[str]:
         """The comparisons in words."""
         return [verdict(c.metric, c.first, c.second, c.difference) for c in self.comparisons]
 
+    def best_model(self, metric: str) -> str | None:
+        """Return the name of the best model by a metric, where there are several."""
+        better = find_metric(metric).better
+        ranks: dict[str, float] = {}
+        for row, estimates in self.rows.items():
+            if row not in BASELINES and metric in estimates:
+                value = estimates[metric].value
+                target = self.rows[TRUTH][metric].value if better == "truth" else 0.0
+                ranks[row] = {"higher": -value, "lower": value, "truth": abs(value - target)}[better]
+        return min(ranks, key=lambda row: ranks[row]) if len(ranks) > 1 else None
+
 
 def as_json(report: Report) -> str:
     """Return the report in the layout that ``docs/metrics.md`` documents."""
-    content = {**vars(report), "protocol": report.protocol.name, "rows": {}, "comparisons": []}
-    for name, estimates in report.rows.items():
-        content["rows"][name] = {}
+    content: dict[str, Any] = {**vars(report), "protocol": report.protocol.name, "rows": {}, "comparisons": []}
+    for row, estimates in report.rows.items():
+        content["rows"][row] = {}
         for metric, estimate in estimates.items():
             value = asdict(estimate)
             if not estimate.note:
                 del value["note"]
-            content["rows"][name][metric] = value
+            content["rows"][row][metric] = value
     for c in report.comparisons:
         entry = {"metric": c.metric, "models": [c.first, c.second], **asdict(c.difference)}
         content["comparisons"].append({**entry, "clear": c.difference.significant})
@@ -88,24 +110,18 @@ def as_csv(report: Report) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("row", "metric", "value", "low", "high", "note", "n", "protocol"))
-    for name, row in report.rows.items():
-        for metric, e in row.items():
-            writer.writerow((name, metric, e.value, e.low, e.high, e.note, report.n, report.protocol.name))
+    for row, estimates in report.rows.items():
+        for metric, e in estimates.items():
+            writer.writerow((row, metric, e.value, e.low, e.high, e.note, report.n, report.protocol.name))
     return text.getvalue()
 
 
 def as_markdown(report: Report) -> str:
     """Return the headline metrics as a table."""
-    header = ["", *map(_title, report.headline)]
-    lines = [_table_line(header), "|---" * len(header) + "|"]
-    for name, row in report.rows.items():
-        cells = [format_estimate(metric, row.get(metric)) for metric in report.headline]
-        lines.append(_table_line([name, *cells]))
-    return "\n".join(lines)
-
-
-def _table_line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    lines = [["", *map(_title, report.headline)], ["---"] * (len(report.headline) + 1)]
+    for row, estimates in report.rows.items():
+        lines.append([row, *(format_estimate(metric, estimates.get(metric)) for metric in report.headline)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _title(metric: str) -> str:
@@ -114,58 +130,22 @@ def _title(metric: str) -> str:
 
 def format_estimate(metric: str, estimate: Estimate | None) -> str:
     """Return a value as text for a table; an asterisk marks a value with a note."""
-    if estimate is None:
+    if not estimate:
         return "-"
     if metric.startswith("psnr") and estimate.value >= PSNR_LIMIT:
         return "equal"
     return f"{estimate.value:.4g}{' *' if estimate.note else ''}"
 
 
-def as_html(report: Report, histograms: Mapping[str, np.ndarray], sheets: ContactSheets) -> str:
-    """Return the report as one HTML file that contains everything it shows.
-
-    Args:
-        report: the report.
-        histograms: frequency of each color bin (262,) by row.
-        sheets: captions and JPEG files.
-    """
-    cost_names = dict.fromkeys(name for cost in report.cost.values() for name in cost)
-    costs = []
-    for row, cost in report.cost.items():
-        costs.append((row, "", [(f"{cost[name]:.4g}" if name in cost else "-", (), False) for name in cost_names]))
-    metrics = dict.fromkeys(metric for row in report.rows.values() for metric in row)
-    template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("report.html")
-    return template.render(
-        report=report,
-        metrics=[(_title(metric), find_metric(metric).label, _cells(report, metric)) for metric in metrics],
-        cost_names=cost_names,
-        costs=costs,
-        histograms=[(name, draw_histogram(shares)) for name, shares in histograms.items()],
-        contact_sheets=[(caption, b64encode(jpeg).decode()) for caption, jpeg in sheets],
+def as_html(report: Report, histograms: Mapping[str, np.ndarray], contact_sheets: ContactSheets) -> str:
+    """Return the report, with the frequency of each color bin (262,) by row, as one file with all that it shows."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    environment.globals.update(
+        b64encode=b64encode,
+        draw_histogram=draw_histogram,
+        find_metric=find_metric,
+        format_estimate=format_estimate,
+        title=_title,
     )
-
-
-def _cells(report: Report, metric: str) -> list[tuple[str, list[str], bool]]:
-    """Text, details and whether it is the best, of a metric of each row."""
-    best = _best_model(report, metric)
-    cells = []
-    for name, row in report.rows.items():
-        estimate, details = row.get(metric), []
-        if estimate and estimate.low is not None:
-            details.append(f"{estimate.low:.4g} to {estimate.high:.4g}")
-        if estimate and estimate.note:
-            details.append(estimate.note)
-        cells.append((format_estimate(metric, estimate), details, name == best))
-    return cells
-
-
-def _best_model(report: Report, metric: str) -> str | None:
-    """Name of the best model by a metric, where there are several."""
-    values = {name: row[metric].value for name, row in report.rows.items() if name not in BASELINES and metric in row}
-    if len(values) < 2:
-        return None
-    better = find_metric(metric).better
-    if better == "truth":
-        target = report.rows[TRUTH][metric].value
-        return min(values, key=lambda name: abs(values[name] - target))
-    return (max if better == "higher" else min)(values, key=lambda name: values[name])
+    template = environment.get_template("report.html")
+    return template.render(report=report, histograms=histograms, contact_sheets=contact_sheets)

@@ -20,21 +20,8 @@ from ..inference.options import ColorOptions
 from .cost import model_cost
 from .features import FeatureNetworks
 from .inputs import find_truth, list_names, match_images, select_images
-from .measure import (
-    BASELINES,
-    GRAY,
-    RGB8,
-    TRUTH,
-    Columns,
-    Images,
-    Row,
-    baselines,
-    measure,
-    read_pixels,
-    survey,
-    without,
-)
-from .protocols import Protocol, find_protocol
+from .measure import BASELINES, GRAY, TRUTH, Columns, Images, Row, baselines, measure, read_pixels, survey
+from .protocols import RGB8, Protocol, find_protocol
 from .report import ContactSheets, Report
 from .summary import COLORLESS, compare_models, summarize
 
@@ -65,9 +52,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Model:
-    """A model (``source`` is its name or path) with the sampler options of one row."""
+    """A model with the sampler options of one row."""
 
-    source: str
+    source: str  # name or path
     sampler: Sampler
     colorizer: Colorizer
 
@@ -83,18 +70,18 @@ class Evaluation:
     networks: FeatureNetworks
     models: Mapping[str, Model]
     rows: Sequence[Row]
-    warnings: Sequence[str]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """A report, the frequency of color bins by row, and what the caller needs beside them."""
+    """A report, the frequency of color bins by row, and reasons by name of photos that were left out."""
 
     report: Report
     histograms: Mapping[str, np.ndarray]
     contact_sheets: ContactSheets
-    models: Mapping[str, str]  # source of each model by row
-    unreadable: Mapping[str, str]  # reasons, by name, of photos that were left out
+    models: Mapping[str, Model]
+    unreadable: Mapping[str, str]
 
 
 def prepare(request: Request) -> Evaluation:
@@ -113,15 +100,13 @@ def prepare(request: Request) -> Evaluation:
     others = protocol.names_outside(images)
     if others:
         warnings.append(_forced(request, f"not in protocol {protocol.name} by their numbers: {list_names(others)}"))
-    inception = protocol.inception or ("fid" if os.environ.get(VARIABLE) else None)
-    networks = FeatureNetworks(protocol.lpips_side, inception)
+    networks = FeatureNetworks(protocol.lpips_side, protocol.inception or ("fid" if os.environ.get(VARIABLE) else None))
     models: list[Model] = []
     for source in request.models:
         models += _with_samplers(source, request.samplers)
     _check_samplers(request.samplers, models)
     rows = [_model_row(model, request.color) for model in models]
-    rows += [match_images(folder, images) for folder in request.images]
-    rows = _with_unique_names(rows)
+    rows = _with_unique_names([*rows, *(match_images(folder, images) for folder in request.images)])
     by_row = {row.name: model for row, model in zip(rows, models, strict=False)}
     return Evaluation(request, protocol, images, reference, networks, by_row, rows, [*warnings, *networks.missing])
 
@@ -156,19 +141,20 @@ def _forced(request: Request, problem: str) -> str:
 
 def _with_samplers(source: str, samplers: Sequence[Sampler]) -> list[Model]:
     colorizer = Colorizer(source, threads=1)
-    models: list[Model] = []
+    models: dict[str, Model] = {}
     for sampler in samplers:
         options = colorizer.procedure.applicable_options(sampler)
-        if all(options != model.sampler for model in models):
-            models.append(Model(source, options, colorizer.with_sampler(**options)))
-    return models
+        models.setdefault(str(options), Model(source, options, colorizer.with_sampler(**options)))
+    return list(models.values())
 
 
 def _check_samplers(samplers: Sequence[Sampler], models: Sequence[Model]) -> None:
-    unsupported = set().union(*samplers).difference(*(model.sampler for model in models))
+    unsupported = set().union(*samplers)
+    for model in models:
+        unsupported -= model.sampler.keys()
     if unsupported:
-        names = ", ".join(f"--{name}" for name in sorted(unsupported))
-        raise ValueError(f"{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
+        names = ", --".join(sorted(unsupported))
+        raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
 
 
 def _model_row(model: Model, color: ColorOptions) -> Row:
@@ -187,16 +173,15 @@ def _model_row(model: Model, color: ColorOptions) -> Row:
 
 
 def _with_unique_names(rows: Sequence[Row]) -> list[Row]:
-    """The rows, a name that occurs again numbered from 2."""
-    names, unique = set(BASELINES), []
+    """The rows; a name that occurs again is numbered from 2."""
+    unique: dict[str, Row] = {}
     for row in rows:
         name, number = row.name, 1
-        while name in names:
+        while name in unique or name in BASELINES:
             number += 1
             name = f"{row.name} ({number})"
-        names.add(name)
-        unique.append(replace(row, name=name))
-    return unique
+        unique[name] = replace(row, name=name)
+    return list(unique.values())
 
 
 def run(request: Request, progress: Progress = lambda stage, done, total: None) -> EvaluationResult:
@@ -205,29 +190,28 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     Raises ValueError, ModuleNotFoundError or FileNotFoundError with a message for the user.
     """
     evaluation = prepare(request)
-    protocol, images, networks = evaluation.protocol, evaluation.images, evaluation.networks
-    warnings = list(evaluation.warnings)
+    protocol, images, warnings = evaluation.protocol, dict(evaluation.images), evaluation.warnings
     store, total = _cache_folder() / "evaluate", len(images)
     seen = survey(images, protocol, store, lambda done: progress("reading photos", done, total))
-    if seen.unreadable:
-        images = without(images, seen.unreadable)
-        warnings.append(f"left out, cannot be measured: {list_names(seen.unreadable)}")
-        warnings += _check_number(request, len(images), list(seen.unreadable.values())[:5])
+    for name in seen.unreadable:
+        del images[name]
     n = len(images)
+    if seen.unreadable:
+        warnings.append(f"left out, cannot be measured: {list_names(seen.unreadable)}")
+        warnings += _check_number(request, n, list(seen.unreadable.values())[:5])
     rows = [*baselines(seen), *evaluation.rows]
-    tables = measure(images, rows, protocol, networks, seen, lambda done: progress("measuring", done, n))
-    reference = _measure_reference(evaluation, store, progress)
-    metrics, omissions = summarize(tables, reference, request.force)
+    tables = measure(images, rows, protocol, evaluation.networks, seen, lambda done: progress("measuring", done, n))
+    metrics, omissions = summarize(tables, _measure_reference(evaluation, store, progress), request.force)
     warnings += [*_gray_warnings(list(images), tables), *omissions]
     if n == 1:
         warnings.append("only one photo: no intervals, no comparison, no distances between sets")
-    costs = _measure_costs(evaluation, protocol.prepare(read_pixels(next(iter(images.values())))), warnings)
+    costs = _measure_costs(evaluation, protocol.prepare(read_pixels(next(iter(images.values())))))
     data = {"sources": [printable(source_title(source)) for source in request.data], "digest": seen.digest}
-    report = Report(protocol, n, data, metrics, compare_models(tables), warnings, request.command, __version__, costs)
-    histograms = {name: columns["bins"].mean(0) for name, columns in tables.items()}
+    comparisons = compare_models(tables)
+    report = Report(protocol, n, data, metrics, comparisons, warnings, request.command, __version__, costs)
+    histograms = {row: columns["bins"].mean(0) for row, columns in tables.items()}
     sheets = list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else []
-    models = {row: model.source for row, model in evaluation.models.items()}
-    return EvaluationResult(report, histograms, sheets, models, seen.unreadable)
+    return EvaluationResult(report, histograms, sheets, evaluation.models, seen.unreadable)
 
 
 def _cache_folder() -> Path:
@@ -239,36 +223,35 @@ def _cache_folder() -> Path:
 
 def _measure_reference(evaluation: Evaluation, store: Path, progress: Progress) -> Columns | None:
     """The columns of the other images to which the protocol takes distances between sets."""
-    images, protocol = evaluation.reference, evaluation.protocol
+    images, protocol, n = evaluation.reference, evaluation.protocol, len(evaluation.reference)
     if not images:
         return None
-    n = len(images)
     seen = survey(images, protocol, store, lambda done: progress("reading reference photos", done, n))
     if seen.unreadable:
         raise ValueError(f"reference photos that cannot be measured: {list_names(seen.unreadable)}")
     truth = baselines(seen)[-1:]
-    advance = lambda done: progress("measuring reference photos", done, n)  # noqa: E731
-    return measure(images, truth, protocol, evaluation.networks, seen, advance)[TRUTH]
+    tables = measure(images, truth, protocol, evaluation.networks, seen, lambda done: progress("reference", done, n))
+    return tables[TRUTH]
 
 
 def _gray_warnings(names: Sequence[str], tables: Mapping[str, Columns]) -> Iterator[str]:
-    truth_is_gray = tables[TRUTH]["chroma"] < COLORLESS
+    gray_truth = tables[TRUTH]["chroma"] < COLORLESS
     for row, columns in tables.items():
         gray = columns["chroma"] < COLORLESS
-        if row != TRUTH:
-            gray &= ~truth_is_gray
-        if gray.any() and (row == TRUTH or row not in BASELINES):
-            yield f"{row}: photos without color: {list_names([names[i] for i in np.flatnonzero(gray).tolist()])}"
+        if row not in BASELINES:
+            gray &= ~gray_truth
+        if gray.any() and row not in BASELINES[:2]:
+            yield f"{row}: photos without color: {list_names(np.array(names)[gray].tolist())}"
 
 
-def _measure_costs(evaluation: Evaluation, photo: RGB8, warnings: list[str]) -> dict[str, dict[str, float]]:
-    costs = {}
+def _measure_costs(evaluation: Evaluation, photo: RGB8) -> dict[str, dict[str, float]]:
+    costs, size = {}, evaluation.request.color.size
     for row, model in evaluation.models.items():
         try:
-            costs[row] = model_cost(model.source, model.sampler, model.colorizer, photo, evaluation.request.color.size)
+            costs[row] = model_cost(model.source, model.sampler, model.colorizer, photo, size)
         except Exception as error:  # the metrics are worth more than the cost
             costs[row] = {}
-            warnings.append(f"{row}: its cost cannot be measured ({error})")
+            evaluation.warnings.append(f"{row}: its cost cannot be measured ({error})")
     return costs
 
 
@@ -284,9 +267,9 @@ def _contact_sheets(
 
     def draw(indices: Sequence[int]) -> bytes:
         groups = []
-        for name in [names[i] for i in indices]:
-            truth = protocol.prepare(read_pixels(images[name]))
-            groups.append([protocol.prepare(row.colorize(name, truth)[0]) for row in columns])
+        for index in indices:
+            truth = protocol.prepare(read_pixels(images[names[index]]))
+            groups.append([protocol.prepare(row.colorize(names[index], truth)[0]) for row in columns])
         return sheet(groups)
 
     chosen = np.random.default_rng(0).permutation(len(names))[:RANDOM].tolist()
@@ -298,11 +281,11 @@ def _contact_sheets(
 
 
 def record_scores(result: EvaluationResult) -> None:
-    """Save the headline metrics of each model in its model.json. Raises OSError or WriteError."""
+    """Save the headline metrics of each model in its model.json. Raises WriteError."""
     report = result.report
-    for row, source in result.models.items():
+    for row, model in result.models.items():
         scores = {"n": report.n, "photographs": report.data["digest"][:16], "command": report.command}
         for metric in report.headline:
             if metric in report.rows[row]:
                 scores[metric] = float(f"{report.rows[row][metric].value:.5g}")
-        bundle.record(bundle.find(source), report.protocol.name, scores)
+        bundle.record(bundle.find(model.source), report.protocol.name, scores)

@@ -20,12 +20,12 @@ Column = Float[np.ndarray, "n"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95% confidence interval, None where there is none; ``note`` is a caveat to show beside it."""
+    """A value with its 95% confidence interval, where there is one."""
 
     value: float
     low: float | None = None
     high: float | None = None
-    note: str = ""
+    note: str = ""  # caveat to show beside it
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,6 @@ def _resampled_means(column: Column) -> Column:
 
 @lru_cache(maxsize=1)
 def _resample_counts(n: int) -> Float[np.ndarray, "resamples n"]:
-    """How often each of n images occurs in each resample."""
     rng = np.random.default_rng(0)
     counts = np.empty((RESAMPLES, n), np.float32)
     for row in counts:
@@ -87,17 +86,18 @@ def _resample_counts(n: int) -> Float[np.ndarray, "resamples n"]:
     return counts
 
 
-def jackknife(statistic: Callable[[np.ndarray], float], n: int, note: str = "") -> Estimate:
-    """Return a statistic of a whole set of n images, with a jackknife interval over `GROUPS` groups.
+def jackknife(statistic: Callable[..., float], *columns: np.ndarray, note: str = "") -> Estimate:
+    """Return a statistic of whole columns, with a jackknife interval over `GROUPS` groups of images.
 
     A bootstrap would be biased: images that occur twice in a resample make a set look less varied than it is.
-    ``statistic`` takes the indices of the images to use.
     """
-    value = statistic(np.arange(n))
+    value, n = statistic(*columns), len(columns[0])
     if n < 3 * GROUPS:
         return Estimate(value, note=note)
     group = np.random.default_rng(0).permutation(n) % GROUPS
-    values = np.array([statistic(np.flatnonzero(group != index)) for index in range(GROUPS)])
+    values = np.empty(GROUPS)
+    for index in range(GROUPS):
+        values[index] = statistic(*[column[group != index] for column in columns])
     deviation = float(np.sqrt((GROUPS - 1) * np.mean((values - values.mean()) ** 2)))
     return Estimate(value, value - STUDENT * deviation, value + STUDENT * deviation, note)
 

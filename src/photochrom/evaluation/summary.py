@@ -1,6 +1,6 @@
 """Summarize measured columns: every metric of every row with its interval, and comparisons of models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -33,82 +33,77 @@ def summarize(
 ) -> tuple[dict[str, Estimates], list[str]]:
     """Return every metric of every row, and warnings about metrics that are left out.
 
-    Args:
-        tables: columns by row, the baselines among them.
-        reference: feature columns to which distances between sets are taken; None for those of the ground truth.
-        force: include Frechet distances of too few images, with a note.
-
-    Raises ValueError when the ground truth has no color.
+    ``reference`` has the features to which distances between sets are taken, None for those of the ground truth;
+    ``force`` includes Frechet distances of too few images. Raises ValueError when the ground truth has no color.
     """
     chroma = float(tables[GRAY]["ab-error"].mean())
     if chroma < COLORLESS:
         raise ValueError(f"mean chroma {chroma:.2g}: these photos have no color to compare with")
     warnings: dict[str, None] = {}  # in order, without repetitions
     rows = {}
-    for name, columns in tables.items():
-        rows[name] = _image_metrics(columns, tables[GRAY], tables[TRUTH])
-        rows[name] |= _set_metrics(columns, tables[TRUTH], reference, force, warnings)
-        for metric in rows[name]:
-            find_metric(metric)  # raises where a metric has no record
+    for row, columns in tables.items():
+        rows[row] = _image_metrics(columns, tables)
+        rows[row] |= _set_metrics(columns, tables[TRUTH], reference, force, warnings)
+        for name in rows[row]:
+            find_metric(name)  # refuses a metric without record
     return rows, list(warnings)
 
 
-def _image_metrics(columns: Columns, gray: Columns, truth: Columns) -> Estimates:
+def _image_metrics(columns: Columns, tables: Mapping[str, Columns]) -> Estimates:
     """Means and ratios of means over images."""
     ones = np.ones(len(columns["ab-error"]))
     estimates = {}
     for name, column in columns.items():
         if column.ndim == 1 and not name.endswith(WEIGHT):
             estimates[name] = ratio_of_means(column, columns.get(name + WEIGHT, ones))
-    estimates["ab-error-to-gray"] = ratio_of_means(columns["ab-error"], gray["ab-error"])
+    estimates["ab-error-to-gray"] = ratio_of_means(columns["ab-error"], tables[GRAY]["ab-error"])
     for name in ("colorfulness", "colorfulness-absolute"):
-        estimates[f"{name}-to-truth"] = ratio_of_means(columns[name], truth[name])
-        estimates[f"delta-{name}"] = absolute_mean(columns[name] - truth[name])
+        truth = tables[TRUTH][name]
+        estimates[f"{name}-to-truth"] = ratio_of_means(columns[name], truth)
+        estimates[f"delta-{name}"] = absolute_mean(columns[name] - truth)
     return estimates
 
 
 def _set_metrics(
     columns: Columns, truth: Columns, reference: Columns | None, force: bool, warnings: dict[str, None]
 ) -> Estimates:
-    """Metrics of the whole set. Only the Inception of the FID papers gives what is called FID, KID and IS."""
-    bins, true_bins = columns["bins"], truth["bins"]
-    n, paired = len(bins), reference is None
-    estimates = {"ab-overlap": jackknife(lambda i: metrics.overlap(bins[i].mean(0), true_bins[i].mean(0)), n)}
+    """Metrics of the whole set; only the Inception of the FID papers gives what is called FID, KID and IS."""
+    estimates = {"ab-overlap": jackknife(_mean_overlap, columns["bins"], truth["bins"])}
     for name, column in columns.items():
         kind, _, network = name.partition("/")
-        suffix = "" if network == "inception" else f"-{network}"
+        frechet, kernel, score = f"fd-{network}", f"kd-{network}", f"is-{network}"
+        if network == "inception":
+            frechet, kernel, score = "fid", "kid", "is"
         if kind == "classes":
-            estimates[f"is{suffix}"] = jackknife(partial(_score_classes, column), n)
-        if kind != "features" or n < 2:
+            estimates[score] = jackknife(metrics.inception_score, column)
+        if kind != "features" or len(column) < 2:
             continue
-        others = truth[name] if reference is None else reference[name]
-        between = partial(_set_distance, ours=column, others=others, paired=paired)
-        estimates[f"kd{suffix}" if suffix else "kid"] = between(partial(metrics.kernel_distance, paired=paired))
-        frechet, size = f"fd{suffix}" if suffix else "fid", f"{n} photos for {column.shape[1]} features"
-        if n > column.shape[1]:
-            estimates[frechet] = between(metrics.frechet_distance)
-        elif force:
-            estimates[frechet] = between(metrics.frechet_distance, note=f"too few: {size}")
+        sets, frechet_distance, kernel_distance = [column], metrics.frechet_distance, metrics.kernel_distance
+        if reference is None:
+            sets = [column, truth[name]]
+            kernel_distance = partial(kernel_distance, paired=True)
+        else:
+            frechet_distance = partial(frechet_distance, second=reference[name])
+            kernel_distance = partial(kernel_distance, second=reference[name])
+        estimates[kernel] = jackknife(kernel_distance, *sets)
+        size, enough = f"{len(column)} photos for {column.shape[1]} features", len(column) > column.shape[1]
+        if enough or force:
+            estimates[frechet] = jackknife(frechet_distance, *sets, note="" if enough else f"too few: {size}")
         else:
             needs = "it needs more photos than features (--force includes it, marked)"
             warnings[f"{frechet} left out: {size}; {needs}"] = None
     return estimates
 
 
-def _score_classes(probabilities: np.ndarray, indices: np.ndarray) -> float:
-    return metrics.inception_score(probabilities[indices])
-
-
-def _set_distance(
-    distance: Callable[..., float], ours: np.ndarray, others: np.ndarray, paired: bool, note: str = ""
-) -> Estimate:
-    return jackknife(lambda i: distance(ours[i], others[i] if paired else others), len(ours), note)
+def _mean_overlap(first: np.ndarray, second: np.ndarray) -> float:
+    return metrics.overlap(first.mean(0), second.mean(0))
 
 
 def compare_models(tables: Mapping[str, Columns]) -> list[Comparison]:
     """Compare each two models on the same images, by the metrics `COMPARED`."""
     comparisons = []
-    for first, second in combinations([name for name in tables if name not in BASELINES], 2):
+    models = [name for name in tables if name not in BASELINES]
+    for first, second in combinations(models, 2):
         for metric in COMPARED:
             if metric in tables[first] and len(tables[first][metric]) > 1:
                 difference = paired_difference(tables[first][metric], tables[second][metric])
