@@ -157,11 +157,9 @@ def batch_size(photos: int, threads: int) -> int:
 
 
 def spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifest, notify: Notify) -> Iterator[Outcome]:
-    """Yield the outcome of each task; see `colorize_on_cluster`.
-
-    Tasks of workers that have ended are suspects, which are done one by one after all others; one that ends several
-    workers alone has failed.
-    """
+    """Yield the outcome of each task; see `colorize_on_cluster`."""
+    # Tasks of workers that have ended are suspects, which are done one by one after all others; one that ends several
+    # workers alone has failed.
     tasks_left = []
     for task in tasks:
         if not work.options.overwrite and manifest.has(str(task.source), work.settings(task)):

@@ -102,10 +102,7 @@ class Jobs:
 
     @contextmanager
     def admission(self, size: int = 0) -> Iterator[None]:
-        """Count a photo of ``size`` bytes as waiting and stored while it is uploaded.
-
-        Raises HTTPException where that exceeds a limit.
-        """
+        """Count a photo of ``size`` bytes while it is uploaded. Raises HTTPException where that exceeds a limit."""
         upload = object()
         with self.lock:
             waiting = len(self.uploads) + sum(job.state == "queued" for job in self.jobs.values())

@@ -1,8 +1,8 @@
-// Each photo is an article. The HTTP interface is described in /openapi.json.
+// Each photo is an article; /openapi.json describes the requests.
 
 const PARALLEL_JOBS = 2;
 const POLL = 300; // milliseconds between requests for the state of a job
-const KEEP_ALIVE = 300_000; // milliseconds between requests that keep finished photos alive
+const KEEP_ALIVE = 300_000; // milliseconds between requests that keep photos alive
 const find = (selector, within = document) => within.querySelector(selector);
 const form = find("#options");
 const waiting = [];
@@ -73,7 +73,7 @@ class Photo {
 
   state(text) {
     const state = this.part(".state");
-    if (state.textContent !== text) state.textContent = text; // a screen reader reads each change
+    if (state.textContent !== text) state.textContent = text; // screen readers read each change
   }
 
   /** Uploads the photo, or colorizes it once more, and waits for the result. */
@@ -120,7 +120,7 @@ class Photo {
     }
   }
 
-  /** Returns a new job, with an upload only if the server does not have the photo. */
+  /** Returns a new job; uploads the photo only if the server does not have it. */
   async begin(query) {
     const options = { method: "POST", signal: this.stop.signal };
     if (this.job) {
@@ -246,7 +246,7 @@ function discard(job) {
   fetch(`jobs/${job.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 }
 
-/** Queues a photo; if it is running, it is colorized again afterwards. */
+/** Queues a photo; a running one is colorized again afterwards. */
 async function start(photo) {
   if (photo.running) photo.outdated = true;
   if (photo.running || waiting.includes(photo)) return;
@@ -274,7 +274,7 @@ function summarize() {
 }
 
 function add(files) {
-  if (!models.length) return show("The models are not loaded yet: try again in a moment.");
+  if (!models.length) return show("The models are not loaded yet: try again.");
   if (form.reportValidity()) for (const file of files) start(new Photo(file));
 }
 
