@@ -94,7 +94,7 @@ def test_the_chart_shows_kinds_and_shares():
 
 def test_a_set_without_colors_is_refused():
     for images, near in (([], 0), ([flat(PATCHES["neutral 5"])], 1)):
-        with pytest.raises(ValueError, match=rf"no photos in color \({near} near gray\)"):
+        with pytest.raises(ValueError, match=rf"no color photos \({near} near gray\)"):
             count_colors(images)
 
 

@@ -27,7 +27,7 @@ SNOW_RARITY = 1.5  # standard deviations above which noise is a flake
 class Degradation:
     """A degradation in so many ``steps``.
 
-    ``function(image, step, steps, noise)`` degrades, ``sampler(image, noise)`` draws what is random, and the sides of
+    ``function(image, step, steps, noise)`` degrades, ``sampler(image, noise)`` samples what is random, and the sides of
     images must divide by ``size_multiple``.
     """
 

@@ -1,1 +1,1 @@
-"""Photographs in, numbers out."""
+"""Evaluation: photos in, metrics out."""

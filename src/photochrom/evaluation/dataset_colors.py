@@ -158,7 +158,7 @@ def count_colors(images: Iterable[RGB]) -> DatasetColors:
         for kind, mask in kind_masks(lab).items():
             kinds[kind] += float(mask.mean())
     if not n:
-        raise ValueError(f"no photos in color ({near_gray} near gray)")
+        raise ValueError(f"no color photos ({near_gray} near gray)")
     shares = {kind: total / n for kind, total in kinds.items()}
     return DatasetColors(n, bins / n, distances / n, shares, near_gray / (n + near_gray), vividness / n)
 

@@ -1,1 +1,1 @@
-"""Models and colours: the light path, which never imports torch."""
+"""Inference: models and colors; the light path, which never imports torch."""

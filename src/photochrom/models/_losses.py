@@ -40,7 +40,7 @@ def distance(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
 
 
 def perceptual(rgb: Tensor, truth: Tensor, layers: tuple[int, ...]) -> Tensor:
-    """Mean absolute difference of VGG16's feature maps at ``layers``, relative to the mean of the ground truth's.
+    """Mean absolute difference of VGG16's feature maps at ``layers``, relative to their mean in the ground truth.
 
     Johnson et al. (2016), with the absolute difference of DDColor. sRGB (b, 3, h, w) in [0, 1].
     """

@@ -1,1 +1,1 @@
-"""Train a family from a recipe on photographs, and export it as a bundle."""
+"""Train a family from a recipe on photos, and export it as a bundle."""
