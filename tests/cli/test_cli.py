@@ -1,4 +1,4 @@
-"""Every command as a person runs it: what it prints, what it leaves, how it exits."""
+"""Every command as a user runs it: what it prints, which files it writes, how it exits."""
 
 import json
 import os
@@ -47,21 +47,21 @@ def test_no_command_is_unknown_to_these_tests():
     assert set(get_command(app).commands) == set(COMMANDS)
 
 
-def test_one_photograph(photos, bundle):
+def test_one_photo(photos, bundle):
     done = photochrom("colorize", photos / "one.png", "--model", bundle)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{photos / 'one-color.png'}\n"
     assert (photos / "one-color.png").exists()
 
 
-def test_nothing_is_left_but_the_copy(photos, bundle, tmp_path):
+def test_nothing_remains_but_the_output(photos, bundle, tmp_path):
     (tmp_path / "home").mkdir()
     env = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "home")}
     assert photochrom("colorize", photos / "one.png", "--model", bundle, env=env).returncode == 0
-    assert files(tmp_path / "home") == []  # a runtime that reports home leaves its identity here
+    assert files(tmp_path / "home") == []  # a runtime that reports home leaves its identity there
 
 
-def test_a_folder_with_a_damaged_photograph(photos, bundle, tmp_path):
+def test_a_folder_with_a_damaged_photo(photos, bundle, tmp_path):
     done = photochrom("colorize", photos, "-o", tmp_path / "out", "--model", bundle, "--jobs", 2)
     assert done.returncode == 1
     assert "bad.jpg" in done.stderr
@@ -70,7 +70,7 @@ def test_a_folder_with_a_damaged_photograph(photos, bundle, tmp_path):
     assert files(tmp_path / "out") == ["deeper/three.tif", "one.png", "two.jpg"]
 
 
-def test_variants_and_what_shows_them(photos, stochastic_bundle):
+def test_variants_and_the_images_about_them(photos, stochastic_bundle):
     done = photochrom(
         *(
             "colorize",
@@ -92,14 +92,14 @@ def test_variants_and_what_shows_them(photos, stochastic_bundle):
     assert all((photos / name).stat().st_size for name in names)
 
 
-def test_uncertainty_wants_variants(photos, stochastic_bundle):
+def test_uncertainty_needs_variants(photos, stochastic_bundle):
     done = photochrom("colorize", photos / "one.png", "--model", stochastic_bundle, "--uncertainty")
     assert done.returncode == 2
     assert "add for example --variants 8" in done.stderr
 
 
 def test_on_one_screen_paths_and_the_bar_keep_apart(photos, bundle):
-    """With a terminal for both, each path has a line of its own, and none is lost."""
+    """With one terminal for both, each path has a line of its own, and none is lost."""
     main, other = pty.openpty()
     command = [sys.executable, "-m", "photochrom", "colorize", str(photos), "--model", str(bundle)]
     with subprocess.Popen(command, stdout=other, stderr=other, env={**os.environ, "TERM": "xterm"}) as running:
@@ -117,7 +117,7 @@ def test_on_one_screen_paths_and_the_bar_keep_apart(photos, bundle):
     }
 
 
-def test_a_second_run_skips_and_says_so(photos, bundle):
+def test_a_second_run_skips_and_reports_it(photos, bundle):
     arguments = ("colorize", photos / "one.png", "--model", bundle)
     photochrom(*arguments)
     again = photochrom(*arguments)
@@ -127,7 +127,7 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["colorize"], 2, "Missing argument"),
         (["colorize", "missing.jpg"], 1, "missing.jpg: cannot be read (No such file or directory)"),
@@ -165,10 +165,10 @@ def test_a_second_run_skips_and_says_so(photos, bundle):
         (["paint"], 2, "No such command"),
     ],
 )
-def test_mistakes_end_in_a_sentence(arguments, code, said, tmp_path):
+def test_wrong_calls_end_in_one_sentence(arguments, code, message, tmp_path):
     done = photochrom(*arguments, cwd=tmp_path)
     assert done.returncode == code
-    assert said in " ".join(done.stderr.replace("│", "").split())
+    assert message in " ".join(done.stderr.replace("│", "").split())
     assert "Traceback" not in done.stderr
     assert files(tmp_path) == []
 
@@ -185,7 +185,7 @@ def test_the_message_names_a_model_that_would_do(photos):
     assert photochrom("colorize", photos / "one.png", "--variants", 3).stderr == message
 
 
-def test_an_empty_folder_is_no_success(tmp_path):
+def test_an_empty_folder_is_an_error(tmp_path):
     done = photochrom("colorize", tmp_path)
     assert done.returncode == 1
     assert "no photos in" in done.stderr
@@ -208,7 +208,7 @@ def test_models_are_listed():
     assert all(name in photochrom("models").stdout for name in installed())
 
 
-def test_interruption_keeps_what_is_done(photos, bundle):
+def test_interruption_keeps_finished_outputs(photos, bundle):
     for i in range(400):
         (photos / f"more{i}.png").write_bytes((photos / "one.png").read_bytes())
     command = [sys.executable, "-m", "photochrom", "colorize", str(photos), "--model", str(bundle)]
@@ -217,10 +217,10 @@ def test_interruption_keeps_what_is_done(photos, bundle):
         while not (out.exists() and files(out)) and running.poll() is None:
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "stopped; run the same command again to continue" in said
-    assert "Traceback" not in said
+    assert "stopped; run the same command again to continue" in errors
+    assert "Traceback" not in errors
     written = files(out)
     assert 0 < len(written) < 400
     assert not [name for name in written if name.split("/")[-1].startswith(".")]
@@ -256,8 +256,8 @@ def test_interruption_while_libraries_are_imported_leaves_at_once(tmp_path, argu
     ) as running:
         assert running.stdout.readline() == "importing\n"
         running.send_signal(number)
-        _, said = running.communicate(timeout=30)
-    assert (running.returncode, said) == (130, "photochrom: stopped\n")
+        _, errors = running.communicate(timeout=30)
+    assert (running.returncode, errors) == (130, "photochrom: stopped\n")
 
 
 def test_the_light_path_needs_no_torch(photos, bundle):

@@ -1,4 +1,4 @@
-"""A person's colours: met at their places, kept to their regions, refused where they make no sense."""
+"""Color hints: met at their pixels, spread over their regions, refused where they contradict."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ grays = arrays.arrays(np.float32, (8, 12), elements=st.floats(-1, 1, width=32))
 
 
 @given(grays, places)
-def test_each_map_is_one_at_its_own_place_and_nothing_at_the_others(gray, at):
+def test_each_share_is_one_at_its_own_pixel_and_zero_at_the_others(gray, at):
     maps = hint_shares(gray, *np.array(at).T)
     np.testing.assert_allclose(maps[:, *np.array(at).T], np.eye(len(at)), atol=1e-6)
     assert maps.min() >= 0
@@ -27,7 +27,7 @@ def test_each_map_is_one_at_its_own_place_and_nothing_at_the_others(gray, at):
 
 
 @given(grays, places)
-def test_ways_are_the_shortest_there_are(gray, at):
+def test_path_lengths_are_those_of_dijkstra(gray, at):
     """Against Dijkstra's on the same grid."""
     number = np.arange(96).reshape(8, 12)
     graph = sparse.lil_matrix((96, 96))
@@ -53,7 +53,7 @@ def photo():
     return open_photo(np.full((60, 90), 128, np.uint8))
 
 
-def test_a_hint_is_met_at_its_pixel_and_no_hint_changes_nothing(photo):
+def test_a_hint_is_met_at_its_pixel(photo):
     gray = photo.gray(32, 8)
     ab = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 2, *(n // 4 for n in gray.shape[1:]))).astype(np.float32)
     red = Hint.parse("45,30,#c03020")
@@ -64,18 +64,18 @@ def test_a_hint_is_met_at_its_pixel_and_no_hint_changes_nothing(photo):
     assert build_hints(photo, gray, []) is None
 
 
-def test_the_chroma_of_a_hint_is_that_of_its_colour():
+def test_the_ab_of_a_hint_is_that_of_its_color():
     np.testing.assert_allclose(hint_ab(Hint.parse(" 1, 2,#FF0000")) * color.AB_SCALE, [80.09, 67.2], atol=0.02)
     np.testing.assert_allclose(hint_ab(Hint.parse("1,2,808080")), 0, atol=1e-4)
 
 
 @pytest.mark.parametrize("at", ["90,0", "0,60"])
-def test_a_hint_outside_the_photograph_is_refused(photo, at):
+def test_a_hint_outside_the_photo_is_refused(photo, at):
     with pytest.raises(PhotoError, match=f"hint at {at} is outside the photo, which has 90 x 60"):
         build_hints(photo, photo.gray(32, 8), [Hint.parse(f"{at},#ff0000")])
 
 
-def test_hints_that_cannot_be_told_apart_are_refused(photo):
+def test_different_hints_for_one_pixel_are_refused(photo):
     gray = photo.gray(32, 8)
     clashing = build_hints(photo, gray, [Hint.parse("45,30,#c03020"), Hint.parse("46,30,#2030c0")])
     with pytest.raises(PhotoError, match=r"hints at 45,30 and 46,30 differ and are less than \d+ pixels apart"):

@@ -1,4 +1,4 @@
-"""Several colourings of one photograph: which files, which colours, and the pictures about them."""
+"""Variants of one photo: which files, which colors, and the images about them."""
 
 import threading
 
@@ -8,14 +8,13 @@ import pyvips
 
 from photochrom.core import color
 from photochrom.imaging.photo import Provenance, open_photo
-from photochrom.inference import batch as album
-from photochrom.inference import contact_sheet as sheet
+from photochrom.inference import batch, contact_sheet
 from photochrom.inference.batch import EXTRAS, BatchOptions, colorize_batch, plan
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.hints import build_hints, hint_ab
 from photochrom.inference.options import ColorOptions, Hint
 
-MARK = Provenance("stochastic", "0", 0)
+PROVENANCE = Provenance("stochastic", "0", 0)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def read(content):
     return pyvips.Image.new_from_buffer(content, "")
 
 
-def test_each_variant_is_the_picture_of_its_seed(photos, colorizer):
+def test_each_variant_has_the_colors_of_its_seed(photos, colorizer):
     (outcome,) = colorize_batch(colorizer, plan([photos / "one.png"], None, range(7, 17)), BatchOptions())
     assert outcome.status == "written"
     names = [path.name for path in outcome.task.files]
@@ -41,7 +40,7 @@ def test_each_variant_is_the_picture_of_its_seed(photos, colorizer):
     assert (pixels(photos / "one-color-16.png") != pixels(photos / "one-color-15.png")).any()
 
 
-def test_pictures_about_variants_are_written_and_marked(photos, colorizer):
+def test_images_about_variants_are_written_with_provenance(photos, colorizer):
     tasks = plan([photos], None, range(4), EXTRAS)
     outcomes = {o.task.source.name: o for o in colorize_batch(colorizer, tasks, BatchOptions())}
     assert {name: o.status for name, o in outcomes.items()} == dict.fromkeys(outcomes, "written") | {
@@ -53,30 +52,30 @@ def test_pictures_about_variants_are_written_and_marked(photos, colorizer):
     assert {o.status for o in colorize_batch(colorizer, tasks, BatchOptions())} == {"skipped", "failed"}
 
 
-def test_what_is_missing_is_made_and_the_rest_is_left(photos, colorizer, monkeypatch):
+def test_only_missing_outputs_are_written(photos, colorizer, monkeypatch):
     tasks = plan([photos / "one.png"], None, range(2))
     list(colorize_batch(colorizer, tasks, BatchOptions()))
-    kept, lost = photos / "one-color-0.png", photos / "one-color-1.png"
-    before, again = kept.stat().st_mtime_ns, lost.read_bytes()
-    lost.unlink()
-    seen = []
-    monkeypatch.setattr(colorizer, "predict", watched(colorizer.predict, seen))
+    existing, missing = photos / "one-color-0.png", photos / "one-color-1.png"
+    before, again = existing.stat().st_mtime_ns, missing.read_bytes()
+    missing.unlink()
+    predicted_seeds = []
+    monkeypatch.setattr(colorizer, "predict", recording(colorizer.predict, predicted_seeds))
     (outcome,) = colorize_batch(colorizer, tasks, BatchOptions())
-    assert (outcome.status, outcome.files, seen) == ("written", (lost,), [[1]])
-    assert (kept.stat().st_mtime_ns, lost.read_bytes()) == (before, again)
+    assert (outcome.status, outcome.files, predicted_seeds) == ("written", (missing,), [[1]])
+    assert (existing.stat().st_mtime_ns, missing.read_bytes()) == (before, again)
 
 
-def watched(predict, seen):
-    """`Colorizer.predict` that notes the seeds it is asked for."""
+def recording(predict, predicted_seeds):
+    """`Colorizer.predict` that records the seeds."""
 
-    def noting(grays, seeds, hints):
-        seen.append(list(seeds))
+    def record(grays, seeds, hints):
+        predicted_seeds.append(list(seeds))
         return predict(grays, seeds, hints)
 
-    return noting
+    return record
 
 
-def test_pictures_of_other_seeds_are_others(photos, colorizer):
+def test_images_about_other_seeds_have_other_names(photos, colorizer):
     names = set()
     for seeds in (range(2), range(5, 7), (5,)):
         (outcome,) = colorize_batch(colorizer, plan([photos / "one.png"], None, seeds, ("trace",)), BatchOptions())
@@ -84,21 +83,21 @@ def test_pictures_of_other_seeds_are_others(photos, colorizer):
     assert names == {"one-color-0-1-trace.jpg", "one-color-5-6-trace.jpg", "one-color-5-trace.jpg"}
 
 
-def test_stopped_among_variants_what_is_done_is_kept(photos, colorizer, monkeypatch):
-    stop, seen = threading.Event(), []
+def test_outputs_written_before_a_stop_stay(photos, colorizer, monkeypatch):
+    stop, predicted_seeds = threading.Event(), []
 
     def predict(grays, seeds, hints, whole=colorizer.predict):
         stop.set()
-        return watched(whole, seen)(grays, seeds, hints)
+        return recording(whole, predicted_seeds)(grays, seeds, hints)
 
     monkeypatch.setattr(colorizer, "predict", predict)
     tasks = plan([photos / "one.png"], None, range(20), ("sheet",))
-    assert list(album._process(colorizer, tasks, BatchOptions(), stop)) == []
-    assert seen == [list(range(8))]
+    assert list(batch._process(colorizer, tasks, BatchOptions(), stop)) == []
+    assert predicted_seeds == [list(range(8))]
     assert len(list(photos.glob("one-color-*.png"))) == 8
 
 
-def test_one_variant_that_fails_loses_no_other(photos, colorizer, monkeypatch):
+def test_a_variant_that_fails_does_not_stop_the_others(photos, colorizer, monkeypatch):
     def predict(grays, seeds, hints, whole=colorizer.predict):
         if 1 in seeds:
             raise MemoryError("no memory")
@@ -110,36 +109,36 @@ def test_one_variant_that_fails_loses_no_other(photos, colorizer, monkeypatch):
     assert [path.name for path in outcome.files] == ["one-color-0.png", "one-color-2.png"]
 
 
-def test_variants_never_become_an_original(photos):
+def test_a_variant_is_never_an_original(photos):
     (photos / "one-7.png").write_bytes((photos / "one.png").read_bytes())
     with pytest.raises(ValueError, match="is an original"):
         plan([photos / "one.png", photos / "one-7.png"], photos, range(7, 9))
 
 
-def test_hints_go_through_the_sampler(photos, colorizer):
+def test_hints_are_met_by_a_sampler(photos, colorizer):
     path = photos / "one.png"
     hint = Hint.parse("20,10,#c03020")
     (outcome,) = colorize_batch(colorizer, plan([path]), BatchOptions(ColorOptions(hints=(hint,))))
     assert outcome.status == "written"
     lab = color.rgb_to_lab((pixels(photos / "one-color.png").transpose(2, 0, 1) / 255).astype(np.float32))
-    found, wanted = lab[1:, 10, 20], hint_ab(hint) * color.AB_SCALE
-    assert np.arctan2(*found[::-1]) == pytest.approx(np.arctan2(*wanted[::-1]), abs=0.1)  # its chroma is the gamut's
+    actual, expected = lab[1:, 10, 20], hint_ab(hint) * color.AB_SCALE
+    assert np.arctan2(*actual[::-1]) == pytest.approx(np.arctan2(*expected[::-1]), abs=0.1)
     same = read(colorizer(path.read_bytes(), hints=["20,10,#c03020"])).numpy()
     assert (same == pixels(photos / "one-color.png")).all()
 
 
-def test_a_hint_changes_what_the_network_goes_on_from(photos, colorizer):
-    """More than what is put on top of the finished picture."""
+def test_a_hint_changes_what_the_sampler_continues_from(photos, colorizer):
+    """A hint does more than change the result."""
     photo = open_photo(photos / "one.png")
     gray = colorizer.prepare(photo).gray
     hints = build_hints(photo, gray, [Hint.parse("20,10,#c03020")])
-    (through,), (plain,) = colorizer.predict([gray], 3, hints), colorizer.predict([gray], 3)
-    assert np.abs(through - hints.at(*plain.shape[1:]).blend(plain[None])[0]).max() > 1e-3
+    (with_hint,), (without,) = colorizer.predict([gray], 3, hints), colorizer.predict([gray], 3)
+    assert np.abs(with_hint - hints.at(*without.shape[1:]).blend(without[None])[0]).max() > 1e-3
     row, column = 10 * gray.shape[1] // photo.height, 20 * gray.shape[2] // photo.width
-    np.testing.assert_allclose(through[:, row, column], hint_ab(Hint.parse("0,0,#c03020")), atol=1e-5)
+    np.testing.assert_allclose(with_hint[:, row, column], hint_ab(Hint.parse("0,0,#c03020")), atol=1e-5)
 
 
-def test_sampling_is_told_how(stochastic_bundle, bundle):
+def test_sampler_options_are_checked(stochastic_bundle, bundle):
     assert Colorizer(stochastic_bundle, steps=5, solver="ancestral").procedure.steps == 5
     with pytest.raises(ValueError, match="schedule has 1000"):
         Colorizer(stochastic_bundle, steps=1001)
@@ -150,10 +149,10 @@ def test_sampling_is_told_how(stochastic_bundle, bundle):
     ):
         Colorizer(stochastic_bundle, pace=5)
     with pytest.raises(ValueError, match="prediction: not supported by this model"):
-        Colorizer(stochastic_bundle, prediction="noise")  # which this network was not taught
+        Colorizer(stochastic_bundle, prediction="noise")  # the network was not trained for it
 
 
-def test_a_trace_goes_from_noise_to_the_answer(photos, colorizer):
+def test_a_trajectory_goes_from_noise_to_the_result(photos, colorizer):
     gray = colorizer.prepare(open_photo(photos / "one.png")).gray
     path = colorizer.trajectory(gray, 5)
     assert len(path) == 4
@@ -164,28 +163,31 @@ def test_a_trace_goes_from_noise_to_the_answer(photos, colorizer):
 def test_disagreement_is_the_distance_from_the_mean():
     ab = np.zeros((2, 2, 4, 4), np.float32)
     ab[0, 0, 1, 2], ab[1, 0, 1, 2] = 30 / color.AB_SCALE, -30 / color.AB_SCALE
-    found = sheet.disagreement(list(ab))
-    assert found[1, 2] == pytest.approx(30)
-    assert np.delete(found.ravel(), 6).max() == 0
+    distances = contact_sheet.disagreement(list(ab))
+    assert distances[1, 2] == pytest.approx(30)
+    assert np.delete(distances.ravel(), 6).max() == 0
 
 
-def test_the_map_is_black_where_all_agree_and_bright_where_not():
+def test_the_map_is_black_where_variants_agree_and_bright_elsewhere():
     gray = np.zeros((1, 64, 64), np.float32)
     ab = np.zeros((2, 2, 16, 16), np.float32)
     ab[:, 1, :, :8] = np.array([1, -1])[:, None, None] * 0.5
-    drawn = read(sheet.uncertainty(gray, list(ab), MARK)).numpy()
-    assert drawn.shape == (64, 64, 3)
-    assert drawn[:, 48:].max() < 10
-    assert drawn[:, :16].min() > 245
+    image = read(contact_sheet.uncertainty(gray, list(ab), PROVENANCE)).numpy()
+    assert image.shape == (64, 64, 3)
+    assert image[:, 48:].max() < 10
+    assert image[:, :16].min() > 245
 
 
-def test_a_sheet_shows_the_gray_first_and_a_strip_all_that_fits():
+def test_a_sheet_starts_with_grayscale_and_a_strip_holds_all_that_fits():
     gray = np.zeros((1, 30, 40), np.float32)
     red = np.full((2, 8, 10), 0.4, np.float32)
-    drawn = read(sheet.variants(gray, [red] * 3, MARK)).numpy().astype(int)
-    assert drawn.shape == (30 * 2 + sheet.GAP, 40 * 2 + sheet.GAP, 3)
-    assert np.ptp(drawn[10, 10]) < 5 < np.ptp(drawn[10, 60])
-    assert read(sheet.trace(gray, [red] * 100, MARK)).width == sheet.MAX_STEPS * 44 - sheet.GAP
+    image = read(contact_sheet.variants(gray, [red] * 3, PROVENANCE)).numpy().astype(int)
+    assert image.shape == (30 * 2 + contact_sheet.GAP, 40 * 2 + contact_sheet.GAP, 3)
+    assert np.ptp(image[10, 10]) < 5 < np.ptp(image[10, 60])
+    assert (
+        read(contact_sheet.trace(gray, [red] * 100, PROVENANCE)).width
+        == contact_sheet.MAX_STEPS * 44 - contact_sheet.GAP
+    )
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
@@ -196,19 +198,19 @@ def test_a_preview_is_upright_and_within_the_size(tmp_path, orientation, width, 
     image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     image.write_to_file(str(tmp_path / "photo.jpg"))
     photo = open_photo(tmp_path / "photo.jpg")
-    shown = read(sheet.preview(photo, 160))
+    small = read(contact_sheet.preview(photo, 160))
     scale = min(1, 160 / max(width, height))
-    assert (shown.width, shown.height) == (round(photo.width * scale), round(photo.height * scale))
-    assert shown.bands == 3
+    assert (small.width, small.height) == (round(photo.width * scale), round(photo.height * scale))
+    assert small.bands == 3
     expected = photo.resize(min(photo.width, photo.height), 1).mean() * 255
-    assert shown.numpy().mean() == pytest.approx(expected, abs=2)
-    corner = shown.numpy()[0, 0].mean()
+    assert small.numpy().mean() == pytest.approx(expected, abs=2)
+    corner = small.numpy()[0, 0].mean()
     assert (corner < 40) == (orientation in (1, 6))
 
 
 def test_a_preview_has_eight_bits_and_no_alpha(tmp_path):
     pixels_rgba = np.full((40, 60, 4), 30000, np.uint16)
     pyvips.Image.new_from_array(pixels_rgba, interpretation="rgb16").write_to_file(str(tmp_path / "deep.png"))
-    shown = read(sheet.preview(open_photo(tmp_path / "deep.png"), 50))
-    assert (shown.width, shown.height, shown.bands, shown.format) == (50, 33, 3, "uchar")
-    assert shown.numpy().mean() == pytest.approx(30000 / 257, abs=2)
+    small = read(contact_sheet.preview(open_photo(tmp_path / "deep.png"), 50))
+    assert (small.width, small.height, small.bands, small.format) == (50, 33, 3, "uchar")
+    assert small.numpy().mean() == pytest.approx(30000 / 257, abs=2)

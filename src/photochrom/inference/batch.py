@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -72,8 +72,8 @@ class Task:
     @property
     def extra_files(self) -> dict[str, Location]:
         """A JPEG for each extra, named by its first and last seed: `target-7-sheet.jpg`, `target-7-9-sheet.jpg`."""
-        ends = dict.fromkeys((self.seeds[0], self.seeds[-1]))
-        seeds = "-".join(str(seed) for seed in ends)
+        first, last = self.seeds[0], self.seeds[-1]
+        seeds = f"{first}" if first == last else f"{first}-{last}"
         stem = PurePath(self.target).stem
         return {extra: self._beside_target(f"{stem}-{seeds}-{extra}.jpg") for extra in self.extras}
 
@@ -124,30 +124,33 @@ def plan(
         for task in _plan_source(source, out, alone=len(sources) == 1):
             tasks[Path(task.source).resolve()] = replace(task, seeds=tuple(seeds), extras=tuple(extras))
     if out is None:
-        for output in _outputs_of_others(tasks):
-            tasks.pop(output, None)
-    files = [(Path(file), task.source) for task in tasks.values() for file in task.files]
-    resolved = [(file.resolve(), source) for file, source in files]
-    check_targets(resolved, tasks)
+        # An output of an earlier run that is named together with its original is not a photo to colorize.
+        for file, _ in _resolve_files(tasks):
+            tasks.pop(file, None)
+    check_targets(_resolve_files(tasks), tasks)
     return list(tasks.values())
+
+
+def _resolve_files(tasks: Mapping[Path, Task]) -> list[tuple[Path, Location]]:
+    files: list[tuple[Path, Location]] = []
+    for task in tasks.values():
+        for file in task.files:
+            files.append((Path(file).resolve(), task.source))
+    return files
 
 
 def _plan_source(source: Path, out: Path | None, alone: bool) -> list[Task]:
     if out is not None and out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
-        return [_plan_file(source, out, alone)]
+        if not alone or source.is_dir():
+            raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
+        if out.suffix.lower() not in SAVERS:
+            raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(SAVERS)}, or a folder")
+        return [Task(source, out)]
     if source.is_dir():
         return _plan_folder(source, out)
     if out is None:
         return [Task(source, output_path(source))]
     return [Task(source, out / writable_path(Path(source.name)))]
-
-
-def _plan_file(source: Path, out: Path, alone: bool) -> Task:
-    if not alone or source.is_dir():
-        raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
-    if out.suffix.lower() not in SAVERS:
-        raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(SAVERS)}, or a folder")
-    return Task(source, out)
 
 
 def _plan_folder(source: Path, out: Path | None) -> list[Task]:
@@ -163,25 +166,8 @@ def _plan_folder(source: Path, out: Path | None) -> list[Task]:
     return tasks
 
 
-def _outputs_of_others(tasks: dict[Path, Task]) -> set[Path]:
-    """Return all outputs but those that would replace their own original, which `check_targets` refuses."""
-    outputs: set[Path] = set()
-    originals: set[Path] = set()
-    for source, task in tasks.items():
-        files = [Path(file).resolve() for file in task.files]
-        outputs.update(files)
-        if source in files:
-            originals.add(source)
-    return outputs - originals
-
-
 def check_targets(files: Iterable[tuple[Location, Location]], originals: Container[Any]) -> None:
-    """Raise ValueError if a file to be written is an original, or would be written for two sources.
-
-    Args:
-        files: each file with the source it is made of.
-        originals: all sources, in the form that the files are in.
-    """
+    """Raise ValueError if one of the files, each with its source, is an original or belongs to two sources."""
     sources: dict[Location, Location] = {}
     for file, source in files:
         if file in originals:
@@ -202,7 +188,7 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
     if not colorizer.procedure.stochastic and (color.variants > 1 or "uncertainty" in extras):
         option = "--variants" if color.variants > 1 else "--uncertainty"
         raise ValueError(f"{name} is deterministic; {option} needs a stochastic model, for example ddpm")
-    if "trace" in extras and not colorizer.iterative:
+    if "trace" in extras and not colorizer.procedure.iterative:
         raise ValueError(f"{name} colorizes in one pass; --trace needs an iterative model, for example ddpm")
     if "uncertainty" in extras and color.variants < 2:
         raise ValueError("--uncertainty compares variants; add for example --variants 8")
@@ -218,28 +204,26 @@ def colorize_batch(
     Close the iterator (or interrupt it) to stop: photos in progress are finished, only whole files remain.
     """
     colorizer = colorizer.with_sampler(**options.color.sampler)
-    stop, lock = threading.Event(), threading.Lock()
+    stop = threading.Event()
     outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-    size = _photos_per_batch(tasks, options, jobs)
-    batches = iter([tasks[start : start + size] for start in range(0, len(tasks), size)])
 
-    def work() -> None:
+    def run(batch: Sequence[Task]) -> None:
         try:
-            while batch := _next_batch(batches, lock):
-                for outcome in _process(colorizer, batch, options, stop):
-                    outcomes.put(outcome)
+            for outcome in _process(colorizer, batch, options, stop):
+                outcomes.put(outcome)
         finally:
             outcomes.put(None)
 
+    size = _photos_per_batch(tasks, options, jobs)
     with ThreadPoolExecutor(jobs) as pool:
-        workers = [pool.submit(work) for _ in range(jobs)]
+        batches = [pool.submit(run, tasks[start : start + size]) for start in range(0, len(tasks), size)]
         try:
-            for _ in workers:
+            for _ in batches:
                 yield from iter(outcomes.get, None)
         finally:
             stop.set()
-        for worker in workers:
-            worker.result()
+        for batch in batches:
+            batch.result()
 
 
 def _photos_per_batch(tasks: Sequence[Task], options: BatchOptions, jobs: int) -> int:
@@ -248,11 +232,6 @@ def _photos_per_batch(tasks: Sequence[Task], options: BatchOptions, jobs: int) -
         return 1
     variants = max((len(task.seeds) for task in tasks), default=1)
     return max(1, min(BATCH // variants, len(tasks) // jobs))
-
-
-def _next_batch(batches: Iterator[Sequence[Task]], lock: threading.Lock) -> Sequence[Task] | None:
-    with lock:
-        return next(batches, None)
 
 
 @dataclass(eq=False)
@@ -292,16 +271,18 @@ def _process(
             yield prepared
         else:
             jobs.append(_Job(task, options, prepared))
-    images = [(job, seed) for job in jobs for seed in job.needed_seeds()]
+    images: list[tuple[_Job, int]] = []
+    for job in jobs:
+        images.extend((job, seed) for seed in job.needed_seeds())
     last_seed = dict(images)
     for start in range(0, len(images), BATCH):
         if stop.is_set():
             return
-        batch = images[start : start + BATCH]
-        grays = [job.prepared.gray for job, _ in batch]
+        batch_jobs, seeds = zip(*images[start : start + BATCH], strict=True)
+        grays = [job.prepared.gray for job in batch_jobs]
         hints = jobs[0].prepared.hints  # with hints, a batch is one photo
-        results = _predict(colorizer, grays, [seed for _, seed in batch], hints)
-        for (job, seed), ab in zip(batch, results, strict=True):
+        results = _predict(colorizer, grays, seeds, hints)
+        for job, seed, ab in zip(batch_jobs, seeds, results, strict=True):
             _write_output(colorizer, job, seed, ab)
             if seed == last_seed[job]:
                 yield _finish(colorizer, job)
@@ -320,7 +301,7 @@ def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> Prepare
 
 
 def _predict(colorizer: Colorizer, grays: Sequence[Any], seeds: Sequence[int], hints: Any) -> Sequence[AB | Exception]:
-    """Predict a batch; if that fails (out of memory), predict one by one and return errors in place of colors."""
+    """Predict a batch; if it fails (out of memory), one by one, with errors in place of colors."""
     try:
         return colorizer.predict(grays, seeds, hints)
     except Exception as error:
@@ -369,7 +350,7 @@ def _draw_extra(colorizer: Colorizer, job: _Job, extra: str) -> bytes:
     if extra == "trace":
         saturation = np.float32(job.options.color.saturation)
         steps = colorizer.trajectory(job.prepared.gray, seed, job.prepared.hints)
-        return contact_sheet.trace(gray, [ab * saturation for ab in steps], provenance)
+        return contact_sheet.trace(gray, list(np.stack(steps) * saturation), provenance)
     colors = [job.colors[seed] for seed in job.task.seeds]
     if extra == "sheet":
         return contact_sheet.variants(gray, colors, provenance)

@@ -45,14 +45,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Colorized:
-    """A photo colorized with one seed.
-
-    Its pixels are computed anew each time that it is saved or converted, so it takes no memory until then.
+    """A photo colorized with one seed. Its pixels are computed anew each time that it is saved or converted.
 
     Args:
-        seed: the random seed of these colors.
-        ab: the colors at the inference size, saturation included, in [-1, 1].
-        image: the photo with these colors.
+        seed: random seed.
+        ab: colors at the inference size, saturation included, in [-1, 1].
+        image: photo with these colors.
         provenance: model, version and seed, as written into files.
     """
 
@@ -168,12 +166,7 @@ class Colorizer:
     ) -> Iterator[Colorized]:
         """Yield a photo colorized with each seed: `seed`, `seed + 1`, ..., as many as `variants`.
 
-        Args:
-            photo: see `__call__`.
-            options: color options; keywords override them.
-            settings: color options by name, see `ColorOptions`.
-
-        Raises as `__call__`, and ValueError for several variants of a deterministic model.
+        Args and Raises: see `__call__`; ValueError for several variants of a deterministic model.
         """
         options = merge_options(options, settings)
         if options.variants > 1 and not self.procedure.stochastic:
@@ -185,11 +178,7 @@ class Colorizer:
     # predict several photos at once.
 
     def colorize_photo(self, photo: Photo, options: ColorOptions) -> Iterator[Colorized]:
-        """Yield the photo colorized with each seed of the options.
-
-        Raises PhotoError for a photo that cannot be read or is too large for the model, and for a hint outside it;
-        ValueError for an option that the model does not support.
-        """
+        """Yield the photo colorized with each seed of the options. Raises as `__call__`."""
         colorizer = self.with_sampler(**options.sampler)
         prepared = colorizer.prepare(photo, options)
         for seed in options.seeds:
@@ -197,7 +186,7 @@ class Colorizer:
             yield colorizer.merge(photo, ab, seed, options.saturation)
 
     def prepare(self, photo: Photo, options: ColorOptions = DEFAULTS) -> Prepared:
-        """Return the gray and the hints of a photo at the inference size. Raises as `colorize_photo`."""
+        """Return the gray and the hints of a photo at the inference size. Raises as `__call__`."""
         size = self.card.inference_size(options.size)
         gray = photo.gray(size, self.card.multiple, self.card.gray, self.card.square)
         try:
@@ -207,14 +196,12 @@ class Colorizer:
         return Prepared(gray, build_hints(photo, gray, options.hints, options.saturation))
 
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
-        """Return the ab of each gray, both in [-1, 1], as the model gives it.
-
-        Grays of one shape are predicted together, at most `BATCH` at once; a result does not depend on its batch.
+        """Return the ab of each gray, both in [-1, 1]; grays of one shape are predicted together, up to `BATCH`.
 
         Args:
-            grays: see `prepare`.
+            grays: from `prepare`; of one photo if there are hints.
             seeds: one for each gray, or one for all.
-            hints: for all grays, which must then be of one photo.
+            hints: from `prepare`.
 
         Raises BundleError for a model whose output is not a number.
         """
@@ -262,17 +249,12 @@ class Colorizer:
     def trajectory(self, gray: Gray, seed: int = 0, hints: Hints | None = None) -> list[AB]:
         """Return the ab of a gray at each sampling step, from noise to the result.
 
-        Raises ValueError for a model that is not `iterative`.
+        Raises ValueError for a model that colorizes in one pass.
         """
-        if not self.iterative:
+        if not self.procedure.iterative:
             raise ValueError(f"{self.card.name} colorizes in one pass; choose an iterative model, for example ddpm")
         steps = self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)
         return [ab[0] for ab in steps]
-
-    @property
-    def iterative(self) -> bool:
-        """Whether the model colorizes in several steps, which `trajectory` gives."""
-        return self.procedure.iterative
 
     @property
     def has_likelihood(self) -> bool:
@@ -280,10 +262,9 @@ class Colorizer:
         return self.procedure.has_likelihood
 
     def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
-        """Return the negative log-likelihood (base 2) of the true coarse colors of a photo, per channel of a pixel.
+        """Return the negative log-likelihood (base 2) of a photo's coarse colors, per channel of a pixel.
 
-        The temperature is always 1. Raises ValueError for a model without likelihoods, PhotoError for a photo that
-        cannot be read.
+        Raises ValueError for a model without likelihoods, PhotoError for a photo that cannot be read.
         """
         if not self.has_likelihood:
             raise ValueError(f"{self.card.name} has no likelihoods; choose an autoregressive model")

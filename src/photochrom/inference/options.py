@@ -44,7 +44,7 @@ class Hint:
     def __post_init__(self) -> None:
         if self.x < 0 or self.y < 0:
             raise ValueError(f"hint at {self.x},{self.y}: x and y must not be negative")
-        if len(self.rgb) != 3 or not all(0 <= channel <= 255 for channel in self.rgb):
+        if len(self.rgb) != 3 or min(self.rgb) < 0 or max(self.rgb) > 255:
             raise ValueError(f"hint color {self.rgb}: must be three numbers from 0 to 255")
 
     @classmethod
