@@ -32,7 +32,7 @@ from photochrom.core.sampling.autoregressive import Autoregressive
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models.coltran import Model
 from photochrom.models.coltran.core import Core, shift
-from photochrom.training.graph import network_bytes
+from photochrom.training.graph import export_network
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_nets, torch_noise
 
@@ -47,7 +47,9 @@ def methods(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple
     model = Model(Model.Config(core.config, sampling=procedure))
     model.core = core
     nets = torch_nets(model)
-    exported = {name: OnnxNet(network_bytes(net), torch.get_num_threads()) for name, net in model.networks().items()}
+    exported = {
+        name: OnnxNet(export_network(net).content, torch.get_num_threads()) for name, net in model.networks().items()
+    }
     context, norms, _, _ = core.eval().encoder(gray)
 
     @torch.no_grad()

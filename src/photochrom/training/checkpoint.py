@@ -18,11 +18,7 @@ CHECKPOINTS = ("best", "last")
 
 
 def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-    """Write tensors and a record of JSON values as one file, atomically, over an earlier one.
-
-    Raises:
-        WriteError: when the system does not let us write.
-    """
+    """Write tensors and a record of JSON values as one file, atomically, over an earlier one. Raises WriteError."""
     stored = {}
     for name, tensor in tensors.items():
         # Tensors that share memory, or are not dense, cannot be stored: each is copied.
@@ -35,11 +31,7 @@ def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> Non
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the record of a checkpoint.
-
-    Raises:
-        ValueError: when the file is missing or damaged.
-    """
+    """Return the tensors and the record of a checkpoint. Raises ValueError when it is missing or damaged."""
     try:
         with safe_open(path, "pt") as file:
             record = json.loads(file.metadata()["record"])
@@ -54,16 +46,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load(run: Path, name: str = "best") -> tuple[Family, Recipe, dict[str, Any]]:
     """Load the model of a run in eval mode with its averaged weights, its recipe, and its record.
 
-    Args:
-        run: the folder that `train` returned.
-        name: ``best`` by validation, or ``last``.
-
-    Returns:
-        The record holds ``step``, ``seconds``, ``validation`` (the metrics then) and ``photographs`` (counts and
-        digest), among others.
-
-    Raises:
-        ValueError: when the checkpoint is missing or damaged.
+    ``name`` is ``best`` (by validation) or ``last``. The record holds ``step``, ``seconds``, ``validation`` (metrics)
+    and ``photographs`` (counts and digest), among others. Raises ValueError when it is missing or damaged.
     """
     if name not in CHECKPOINTS:
         raise ValueError(f"checkpoint {name!r}: choose one of {', '.join(CHECKPOINTS)}")
@@ -100,9 +84,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]
     for key, tensor in tensors.items():
         name, _, quantity = key.rpartition(":")
         parameter = parameters[name]
-        if tensor.shape == parameter.shape:
-            # In the parameter's memory format: otherwise sums are taken in another order, and a resumed run differs.
-            target = torch.empty_like(parameter)
-        else:
-            target = torch.empty_like(tensor, device=parameter.device)
-        optimizer.state[parameter][quantity] = target.copy_(tensor)
+        # In the parameter's memory format: otherwise sums are taken in another order, and a resumed run differs.
+        like = parameter if tensor.shape == parameter.shape else tensor
+        optimizer.state[parameter][quantity] = torch.empty_like(like, device=parameter.device).copy_(tensor)

@@ -54,12 +54,8 @@ class Library:
 def gather(settings: Data, cache: Path) -> Library:
     """Find, filter and split the images that a recipe names.
 
-    Args:
-        settings: the ``[data]`` table.
-        cache: JSON file of colorfulness by image, which is read and extended.
-
-    Raises:
-        ValueError: when a source is missing or no image is left to train on.
+    ``cache`` is a JSON file of the colorfulness by image, which is read and extended. Raises ValueError when a source
+    is missing or no image is left to train on.
     """
     if not settings.photos:
         raise ValueError("no photos: name folders or zips in data.photos or with --data")
@@ -71,13 +67,11 @@ def gather(settings: Data, cache: Path) -> Library:
     readable = [key for key in sorted(images) if scores[key] is not None]
     colored = [images[key] for key in readable if (scores[key] or 0.0) >= settings.min_colorfulness]
 
-    training: list[SourceImage] = []
-    validation: list[SourceImage] = []
-    for image in colored:
-        (validation if is_held_out(image.crc, settings.validation) else training).append(image)
+    validation = tuple(image for image in colored if is_held_out(image.crc, settings.validation))
+    training = tuple(image for image in colored if not is_held_out(image.crc, settings.validation))
     library = Library(
-        training=tuple(training),
-        validation=tuple(validation),
+        training=training,
+        validation=validation,
         digest=hashlib.sha256("\n".join(image.key for image in colored).encode()).hexdigest(),
         near_gray=len(readable) - len(colored),
         unreadable=len(images) - len(readable),
@@ -109,7 +103,6 @@ def _colorfulness_by_key(images: dict[str, SourceImage], cache: Path) -> dict[st
 
 
 def _measure(image: SourceImage) -> float | None:
-    """Return an image's colorfulness; None, with a warning, where it is no image to learn from."""
     try:
         if _is_colorized(image.read()):
             raise ValueError("colorized by Photochrom, so no ground truth")
@@ -135,15 +128,7 @@ def decode(image: SourceImage, side: int) -> RGB8:
 
 
 def crop(image: SourceImage, size: int, scale: float, left: float, top: float) -> RGB8:
-    """Return a square part of an image, resized.
-
-    Args:
-        image: where it lies.
-        size: of the result, in pixels.
-        scale: side of the square over the short side of the image.
-        left: horizontal position, 0 at the left to 1 at the right.
-        top: vertical position, 0 to 1.
-    """
+    """Return a square of ``scale`` times the short side, resized to ``size`` pixels; left and top place it, 0 to 1."""
     opened = _open_rgb(image, math.ceil(size / scale))
     side = min(opened.size) * scale
     x, y = (opened.width - side) * left, (opened.height - side) * top
@@ -165,7 +150,7 @@ def _open_pillow(content: bytes) -> Image.Image:
 
 
 def _decode_with_vips(image: SourceImage, content: bytes) -> Image.Image:
-    """Decode every other format as the commands that use a model do, and raise their errors."""
+    # As the commands that use a model do, with their errors.
     pixels = open_photo(content, name=str(image)).pixels()
     if pixels.dtype == np.uint16:
         pixels = (pixels / np.float32(257)).round().astype(np.uint8)
@@ -183,7 +168,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=64)
 def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From the colors of a profile; None where it is damaged, of another mode, or changes no code by more than one."""
+    # None where the profile is damaged, of another mode, or changes no code by more than one.
     srgb, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
     try:
         transform = ImageCms.buildTransform(io.BytesIO(profile), srgb, mode, "RGB", intent)
@@ -199,12 +184,9 @@ def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
 
 
 def pair(rgb: Float[np.ndarray, "3 h w"], convention: str, target: str) -> tuple[Tensor, Tensor]:
-    """Return the gray input (1, h, w) in [-1, 1] and the target of an image.
+    """Return the gray (1, h, w) in [-1, 1] and the target of sRGB in [0, 1].
 
-    Args:
-        rgb: sRGB in [0, 1].
-        convention: of the gray, see `core.color.rgb_to_gray`.
-        target: ``ab`` for ab / 110 (2, h, w), ``rgb`` for sRGB in [-1, 1] (3, h, w).
+    The target is ab / 110 (2, h, w) for ``ab``, sRGB in [-1, 1] (3, h, w) for ``rgb``.
     """
     lab = rgb_to_lab(rgb) if target == "ab" or convention == "lab" else None
     gray = lab[0] / L_SCALE - 1 if lab is not None and convention == "lab" else rgb_to_gray(rgb, convention)

@@ -44,10 +44,7 @@ def export(
         sources: whose photos the model was trained on, and under which terms.
         card: further entries of the card (``summary``, ``licence``, ``scores``).
 
-    Raises:
-        ExportError: when ONNX and torch differ.
-        FileExistsError: when ``out`` exists.
-        ValueError: when the runs or the settings do not fit.
+    Raises ExportError when ONNX and torch differ, ValueError when runs or settings do not fit, or ``out`` exists.
     """
     trained = merge_runs([runs] if isinstance(runs, Path) else runs)
     sets = tuple(sets)
@@ -63,36 +60,33 @@ def export(
     for name, net in model.networks().items():
         network = export_network(net)
         networks[name], parameters[name] = network.content, network.parameters
-    entries = {
-        "name": out.name,
-        "family": recipe.family,
-        "procedure": describe(model.procedure),
-        "networks": {},
-        "size": size or recipe.data.size,
-        "square": model.image_size is not None,
-        "multiple": model.size_multiple,
-        "gray": recipe.data.gray,
-        "recipe": portable(resolved(recipe)) | stages,
-        "data": {**trained.record["photographs"], "sources": sources},
-        "parameters": parameters,
-        "version": __version__,
-        "scores": scores,
-    }
-    return bundles.save(out, bundles.ModelCard(**{**entries, **card}), networks)
+    model_card = bundles.ModelCard(
+        name=out.name,
+        family=recipe.family,
+        procedure=describe(model.procedure),
+        networks={},
+        size=size or recipe.data.size,
+        square=model.image_size is not None,
+        multiple=model.size_multiple,
+        gray=recipe.data.gray,
+        recipe=portable(resolved(recipe)) | stages,
+        data={**trained.record["photographs"], "sources": sources},
+        parameters=parameters,
+        version=__version__,
+        **{"scores": scores, **card},
+    )
+    return bundles.save(out, model_card, networks)
 
 
 def merge_runs(runs: Sequence[Path]) -> TrainedModel:
     """Load one run, or the runs of a model's stages, as one model; the first stage gives recipe and record.
 
-    Raises:
-        ValueError: when the runs do not make one model.
+    Raises ValueError when the runs do not make one model.
     """
     loaded = {str(run): load(run) for run in runs}  # a run that is named twice is one run
     _require_equal_data(loaded)
     parts = {run: part for run, (part, _, _) in loaded.items()}
-    family = type(next(iter(parts.values())))
-    model = family.merge_stages(parts)
-
+    model = type(next(iter(parts.values()))).merge_stages(parts)
     first = next(run for run, part in parts.items() if model.trainable[0] in part.trainable)
     _, recipe, record = loaded.pop(first)
     stages = {}
@@ -112,11 +106,7 @@ def require_complete(recipe: Recipe) -> None:
 
 
 def change_settings(model: Family, recipe: Recipe, sets: Iterable[str]) -> tuple[Family, Recipe]:
-    """Return the model with the same weights and other settings, and its recipe.
-
-    Raises:
-        ValueError: when the weights do not fit the settings.
-    """
+    """Return the model with the same weights and other settings, and its recipe. Raises ValueError."""
     tables = resolved(recipe)
     for assignment in sets:
         override(tables, assignment)
@@ -144,6 +134,5 @@ def _require_equal_data(loaded: Mapping[str, tuple[Family, Recipe, dict[str, Any
             ("data.gray", first.data.gray, recipe.data.gray),
         ):
             if value != expected:
-                raise ValueError(
-                    f"{run}: {key} = {value}, but {expected} in {first_run}: stages of one model must agree"
-                )
+                difference = f"{key} = {value}, but {expected} in {first_run}"
+                raise ValueError(f"{run}: {difference}: stages of one model must agree")

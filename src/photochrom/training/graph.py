@@ -2,9 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -16,14 +15,14 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 from torch.export import Dim
 
+from ..models.family import Network
+
 TOLERANCE = 1e-3  # of the largest value: ONNX Runtime sums in another order than torch
 DISCRETE_TOLERANCE = 0.05  # share of the values of a discrete output that may differ: two choices may be as near
 FOLDING_LIMIT = 10**9  # bytes of the largest constant that is folded
 HALF_MINIMUM = 256  # values in a weight; a smaller one stays float32
 HALF = ".half"  # ends the graph's name of a weight that is stored in half precision
-# Ends the name of a parameter that the graph holds as its transpose, in `ModelCard.parameters` (and, in bundles
-# without it, in the graph itself).
-TRANSPOSED = ".T"
+TRANSPOSED = ".T"  # ends the name of a parameter whose transpose is in the graph, in `ModelCard.parameters`
 RESHAPES = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # keep the order of the values
 
 
@@ -39,14 +38,11 @@ class ExportedNetwork:
     parameters: dict[str, str]
 
 
-def export_network(net: nn.Module) -> ExportedNetwork:
+def export_network(net: Network) -> ExportedNetwork:
     """Export a network as ONNX, with its larger weights in half precision and its arithmetic in single precision.
 
-    The weights of ``net`` are rounded to half precision first, so the graph must agree with torch but for the order
-    of sums.
-
-    Raises:
-        ExportError: when it does not.
+    The weights of ``net`` are rounded first, so the graph agrees with torch but for the order of sums. Raises
+    ExportError when it does not.
     """
     round_weights(net)
     traced = trace(net)
@@ -54,17 +50,12 @@ def export_network(net: nn.Module) -> ExportedNetwork:
     graph = halve_weights(fold_constants(traced))
     content = graph.SerializeToString()
     check(net, content)
-    names = {}
+    stored = {}
     for weight in graph.graph.initializer:
-        parameter = parameters.get(weight.name.removesuffix(HALF))
-        if parameter is not None:
-            names[weight.name] = parameter
-    return ExportedNetwork(content, names)
-
-
-def network_bytes(net: nn.Module) -> bytes:
-    """Return the ONNX of `export_network`."""
-    return export_network(net).content
+        name = weight.name.removesuffix(HALF)
+        if name in parameters:
+            stored[weight.name] = parameters[name]
+    return ExportedNetwork(content, stored)
 
 
 def round_weights(net: nn.Module) -> None:
@@ -74,14 +65,12 @@ def round_weights(net: nn.Module) -> None:
             weight.data = weight.data.half().float()
 
 
-def trace(net: nn.Module) -> onnx.ModelProto:
+def trace(net: Network) -> onnx.ModelProto:
     """Return the network's graph before any optimization, dynamic in batch, height and width."""
     inputs = example_inputs(net, batch=2, side=64)
-    free = {"h": Dim.DYNAMIC, "w": Dim.DYNAMIC}
     shapes = []
-    for dims in _input_dims(net).values():
-        dynamic = {axis: free[dim] for axis, dim in enumerate(dims, 1) if isinstance(dim, str)}
-        shapes.append({0: Dim.DYNAMIC, **dynamic})
+    for dims in net.inputs.values():
+        shapes.append({axis: Dim.DYNAMIC for axis, dim in enumerate(("batch", *dims)) if isinstance(dim, str)})
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not used here
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the exporter
@@ -94,40 +83,29 @@ def trace(net: nn.Module) -> onnx.ModelProto:
 
 
 def follow_parameters(graph: onnx.ModelProto, names: Container[str]) -> dict[str, str]:
-    """Return the parameter that each value of an unfolded graph holds, by following names from the initializers.
+    """Return {value: parameter} for a graph as `trace` gives it, where initializers are named after parameters.
 
-    Folding later turns such values (the transpose of a matrix, a norm's weight with more axes) into initializers of
-    their own, under the same names.
-
-    Args:
-        graph: as `trace` gives it, where initializers still have the names of parameters.
-        names: the parameters and buffers of the network.
-
-    Returns:
-        {value: parameter}, with `TRANSPOSED` after the parameter where the value is its transpose.
+    Folding turns values such as the transpose of a matrix, or a norm's weight with more axes, into initializers of
+    their own, under the same names. `TRANSPOSED` ends the parameter where the value is its transpose.
     """
     holds = {weight.name: weight.name for weight in graph.graph.initializer if weight.name in names}
     for node in graph.graph.node:  # in topological order
         source = holds.get(node.input[0]) if node.input else None
         if source is None:
             continue
-        if node.op_type in RESHAPES:
-            holds[node.output[0]] = source
-        elif node.op_type == "Transpose" and _swaps_two_axes(node):
-            transposed = source.endswith(TRANSPOSED)
+        transposed = source.endswith(TRANSPOSED)
+        if node.op_type == "Transpose" and list(node.attribute[0].ints) == [1, 0]:
             holds[node.output[0]] = source.removesuffix(TRANSPOSED) if transposed else source + TRANSPOSED
+        elif node.op_type in RESHAPES and not transposed:
+            holds[node.output[0]] = source
     return holds
-
-
-def _swaps_two_axes(node: onnx.NodeProto) -> bool:
-    return any(list(attribute.ints) == [1, 0] for attribute in node.attribute)
 
 
 def fold_constants(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Return the graph with constant expressions evaluated, without the exporter's notes.
 
-    Only then does ONNX Runtime see which norms it can merge into convolutions, which makes it twice as fast. The
-    norms are not merged here, so that weights are rounded to half precision once, not twice.
+    Only then can ONNX Runtime merge norms into convolutions, which makes it twice as fast. They are not merged here,
+    so that weights are rounded to half precision once, not twice.
     """
     model = onnx_ir.from_proto(graph)
     optimizer.fold_constants(model, input_size_limit=FOLDING_LIMIT, output_size_limit=FOLDING_LIMIT)
@@ -158,13 +136,12 @@ def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
-def check(net: nn.Module, content: bytes) -> None:
-    """Compare ONNX with torch at other sizes and batches than those traced.
+def check(net: Network, content: bytes) -> None:
+    """Raise ExportError where ONNX differs from torch, at other sizes and batches than those traced.
 
-    Raises:
-        ExportError: when they differ. A few values of a network with ``discrete_output`` may differ, by any amount.
+    A few values of a network with ``discrete_output`` may differ, by any amount.
     """
-    allowed = DISCRETE_TOLERANCE if getattr(net, "discrete_output", False) else 0.0
+    allowed = DISCRETE_TOLERANCE if net.discrete_output else 0.0
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for batch, side in ((1, 96), (3, 32)):
         inputs = example_inputs(net, batch, side)
@@ -185,15 +162,11 @@ def _compare(actual: np.ndarray, expected: np.ndarray, allowed: float, where: st
         raise ExportError(f"ONNX and torch differ by {error.max():.1e} at {where}, more than {TOLERANCE}")
 
 
-def example_inputs(net: nn.Module, batch: int, side: int) -> dict[str, Tensor]:
+def example_inputs(net: Network, batch: int, side: int) -> dict[str, Tensor]:
     """Return random inputs in [-1, 1] by name, shaped as the network's ``inputs`` says, at ``side`` pixels."""
     generator = torch.Generator().manual_seed(0)
     inputs = {}
-    for name, dims in _input_dims(net).items():
+    for name, dims in net.inputs.items():
         shape = [side if isinstance(dim, str) else dim for dim in dims]
         inputs[name] = torch.rand(batch, *shape, generator=generator) * 2 - 1
     return inputs
-
-
-def _input_dims(net: nn.Module) -> Mapping[str, tuple[Any, ...]]:
-    return cast(Mapping[str, tuple[Any, ...]], net.inputs)

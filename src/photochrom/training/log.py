@@ -75,11 +75,7 @@ class TrainingLog:
         self.steps_since += 1
 
     def means(self, step: int) -> dict[str, float]:
-        """Return the mean losses since the last call, up to ``step``.
-
-        Raises:
-            FloatingPointError: when a loss is not finite; names its step.
-        """
+        """Return the mean losses since the last call, up to ``step``; FloatingPointError names one not finite."""
         recent, self.recent = self.recent, []
         means = {}
         for name in recent[0] if recent else ():

@@ -41,18 +41,14 @@ class Stopped(KeyboardInterrupt):
 
 @dataclass
 class TrainingState:
-    """The progress of a run, as its checkpoints record it.
-
-    ``validation`` and ``first`` are the latest and the first metrics on held-out images, ``best`` is the metric of
-    the best checkpoint; ``fresh``: the run began with random weights.
-    """
+    """The progress of a run, as its checkpoints record it."""
 
     step: int = 0
     seconds: float = 0.0
-    validation: dict[str, float] | None = None
-    first: dict[str, float] | None = None
-    best: float | None = None
-    fresh: bool = True
+    validation: dict[str, float] | None = None  # the latest metrics on held-out images
+    first: dict[str, float] | None = None  # the metrics before the first step
+    best: float | None = None  # the metric of the best checkpoint
+    fresh: bool = True  # began with random weights
 
 
 def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = None) -> Path:
@@ -65,10 +61,8 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
         resume: continue from ``last.safetensors``, with the result of a run that was never stopped.
         init: a run, a checkpoint or a bundle whose weights to start from.
 
-    Raises:
-        Stopped: after Ctrl-C or SIGTERM, when the checkpoint is written.
-        ValueError: when recipe, images or folder do not fit; a run in the folder is left as it was.
-        FloatingPointError: when a loss is not finite.
+    Raises Stopped after Ctrl-C or SIGTERM, when the checkpoint is written; ValueError when recipe, images or folder
+    do not fit, which leaves a run in the folder as it was; FloatingPointError when a loss is not finite.
     """
     run = Path(run)
     fabric = create_fabric(recipe.trainer)
@@ -112,11 +106,7 @@ class TrainingLoop:
         self.stop_requested = False
 
     def restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Continue from a checkpoint.
-
-        Raises:
-            ValueError: when it is of another model.
-        """
+        """Continue from a checkpoint. Raises ValueError when it is of another model."""
         config, stored = resolved(self.recipe)["model"], record["recipe"]["model"]
         if stored != config:
             raise ValueError(f"the checkpoint's [model] is {stored}, the recipe's {config}")
@@ -138,7 +128,7 @@ class TrainingLoop:
                 if not self.state.step:
                     self._validate()
                     self._write_samples()
-                    self._save("last")  # a run that is killed early can be resumed; a full disk is noticed at once
+                    self._save("last")  # so that an early crash can be resumed, and a full disk is noticed at once
             for batch in self._batches():
                 self._take_step(part_loss, batch)
                 if self._finish_step():
@@ -166,10 +156,8 @@ class TrainingLoop:
         if batch % world:
             raise ValueError(f"trainer.batch = {batch}: must divide by the {world} devices")
         share = batch // world
-        numbers: list[Any] = []
-        for step in range(self.state.step, self.settings.steps):
-            start = step * batch + rank * share
-            numbers.append(range(start, start + share))
+        starts = range(self.state.step * batch + rank * share, self.settings.steps * batch, batch)
+        numbers: list[Any] = [range(start, start + share) for start in starts]
         data, target = self.recipe.data, self.model.procedure.target
         return DataLoader(
             TrainingPairs(self.library.training, data, target, self.settings.seed),
@@ -182,8 +170,7 @@ class TrainingLoop:
 
     def _take_step(self, part_loss: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
         gray, color = (x.contiguous(memory_format=torch.channels_last) for x in self.fabric.to_device(batch))
-        seed = (self.settings.seed * 1_000_003 + self.state.step) * 1024 + self.fabric.global_rank
-        torch.manual_seed(seed)
+        torch.manual_seed((self.settings.seed * 1_000_003 + self.state.step) * 1024 + self.fabric.global_rank)
         lr = learning_rate(self.state.step, self.settings.steps, self.recipe.optimizer)
         losses: dict[str, Tensor] = {}
         for part, optimizer in self.optimizers.items():
@@ -198,8 +185,7 @@ class TrainingLoop:
         losses: dict[str, Tensor] = part_loss(part, gray, color)
         self.optimizers[part].zero_grad()
         self.fabric.backward(losses["total"])
-        parameters = self.model.get_submodule(part).parameters()
-        norm = nn.utils.clip_grad_norm_(parameters, self.recipe.optimizer.clip)
+        norm = nn.utils.clip_grad_norm_(self.model.get_submodule(part).parameters(), self.recipe.optimizer.clip)
         self.optimizers[part].step()
         return {f"{part}/{name}": value.detach() for name, value in {**losses, "norm": norm}.items()}
 
@@ -304,11 +290,10 @@ class TrainingLoop:
                 state = checkpoint.optimizer_state(optimizer, self._parameter_names(part))
                 tensors |= checkpoint.with_prefix(f"optimizer.{part}", state)
         self.state.seconds = self.log.seconds
-        record = {"format": 1, **asdict(self.state)}
-        record |= {"photographs": self.library.record(), "recipe": resolved(self.recipe)}
+        record = {**asdict(self.state), "photographs": self.library.record(), "recipe": resolved(self.recipe)}
         if name == "best" and self.state.best is None:
             record["validation"] = None  # these weights were not validated
-        checkpoint.write(self.run / f"{name}.safetensors", tensors, record)
+        checkpoint.write(self.run / f"{name}.safetensors", tensors, {"format": 1, **record})
         if name == "last" and self.state.step and self.state.best is None:
             self._save("best")
 
@@ -332,10 +317,9 @@ class PartLoss(nn.Module):
 @contextmanager
 def _only_trainable(model: Family, part: str) -> Iterator[None]:
     """While one part takes its step, the others need no gradients."""
-    frozen = []
-    for other in model.trainable:
-        if other != part:
-            frozen += [p for p in model.get_submodule(other).parameters() if p.requires_grad]
+    frozen: list[nn.Parameter] = []
+    for other in set(model.trainable) - {part}:
+        frozen += [p for p in model.get_submodule(other).parameters() if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
@@ -348,18 +332,13 @@ def _only_trainable(model: Family, part: str) -> Iterator[None]:
 def _check_data_settings(recipe: Recipe, model: Family) -> None:
     size, multiple = recipe.data.size, model.size_multiple
     if model.image_size and size != model.image_size:
-        raise ValueError(
-            f"data.size = {size}: this model works only with images of {model.image_size} pixels: "
-            f"choose {model.image_size}"
-        )
+        raise ValueError(f"data.size = {size}: this model works only with {model.image_size} pixels: choose that")
     if size % multiple:
         near = max(1, round(size / multiple)) * multiple
         raise ValueError(f"data.size = {size}: must divide by {multiple} for this model: choose {near}, for example")
     if size < model.minimum_size:
-        raise ValueError(
-            f"data.size = {size}: this model needs {model.minimum_size} pixels: choose as many or more, or change "
-            "the model"
-        )
+        least = f"this model needs {model.minimum_size} pixels"
+        raise ValueError(f"data.size = {size}: {least}: choose as many or more, or change the model")
     gray = model.gray_convention
     if gray not in (None, recipe.data.gray):
         raise ValueError(f"data.gray = {recipe.data.gray!r}: this family works on {gray!r}: choose that")

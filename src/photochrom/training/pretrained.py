@@ -17,14 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def initialize(model: Family, init: Path | None) -> None:
-    """Start a model from the weights of ``init``, which must have those that the model does not train itself.
+    """Start a model from the weights in ``init`` (see `load_weights`), or from random ones where that is None.
 
-    Args:
-        model: changed in place.
-        init: a run, a checkpoint or a bundle (see `load_weights`); None to keep the random weights.
-
-    Raises:
-        ValueError: when no weights fit, or frozen weights are missing.
+    Raises ValueError when no weights fit, or some are missing that the model does not train itself.
     """
     names = set(model.state_dict())
     random = names if init is None else set(load_weights(model, Path(init)))
@@ -44,21 +39,16 @@ def initialize(model: Family, init: Path | None) -> None:
 def load_weights(model: Family, path: Path) -> list[str]:
     """Copy weights into a model where names and shapes agree; return the names of the other weights.
 
-    Args:
-        model: changed in place.
-        path: a run folder (its best checkpoint, averaged), a ``.safetensors`` file, or a bundle, installed or not. A
-            network takes the weights of the bundle's network of the same name, or of its only one.
-
-    Raises:
-        ValueError: when nothing agrees.
+    ``path`` is a run folder (its best checkpoint, averaged), a ``.safetensors`` file, or a bundle, installed or not.
+    A network takes the weights of the bundle's network of the same name, or of its only one. Raises ValueError when
+    nothing agrees.
     """
-    if path.suffix == ".safetensors":
-        weights = checkpoint.without_prefix("ema", checkpoint.read(path)[0])
-    elif (path / "best.safetensors").exists():
-        weights = checkpoint.without_prefix("ema", checkpoint.read(path / "best.safetensors")[0])
+    best = path / "best.safetensors"
+    if best.exists() or path.suffix == ".safetensors":
+        tensors, _ = checkpoint.read(best if best.exists() else path)
+        weights = checkpoint.without_prefix("ema", tensors)
     else:
         weights = _bundle_weights(model, path)
-
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     fitting = {name: tensor for name, tensor in weights.items() if shapes.get(name) == tensor.shape}
     if not fitting:
@@ -70,14 +60,13 @@ def load_weights(model: Family, path: Path) -> list[str]:
 
 
 def _bundle_weights(model: Family, path: Path) -> dict[str, Tensor]:
-    """Return the weights in a bundle by their names in the model, in the model's shapes where those can be had."""
     bundle = bundles.load(path)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     prefixes = {module: name for name, module in model.named_modules()}
     weights = {}
     for name, net in model.networks().items():
-        source = name if name in bundle.networks else next(iter(bundle.networks))
-        if source != name and len(bundle.networks) > 1:
+        source = next(iter(bundle.networks)) if len(bundle.networks) == 1 else name
+        if source not in bundle.networks:
             continue
         graph = onnx.load_from_string(bundle.networks[source]).graph
         parameters = bundle.card.parameters.get(source)
@@ -93,12 +82,7 @@ def _bundle_weights(model: Family, path: Path) -> dict[str, Tensor]:
 
 
 def _undo_reshape(tensor: Tensor, shape: torch.Size | None, transposed: bool) -> Tensor:
-    """Return a graph's weight in the model's shape; unchanged, and so refused, where it is one of another size.
-
-    The graph may have axes of size one more or less: a norm's weight is (c, 1, 1) there.
-    """
-    if transposed:
-        tensor = tensor.T
-    if shape is None or torch.empty(shape).squeeze().shape != tensor.squeeze().shape:
-        return tensor
-    return tensor.reshape(shape)
+    tensor = tensor.T if transposed else tensor
+    # Graphs have axes of size one more or less, as (c, 1, 1) for norms; any other shape does not fit the model.
+    fits = shape is not None and torch.empty(shape).squeeze().shape == tensor.squeeze().shape
+    return tensor.reshape(shape) if fits and shape is not None else tensor

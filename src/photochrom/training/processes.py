@@ -22,11 +22,7 @@ def is_main_process() -> bool:
 
 
 def create_fabric(settings: Trainer) -> Fabric:
-    """Return the devices, processes and precision of a training.
-
-    Raises:
-        ValueError: when this machine does not have them.
-    """
+    """Return the devices, processes and precision of a training. Raises ValueError where a machine lacks them."""
     single = settings.devices == 1 and settings.nodes == 1
     try:
         with _quiet_fabric():

@@ -91,8 +91,7 @@ def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> R
         sets: ``table.key=value`` overrides; the value is TOML, a bare word is a string.
         photos: folders and zips that replace those of the recipe, unless empty.
 
-    Raises:
-        RecipeError: when the file or an override is invalid.
+    Raises RecipeError.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -112,11 +111,7 @@ def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> R
 
 
 def parse(tables: Mapping[str, Any], name: str = "recipe") -> Recipe:
-    """Return the recipe in tables as TOML or `resolved` gives them.
-
-    Raises:
-        RecipeError: when a key or a value is invalid; the message starts with ``name``.
-    """
+    """Return the recipe in tables as TOML or `resolved` gives them. Raises RecipeError, starting with ``name``."""
     tables = _rename_old_keys(tables)
     table = tables.pop("model", None)
     if not isinstance(table, Mapping) or "family" not in table:
@@ -136,11 +131,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 
 def override(tables: dict[str, Any], assignment: str) -> None:
-    """Set one ``table.key=value`` in the tables; the value is TOML, a bare word is a string.
-
-    Raises:
-        RecipeError: when the assignment has another form or names no table.
-    """
+    """Set one ``table.key=value`` in the tables; the value is TOML, a bare word is a string. Raises RecipeError."""
     dotted, equals, text = assignment.partition("=")
     *path, key = dotted.strip().split(".")
     for name in path:
