@@ -1,4 +1,4 @@
-"""The commands of training as a person runs them: stopped, resumed, mistaken, exported."""
+"""The commands of training as a user runs them: stopped, resumed, with mistakes, exported."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ CPU = ("--set", "trainer.accelerator=cpu")
 
 @pytest.fixture
 def colors(tmp_path):
-    """A folder of eight colour photographs."""
+    """A folder of eight color photos."""
     (tmp_path / "colors").mkdir()
     for i in range(8):
         patches = np.random.default_rng(i).integers(0, 256, (3, 3, 3)).repeat(16, 0).repeat(16, 1)
@@ -39,30 +39,30 @@ def photochrom(*arguments, **settings):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_training_says_so_and_goes_on(colors, tmp_path, number):
+def test_a_stopped_training_can_be_resumed(colors, tmp_path, number):
     run = tmp_path / "run"
     arguments = ("train", TINY, "--data", colors, "-o", run, *CPU, "--set", "trainer.log_every=1")
     endless = command(*arguments, "--set", "trainer.steps=100000")
-    with subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=PLAIN) as running:
+    with subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=PLAIN) as process:
         log = run / "log.jsonl"
-        while not (log.exists() and "photos_per_second" in log.read_text()) and running.poll() is None:
+        while not (log.exists() and "photos_per_second" in log.read_text()) and process.poll() is None:
             time.sleep(0.02)
-        running.send_signal(number)
-        shown, said = running.communicate(timeout=60)
-    assert (running.returncode, shown) == (130, "")
-    last = said.splitlines()[-1]
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=300)
+    assert (process.returncode, output) == (130, "")
+    last = errors.splitlines()[-1]
     assert last.startswith("photochrom: stopped at step ")
     assert last.endswith(" of 100000; continue with --resume")
     step = int(last.split()[4])
     shorter = ("--set", f"trainer.steps={step + 2}")  # all else as the run began, whatever the recipe says
-    done = photochrom("train", TINY, "-o", run, "--resume", *shorter, "--export", tmp_path / "bundle")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{run}\n{tmp_path / 'bundle'}\n"
+    result = photochrom("train", TINY, "-o", run, "--resume", *shorter, "--export", tmp_path / "bundle")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{run}\n{tmp_path / 'bundle'}\n"
     assert bundles.load(tmp_path / "bundle").card.family == "classify"
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["-o", "colors/0.png"], "colors/0.png: cannot be a folder for a run (File exists)"),
         (["-o", "colors/0.png/run"], "colors/0.png/run: cannot be a folder for a run (Not a directory)"),
@@ -73,15 +73,17 @@ def test_a_stopped_training_says_so_and_goes_on(colors, tmp_path, number):
         (["--export", "colors"], "colors exists: name another folder or remove it"),
     ],
 )
-def test_mistakes_end_in_a_sentence_and_leave_no_run(colors, options, said):
-    done = photochrom("train", TINY, *([] if "--data" in options else ["--data", colors]), *options, cwd=colors.parent)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_mistakes_are_explained_and_leave_no_run(colors, options, message):
+    result = photochrom(
+        "train", TINY, *([] if "--data" in options else ["--data", colors]), *options, cwd=colors.parent
+    )
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
     assert not list(colors.parent.rglob("recipe.json"))
 
 
-def test_a_missing_package_is_named_with_its_remedy(colors, tmp_path):
+def test_a_missing_package_is_named_with_the_line_that_installs_it(colors, tmp_path):
     recipe = tmp_path / "pretrained.toml"
     recipe.write_text('[model]\nfamily = "classify"\n[model.net]\nencoder = "efficientnet-lite0"\n')
     code = (
@@ -89,16 +91,16 @@ def test_a_missing_package_is_named_with_its_remedy(colors, tmp_path):
         f"sys.argv = ['photochrom', 'train', {str(recipe)!r}, '--data', {str(colors)!r}, '--set', 'data.size=32'];"
         "from photochrom.cli.main import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "efficientnet_lite_pytorch is missing: pip install 'photochrom[train]'" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "efficientnet_lite_pytorch is missing: pip install 'photochrom[train]'" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.slow
-def test_of_two_processes_one_speaks(colors, tmp_path):
+def test_one_of_two_processes_reports(colors, tmp_path):
     two = (*CPU, "--set", "trainer.devices=2", "--set", "trainer.steps=2", "--export", tmp_path / "bundle")
-    done = photochrom("train", TINY, "--data", colors, "-o", tmp_path / "run", *two)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{tmp_path / 'run'}\n{tmp_path / 'bundle'}\n"
-    assert done.stderr.count("photographs:") == 1
+    result = photochrom("train", TINY, "--data", colors, "-o", tmp_path / "run", *two)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{tmp_path / 'run'}\n{tmp_path / 'bundle'}\n"
+    assert result.stderr.count("photos:") == 1

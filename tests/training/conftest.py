@@ -23,11 +23,11 @@ def toys(monkeypatch):
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory):
-    """A zip of 40 photographs in two folders, two of them gray, one damaged."""
+    """A zip of 40 photos in two folders, two of them gray, and a damaged one."""
     path = tmp_path_factory.mktemp("photos") / "photos.zip"
     with zipfile.ZipFile(path, "w") as file:
         for i in range(40):
             file.writestr(f"{'ab'[i % 2]}/{i:02d}.jpg", toy.jpeg(i, gray=i < 2))
         file.writestr("b/damaged.jpg", toy.jpeg(99)[:300])
-        file.writestr("readme.txt", "no photograph")
+        file.writestr("readme.txt", "no photo")
     return path

@@ -11,10 +11,9 @@ import pyvips
 import torch
 import toy
 
-from photochrom.training import log as journal
-from photochrom.training import loop as training
-from photochrom.training.checkpoint import load, read
-from photochrom.training.checkpoint import without_prefix as part
+from photochrom.training import validation
+from photochrom.training.checkpoint import load, read, without_prefix
+from photochrom.training.log import read_rows
 from photochrom.training.loop import Stopped, TrainingLoop, train
 from photochrom.training.optimizer import learning_rate, parameter_groups
 from photochrom.training.recipe import Optimizer, parse, resolved
@@ -43,7 +42,7 @@ def recipe(archive, pytestconfig):
 
 
 def rows(run, key="lr"):
-    return [row for row in journal.read_rows(run / "log.jsonl") if key in row]
+    return [row for row in read_rows(run / "log.jsonl") if key in row]
 
 
 def assert_same(run, other):
@@ -60,7 +59,7 @@ def content(folder):
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_leaves_everything_behind(recipe, tmp_path, capfd):
+def test_a_run_writes_all_its_files(recipe, tmp_path, capfd):
     settings = recipe()
     run = train(settings, tmp_path / "run")
     assert capfd.readouterr() == ("", "")
@@ -82,7 +81,7 @@ def test_a_run_leaves_everything_behind(recipe, tmp_path, capfd):
     assert record["validation"] == min((record["validation"], record["first"]), key=lambda v: v["loss"])
 
 
-def test_it_learns(recipe, tmp_path):
+def test_the_loss_falls(recipe, tmp_path):
     run = train(recipe(trainer__steps=60, trainer__validate_every=60, trainer__sample_every=60), tmp_path / "run")
     losses = [r["colors/total"] for r in rows(run)]
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
@@ -90,17 +89,17 @@ def test_it_learns(recipe, tmp_path):
     assert last["validation/loss"] < first["validation/loss"]
 
 
-def at_play(number, deed):
-    """`TrainingLoop._train_part`, with something that happens before its number-th call."""
-    calls, play = [], TrainingLoop._train_part
+def before_call(number, action):
+    """Return `TrainingLoop._train_part` with an action before its number-th call."""
+    calls, train_part = [], TrainingLoop._train_part
 
-    def playing(*arguments):
+    def wrapper(*arguments):
         calls.append(1)
         if len(calls) == number:
-            deed()
-        return play(*arguments)
+            action()
+        return train_part(*arguments)
 
-    return playing
+    return wrapper
 
 
 def interrupt():
@@ -111,27 +110,27 @@ def cut_power():
     raise RuntimeError("power cut")
 
 
-@pytest.mark.parametrize(("family", "players"), [("toy", 1), ("adversarial", 2), ("classify", 1)])
-def test_a_killed_run_goes_on_as_if_never_stopped(family, players, recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("family", "parts"), [("toy", 1), ("adversarial", 2), ("classify", 1)])
+def test_a_killed_run_resumes_as_if_never_stopped(family, parts, recipe, tmp_path, monkeypatch):
     settings = recipe(family)
-    whole = train(settings, tmp_path / "whole")
+    unstopped = train(settings, tmp_path / "unstopped")
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingLoop, "_train_part", at_play(14 * players, cut_power))
+        patch.setattr(TrainingLoop, "_train_part", before_call(14 * parts, cut_power))
         with pytest.raises(RuntimeError, match="power cut"):
             train(settings, tmp_path / "killed")
     assert read(tmp_path / "killed" / "last.safetensors")[1]["step"] == 10
     assert len(rows(tmp_path / "killed")) == 13
     train(settings, tmp_path / "killed", resume=True)
-    assert_same(whole, tmp_path / "killed")
-    assert read(whole / "best.safetensors")[1]["best"] == read(tmp_path / "killed" / "best.safetensors")[1]["best"]
+    assert_same(unstopped, tmp_path / "killed")
+    assert read(unstopped / "best.safetensors")[1]["best"] == read(tmp_path / "killed" / "best.safetensors")[1]["best"]
 
 
-def test_an_interrupt_writes_a_checkpoint_and_says_so(recipe, tmp_path, monkeypatch):
+def test_an_interrupt_writes_a_checkpoint(recipe, tmp_path, monkeypatch):
     settings = recipe()
-    whole = train(settings, tmp_path / "whole")
+    unstopped = train(settings, tmp_path / "unstopped")
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingLoop, "_train_part", at_play(7, interrupt))
+        patch.setattr(TrainingLoop, "_train_part", before_call(7, interrupt))
         with pytest.raises(Stopped, match="stopped at step 7 of 20; continue with --resume"):
             train(settings, run := tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is before
@@ -139,39 +138,38 @@ def test_an_interrupt_writes_a_checkpoint_and_says_so(recipe, tmp_path, monkeypa
     assert load(run)[2]["step"] == 7
     assert load(run)[2]["validation"] is None
     train(settings, run, resume=True)
-    assert_same(whole, run)
+    assert_same(unstopped, run)
 
 
 def test_a_second_interrupt_stops_at_once(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(TrainingLoop, "_train_part", at_play(14, lambda: (interrupt(), interrupt())))
+    monkeypatch.setattr(TrainingLoop, "_train_part", before_call(14, lambda: (interrupt(), interrupt())))
     with pytest.raises(KeyboardInterrupt):
         train(recipe(), tmp_path / "run")
     assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 10
 
 
-def test_workers_change_nothing(recipe, tmp_path):
-    alone = train(recipe(), tmp_path / "alone")
-    helped = train(recipe(data__workers=2), tmp_path / "helped")
-    assert_same(alone, helped)
+def test_data_workers_change_nothing(recipe, tmp_path):
+    without = train(recipe(), tmp_path / "without")
+    assert_same(without, train(recipe(data__workers=2), tmp_path / "with"))
 
 
 def test_the_average_leaves_buffers_alone(recipe, tmp_path):
     tensors, _ = read(train(recipe(), tmp_path / "run") / "last.safetensors")
-    model, average = part("model", tensors), part("ema", tensors)
+    model, average = without_prefix("model", tensors), without_prefix("ema", tensors)
     assert model["seen"] == average["seen"] == 80
     same = {name for name in model if torch.equal(model[name], average[name])}
     assert same == {name for name in model if "running" in name or "num_batches" in name or name == "seen"}
     tensors, _ = read(train(recipe(optimizer__ema=0.0), tmp_path / "plain") / "last.safetensors")
-    model, average = part("model", tensors), part("ema", tensors)
+    model, average = without_prefix("model", tensors), without_prefix("ema", tensors)
     assert all(torch.equal(model[name], average[name]) for name in model)
 
 
-def test_every_player_learns(recipe, tmp_path):
+def test_every_part_is_trained(recipe, tmp_path):
     run = train(recipe("adversarial"), tmp_path / "run")
     assert {"critic/total", "critic/norm", "colors/total", "colors/l1"} <= rows(run)[0].keys()
     tensors, _ = read(run / "last.safetensors")
-    for player in ("critic", "colors"):
-        memory = part(f"optimizer.{player}", tensors)
+    for part in ("critic", "colors"):
+        memory = without_prefix(f"optimizer.{part}", tensors)
         assert memory
         assert all(value.abs().sum() > 0 for name, value in memory.items() if name.endswith("exp_avg_sq"))
     model, *_ = load(run, "last")
@@ -179,31 +177,31 @@ def test_every_player_learns(recipe, tmp_path):
 
 
 @pytest.mark.parametrize(("best", "step"), [("loss", 10), ("ab_error", 10), ("last", 20)])
-def test_the_best_is_the_least_or_the_latest(recipe, tmp_path, monkeypatch, best, step):
-    found = iter({"loss": n, "ab_error": n, "gray_error": 9, "chroma_ratio": 1} for n in range(9))
-    monkeypatch.setattr(training.validation, "metrics", lambda *_: next(found))
+def test_the_best_checkpoint_is_the_least_or_the_latest(recipe, tmp_path, monkeypatch, best, step):
+    metrics = iter({"loss": n, "ab_error": n, "gray_error": 9, "chroma_ratio": 1} for n in range(9))
+    monkeypatch.setattr(validation, "metrics", lambda *_: next(metrics))
     run = train(recipe(trainer__best=best), tmp_path / "run")
     assert read(run / "best.safetensors")[1]["step"] == step
 
 
-def test_what_a_family_doubts_is_said(recipe, tmp_path, caplog, monkeypatch):
+def test_diagnostics_of_a_family_are_logged(recipe, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(
         toy.Adversarial, "diagnostics", lambda self, means: [f"l1 is {means['colors/l1']:.3f}"], raising=False
     )
     run = train(recipe("adversarial"), tmp_path / "run")
-    said = [r.message for r in caplog.records if "l1 is" in r.message]
+    messages = [r.message for r in caplog.records if "l1 is" in r.message]
     logged = {row["step"]: row["colors/l1"] for row in rows(run)}
-    assert said == [f"step {step}: l1 is {logged[step]:.3f}" for step in (10, 20)]  # where it is validated
+    assert messages == [f"step {step}: l1 is {logged[step]:.3f}" for step in (10, 20)]  # where it is validated
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run(recipe, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run(recipe, tmp_path):
     settings = recipe("exploding", trainer__checkpoint_every=3, trainer__log_every=5)
     with pytest.raises(FloatingPointError, match=r"step 4: colors/total is nan: lower optimizer\.lr"):
         train(settings, tmp_path / "run")
     assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 3
 
 
-def test_a_run_that_learns_nothing_is_told_so(recipe, tmp_path, caplog):
+def test_a_run_that_does_not_learn_is_reported(recipe, tmp_path, caplog):
     train(recipe("hopeless"), tmp_path / "short")
     assert not [r.message for r in caplog.records if "the model does not learn" in r.message]  # too early to tell
     slow = {"trainer__steps": 50, "trainer__validate_every": 50, "optimizer__lr": 1e-9}
@@ -218,10 +216,10 @@ def test_a_run_that_learns_nothing_is_told_so(recipe, tmp_path, caplog):
     assert not [r.message for r in caplog.records if "the model does not learn" in r.message]
 
 
-def test_a_start_from_another_run(recipe, tmp_path):
+def test_init_takes_the_weights_of_another_run(recipe, tmp_path):
     first = train(recipe(), tmp_path / "first")
     second = train(recipe(optimizer__lr=1e-9), tmp_path / "second", init=first)
-    ours, theirs = (part("ema", read(run / "best.safetensors")[0]) for run in (first, second))
+    ours, theirs = (without_prefix("ema", read(run / "best.safetensors")[0]) for run in (first, second))
     assert torch.allclose(ours["colors.head.1.weight"], theirs["colors.head.1.weight"], atol=1e-6)
 
 
@@ -249,7 +247,7 @@ def test_wrong_folders(recipe, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"data__photos": ["mistyped"]}, "there is no such folder or zip"),
         ({"data__min_colorfulness": 1000.0}, "no photo to train on"),
@@ -257,14 +255,14 @@ def test_wrong_folders(recipe, tmp_path):
         ({"trainer__devices": 3000, "trainer__accelerator": "gpu"}, "trainer.accelerator = 'gpu', devices = 3000: not"),
     ],
 )
-def test_a_refused_call_is_no_run(wrong, said, recipe, tmp_path):
-    with pytest.raises(ValueError, match=said):
+def test_a_refused_call_leaves_no_run(wrong, message, recipe, tmp_path):
+    with pytest.raises(ValueError, match=message):
         train(recipe(**wrong), tmp_path / "run")
     assert content(tmp_path).keys() <= {"photos.json"}
     train(recipe(trainer__steps=2), tmp_path / "run")
 
 
-def test_photographs_too_small_to_learn_from_are_refused_at_once(recipe, tmp_path, monkeypatch):
+def test_a_size_below_the_minimum_is_refused_at_once(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(toy.Model, "minimum_size", 96, raising=False)
     with pytest.raises(ValueError, match=r"data.size = \d+: this model needs 96 pixels: choose as many or more"):
         train(recipe(), tmp_path / "run")
@@ -280,7 +278,7 @@ def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path, caplog):
     assert "at step 2 of 1: nothing to resume" in caplog.text
 
 
-def test_other_photographs_are_noticed(recipe, archive, tmp_path, caplog):
+def test_resuming_with_other_photos_is_reported(recipe, archive, tmp_path, caplog):
     run = train(recipe(trainer__steps=2), tmp_path / "run")
     train(recipe(trainer__steps=4, data__min_colorfulness=100.0), run, resume=True)
     assert "the photos are not those the run began with" in caplog.text
@@ -297,10 +295,10 @@ def test_learning_rate():
     assert rates[9:] == sorted(rates[9:], reverse=True)
 
 
-def test_rates_and_decay_by_parameter():
-    made = parameter_groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
-    found = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in made}
-    assert found == {(0.5, 0.1): 1, (0.5, 0.0): 3, (1.0, 0.1): 1, (1.0, 0.0): 1}
+def test_learning_rate_and_weight_decay_by_parameter():
+    groups = parameter_groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
+    counts = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in groups}
+    assert counts == {(0.5, 0.1): 1, (0.5, 0.0): 3, (1.0, 0.1): 1, (1.0, 0.0): 1}
 
 
 TWO_PROCESSES = """
@@ -336,9 +334,9 @@ def in_two_processes(tmp_path):
         folder, script = tmp_path / "two", tmp_path / "script.py"
         here = str(Path(__file__).parent)
         script.write_text(TWO_PROCESSES.format(here=here, tables=json.dumps(tables), run=str(folder), stop=stop))
-        done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
-        assert bool(done.returncode) == bool(stop), done.stderr
-        assert done.stderr.count("Stopped: stopped at step") == bool(stop)
+        result = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
+        assert bool(result.returncode) == bool(stop), result.stderr
+        assert result.stderr.count("Stopped: stopped at step") == bool(stop)
         return folder
 
     return run
@@ -349,7 +347,7 @@ def in_two_processes(tmp_path):
 def test_two_processes_equal_one(family, recipe, tmp_path, in_two_processes):
     settings = recipe(family, model__plain=True, model__dropout=0.0, data__workers=1)
     alone, two = train(settings, tmp_path / "alone"), in_two_processes(settings)
-    ours, theirs = (part("model", read(run / "last.safetensors")[0]) for run in (alone, two))
+    ours, theirs = (without_prefix("model", read(run / "last.safetensors")[0]) for run in (alone, two))
     floats = [name for name, value in ours.items() if value.is_floating_point()]
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in floats)
     assert [r["step"] for r in rows(two)] == list(range(1, 21))

@@ -61,6 +61,19 @@ def test_settings_are_frozen(path):
         read(path).trainer.steps = 5
 
 
+def test_the_old_name_of_a_key_is_read(path):
+    path.write_text(TOML.replace("size = 32", "size = 32\nwear = 0.5"))
+    assert read(path).data.degrade == 0.5
+    assert read(path, ["data.degrade=0.2"]).data.degrade == 0.2
+    assert read(path, ["data.wear=0.1"]).data.degrade == 0.1
+    stored = resolved(read(path))
+    assert stored["data"]["degrade"] == 0.5
+    assert "wear" not in stored["data"]
+    assert parse(stored | {"data": {"wear": 0.3}}).data.degrade == 0.3
+    with pytest.raises(RecipeError, match=r"data\.degrade = 2: .*less than or equal to 1"):
+        read(path, ["data.wear=2"])
+
+
 @pytest.mark.parametrize(
     ("override", "names"),
     [
@@ -84,7 +97,7 @@ def test_settings_are_frozen(path):
         ("data.photos.first=5", ["--set data.photos.first=5"]),
     ],
 )
-def test_what_is_wrong_is_named(path, override, names):
+def test_errors_name_key_value_and_choices(path, override, names):
     with pytest.raises(RecipeError) as caught:
         read(path, [override])
     message = str(caught.value)

@@ -1,4 +1,4 @@
-"""Families small enough to train in a test, each obeying the contract, and photographs to train them on."""
+"""Families small enough to train in a test, and photos to train them on."""
 
 import io
 from dataclasses import dataclass
@@ -93,11 +93,11 @@ class Adversarial(Model):
     def loss(self, part, gray, color):
         self.meet(gray)
         color = nn.functional.avg_pool2d(color, 2)
-        made = self.colors(gray)
+        output = self.colors(gray)
         small = nn.functional.avg_pool2d(gray, 2)
-        fake = self.critic(torch.cat([small, made], 1))
+        fake = self.critic(torch.cat([small, output], 1))
         if part == "colors":
-            l1 = (made - color).abs().mean()
+            l1 = (output - color).abs().mean()
             return {"total": l1 - 0.01 * fake.mean(), "l1": l1}
         real = self.critic(torch.cat([small, color], 1))
         return {"total": nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()}
@@ -122,7 +122,7 @@ FAMILIES = {"toy": Model, "adversarial": Adversarial, "hopeless": Hopeless, "exp
 
 
 def jpeg(seed, height=40, width=50, gray=False, form="JPEG", **options):
-    """A photograph of soft blobs, as file bytes."""
+    """Return a photo of soft blobs, as the bytes of a file."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (4, 5, 3), np.uint8)
     small = small[..., :1].repeat(3, 2) if gray else small

@@ -4,9 +4,8 @@ import copy
 import json
 import logging
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from .dataset import Library, TrainingPairs, ValidationPairs, gather
 from .log import TrainingLog
 from .optimizer import create_optimizers, learning_rate, set_learning_rate
 from .pretrained import initialize
-from .processes import create_fabric, ignore_interrupts, is_main_process, launched, restored_signals
+from .processes import create_fabric, handle_signals, ignore_interrupts, is_main_process, launched
 from .recipe import Recipe, resolved
 
 log = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
             log.warning("%s: at step %d of %d: nothing to resume", run, loop.state.step, steps)
             return run
     _write_recipe(run, recipe)
-    with restored_signals(), launched(fabric):
+    with launched(fabric):
         loop.run_steps()
     if loop.state.step < steps and is_main_process():
         raise Stopped(f"stopped at step {loop.state.step} of {steps}; continue with --resume")
@@ -122,7 +121,7 @@ class TrainingLoop:
     def run_steps(self) -> None:
         """Take all steps that are left, or those until a stop is requested."""
         part_loss = self._set_up()
-        try:
+        with handle_signals(self._request_stop), closing(self.log):
             if self.fabric.is_global_zero:
                 self.log.start(self.state.step, self.state.seconds)
                 if not self.state.step:
@@ -133,8 +132,6 @@ class TrainingLoop:
                 self._take_step(part_loss, batch)
                 if self._finish_step():
                     break
-        finally:
-            self.log.close()
 
     def _set_up(self) -> nn.Module:
         part_loss: nn.Module = self.fabric.setup(PartLoss(self.model.train()))
@@ -145,9 +142,6 @@ class TrainingLoop:
             state = checkpoint.without_prefix(part, self.stored_optimizers)
             checkpoint.restore_optimizer(optimizer, self._parameter_names(part), state)
         self.stored_optimizers = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._request_stop)
         return part_loss
 
     def _batches(self) -> DataLoader[Any]:

@@ -4,8 +4,9 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -57,17 +58,17 @@ def launched(fabric: Fabric) -> Iterator[None]:
 
 
 @contextmanager
-def restored_signals() -> Iterator[None]:
-    """Restore the handlers of Ctrl-C and SIGTERM afterwards."""
+def handle_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Give Ctrl-C and SIGTERM to a handler, and to the earlier ones afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager
