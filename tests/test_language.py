@@ -36,14 +36,15 @@ TERMS = (
     (r"\b(parcel|parcels)\b", "remote task"),
     (r"\bthe house\b", "architecture"),
     (r"\bpin(s|ned)?\b(?! (weights|versions?)\b)", "color hint"),
-    (r"\bcopies\b(?= (are|of (them|photos|the photos)|that|as|again|were|to)\b|$|[,.;)])", "outputs"),
+    (r"(?<!local )(?<!\.)\bcopies\b(?= (are|of (them|photos|the photos)|that|as|again|were|to)\b|$|[,.;)])", "outputs"),
     (r"\b(draws|that draw)\b", "stochastic model, samples"),
     (r"\bseen by the model\b", "inference size"),
-    (r"(?<!contact )(?<![-\w])sheets?\b(?! of paper)", "contact sheet"),
+    (r"(?<!contact )(?<![-\w])sheets?\b(?! of paper|:)", "contact sheet"),
 )
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SCRIPTS = [*sorted((ROOT / "benchmarks").glob("*")), *sorted((ROOT / "docs" / "pictures").glob("*.py"))]
+SCRIPTS = [*sorted((ROOT / "benchmarks").glob("*.*")), *sorted((ROOT / "docs" / "pictures").glob("*.py"))]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
+PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
 def lines_of_file(path):
@@ -57,7 +58,8 @@ def texts_of_module(path):
     texts = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
-            for offset, line in enumerate(node.value.splitlines()):
+            text = re.sub(r"``.*?``", "", node.value)  # names of stored keys
+            for offset, line in enumerate(text.splitlines()):
                 texts.append((f"{path.relative_to(ROOT)}:{node.lineno + offset}", line))
     return texts
 
@@ -96,12 +98,44 @@ def report(lines):
     return f"{len(lines)} terms to replace:\n" + "\n".join(lines)
 
 
-@pytest.mark.parametrize("files", [PAGES, SCRIPTS, RECIPES], ids=["pages", "scripts", "recipes"])
-def test_pages_scripts_and_recipes_use_the_standard_terms(files):
+def texts_of_files(files):
     texts = []
     for path in files:
-        if path.suffix in {".md", ".py", ".toml"}:
-            texts += lines_of_file(path)
+        texts += lines_of_file(path)
+    return texts
+
+
+@pytest.mark.parametrize("files", [PAGES, SCRIPTS, RECIPES], ids=["pages", "scripts", "recipes"])
+def test_pages_scripts_and_recipes_use_the_standard_terms(files):
+    lines = findings(texts_of_files(files))
+    assert not lines, report(lines)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_docstrings_and_messages_use_the_standard_terms(package):
+    texts = []
+    for path in sorted((PACKAGE / package).rglob("*.py")):
+        texts += texts_of_module(path)
+    lines = findings(texts)
+    assert not lines, report(lines)
+
+
+def test_code_and_tests_use_american_spelling():
+    files = [*sorted(PACKAGE.rglob("*.py")), *sorted((ROOT / "tests").rglob("*.py")), ROOT / "pyproject.toml"]
+    files.remove(Path(__file__))
+    lines = findings(texts_of_files(files), [SPELLING])
+    assert not lines, report(lines)
+
+
+def test_the_web_page_uses_the_standard_terms():
+    files = [path for path in sorted(STATIC.iterdir()) if path.suffix in {".html", ".js", ".css"}]
+    lines = findings(texts_of_files(files))
+    assert not lines, report(lines)
+
+
+def test_help_and_model_cards_use_the_standard_terms():
+    texts = texts_of_commands() + texts_of_cards()
+    assert all(text for _, text in texts_of_cards())
     lines = findings(texts)
     assert not lines, report(lines)
 

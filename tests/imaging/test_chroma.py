@@ -1,4 +1,4 @@
-"""The join: in gamut, finite, at the photograph's own lightness, whatever colours are asked for."""
+"""The chroma merge: in gamut, finite, and at the photo's own lightness for any colors."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def to_lab(linear):
 
 @settings(max_examples=200)
 @given(st.integers(0, 65535), unit, unit, st.floats(0, 2, width=32))
-def test_any_colour_fits_and_keeps_lightness(code, a, b, saturation):
+def test_any_color_fits_and_keeps_lightness(code, a, b, saturation):
     ab = np.array([[a], [b]], np.float32) * 110 * saturation
     for pixels in (np.array([[code]], np.uint16), np.array([[code // 257]], np.uint8)):
         linear, y = painted(pixels, ab)
@@ -48,7 +48,7 @@ def test_hue_direction_is_kept_where_the_gamut_ends(code, a, b):
     assert np.abs(given_away).max() < 1e-4  # a line from gray: no channel is moved alone
 
 
-def test_colours_inside_the_gamut_come_out_as_asked():
+def test_colors_inside_the_gamut_come_out_as_asked():
     rng = np.random.default_rng(0)
     codes = rng.integers(40, 220, (4000, 1)).astype(np.uint8)
     ab = rng.uniform(-12, 12, (2, 4000))
@@ -66,7 +66,7 @@ def test_no_chroma_gives_the_gray_itself():
         assert np.abs(done.astype(int) - codes).max() <= (0 if depth == 8 else 1)
 
 
-def test_colour_is_read_by_its_luminance():
+def test_color_is_read_by_its_luminance():
     rgb = np.random.default_rng(1).integers(0, 256, (1, 5000, 3)).astype(np.uint8)
     done = merge_chroma(rgb, np.zeros((2, 1, 5000), np.float32), 16)
     before = color.rgb_to_lab(rgb.transpose(2, 0, 1) / 255.0)[0]

@@ -1,4 +1,4 @@
-"""Photographs of every format, depth and mode: opened, read as gray, coloured, written."""
+"""Photos of every format, depth and mode: opened, converted to grayscale, colorized, written."""
 
 import io
 import struct
@@ -43,8 +43,8 @@ def decoded(blob):
 def lightness(pixels):
     """L of (h, w, 1-4) codes, alpha left out."""
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    colour = pixels[..., : 3 if pixels.shape[2] > 2 else 1].astype(float) / np.iinfo(pixels.dtype).max
-    return color.rgb_to_lab(np.broadcast_to(colour, (*pixels.shape[:2], 3)).transpose(2, 0, 1))[0]
+    rgb = pixels[..., : 3 if pixels.shape[2] > 2 else 1].astype(float) / np.iinfo(pixels.dtype).max
+    return color.rgb_to_lab(np.broadcast_to(rgb, (*pixels.shape[:2], 3)).transpose(2, 0, 1))[0]
 
 
 def assert_same_light(before, after, mean=0.1, most=1.0):
@@ -314,8 +314,8 @@ def test_profiles_are_applied_and_replaced():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("profile", [icc(b"GRAY", 1.8), ADOBE], ids=["gray", "colour"])
-def test_gray_photos_with_gray_and_with_colour_profiles(profile, dtype):
+@pytest.mark.parametrize("profile", [icc(b"GRAY", 1.8), ADOBE], ids=["gray", "color"])
+def test_gray_photos_with_gray_and_with_color_profiles(profile, dtype):
     buffer = io.BytesIO()
     Image.fromarray(picture(dtype=dtype)[..., 0]).save(buffer, "TIFF", icc_profile=profile)
     result = open_photo(buffer.getvalue()).merge(chroma() * 0).array()

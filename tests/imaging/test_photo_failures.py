@@ -178,12 +178,12 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch)
 
 def test_an_error_while_writing_leaves_no_file(tmp_path, monkeypatch):
     def broken(*_):
-        raise ValueError("no colours today")
+        raise ValueError("no colors today")
 
     monkeypatch.setattr(module, "merge_chroma", broken)
     photo = open_photo(np.zeros((64, 64), np.uint8))
     for suffix in (".png", ".jpg", ".tif"):
-        with pytest.raises(ValueError, match="no colours today"):
+        with pytest.raises(ValueError, match="no colors today"):
             photo.merge(AB).save(tmp_path / f"out{suffix}", MARK)
     assert list(tmp_path.iterdir()) == []
 

@@ -60,11 +60,11 @@ def test_every_pixel_comes_through_the_stream(depth, rows, threads):
 def test_a_stream_that_fails_ends():
     def broken(strip, top):
         if top > 100:
-            raise ValueError("no colours today")
+            raise ValueError("no colors today")
         return np.repeat(strip, 3, -1)
 
     image = pyvips.Image.black(640, 640)
-    with pytest.raises(ValueError, match="no colours today"), strips.process_strips(image, 16, broken, 8) as made:
+    with pytest.raises(ValueError, match="no colors today"), strips.process_strips(image, 16, broken, 8) as made:
         made.write_to_memory()
     with strips.process_strips(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as made:
         made.crop(0, 0, 640, 16).write_to_memory()  # and leaves the rest unread

@@ -1,1 +1,1 @@
-"""Files and pixels: photographs are opened, given colours and saved; no model is known here."""
+"""Files and pixels: photos are opened, colored and saved; nothing here knows of models."""
