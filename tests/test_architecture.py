@@ -83,7 +83,7 @@ except (FileExists, PhotoTooLarge, WriteError, PhotoError, BundleError) as error
 
 colorizer(3)  # type: ignore[call-overload]
 colorizer(b"", strength=0.5)  # type: ignore[call-overload]
-colorizer(b"", variants=2)  # type: ignore[call-overload]
+colorizer(b"", overwrite=True)  # type: ignore[call-overload]
 photochrom.Painter  # type: ignore[attr-defined]
 """
 

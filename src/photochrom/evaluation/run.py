@@ -166,7 +166,7 @@ def _model_row(model: Model, color: ColorOptions) -> Row:
         return [colorizer(truth, seed=s, saturation=color.saturation, size=color.size) for s in color.seeds]
 
     def own_metrics(truth: RGB8) -> dict[str, float]:
-        return {"bits-per-dim": colorizer.bits_per_dim(truth, color.size)} if colorizer.has_likelihood else {}
+        return {"bits-per-dim": colorizer.bits_per_dim(truth, color.size)} if colorizer.procedure.has_likelihood else {}
 
     name = " ".join([card.name, *map(str, model.sampler.values())])
     return Row(name, f"model {json.dumps(decisive, sort_keys=True)}", colorize, own_metrics)

@@ -18,7 +18,7 @@ from ..imaging.photo import MAX_PIXELS, open_photo
 from ..imaging.sources import IMAGE_SUFFIXES, image_files
 from . import contact_sheet
 from .bundle import BundleError
-from .colorizer import AB, BATCH, Colorizer, Prepared, output_path, writable_path
+from .colorizer import AB, BATCH, Colorized, Colorizer, Prepared, output_path, writable_path
 from .options import ColorOptions
 
 FILE_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")  # an output path with one of these is a file, with any other a folder
@@ -45,14 +45,9 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True)
 class Task:
-    """One photo and the files to make of it.
+    """One photo and the files to make of it: an output for each seed and images about them, of `EXTRAS`.
 
-    Args:
-        source: the photo.
-        target: the output, or for several seeds the name that their outputs are derived from.
-        seeds: the seed of each output.
-        extras: images about the outputs to write as well, of `EXTRAS`.
-        searched: whether the photo was found in a folder rather than named.
+    The names of all files derive from ``target``. ``searched``: the photo was found in a folder rather than named.
     """
 
     source: Location
@@ -201,7 +196,7 @@ def colorize_batch(
 ) -> Generator[Outcome]:
     """Colorize photos on `jobs` threads and yield each outcome as it comes; a failed photo does not stop the others.
 
-    Close the iterator (or interrupt it) to stop: photos in progress are finished, only whole files remain.
+    Close the generator (or interrupt it) to stop: only whole files remain.
     """
     colorizer = colorizer.with_sampler(**options.color.sampler)
     stop = threading.Event()
@@ -214,7 +209,10 @@ def colorize_batch(
         finally:
             outcomes.put(None)
 
-    size = _photos_per_batch(tasks, options, jobs)
+    # Fill the model's batches with the variants of several photos, but leave work for every thread. Hints are those of
+    # one photo.
+    variants = max((len(task.seeds) for task in tasks), default=1)
+    size = 1 if options.color.hints else max(1, min(BATCH // variants, len(tasks) // jobs))
     with ThreadPoolExecutor(jobs) as pool:
         batches = [pool.submit(run, tasks[start : start + size]) for start in range(0, len(tasks), size)]
         try:
@@ -226,22 +224,14 @@ def colorize_batch(
             batch.result()
 
 
-def _photos_per_batch(tasks: Sequence[Task], options: BatchOptions, jobs: int) -> int:
-    """Fill the model's batches with the variants of several photos, but leave work for every thread."""
-    if options.color.hints:
-        return 1
-    variants = max((len(task.seeds) for task in tasks), default=1)
-    return max(1, min(BATCH // variants, len(tasks) // jobs))
-
-
 @dataclass(eq=False)
 class _Job:
-    """A photo in progress, with the colors of each seed that is done."""
+    """A photo in progress, with the results that exist so far."""
 
     task: Task
     options: BatchOptions
     prepared: Prepared
-    colors: dict[int, AB] = field(default_factory=dict)
+    results: dict[int, Colorized] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     failure: Outcome | None = None
 
@@ -262,40 +252,36 @@ def _process(
 
     No photo is in memory in between: only its gray at the inference size is.
     """
-    jobs: list[_Job] = []
+    images: list[tuple[_Job, int]] = []
     for task in tasks:
         if stop.is_set():
             return
-        prepared = _prepare(colorizer, task, options)
-        if isinstance(prepared, Outcome):
-            yield prepared
+        job = _prepare(colorizer, task, options)
+        if isinstance(job, Outcome):
+            yield job
         else:
-            jobs.append(_Job(task, options, prepared))
-    images: list[tuple[_Job, int]] = []
-    for job in jobs:
-        images.extend((job, seed) for seed in job.needed_seeds())
+            images.extend((job, seed) for seed in job.needed_seeds())
     last_seed = dict(images)
     for start in range(0, len(images), BATCH):
         if stop.is_set():
             return
         batch_jobs, seeds = zip(*images[start : start + BATCH], strict=True)
         grays = [job.prepared.gray for job in batch_jobs]
-        hints = jobs[0].prepared.hints  # with hints, a batch is one photo
-        results = _predict(colorizer, grays, seeds, hints)
-        for job, seed, ab in zip(batch_jobs, seeds, results, strict=True):
+        colors = _predict(colorizer, grays, seeds, batch_jobs[0].prepared.hints)
+        for job, seed, ab in zip(batch_jobs, seeds, colors, strict=True):
             _write_output(colorizer, job, seed, ab)
             if seed == last_seed[job]:
                 yield _finish(colorizer, job)
 
 
-def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> Prepared | Outcome:
+def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:
     if not options.overwrite and all(Path(file).exists() for file in task.files):
         return Outcome(task, Status.SKIPPED, SkipReason.EXISTS)
     try:
         photo = open_photo(task.source, options.max_pixels)
         if task.searched and photo.is_colorized:
             return Outcome(task, Status.SKIPPED, SkipReason.COLORIZED)
-        return colorizer.prepare(photo, options.color)
+        return _Job(task, options, colorizer.prepare(photo, options.color))
     except Exception as error:
         return _failure(task, error)
 
@@ -307,20 +293,17 @@ def _predict(colorizer: Colorizer, grays: Sequence[Any], seeds: Sequence[int], h
     except Exception as error:
         if len(grays) == 1:
             return [error]
-    results: list[AB | Exception] = []
-    for gray, seed in zip(grays, seeds, strict=True):
-        results.extend(_predict(colorizer, [gray], [seed], hints))
-    return results
+    singles = zip(grays, seeds, strict=True)
+    return [_predict(colorizer, [gray], [seed], hints)[0] for gray, seed in singles]
 
 
 def _write_output(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> None:
-    """Keep the colors of a seed and write its output where that is missing."""
     try:
         if isinstance(ab, Exception):
             raise ab
         photo = open_photo(job.task.source, job.options.max_pixels)
         result = colorizer.merge(photo, ab, seed, job.options.color.saturation)
-        job.colors[seed] = result.ab
+        job.results[seed] = result
         output = Path(job.task.outputs[seed])
         if job.missing(output):
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -330,7 +313,6 @@ def _write_output(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception
 
 
 def _finish(colorizer: Colorizer, job: _Job) -> Outcome:
-    """Write the missing images about the outputs and return the outcome."""
     if job.failure is None:
         try:
             for extra, file in job.task.extra_files.items():
@@ -344,17 +326,15 @@ def _finish(colorizer: Colorizer, job: _Job) -> Outcome:
 
 
 def _draw_extra(colorizer: Colorizer, job: _Job, extra: str) -> bytes:
-    seed = job.task.seeds[0]
-    provenance = colorizer.provenance(seed)
+    results = [job.results[seed] for seed in job.task.seeds]
+    provenance = results[0].provenance
     gray = open_photo(job.task.source, job.options.max_pixels).gray(contact_sheet.SIDE)
     if extra == "trace":
         saturation = np.float32(job.options.color.saturation)
-        steps = colorizer.trajectory(job.prepared.gray, seed, job.prepared.hints)
+        steps = colorizer.trajectory(job.prepared.gray, results[0].seed, job.prepared.hints)
         return contact_sheet.trace(gray, list(np.stack(steps) * saturation), provenance)
-    colors = [job.colors[seed] for seed in job.task.seeds]
-    if extra == "sheet":
-        return contact_sheet.variants(gray, colors, provenance)
-    return contact_sheet.uncertainty(gray, colors, provenance)
+    draw = contact_sheet.variants if extra == "sheet" else contact_sheet.uncertainty
+    return draw(gray, [result.ab for result in results], provenance)
 
 
 def _failure(task: Task, error: Exception) -> Outcome:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +32,11 @@ class BundleError(ValueError):
 class ModelCard:
     """The content of ``model.json``.
 
-    Args:
-        name: name of the model.
-        family: model family.
-        procedure: how its networks colorize, as `core.sampling.describe` gives it.
-        networks: sha256 of the file of each network.
-        size: inference size, the short side in pixels at which the model processes a photo.
-        gray: gray convention, see `core.color.gray_of`.
-        multiple: number that both sides at the inference size are multiples of.
-        square: whether the model processes only squares of its size, to which photos are resized.
-        licence: licence of the weights.
-        summary: what the model is good and bad at, in one sentence.
-        recipe: the recipe it was trained with.
-        data: record of its training data.
-        scores: scores by evaluation protocol.
-        parameters: for each network, the torch parameter of each graph initializer, with `.T` after the name if it is
-            transposed; see `training.pretrained`.
-        version: version of Photochrom that exported it.
-        format: version of the format.
+    ``procedure``: how the networks colorize, see `core.sampling.describe`. ``networks``: the sha256 of each file.
+    ``size``: inference size, the short side in pixels at which the model processes a photo, both sides being multiples
+    of ``multiple``; ``square``: it processes only squares of that size. ``gray``: see `core.color.gray_of`.
+    ``parameters``: for each network, the torch parameter of each graph initializer, with ``.T`` after the name if it is
+    transposed; see `training.pretrained`. ``data``: record of the training images; ``scores``: by evaluation protocol.
     """
 
     name: str
@@ -108,7 +96,6 @@ def find(name: str | Path) -> Path:
 
 
 def _explain_invalid(path: Path) -> str:
-    """Explain why this path is not a valid bundle."""
     if not (path / "recipe.json").is_file():
         return f"{path}: contains no {CARD}; a bundle is a folder or a zip that does"
     card = min(path.glob(f"bundle/*/{CARD}"), default=None)
@@ -132,12 +119,8 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and 0 < value <= MAX_SIZE
 
 
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_dict_of_texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+def _is_dict_of(kind: type, value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, kind) for entry in value.values())
 
 
 # The entries that inference depends on, with their checks. By hand, since inference does without pydantic.
@@ -146,10 +129,10 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "size": _is_size,
     "multiple": _is_size,
     "square": lambda value: isinstance(value, bool),
-    "procedure": _is_dict,
-    "networks": _is_dict_of_texts,
-    "scores": _is_dict,
-    "parameters": lambda value: isinstance(value, dict) and all(map(_is_dict_of_texts, value.values())),
+    "procedure": partial(_is_dict_of, object),
+    "networks": partial(_is_dict_of, str),
+    "scores": partial(_is_dict_of, object),
+    "parameters": partial(_is_dict_of, dict),
 }
 
 
@@ -162,9 +145,8 @@ def read_card(path: Path) -> ModelCard:
     if not isinstance(entries, dict) or not isinstance(entries.get("format"), int):
         raise BundleError(f"{path}: {CARD} has no format; this is not a Photochrom bundle")
     if entries["format"] > FORMAT:
-        raise BundleError(
-            f"{path}: bundle format {entries['format']}, this version reads up to {FORMAT}; upgrade photochrom"
-        )
+        known = f"this version reads up to {FORMAT}; upgrade photochrom"
+        raise BundleError(f"{path}: bundle format {entries['format']}, {known}")
     for key, is_valid in CHECKS.items():
         if key in entries and not is_valid(entries[key]):
             raise BundleError(f"{path}: invalid {key} = {entries[key]!r}; export the bundle again")

@@ -20,7 +20,7 @@ from ..imaging.photo import ColorizedPhoto, Photo, Provenance, open_photo
 from .bundle import BundleError
 from .hints import build_hints
 from .onnx import SeededNoise, load_model, with_options
-from .options import ColorOptions, SamplerOptions, SingleCall, VariantsCall, merge_options
+from .options import ColorKeywords, ColorOptions, SamplerOptions, merge_options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,9 +30,9 @@ Gray = Float[np.ndarray, "1 _h _w"]
 AB = Float[np.ndarray, "2 _h _w"]
 P = TypeVar("P", bound=PurePath)
 StrPath = str | os.PathLike[str]
-Bytes = bytes | bytearray | memoryview
-DEFAULTS = ColorOptions()
+SameType = TypeVar("SameType", bytes, io.BytesIO, "NDArray[Any]", "Image.Image")  # a photo comes back as its own type
 BATCH = 8  # most images that go through the model together
+DEFAULTS = ColorOptions()
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,12 @@ class Prepared:
     """What a model needs of a photo: its gray at the inference size, in [-1, 1], and the hints at that size."""
 
     gray: Gray
-    hints: Hints | None = None
+    hints: Hints | None
 
 
 @dataclass(frozen=True)
 class Colorized:
-    """A photo colorized with one seed. Its pixels are computed anew each time that it is saved or converted.
-
-    Args:
-        seed: random seed.
-        ab: colors at the inference size, saturation included, in [-1, 1].
-        image: photo with these colors.
-        provenance: model, version and seed, as written into files.
-    """
+    """A photo colorized with one seed; `ab` has the inference size, includes the saturation and is in [-1, 1]."""
 
     seed: int
     ab: AB
@@ -60,23 +53,12 @@ class Colorized:
     provenance: Provenance
 
     def save(self, path: StrPath, overwrite: bool = False) -> Path:
-        """Write the photo in the format of the path's suffix and return the path.
-
-        Raises FileExists for an existing file unless ``overwrite``, PhotoError where it cannot be written.
-        """
+        """Write the photo in the format of the path's suffix and return the path. Raises FileExists, PhotoError."""
         return self.image.save(Path(path), self.provenance, overwrite)
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
-        """Return the bytes of the file that `save` writes; the suffix is by default that of the photo's own format."""
+        """Return the bytes of the file that `save` writes; the default suffix keeps the photo's format."""
         return self.image.to_bytes(suffix or self.image.photo.suffix, self.provenance)
-
-    def array(self) -> np.ndarray:
-        """Return sRGB (h, w, 3), or (h, w, 4) with alpha: uint8 or uint16, as the photo."""
-        return self.image.array()
-
-    def pillow(self) -> "Image.Image":
-        """Return a Pillow image with the photo's metadata, RGB or RGBA, 8 bits."""
-        return self.image.pillow(self.provenance)
 
 
 class Colorizer:
@@ -84,7 +66,7 @@ class Colorizer:
 
     Args:
         model: name of an installed model (`photochrom models` lists them), or path of a bundle.
-        threads: number of threads for networks and pixels; by default one for each available processor.
+        threads: number of threads for networks and pixels; None: one for each available processor.
         sampler: sampler options other than the bundle's own: `steps`, `solver`, `eta`, `temperature`.
 
     Raises:
@@ -102,27 +84,15 @@ class Colorizer:
             raise BundleError(f"{model}: this model does not colorize ({kind}); choose another model")
 
     @overload
-    def __call__(self, photo: Any, *, output: StrPath, **call: Unpack[SingleCall]) -> Path: ...
-    @overload
-    def __call__(self, photo: StrPath, **call: Unpack[SingleCall]) -> Path: ...
-    @overload
-    def __call__(self, photo: Bytes, **call: Unpack[SingleCall]) -> bytes: ...
-    @overload
-    def __call__(self, photo: io.BytesIO, **call: Unpack[SingleCall]) -> io.BytesIO: ...
-    @overload
-    def __call__(self, photo: "NDArray[Any]", **call: Unpack[SingleCall]) -> "NDArray[Any]": ...
-    @overload
-    def __call__(self, photo: "Image.Image", **call: Unpack[SingleCall]) -> "Image.Image": ...
-
     def __call__(
-        self,
-        photo: Any,
-        *,
-        output: StrPath | None = None,
-        overwrite: bool = False,
-        options: ColorOptions | None = None,
-        **settings: Any,
-    ) -> Any:
+        self, photo: Any, *, output: StrPath, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
+    ) -> Path: ...
+    @overload
+    def __call__(self, photo: StrPath, *, overwrite: bool = ..., **settings: Unpack[ColorKeywords]) -> Path: ...
+    @overload
+    def __call__(self, photo: SameType, **settings: Unpack[ColorKeywords]) -> SameType: ...
+
+    def __call__(self, photo: Any, *, output: StrPath | None = None, overwrite: bool = False, **settings: Any) -> Any:
         """Colorize a photo and return it as the type that came in.
 
         Args:
@@ -131,23 +101,22 @@ class Colorizer:
                 uint16, or float in [0, 1].
             output: path of the file to write; its suffix decides the format. Returns that path for any photo.
             overwrite: whether an existing file may be replaced.
-            options: color options; keywords override them.
-            settings: color options by name, see `ColorOptions`.
+            settings: `options=ColorOptions(...)`, color options by name, or both: names have priority.
 
         Raises:
             PhotoError: the photo cannot be read or a hint is outside it; `FileExists` or `WriteError` when writing.
             ValueError: an option is invalid or not supported by this model, or `variants` is more than 1: a call
                 returns one image, `variants` iterates over several.
         """
-        options = merge_options(options, settings)
+        options = merge_options(**settings)
         if options.variants > 1:
             raise ValueError(f"variants {options.variants}: a call returns one image; use Colorizer.variants()")
-        from_path = isinstance(photo, str | os.PathLike)
-        if output is None and from_path:
+        is_path = isinstance(photo, str | os.PathLike)
+        if output is None and is_path:
             output = output_path(Path(photo))
-        elif output is not None and from_path and Path(output).resolve() == Path(photo).resolve():
+        elif output is not None and is_path and Path(output).resolve() == Path(photo).resolve():
             raise ValueError(f"{output}: is the original, which is never overwritten; choose another output")
-        (result,) = self.variants(photo, options)
+        (result,) = self.variants(photo, options=options)
         if output is not None:
             return result.save(output, overwrite)
         if isinstance(photo, bytes | bytearray | memoryview):
@@ -155,20 +124,15 @@ class Colorizer:
         if isinstance(photo, io.BytesIO):
             return io.BytesIO(result.to_bytes())
         if not isinstance(photo, np.ndarray):
-            return result.pillow()
-        codes = result.array()
+            return result.image.pillow(result.provenance)
+        codes = result.image.array()
         if photo.dtype.kind != "f":
             return codes
         return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype)
 
-    def variants(
-        self, photo: Any, options: ColorOptions | None = None, **settings: Unpack[VariantsCall]
-    ) -> Iterator[Colorized]:
-        """Yield a photo colorized with each seed: `seed`, `seed + 1`, ..., as many as `variants`.
-
-        Args and Raises: see `__call__`; ValueError for several variants of a deterministic model.
-        """
-        options = merge_options(options, settings)
+    def variants(self, photo: Any, **settings: Unpack[ColorKeywords]) -> Iterator[Colorized]:
+        """Yield a photo colorized with each of `variants` seeds from `seed` on; arguments and errors as `__call__`."""
+        options = merge_options(**settings)
         if options.variants > 1 and not self.procedure.stochastic:
             raise ValueError(f"{self.card.name} is deterministic; variants need a stochastic model, for example ddpm")
         content = photo.getvalue() if isinstance(photo, io.BytesIO) else photo
@@ -182,7 +146,7 @@ class Colorizer:
         colorizer = self.with_sampler(**options.sampler)
         prepared = colorizer.prepare(photo, options)
         for seed in options.seeds:
-            (ab,) = colorizer.predict([prepared.gray], [seed], prepared.hints)
+            (ab,) = colorizer.predict([prepared.gray], seed, prepared.hints)
             yield colorizer.merge(photo, ab, seed, options.saturation)
 
     def prepare(self, photo: Photo, options: ColorOptions = DEFAULTS) -> Prepared:
@@ -198,11 +162,7 @@ class Colorizer:
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
         """Return the ab of each gray, both in [-1, 1]; grays of one shape are predicted together, up to `BATCH`.
 
-        Args:
-            grays: from `prepare`; of one photo if there are hints.
-            seeds: one for each gray, or one for all.
-            hints: from `prepare`.
-
+        ``seeds``: one for each gray, or one for all; ``hints``: those of one photo, to which all grays then belong.
         Raises BundleError for a model whose output is not a number.
         """
         if isinstance(seeds, int):
@@ -215,62 +175,45 @@ class Colorizer:
             for start in range(0, len(same_shape), BATCH):
                 batch = same_shape[start : start + BATCH]
                 noise = SeededNoise([seeds[position] for position in batch])
-                ab = self._predict_batch(np.stack([grays[position] for position in batch]), noise, hints)
+                try:
+                    ab = self.procedure(self.nets, np.stack([grays[position] for position in batch]), noise, hints)
+                except FloatingPointError:
+                    ab = np.full(1, np.nan)
+                # NaN would otherwise become a gray image, and nobody would know.
+                if not np.isfinite(ab).all():
+                    raise BundleError(f"{self.card.name}: the model output is not a number; train the model again")
                 results.update(zip(batch, ab, strict=True))
         return [results[position] for position in range(len(grays))]
-
-    def _predict_batch(self, gray: np.ndarray, noise: SeededNoise, hints: Hints | None) -> np.ndarray:
-        try:
-            ab = self.procedure(self.nets, gray, noise, hints)
-        except FloatingPointError:
-            ab = np.full(1, np.nan)
-        # NaN would otherwise become a gray image, and nobody would know.
-        if not np.isfinite(ab).all():
-            raise BundleError(f"{self.card.name}: the model output is not a number; train the model again")
-        return ab
 
     def merge(self, photo: Photo, ab: AB, seed: int, saturation: float = 1.0) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""
         ab = ab * np.float32(saturation)
-        return Colorized(seed, ab, photo.merge(ab, threads=self.threads), self.provenance(seed))
-
-    def provenance(self, seed: int) -> Provenance:
-        """Return what files colorized by this model say about it."""
-        return Provenance(model=self.card.name, version=self.card.weights, seed=seed)
+        provenance = Provenance(model=self.card.name, version=self.card.weights, seed=seed)
+        return Colorized(seed, ab, photo.merge(ab, threads=self.threads), provenance)
 
     def with_sampler(self, **sampler: Unpack[SamplerOptions]) -> "Colorizer":
         """Return this model with other sampler options; networks are shared. Raises ValueError as `__init__`."""
-        if not sampler:
-            return self
         other = copy(self)
         other.procedure = with_options(self.card.name, self.procedure, sampler)
         return other
 
     def trajectory(self, gray: Gray, seed: int = 0, hints: Hints | None = None) -> list[AB]:
-        """Return the ab of a gray at each sampling step, from noise to the result.
-
-        Raises ValueError for a model that colorizes in one pass.
-        """
+        """Return the ab of a gray at each sampling step. Raises ValueError for a model that colorizes in one pass."""
         if not self.procedure.iterative:
             raise ValueError(f"{self.card.name} colorizes in one pass; choose an iterative model, for example ddpm")
         steps = self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)
         return [ab[0] for ab in steps]
-
-    @property
-    def has_likelihood(self) -> bool:
-        """Whether the model gives likelihoods, see `bits_per_dim`."""
-        return self.procedure.has_likelihood
 
     def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
         """Return the negative log-likelihood (base 2) of a photo's coarse colors, per channel of a pixel.
 
         Raises ValueError for a model without likelihoods, PhotoError for a photo that cannot be read.
         """
-        if not self.has_likelihood:
+        if not self.procedure.has_likelihood:
             raise ValueError(f"{self.card.name} has no likelihoods; choose an autoregressive model")
-        opened_photo = open_photo(photo)
-        gray = self.prepare(opened_photo, ColorOptions(size=size)).gray
-        color = opened_photo.resize(self.card.inference_size(size), self.card.multiple, self.card.square) * 2 - 1
+        opened = open_photo(photo)
+        gray = self.prepare(opened, ColorOptions(size=size)).gray
+        color = opened.resize(self.card.inference_size(size), self.card.multiple, self.card.square) * 2 - 1
         nats = self.procedure.nll(self.nets, gray[None], color[None])
         return float(bits_per_dim(nats.mean()))
 
@@ -287,17 +230,15 @@ def writable_path(path: P) -> P:
 
 
 @overload
-def colorize(photo: Any, model: str | Path = ..., *, output: StrPath, **call: Unpack[SingleCall]) -> Path: ...
+def colorize(
+    photo: Any, model: str | Path = ..., *, output: StrPath, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
+) -> Path: ...
 @overload
-def colorize(photo: StrPath, model: str | Path = ..., **call: Unpack[SingleCall]) -> Path: ...
+def colorize(
+    photo: StrPath, model: str | Path = ..., *, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
+) -> Path: ...
 @overload
-def colorize(photo: Bytes, model: str | Path = ..., **call: Unpack[SingleCall]) -> bytes: ...
-@overload
-def colorize(photo: io.BytesIO, model: str | Path = ..., **call: Unpack[SingleCall]) -> io.BytesIO: ...
-@overload
-def colorize(photo: "NDArray[Any]", model: str | Path = ..., **call: Unpack[SingleCall]) -> "NDArray[Any]": ...
-@overload
-def colorize(photo: "Image.Image", model: str | Path = ..., **call: Unpack[SingleCall]) -> "Image.Image": ...
+def colorize(photo: SameType, model: str | Path = ..., **settings: Unpack[ColorKeywords]) -> SameType: ...
 
 
 def colorize(photo: Any, model: str | Path = "default", **call: Any) -> Any:

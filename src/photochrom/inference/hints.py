@@ -91,12 +91,7 @@ def build_hints(
 ) -> HintMaps | None:
     """Return the hints of a photo for a procedure, None if there are none.
 
-    Args:
-        photo: the photo that the hints are pixels of.
-        gray: its gray at the inference size.
-        hints: colors at pixels.
-        saturation: factor that multiplies all colors afterwards.
-
+    ``gray``: the photo's at the inference size; ``saturation``: factor that multiplies all colors afterwards.
     Raises PhotoError for a hint outside the photo.
     """
     for hint in hints:

@@ -48,8 +48,8 @@ class SeededNoise:
 
     def __call__(self, like: Any, kind: str = "normal") -> Any:
         """Return ``normal`` or ``gumbel`` noise of the shape (b, ...) of an array."""
-        method = {"normal": "standard_normal", "gumbel": "gumbel"}[kind]
-        images = [getattr(generator, method)(size=like.shape[1:]) for generator in self.generators]
+        method = np.random.Generator.gumbel if kind == "gumbel" else np.random.Generator.standard_normal
+        images = [method(generator, size=like.shape[1:]) for generator in self.generators]
         return np.stack(images).astype(np.float32)
 
 

@@ -4,13 +4,12 @@ This module imports no numpy, so that the command line can show the limits witho
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, TypedDict
 
-# Lowest and highest value of each numeric setting. The highest seed is the largest integer that JavaScript represents
-# exactly: a seed survives a trip through JSON and a web page.
+# Lowest and highest value of each number. Up to the highest seed, JavaScript represents integers exactly.
 LIMITS: dict[str, tuple[float, float]] = {
     "saturation": (0, 3),
     "size": (32, 2048),
@@ -29,13 +28,7 @@ SAMPLER_OPTIONS = ("steps", "solver", "eta", "temperature")
 
 @dataclass(frozen=True)
 class Hint:
-    """A color at a pixel of the photo.
-
-    Args:
-        x: column of the pixel in the upright photo, counted from 0 at the left.
-        y: row of the pixel in the upright photo, counted from 0 at the top.
-        rgb: sRGB color, each channel from 0 to 255.
-    """
+    """A color (sRGB, each channel from 0 to 255) at a pixel of the upright photo, counted from 0 at the upper left."""
 
     x: int
     y: int
@@ -61,54 +54,22 @@ class Hint:
         return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
 
 
-class SamplerOptions(TypedDict, total=False):
-    """Keywords of the sampler; see `ColorOptions`."""
-
-    steps: int | None
-    solver: str | None
-    eta: float | None
-    temperature: float | None
-
-
-class ColorKeywords(SamplerOptions, total=False):
-    """Color options by name; see `ColorOptions`."""
-
-    saturation: float
-    size: int | None
-    seed: int
-    hints: Sequence[Hint | str]
-
-
-class SingleCall(ColorKeywords, total=False):
-    """Keywords of a call that returns one image."""
-
-    options: "ColorOptions | None"
-    overwrite: bool
-
-
-class VariantsCall(ColorKeywords, total=False):
-    """Keywords of a call that yields several images."""
-
-    variants: int
-
-
 @dataclass(frozen=True)
 class ColorOptions:
     """Everything that decides how a model colorizes a photo.
 
     Args:
         saturation: color saturation: 0 = grayscale, 1 = model output.
-        size: inference size, the short side in pixels at which the model processes the photo; the bundle's own if None.
+        size: inference size, the short side in pixels at which the model processes the photo; None: the model's own.
         seed: random seed (stochastic models only).
         variants: number of results, with the seeds ``seed``, ``seed + 1``, ...
         hints: colors at pixels of the photo.
-        steps: number of sampling steps; the bundle's own if None, as for all that follow.
+        steps: number of sampling steps; None: the model's own, as for all that follow.
         solver: name of the sampler.
         eta: noise that ddim adds at each step, from 0 (none) to 1 (as ancestral sampling).
         temperature: randomness of sampling: below 1 safer colors, above 1 more varied ones.
 
-    Raises:
-        ValueError: a value has the wrong type or is outside `LIMITS`, or there are more than `MAX_HINTS` hints.
+    Raises ValueError for a value of the wrong type or outside `LIMITS`, and for more than `MAX_HINTS` hints.
     """
 
     saturation: float = 1.0
@@ -122,11 +83,10 @@ class ColorOptions:
     temperature: float | None = None
 
     def __post_init__(self) -> None:
-        for name in LIMITS:
-            value = getattr(self, name)
-            optional = type(self).__dataclass_fields__[name].default is None
-            if value is not None or not optional:
-                object.__setattr__(self, name, checked_number(name, value))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in LIMITS and not (value is None and field.default is None):
+                object.__setattr__(self, field.name, checked_number(field.name, value))
         if self.solver is not None and not isinstance(self.solver, str):
             raise ValueError(f"solver {self.solver!r}: must be the name of a sampler")
         highest = LIMITS["seed"][1]
@@ -145,12 +105,31 @@ class ColorOptions:
         return {name: getattr(self, name) for name in SAMPLER_OPTIONS if getattr(self, name) is not None}
 
 
-def merge_options(options: ColorOptions | None, settings: Mapping[str, Any]) -> ColorOptions:
+class SamplerOptions(TypedDict, total=False):
+    """Sampler options by name; see `ColorOptions`."""
+
+    steps: int | None
+    solver: str | None
+    eta: float | None
+    temperature: float | None
+
+
+class ColorKeywords(SamplerOptions, total=False):
+    """Color options by name, over those of `options`; see `ColorOptions`."""
+
+    saturation: float
+    size: int | None
+    seed: int
+    variants: int
+    hints: Sequence[Hint | str]
+    options: ColorOptions | None
+
+
+def merge_options(options: ColorOptions | None = None, **settings: Any) -> ColorOptions:
     """Return the options with some of them set by name; hints may be texts. Raises ValueError as `ColorOptions`."""
-    changes = dict(settings)
-    if "hints" in changes:
-        changes["hints"] = parse_hints(changes["hints"])
-    return replace(options or ColorOptions(), **changes)
+    if "hints" in settings:
+        settings["hints"] = parse_hints(settings["hints"])
+    return replace(options or ColorOptions(), **settings)
 
 
 def checked_number(name: str, value: Any) -> int | float:

@@ -39,8 +39,11 @@ class Restorer:
         """
         image = self._resize(photo, size)
         if noise is not None:
-            noise = np.asarray(noise, np.float32)
-            self._check_noise(noise, image)
+            noise, example = np.asarray(noise, np.float32), self._draw_noise(image)
+            if example is None:
+                raise ValueError("noise: the degradation of this model has none; leave it out")
+            if noise.shape != example.shape:
+                raise ValueError(f"noise of shape {noise.shape}: must be {example.shape} for this photo and size")
         *_, restored = self.procedure.restore(self.nets, image, noise)
         return _to_pixels(restored)
 
@@ -55,13 +58,6 @@ class Restorer:
     def _draw_noise(self, image: Image, seed: int = 0) -> Any:
         operator = self.procedure.operator
         return None if operator is None else operator.draw(image, SeededNoise([seed]))
-
-    def _check_noise(self, noise: np.ndarray, image: Image) -> None:
-        example = self._draw_noise(image)
-        if example is None:
-            raise ValueError("noise: the degradation of this model has none; leave it out")
-        if noise.shape != example.shape:
-            raise ValueError(f"noise of shape {noise.shape}: must be {example.shape} for this photo and size")
 
     def _resize(self, photo: Any, size: int | None) -> Image:
         card = self.card
