@@ -11,7 +11,6 @@ from PIL import Image
 from photochrom.core import color
 from photochrom.imaging import formats
 from photochrom.imaging.photo import PhotoError, Provenance, open_photo
-from photochrom.imaging.readers import Reader
 
 MARK = Provenance("default", "1", 7)
 LOSSLESS = (".png", ".tif", ".webp")
@@ -109,7 +108,7 @@ def test_a_jpeg_is_written_no_coarser_than_it_was(quality, written):
 def test_quality_of_what_is_no_jpeg_and_of_a_jpeg_without_steps():
     for source in (encoded(picture(), ".png"), b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff", picture()):
         reader = (
-            Reader(source, "a", formats.detect_kind(source, "a"))
+            formats.Reader(source, "a", formats.detect_kind(source, "a"))
             if isinstance(source, bytes)
             else open_photo(source).reader
         )

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from .errors import FileExists, photo_errors, printable
 
-__all__ = ["FileExists", "atomic_path", "atomic_write"]
-
 STALE_SECONDS = 600  # an unfinished file that nobody has written to for so long belongs to a killed run
 
 
@@ -30,8 +28,7 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom
 def atomic_path(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary path; the file or folder that the block creates there becomes `path` when it ends.
 
-    A folder cannot replace another. Unfinished files that killed runs left in the same folder are removed. Raises the
-    same errors as `atomic_write`.
+    A folder cannot replace another. Removes what killed runs left beside `path`. Raises as `atomic_write` does.
     """
     _check_free(path, overwrite)
     _remove_stale(path.parent)
@@ -51,7 +48,7 @@ def _check_free(path: Path, overwrite: bool = False) -> None:
 
 @cache
 def _remove_stale(folder: Path) -> None:
-    """Cached, to look once a run: a folder may be long."""
+    # Once a run (hence the cache), since a folder may be long.
     for unfinished in folder.glob(".*.photochrom-????????*"):
         with suppress(OSError):
             if time.time() - unfinished.stat().st_mtime > STALE_SECONDS:
@@ -59,10 +56,8 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)  # of a file nothing
+    path.unlink(missing_ok=True)
 
 
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:

@@ -5,8 +5,8 @@ tables give Y and the Lab curve f(Y) = (L + 16) / 116. Chroma gives X and Z: f(X
 f(Z) = f(Y) - b / 200 (CIE 15). A color outside sRGB moves towards the gray of the same Y, along a straight line in
 linear light, as far as the edge of the gamut: a closed form that keeps Y, hence L.
 
-Light is in units of 1 / UNIT, so that it is an index into a table. Planes are changed in place, since to allocate one
-takes as long as the arithmetic. Bicubic enlargement gave the truest colors in ``benchmarks/chroma_merge.py``.
+Light is in units of 1 / UNIT, an index into tables. Planes are changed in place: to allocate one takes as long as the
+arithmetic. Bicubic enlargement gave the truest colors in ``benchmarks/chroma_merge.py``.
 """
 
 from dataclasses import dataclass
@@ -39,16 +39,11 @@ def _lab_curve(light: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _light_by_code(codes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Y and f(Y) of each of `codes` gray sRGB codes."""
+def _luminance_tables(codes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Y and f(Y) of each of `codes` gray sRGB codes, and f(Y) by linear light, at the center of each bin."""
     light = color.srgb_to_linear(np.broadcast_to(np.linspace(0, 1, codes), (3, 1, codes)))[0, 0]
-    return (light * UNIT).astype(f32), _lab_curve(light).astype(f32)
-
-
-@cache
-def _curve_by_light() -> np.ndarray:
-    """f(Y) by linear light, at the center of each bin."""
-    return _lab_curve((np.arange(UNIT) + 0.5) / UNIT).astype(f32)
+    centers = (np.arange(UNIT) + 0.5) / UNIT
+    return (light * UNIT).astype(f32), _lab_curve(light).astype(f32), _lab_curve(centers).astype(f32)
 
 
 @cache
@@ -62,12 +57,12 @@ def _code_by_light(depth: int) -> np.ndarray:
 
 def luminance(pixels: Integer[np.ndarray, "n c"]) -> tuple[Plane, Plane]:
     """Returns Y and f(Y) of sRGB codes, 8 or 16 bits, one channel or three."""
-    light, curve = _light_by_code(1 << 8 * pixels.dtype.itemsize)
+    light, curve, curve_by_light = _luminance_tables(1 << 8 * pixels.dtype.itemsize)
     if pixels.shape[1] == 1:
         codes = pixels[:, 0].astype(np.intp)
         return light.take(codes, mode="clip"), curve.take(codes, mode="clip")
     y = light.take(pixels, mode="clip") @ LUMINANCE_WEIGHTS
-    return y, _curve_by_light().take(y.astype(np.intp), mode="clip")
+    return y, curve_by_light.take(y.astype(np.intp), mode="clip")
 
 
 def chroma_shift(ab: Float32[np.ndarray, "2 h w"]) -> Float32[np.ndarray, "2 h w"]:
@@ -94,8 +89,7 @@ def merge_light(
         other *= high
         plane += other
         plane -= y
-    # This gives RGB less Y: as white gives white, Y itself adds nothing.
-    np.matmul(XYZ_WHITE_TO_RGB, shift, out=rgb)
+    np.matmul(XYZ_WHITE_TO_RGB, shift, out=rgb)  # RGB less Y: as white gives white, Y itself adds nothing
     # The largest share of RGB less Y that stays under white, and above black.
     share, share_low = high, other
     for extreme, edge, part in ((np.maximum, WHITE, share), (np.minimum, BLACK, share_low)):
@@ -114,23 +108,20 @@ def merge_chroma(
     pixels: Integer[np.ndarray, "h w c"], shift: Float32[np.ndarray, "2 h w"], depth: int
 ) -> Integer[np.ndarray, "h w 3"]:
     """Returns color codes of `depth` bits of a strip of gray or color codes; `shift` is overwritten."""
-    height, width, channels = pixels.shape
-    flat, flat_shift = pixels.reshape(-1, channels), shift.reshape(2, -1)
-    codes = _code_by_light(depth)
+    flat, flat_shift, codes = pixels.reshape(-1, pixels.shape[2]), shift.reshape(2, -1), _code_by_light(depth)
     result = np.empty((len(flat), 3), codes.dtype)
     planes, bins = np.empty((5, BLOCK_PIXELS), f32), np.empty((BLOCK_PIXELS, 3), np.intp)
     for start in range(0, len(flat), BLOCK_PIXELS):
         block = slice(start, min(start + BLOCK_PIXELS, len(flat)))
-        size = block.stop - start
-        rgb, index = planes[:3, :size], bins[:size]
         y, f = luminance(flat[block])
-        merge_light(y, f, flat_shift[:, block], rgb, planes[3:, :size])
+        rgb, index = planes[:3, : len(y)], bins[: len(y)]
+        merge_light(y, f, flat_shift[:, block], rgb, planes[3:, : len(y)])
         for channel, light in enumerate(rgb):
             if depth == 16:
                 light = np.sqrt(np.maximum(light, f32(0))) * f32(ROOT_BINS / UNIT**0.5)
             index[:, channel] = light
         codes.take(index, mode="clip", out=result[block])
-    return result.reshape(height, width, 3)
+    return result.reshape(*pixels.shape[:2], 3)
 
 
 @dataclass(frozen=True)

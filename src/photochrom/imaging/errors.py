@@ -6,8 +6,6 @@ from contextlib import contextmanager
 
 import pyvips
 
-SYSTEM_ERROR = "system error: "  # libvips puts this before the operating system's own words
-
 
 class PhotoError(ValueError):
     """A photo that cannot be read or written; the message is one sentence that names the file."""
@@ -39,9 +37,8 @@ def photo_errors(name: str, action: str) -> Iterator[None]:
     except pyvips.Error as error:
         lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
         # Where libvips reports several causes, the system's own (a full disk, say) is the one to act on.
-        causes = [line.removeprefix(SYSTEM_ERROR) for line in lines if line.startswith(SYSTEM_ERROR)]
-        kind = system_kind if causes else PhotoError
-        reasons = causes or lines or ["damaged or cut short"]
-        raise kind(f"{name}: cannot be {action} ({reasons[0]})") from error
+        causes = [line.removeprefix("system error: ") for line in lines if line.startswith("system error: ")]
+        reason, *_ = causes or lines or ["damaged or cut short"]
+        raise (system_kind if causes else PhotoError)(f"{name}: cannot be {action} ({reason})") from error
     except OSError as error:
         raise system_kind(f"{name}: cannot be {action} ({error.strerror or error})") from error

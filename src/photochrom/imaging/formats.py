@@ -1,10 +1,18 @@
-"""File formats: how they are recognized, how large a photo may be, and how outputs are written."""
+"""File formats: which are read and written and how; readers open a photo anew for each pass over its pixels."""
 
+import io
+import operator
+import warnings
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyvips
 
-from .errors import PhotoError, PhotoTooLarge
+from . import tiff
+from .errors import PhotoError, PhotoTooLarge, photo_errors
 
 SUPPORTED = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC, JPEG 2000 and BMP"
 SIGNATURES = {
@@ -18,25 +26,21 @@ MAX_PIXELS = 250_000_000
 MAX_PIXELS_IN_MEMORY = 100_000_000  # of photos that cannot be decoded row by row
 IN_MEMORY = {"webp": "a WebP", "avif": "an AVIF", "heic": "a HEIC", "jp2": "a JPEG 2000", "bmp": "a BMP"}
 QUALITY = 98  # of lossy formats: half the largest error in lightness of 95, for two fifths more bytes
-LOSSY = {"Q": QUALITY, "subsample_mode": "off"}
+LOSSY: dict[str, Any] = {"Q": QUALITY, "subsample_mode": "off"}
+PNG, WEBP = {"compression": 6}, {"lossless": True}
 # `metadata.write_tiff_tags` writes IPTC, which libvips cuts short: keep EXIF, XMP, profile, and the rest.
 TIFF = {"compression": "lzw", "predictor": "horizontal", "keep": 1 | 2 | 8 | 16}
-SAVERS: dict[str, dict[str, Any]] = {
-    ".jpg": LOSSY,
-    ".jpeg": LOSSY,
-    ".png": {"compression": 6},
-    ".tif": TIFF,
-    ".tiff": TIFF,
-    ".webp": {"lossless": True},
-    ".avif": LOSSY,
-}
+SAVERS = {".jpg": LOSSY, ".jpeg": LOSSY, ".png": PNG, ".tif": TIFF, ".tiff": TIFF, ".webp": WEBP, ".avif": LOSSY}
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES_OF_16_BITS = (".png", *TIFF_SUFFIXES)
-# Suffixes of files that can only be read, and what is added to them for outputs.
+# What is added to the name of a file that can only be read, for its output.
 OUTPUT_SUFFIX = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".tif", ".j2k": ".tif", ".bmp": ".png"}
 # The suffix that keeps a format, or as much of it as can be written; .png for all others.
 SUFFIX_OF_KIND = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif", "heic": ".jpg", "jp2": ".tif"}
+LOADERS = {"jpeg": "jpegload", "png": "pngload", "tiff": "tiffload", "webp": "webpload", "avif": "heifload"}
+BLOBS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # Pillow's and libvips' names
+START_OF_SCAN, QUANTIZATION_TABLES = 0xDA, 0xDB  # JPEG markers (ITU-T T.81, table B.1)
 
 
 def detect_kind(head: bytes, name: str) -> str:
@@ -62,13 +66,158 @@ def in_memory_kind(kind: str, header: pyvips.Image) -> str:
 
 
 def check_size(name: str, width: int, height: int, max_pixels: int, in_memory: str) -> None:
-    """Raises PhotoTooLarge for more than `max_pixels`, and for less of an `in_memory_kind`.
-
-    Its limit is `MAX_PIXELS_IN_MEMORY`, unless the user raised `max_pixels` above `MAX_PIXELS`.
-    """
+    """Raises PhotoTooLarge for more than `max_pixels`; of an `in_memory_kind`, for more than `MAX_PIXELS_IN_MEMORY`."""
+    # Unless the user raised the limit above its default.
     limit, advice = max_pixels, "raise --max-pixels to read it"
     if in_memory and max_pixels <= MAX_PIXELS:
         limit = min(max_pixels, MAX_PIXELS_IN_MEMORY)
         advice = f"it is {in_memory}, decoded in memory: save it as TIFF, or raise --max-pixels above {MAX_PIXELS}"
     if width * height > limit:
         raise PhotoTooLarge(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {advice}")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16 with its metadata, to be opened.
+
+    `name` is what messages call it, `kind` its format, "array" or "pillow".
+    """
+
+    source: Path | bytes | np.ndarray
+    name: str
+    kind: str
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    orientation: int = 1
+
+    def open(self, shrink: int = 1) -> pyvips.Image:
+        """Returns the image, of a file as a stream of rows, top to bottom; JPEG may be shrunk 2, 4 or 8 times."""
+        if isinstance(self.source, np.ndarray):
+            return self._open_array(self.source)
+        options: dict[str, Any] = {"access": "sequential", "fail_on": "error", "revalidate": True}
+        if self.kind == "jpeg":
+            options["shrink"] = shrink
+        loader = LOADERS[self.kind]
+        with photo_errors(self.name, "read"):
+            if isinstance(self.source, bytes):
+                return getattr(pyvips.Image, f"{loader}_buffer")(self.source, **options)
+            # By descriptor, since libvips wants names in UTF-8, which not all are.
+            with self.source.open("rb") as file:
+                source = pyvips.Source.new_from_descriptor(file.fileno())
+            return getattr(pyvips.Image, f"{loader}_source")(source, **options)
+
+    def _open_array(self, pixels: np.ndarray) -> pyvips.Image:
+        names = ("b-w", "grey16") if pixels.shape[2] < 3 else ("srgb", "rgb16")
+        interpretation = names[pixels.dtype.itemsize - 1]
+        image = pyvips.Image.new_from_array(pixels).copy(interpretation=interpretation)
+        for name, value in self.blobs.items():
+            image.set_type(pyvips.GValue.blob_type, name, value)
+        image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
+        return image
+
+    def tags(self) -> tiff.TagSets:
+        """Returns the tags that libvips leaves out, those of a TIFF file."""
+        if self.kind != "tiff" or isinstance(self.source, np.ndarray):
+            return tiff.TagSets({}, {}, {})
+        with _open_file(self.source) as file:
+            return tiff.read_tags(file)
+
+    def jpeg_quality(self) -> int:
+        """Returns the quality of a JPEG made from this photo: `QUALITY`, or finer where this JPEG is finer."""
+        if self.kind != "jpeg" or isinstance(self.source, np.ndarray):
+            return QUALITY
+        with photo_errors(self.name, "read"), _open_file(self.source) as file:
+            steps = _luma_quantization(file)
+        for quality in range(QUALITY, 100):
+            if all(map(operator.le, _quantization_at(quality), steps)):
+                return quality
+        return 100
+
+
+def reader_of_array(array: np.ndarray, name: str) -> Reader:
+    """Returns a reader of (h, w) or (h, w, 1 to 4) uint8, uint16, bool, or float in [0, 1]."""
+    pixels = array[..., None] if array.ndim == 2 else array
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
+        raise PhotoError(f"{name}: shape {array.shape} is not that of a photo; give (h, w) or (h, w, 1 to 4)")
+    if pixels.dtype == np.bool_:
+        pixels = pixels * np.uint8(255)
+    elif pixels.dtype.kind == "f":
+        if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
+            raise PhotoError(f"{name}: floats must be in [0, 1]; divide by the maximum, or give uint8 or uint16")
+        pixels = np.rint(pixels * 65535).astype(np.uint16)
+    elif pixels.dtype not in (np.uint8, np.uint16):
+        raise PhotoError(f"{name}: type {array.dtype} is not supported; give uint8, uint16, bool, or float in [0, 1]")
+    return Reader(np.ascontiguousarray(pixels), name, "array")
+
+
+def reader_of_pillow(image: Any, name: str, kind: str = "pillow") -> Reader:
+    """Returns a reader of a Pillow image of any mode, with its profile, EXIF and XMP."""
+    orientation = image.getexif().get(tiff.ORIENTATION, 1)
+    if orientation not in range(1, 9):
+        orientation = 1
+    modes = {"1": "L", "P": "RGBA" if "transparency" in image.info else "RGB", "PA": "RGBA", "I": "I;16"}
+    mode = modes.get(image.mode, image.mode)
+    if mode not in ("L", "LA", "RGB", "RGBA") and not mode.startswith("I;16"):
+        mode = "RGB"
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    blobs = {}
+    for pillow_name, vips_name in BLOBS.items():
+        if isinstance(image.info.get(pillow_name), bytes):
+            blobs[vips_name] = image.info[pillow_name]
+    if image.mode == "CMYK":
+        blobs.pop("icc-profile-data", None)  # the pixels are RGB now
+    return replace(reader_of_array(pixels, name), kind=kind, blobs=blobs, orientation=orientation)
+
+
+def reader_of_file(source: Path | bytes, name: str, max_pixels: int) -> Reader:
+    """Returns a reader of a file or of the bytes of one."""
+    with photo_errors(name, "read"), _open_file(source) as file:
+        head = file.read(64)
+    kind = detect_kind(head, name)
+    return Reader(source, name, kind) if kind in LOADERS else _decode_with_pillow(source, name, kind, max_pixels)
+
+
+def _open_file(source: Path | bytes) -> io.BufferedIOBase:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def _decode_with_pillow(source: Path | bytes, name: str, kind: str, max_pixels: int) -> Reader:
+    try:
+        from PIL import Image
+
+        if kind == "heic":
+            import pillow_heif
+    except ImportError as error:
+        raise PhotoError(f"{name}: to read {kind.upper()}, pip install 'photochrom[formats]'") from error
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
+            image: Any = pillow_heif.open_heif(file) if kind == "heic" else Image.open(file)
+        width, height = image.size  # of the header: no pixel is decoded yet
+        check_size(name, width, height, max_pixels, IN_MEMORY[kind])
+        if kind == "heic":
+            image = image.to_pillow()
+        image.load()
+    except PhotoError:
+        raise
+    except Exception as error:  # each decoder has its own
+        raise PhotoError(f"{name}: cannot be read ({error})") from error
+    return reader_of_pillow(image, name, kind)
+
+
+def _luma_quantization(file: io.BufferedIOBase) -> bytes:
+    """The 64 steps by which a JPEG file rounds its luma (ITU-T T.81, B.2.4.1); b"" where there are none of 8 bits."""
+    file.seek(2)
+    head = file.read(4)
+    while len(head) == 4 and head[0] == 0xFF and head[1] != START_OF_SCAN:
+        body = file.read(max(0, int.from_bytes(head[2:]) - 2))
+        if head[1] == QUANTIZATION_TABLES and body[:1] == b"\0":
+            return body[1:65]
+        head = file.read(4)
+    return b""
+
+
+@lru_cache
+def _quantization_at(quality: int) -> bytes:
+    return _luma_quantization(io.BytesIO(pyvips.Image.black(8, 8).jpegsave_buffer(Q=quality)))

@@ -15,8 +15,7 @@ OTHER_SPACES = ("lab", "labs", "labq", "xyz", "yxy", "lch", "cmc", "oklab", "okl
 def to_standard(image: pyvips.Image, name: str) -> pyvips.Image:
     """Returns one channel of gray or three of sRGB, of 8 or 16 bits, without alpha.
 
-    Floats are linear light in [0, 1], as in OpenEXR and TIFF; values outside are clipped. Raises PhotoError for other
-    types of numbers, and for more channels than a photo has.
+    Floats are linear light in [0, 1], clipped. Raises PhotoError for other types of numbers and more channels.
     """
     if image.hasalpha():
         image = image.extract_band(0, n=image.bands - 1)

@@ -24,6 +24,7 @@ NAMESPACES = {
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "photochrom": "urn:photochrom:1.0:",
 }
+X, RDF, TIFF, IPTC_EXT, OWN = (f"{{{uri}}}" for uri in NAMESPACES.values())  # as ElementTree writes names
 
 
 @dataclass(frozen=True)
@@ -89,50 +90,43 @@ def has_provenance(header: pyvips.Image) -> bool:
 
 
 def xmp_packet(provenance: Provenance, packet: bytes = b"") -> bytes:
-    """Returns an XMP packet with IPTC digital source type, AI system and version (IPTC 2025.1), and the seed.
+    """Returns `packet` with IPTC digital source type, AI system and version (IPTC 2025.1), and the seed.
 
-    What `packet` says stays, but for an earlier provenance and ``tiff:Orientation``, since outputs are upright.
-    A packet that is not well-formed XML is replaced.
+    The rest stays, but for an earlier provenance and ``tiff:Orientation``, since outputs are upright. What is not
+    well-formed XML is replaced.
     """
-    for prefix, uri in NAMESPACES.items():
-        ElementTree.register_namespace(prefix, uri)
     root, rdf = _parse_packet(packet)
     properties = {
-        _xml_name("Iptc4xmpExt:DigitalSourceType"): SOURCE_TYPE,
-        _xml_name("Iptc4xmpExt:AISystemUsed"): f"Photochrom {__version__}, model {provenance.model}",
-        _xml_name("Iptc4xmpExt:AISystemVersionUsed"): provenance.version,
-        _xml_name("photochrom:Model"): provenance.model,
-        _xml_name("photochrom:Version"): provenance.version,
-        _xml_name("photochrom:Seed"): str(provenance.seed),
+        IPTC_EXT + "DigitalSourceType": SOURCE_TYPE,
+        IPTC_EXT + "AISystemUsed": f"Photochrom {__version__}, model {provenance.model}",
+        IPTC_EXT + "AISystemVersionUsed": provenance.version,
+        OWN + "Model": provenance.model,
+        OWN + "Version": provenance.version,
+        OWN + "Seed": str(provenance.seed),
     }
-    description_name, about_name = _xml_name("rdf:Description"), _xml_name("rdf:about")
-    orientation = _xml_name("tiff:Orientation")
     about = ""
     # A property may be an attribute or an element.
-    for description in rdf.findall(description_name):
-        about = description.get(about_name, about)
+    for description in rdf.findall(RDF + "Description"):
+        about = description.get(RDF + "about", about)
         for name in properties:
             description.attrib.pop(name, None)
             for child in description.findall(name):
                 description.remove(child)
-        if description.get(orientation):
-            description.set(orientation, "1")
-        for child in description.findall(orientation):
+        if description.get(TIFF + "Orientation"):
+            description.set(TIFF + "Orientation", "1")
+        for child in description.findall(TIFF + "Orientation"):
             child.text = "1"
-    addition = ElementTree.SubElement(rdf, description_name, {about_name: about})
+    addition = ElementTree.SubElement(rdf, RDF + "Description", {RDF + "about": about})
     for name, value in properties.items():
         ElementTree.SubElement(addition, name).text = value
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{text}\n<?xpacket end="w"?>'.encode()
 
 
-def _xml_name(name: str) -> str:
-    prefix, _, local = name.partition(":")
-    return f"{{{NAMESPACES[prefix]}}}{local}"
-
-
 def _parse_packet(packet: bytes) -> tuple[ElementTree.Element, ElementTree.Element]:
     """Returns the root of a packet and its rdf:RDF element; new ones where it is no XML or defines entities."""
+    for prefix, uri in NAMESPACES.items():
+        ElementTree.register_namespace(prefix, uri)
     body = packet.strip(b"\0 \r\n\t\xef\xbb\xbf")
     if b"<!ENTITY" in body or b"<!DOCTYPE" in body:
         body = b""
@@ -140,14 +134,13 @@ def _parse_packet(packet: bytes) -> tuple[ElementTree.Element, ElementTree.Eleme
     for prefix, uri in re.findall(rb"xmlns:([A-Za-z_][\w.-]*)\s*=\s*[\"']([^\"']+)[\"']", body):
         if not re.fullmatch(rb"ns\d+", prefix):
             ElementTree.register_namespace(prefix.decode(), uri.decode())
-    rdf_name = _xml_name("rdf:RDF")
     with suppress(ElementTree.ParseError):
         root = ElementTree.fromstring(body)
-        rdf = root if root.tag == rdf_name else root.find(rdf_name)
+        rdf = root if root.tag == RDF + "RDF" else root.find(RDF + "RDF")
         if rdf is not None:
             return root, rdf
-    root = ElementTree.Element(_xml_name("x:xmpmeta"))
-    return root, ElementTree.SubElement(root, rdf_name)
+    root = ElementTree.Element(X + "xmpmeta")
+    return root, ElementTree.SubElement(root, RDF + "RDF")
 
 
 def _iptc_records(field: bytes) -> bytes:

@@ -14,40 +14,32 @@ import pyvips
 from jaxtyping import Float32
 
 from ..core import color
-from . import formats, icc, metadata, readers
+from . import formats, icc, metadata
 from .atomic import atomic_write
 from .chroma import MAX_STRIP_ROWS, STRIP_PIXELS, ChromaEnlarger, chroma_shift, merge_chroma
-from .errors import PhotoError, PhotoTooLarge, WriteError, photo_errors, printable
+from .errors import PhotoError, photo_errors, printable
 from .formats import MAX_PIXELS
 from .metadata import Provenance
 from .strips import process_strips
-
-__all__ = [
-    "MAX_PIXELS", "ColorizedPhoto", "Photo", "PhotoError", "PhotoTooLarge", "Provenance", "WriteError", "open_photo",
-]  # fmt: skip
 
 MAX_ASPECT = 2  # of the image given to a model: long side in short sides
 TILE = 256  # pixels
 
 
 def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = None) -> "Photo":
-    """Opens a photo. Only the header of a file is read: damage further inside shows when pixels are read.
+    """Opens the first page of a path, the bytes of a file, an array (h, w[, 1-4]) or a Pillow image.
 
-    Args:
-        source: a path, the bytes of a file, an array (h, w[, 1-4]) or a Pillow image. Of several pages, the first.
-        max_pixels: limit; some formats have a lower one, see `formats.check_size`.
-        name: what messages call the photo; the path by default.
-
-    Raises PhotoError for what is missing or not a supported image, PhotoTooLarge for too many pixels.
+    Only a file's header is read: damage further inside shows when pixels are read. `name` is what messages call it.
+    Raises PhotoError for what is missing or not supported, PhotoTooLarge for more pixels than `formats.check_size`.
     """
     if isinstance(source, np.ndarray):
-        reader = readers.reader_of_array(source, name or "array")
+        reader = formats.reader_of_array(source, name or "array")
     elif isinstance(source, bytes | bytearray | memoryview):
-        reader = readers.reader_of_file(bytes(source), name or "bytes", max_pixels)
+        reader = formats.reader_of_file(bytes(source), name or "bytes", max_pixels)
     elif isinstance(source, str | os.PathLike):
-        reader = readers.reader_of_file(Path(source), name or printable(source), max_pixels)
+        reader = formats.reader_of_file(Path(source), name or printable(source), max_pixels)
     elif hasattr(source, "getexif"):
-        reader = readers.reader_of_pillow(source, name or "Pillow image")
+        reader = formats.reader_of_pillow(source, name or "Pillow image")
     else:
         raise PhotoError(f"{type(source).__name__}: give a path, the bytes of a file, an array or a Pillow image")
     header = reader.open()
@@ -68,7 +60,7 @@ class Photo:
     `orientation` is that of the stored pixels (EXIF Orientation, 1 to 8), `is_colorized`: by Photochrom.
     """
 
-    reader: readers.Reader
+    reader: formats.Reader
     width: int
     height: int
     depth: int
@@ -95,10 +87,8 @@ class Photo:
     def resize(self, size: int, multiple: int = 32, square: bool = False) -> Float32[np.ndarray, "3 h w"]:
         """Returns the photo as a model sees it, sRGB in [0, 1]; pixels are averaged as encoded, as in training.
 
-        Args:
-            size: short side; of a photo longer than 2 : 1, half the long side instead.
-            multiple: both sides are multiples of it, which changes the aspect ratio a little.
-            square: whether both sides are `size`.
+        `size` is the short side (of a photo longer than 2 : 1, half the long side) or, if `square`, both. Sides are
+        rounded to multiples of `multiple`.
         """
         scale = min(size / min(self.width, self.height), MAX_ASPECT * size / max(self.width, self.height))
         width = max(1, round(self.width * scale / multiple)) * multiple
@@ -130,16 +120,13 @@ class Photo:
     def merge(
         self, ab: Float32[np.ndarray, "2 h w"], saturation: float = 1.0, threads: int | None = None
     ) -> "ColorizedPhoto":
-        """Returns this photo with the chroma `ab` in [-1, 1], of any size, times `saturation`, and its own luminance.
-
-        It is computed on `threads` threads, by default as many as there are processors.
-        """
+        """Returns this photo with its own luminance and the chroma `ab` in [-1, 1], of any size, times `saturation`."""
         return ColorizedPhoto(self, ab * np.float32(saturation) * np.float32(color.AB_SCALE), threads)
 
 
 @dataclass(frozen=True)
 class ColorizedPhoto:
-    """A photo with chroma in Lab units, computed anew whenever it is saved or returned."""
+    """A photo with chroma in Lab units; computed when it is saved or returned, by default on all processors."""
 
     photo: Photo
     ab: Float32[np.ndarray, "2 h w"]
@@ -148,9 +135,9 @@ class ColorizedPhoto:
     def save(self, path: str | Path, provenance: Provenance, overwrite: bool = False) -> Path:
         """Writes a file in the format of its suffix, whole or not at all, and returns its path.
 
-        Lightness L* stays the same to within the rounding of 8 or 16 bits (0.1 on average, at most 1). JPEG and AVIF
-        are compressed anew: 0.2 to 0.3 on average, and up to 2.5 where a photo is grainy or sharp.
-        Raises PhotoError for a suffix that cannot be written or a damaged photo, and as `atomic.atomic_write` does.
+        Lightness L* stays the same to within rounding: 0.1 on average, at most 1; after the compression of JPEG and
+        AVIF 0.3, and up to 2.5 in grain. Raises PhotoError for a suffix that cannot be written or a damaged photo, and
+        as `atomic.atomic_write` does.
         """
         path = Path(path)
         options = self._save_options(path.name)

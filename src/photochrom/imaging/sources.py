@@ -1,7 +1,6 @@
-"""Images in folders and zips: the one place that decides which files count as images, and finds them.
+"""Images in folders and zips: the one place that decides, for all commands, which files count as images.
 
-Every command uses it, so that all see the same images in a source. Files whose format is not supported count too:
-commands report them by name instead of passing over them.
+Files whose format is not supported count too: commands report them by name instead of passing over them.
 """
 
 import os
@@ -11,21 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from .errors import PhotoError, photo_errors, printable
+from .errors import PhotoError, printable
 from .formats import OUTPUT_SUFFIX, SAVERS
 
-UNSUPPORTED = (".gif", ".psd", ".dng", ".jxl")
-IMAGE_SUFFIXES = (*SAVERS, *OUTPUT_SUFFIX, *UNSUPPORTED)
+IMAGE_SUFFIXES = (*SAVERS, *OUTPUT_SUFFIX, ".gif", ".psd", ".dng", ".jxl")  # the last are not supported
 
 
 @dataclass(frozen=True)
 class SourceImage:
-    """An image file in a source.
+    """An image file: the `name` with forward slashes in a `source` (folder, zip, or folder in a zip: ``a.zip/faces``).
 
-    Attributes:
-        source: the folder, the zip, or the folder in a zip (``photos.zip/faces``).
-        name: the path of the file in the source, with forward slashes.
-        crc, size: CRC-32 and number of the file's bytes; 0 where they cannot be read.
+    `crc` and `size` are CRC-32 and number of its bytes; 0 where they cannot be read.
     """
 
     source: str
@@ -48,15 +43,14 @@ class SourceImage:
 
     def read(self) -> bytes:
         """Returns the bytes of the file. Raises PhotoError where it cannot be read."""
-        source = Path(self.source)
-        if source.is_dir():
-            with photo_errors(str(self), "read"):
-                return (source / self.name).read_bytes()
-        path, prefix = _split_zip(source)
+        path, prefix = _split_zip(Path(self.source))
         try:
+            if path.is_dir():
+                return (path / self.name).read_bytes()
             return _open_zip(path).read(prefix + self.name)
         except Exception as error:  # damage, encryption and unknown compression raise different errors
-            raise PhotoError(f"{self}: cannot be read ({error})") from None
+            reason = getattr(error, "strerror", None) or error
+            raise PhotoError(f"{self}: cannot be read ({reason})") from None
 
 
 def is_image_name(name: str) -> bool:
@@ -77,9 +71,7 @@ def find_images(source: str | Path) -> list[SourceImage]:
     """
     source = Path(source)
     try:
-        if source.is_dir():
-            return [_folder_image(source, path) for path in image_files(source)]
-        return _zip_images(source)
+        return _folder_images(source) if source.is_dir() else _zip_images(source)
     except FileNotFoundError:
         raise ValueError(f"{source}: there is no such folder or zip") from None
     except OSError as error:
@@ -93,19 +85,20 @@ def source_title(source: str | Path) -> str:
 
 
 def is_held_out(crc: int, share: float) -> bool:
-    """Whether training holds an image out for validation, as it does with a `share` (0 to 1) of images.
-
-    The content alone decides: an image stays on its side when others are added, moved or renamed.
-    """
+    """Whether an image is in the `share` (0 to 1) held out for validation: by content, wherever it lies."""
     return crc < share * 2**32
 
 
-def _folder_image(folder: Path, path: Path) -> SourceImage:
-    try:
-        content = path.read_bytes()
-    except OSError:  # reported when the image is opened
-        content = b""
-    return SourceImage(str(folder), path.relative_to(folder).as_posix(), zlib.crc32(content), len(content))
+def _folder_images(folder: Path) -> list[SourceImage]:
+    images = []
+    for path in image_files(folder):
+        try:
+            content = path.read_bytes()
+        except OSError:  # reported when the image is opened
+            content = b""
+        name = path.relative_to(folder).as_posix()
+        images.append(SourceImage(str(folder), name, zlib.crc32(content), len(content)))
+    return images
 
 
 def _zip_images(source: Path) -> list[SourceImage]:
@@ -128,7 +121,7 @@ def _zip_images(source: Path) -> list[SourceImage]:
 
 
 def _split_zip(source: Path) -> tuple[Path, str]:
-    """Returns a zip and, where the source is a folder in it, the prefix of the names there."""
+    """Returns the file or folder, and the prefix of the names where the source is a folder in a zip."""
     for path in source.parents:
         if path.is_file():
             return path, f"{source.relative_to(path).as_posix()}/"
@@ -136,10 +129,10 @@ def _split_zip(source: Path) -> tuple[Path, str]:
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
+    # Once in each process: two processes that share a file handle would move it under each other.
     return _cached_zip(path, path.stat().st_mtime_ns, os.getpid())
 
 
 @lru_cache(maxsize=64)
 def _cached_zip(path: Path, modified: int, process: int) -> zipfile.ZipFile:
-    """Opened once in each process: two processes that share a file handle would move it under each other."""
     return zipfile.ZipFile(path)

@@ -23,8 +23,7 @@ def process_strips(
 ) -> Iterator[pyvips.Image]:
     """Yields an RGB image of `depth` bits, to be read once: `process` of each strip of `rows` rows of `image`.
 
-    Works on `threads` threads, by default as many as there are processors. Errors while the image is read, of `process`
-    or of libvips, are raised when the block ends.
+    By default on as many threads as there are processors. Errors of `process` are raised when the block ends.
     """
     results = _map_ahead(process, _read_strips(image, rows), threads or available_processors())
     # libvips reads no raw pixels from a stream (`ppmload_source` is missing from its wheel), so they become a TIFF.
@@ -47,9 +46,8 @@ def _read_strips(image: pyvips.Image, rows: int) -> Iterator[tuple[np.ndarray, i
     region = pyvips.Region.new(image)
     dtype = np.uint8 if image.format == "uchar" else np.uint16
     for top in range(0, image.height, rows):
-        count = min(rows, image.height - top)
-        strip = np.frombuffer(region.fetch(0, top, image.width, count), dtype)
-        yield strip.reshape(count, image.width, image.bands), top
+        pixels = region.fetch(0, top, image.width, min(rows, image.height - top))
+        yield np.frombuffer(pixels, dtype).reshape(-1, image.width, image.bands), top
 
 
 def _map_ahead(process: Process, strips: Iterator[tuple[np.ndarray, int]], threads: int) -> Iterator[np.ndarray]:
@@ -70,13 +68,12 @@ def _map_ahead(process: Process, strips: Iterator[tuple[np.ndarray, int]], threa
 def _bigtiff_header(width: int, height: int, rows: int, depth: int) -> bytes:
     """What precedes the pixels of an uncompressed RGB BigTIFF (libtiff's design, 2007), `rows` rows to a strip."""
     line = width * 3 * depth // 8
-    tags, tops = 10, range(0, height, rows)
-    arrays_at = 16 + 8 + 20 * tags + 8  # after header, number of tags, tags, and pointer to the next directory
+    tops = range(0, height, rows)
+    arrays_at = 16 + 8 + 20 * 10 + 8  # after header, number of tags, 10 tags, and pointer to the next directory
     pixels_at = arrays_at + 2 * 8 * len(tops)
     offsets = [pixels_at + top * line for top in tops]
     counts = [min(rows, height - top) * line for top in tops]
-    # A tag holds a single value itself, and otherwise points to an array.
-    single = len(tops) == 1
+    single = len(tops) == 1  # then tags hold the values themselves instead of pointing to arrays
     entries = (
         (256, 4, 1, width),
         (257, 4, 1, height),
@@ -89,10 +86,10 @@ def _bigtiff_header(width: int, height: int, rows: int, depth: int) -> bytes:
         (279, 16, len(tops), counts[0] if single else arrays_at + 8 * len(tops)),
         (284, 3, 1, 1),  # the channels of a pixel together
     )
-    header = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, tags)
+    header = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(entries))
     for entry in entries:
         header += struct.pack("<HHQQ", *entry)
-    return header + struct.pack("<Q", 0) + struct.pack(f"<{2 * len(tops)}Q", *offsets, *counts)
+    return header + struct.pack(f"<{1 + 2 * len(tops)}Q", 0, *offsets, *counts)
 
 
 class _StripFile:
@@ -108,7 +105,7 @@ class _StripFile:
         self.pending = deque(self.pool.submit(next, strips, None) for _ in range(STRIPS_AHEAD))
 
     def _next_strip(self) -> memoryview:
-        """Empty after the last strip and after an error, however often libvips asks again."""
+        """Empty after the last strip and after an error, however often libvips asks."""
         try:
             self.pending.append(self.pool.submit(next, self.strips, None))
             strip = self.pending.popleft().result()

@@ -1,7 +1,4 @@
-"""Tags of TIFF files and of EXIF blocks, which are TIFF files without pixels; libvips drops most of them.
-
-After TIFF 6.0 (1992), EXIF 2.32 and libtiff's BigTIFF design (2007).
-"""
+"""Tags of TIFF files (TIFF 6.0, BigTIFF) and of EXIF blocks, which are TIFF files without pixels (EXIF 2.32)."""
 
 import io
 import struct
@@ -16,14 +13,14 @@ ORIENTATION, SOFTWARE, IPTC, EXIF, GPS = 274, 305, 33723, 34665, 34853
 MAKER_NOTE, COLOR_SPACE, INTEROPERABILITY = 37500, 40961, 40965
 # DocumentName, ImageDescription, Make, Model, PageName, DateTime, Artist, HostComputer, Copyright
 TEXT_TAGS = (269, 270, 271, 272, 285, 306, 315, 316, 33432)
-MAX_ENTRIES, MAX_VALUE_BYTES = 4096, 1 << 16  # a directory or value with more is damaged, or no metadata
+MAX_ENTRIES, MAX_VALUE_BYTES = 4096, 1 << 16
 
 Entry = tuple[int, int, int, bytes]  # tag, type, number of values, and the value or its offset
 Tags = dict[int, tuple[int, bytes]]  # type and little-endian value by tag
 
 
 class TagSets(NamedTuple):
-    """The tags of the first directory (texts and IPTC), of its EXIF directory and of its GPS directory."""
+    """The tags of the first directory (texts and IPTC alone), of its EXIF directory and of its GPS directory."""
 
     image: Tags
     exif: Tags
@@ -60,17 +57,14 @@ class _Layout:
             if size > len(value):
                 file.seek(self.pointer.unpack(value)[0])
                 value = file.read(size)
-            value = value[:size]
             if tag == IPTC:
-                tags[tag] = UNDEFINED, value  # often declared as LONG, though bytes must not be swapped
-                continue
+                kind = UNDEFINED  # often declared as LONG, though bytes must not be swapped
             unit = 4 if kind in (RATIONAL, SRATIONAL) else VALUE_SIZES[kind]  # a rational is two numbers
-            tags[tag] = kind, np.frombuffer(value, f"{self.order}u{unit}").astype(f"<u{unit}").tobytes()
+            tags[tag] = kind, np.frombuffer(value[:size], f"{self.order}u{unit}").astype(f"<u{unit}").tobytes()
         return tags
 
     def append_directory(self, file: io.BufferedIOBase, tags: Tags, entries: list[Entry]) -> bytes:
-        """Appends a directory of `tags` and the given `entries`; returns its packed offset."""
-        entries = list(entries)
+        """Appends a directory of `tags` and old `entries`; returns its packed offset."""
         for tag, (kind, value) in tags.items():
             number = len(value) // VALUE_SIZES[kind]
             if len(value) > self.pointer.size:
@@ -94,10 +88,7 @@ def _seek_even_end(file: io.BufferedIOBase) -> int:
 
 
 def read_tags(file: io.BufferedIOBase) -> TagSets:
-    """Returns the tags of a TIFF file or an EXIF block that describe the photo; none where they are damaged.
-
-    Of the first directory, texts and IPTC alone. Maker notes are left out, since they point into their first file.
-    """
+    """Returns the tags of a TIFF file or an EXIF block, but for those that describe its pixels; none if damaged."""
     tags = TagSets({}, {}, {})
     try:
         layout = _Layout(file)
@@ -110,6 +101,7 @@ def read_tags(file: io.BufferedIOBase) -> TagSets:
     for tag, (kind, value) in first.items():
         if tag == IPTC or (tag in TEXT_TAGS and kind == ASCII):
             tags.image[tag] = kind, value
+    # Both hold offsets in the file they come from.
     tags.exif.pop(MAKER_NOTE, None)
     tags.exif.pop(INTEROPERABILITY, None)
     return tags

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
-from ..imaging.formats import SAVERS
-from ..imaging.photo import MAX_PIXELS, open_photo
+from ..imaging.formats import MAX_PIXELS, SAVERS
+from ..imaging.photo import open_photo
 from ..imaging.sources import IMAGE_SUFFIXES, image_files
 from . import contact_sheet
 from .bundle import BundleError

@@ -16,7 +16,8 @@ from ..core.sampling.autoregressive import bits_per_dim
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoError
 from ..imaging.formats import OUTPUT_SUFFIX
-from ..imaging.photo import ColorizedPhoto, Photo, Provenance, open_photo
+from ..imaging.metadata import Provenance
+from ..imaging.photo import ColorizedPhoto, Photo, open_photo
 from .bundle import BundleError
 from .hints import build_hints
 from .onnx import SeededNoise, load_model, with_options
