@@ -17,21 +17,17 @@ OLD_NAMES = {"strength": "saturation", "about": "extras"}  # of options in manif
 
 @dataclass(frozen=True)
 class Entry:
-    """A photo and what became of it.
+    """A photo and what became of it."""
 
-    ``source``, ``outputs``: paths or addresses; ``options``: all that decides the outputs; ``sha256``: of the photo;
-    ``seconds``: of work; ``skipped``, ``error``: why there is no output; ``worker``: its address; ``at``: time in UTC.
-    """
-
-    source: str
-    options: Mapping[str, Any]
+    source: str  # path or address
+    options: Mapping[str, Any]  # all that decides the outputs
     outputs: tuple[str, ...] = ()
-    sha256: str = ""
+    sha256: str = ""  # of the photo
     seconds: float = 0.0
-    skipped: str = ""
+    skipped: str = ""  # why there is no output
     error: str = ""
     worker: str = ""
-    at: str = ""
+    at: str = ""  # time in UTC
     version: str = ""
 
 

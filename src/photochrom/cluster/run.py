@@ -31,7 +31,7 @@ from . import ClusterError
 from .manifest import NAME, Entry, Manifest
 from .remote import colorize_remote, is_address, plan_remote, sha256_of, to_address
 
-BATCH_SIZE = 8, 64  # fewest and most photos in a task of the cluster
+MIN_BATCH, MAX_BATCH = 8, 64  # photos in a task of the cluster
 BATCHES_PER_THREAD = 50  # so that all threads end at about the same time
 QUEUED_PER_THREAD = 3  # batches at the scheduler, so that no thread waits and the scheduler need not hold all
 CONNECT_SECONDS = 10  # to find the scheduler
@@ -100,9 +100,7 @@ def colorize_on_cluster(
 ) -> Generator[Outcome]:
     """Yield the outcome of each task once it is in the manifest; tasks that the manifest has already are skipped.
 
-    ``tasks``, ``work``: see `plan_tasks` and `create_work`; ``address``: of a Dask scheduler, or local or
-    local:2 to start workers on this machine; ``notify``: called with messages about the cluster.
-
+    ``address``: of a Dask scheduler, or local or local:2 to start workers here; ``notify``: gets messages about it.
     Raises ValueError for a wrong address or manifest, ClusterError where the cluster cannot be reached or fails.
     """
     if address.startswith("local") and not LOCAL.fullmatch(address):
@@ -120,10 +118,16 @@ def colorize_on_cluster(
 def connect(address: str, notify: Notify) -> Iterator[Client]:
     """Connect to a cluster that has workers, after starting it if it is local. Raises ClusterError."""
     _quiet_dask()
+    cluster: LocalCluster | str = address
     local = LOCAL.fullmatch(address)
     with ExitStack() as stack:
         try:
-            cluster = stack.enter_context(_local_cluster(int(local[1] or available_processors()))) if local else address
+            if local:
+                # One thread each: two in one process would wait for each other. The profiler costs a tenth.
+                with interrupts_blocked(), dask.config.set({"distributed.worker.profile.enabled": False}):
+                    count, port = int(local[1] or available_processors()), "127.0.0.1:0"
+                    cluster = LocalCluster(count, 1, dashboard_address=port, silence_logs=logging.CRITICAL)
+                stack.enter_context(cluster)
             client = stack.enter_context(Client(cluster, timeout=CONNECT_SECONDS))
             if not client.nthreads():
                 notify(f"{address} has no workers yet: waiting for one")
@@ -142,18 +146,9 @@ def _quiet_dask() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def _local_cluster(workers: int) -> LocalCluster:
-    # One thread each, since two in one process would wait for each other; and no profiler, which costs a tenth.
-    with interrupts_blocked(), dask.config.set({"distributed.worker.profile.enabled": False}):
-        return LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
-        )
-
-
 def batch_size(photos: int, threads: int) -> int:
     """Return the number of photos in a task of the cluster."""
-    fewest, most = BATCH_SIZE
-    return min(max(photos // (BATCHES_PER_THREAD * max(1, threads)), fewest), most)
+    return min(max(photos // (BATCHES_PER_THREAD * max(1, threads)), MIN_BATCH), MAX_BATCH)
 
 
 def spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifest, notify: Notify) -> Iterator[Outcome]:
@@ -199,7 +194,6 @@ def spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifest
 
 
 def _results(future: Future[Any], batch: Sequence[Task], alone: bool) -> list[Result] | None:
-    """Return the results of a batch; None where its workers ended, unless it was ``alone`` with them."""
     try:
         return future.result()
     except KilledWorker:
@@ -212,12 +206,11 @@ def _results(future: Future[Any], batch: Sequence[Task], alone: bool) -> list[Re
 
 
 def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterator[Outcome]:
-    """Write results into the manifest, but for outputs that exist with other options, and yield the outcomes."""
     entries, outcomes = [], []
     for outcome, details in results:
         source, settings = str(outcome.task.source), work.settings(outcome.task)
         exists = outcome.reason is SkipReason.EXISTS
-        if exists and manifest.differs(source, settings):
+        if exists and manifest.differs(source, settings):  # which the manifest has to go on saying
             outcomes.append(replace(outcome, reason=SkipReason.OTHER_OPTIONS))
             continue
         outcomes.append(outcome)
@@ -232,7 +225,6 @@ def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterat
 
 @contextmanager
 def _watch_workers(client: Client, notify: Notify) -> Iterator[None]:
-    """Notify when no worker is left; the run waits, since others may come."""
     ended = threading.Event()
 
     def watch() -> None:

@@ -30,10 +30,7 @@ EXPIRY_POLL_SECONDS = 30
 
 
 def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
-    """Return the bundles with these names or paths, by the names on their cards.
-
-    Raises ValueError for a bundle that cannot be loaded or does not colorize, and for two with one name.
-    """
+    """Return the models of bundles, by name. Raises ValueError for one that cannot be served and two of one name."""
     models: dict[str, Model] = {}
     for name in names:
         loaded, path = bundle.load(name), str(bundle.find(name).resolve())
@@ -56,10 +53,7 @@ def create_app(
     threads: int = 1,
     hosts: Sequence[str] = LOCAL_HOSTS,
 ) -> FastAPI:
-    """Return the application, which responds to requests for ``hosts`` and has ``processes`` worker processes.
-
-    ``models``: from `load_models`; the first is the default.
-    """
+    """Return the application, which responds to requests for ``hosts``; the first of the ``models`` is the default."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,7 +51,7 @@ class Job:
     name: str  # as the client calls the photo, never used as a path
     request: ColorizeRequest
     stored: int  # bytes of its files
-    output_bytes: int = 0  # most bytes that an output may take
+    reserved: int = 0  # bytes that further outputs may take at most
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
     opened: Opened | None = None
@@ -62,16 +62,10 @@ class Job:
     last_request: float = field(default_factory=time.monotonic)
     finished: Future[None] = field(default_factory=Future)
 
-    @property
-    def occupied(self) -> int:
-        """Bytes of the files, and of those that may still be written."""
-        missing = self.request.options.variants - len(self.seeds) if self.state == "working" else 0
-        return self.stored + missing * self.output_bytes
-
     def output(self, seed: int) -> Path:
         """Return the path of a written output."""
         assert self.opened
-        return self.request.output(seed, self.opened.suffix)
+        return self.request.folder / f"{seed}{self.opened.suffix}"
 
     def title(self, seed: int) -> str:
         """Return the file name of an output for the client: NAME-color.EXT, or NAME-color-SEED.EXT."""
@@ -92,7 +86,7 @@ class Jobs:
         self.folder = self.root / "jobs"
         self.folder.mkdir()
         self.jobs: dict[str, Job] = {}
-        self.uploads: dict[object, int] = {}  # bytes of each photo that is being uploaded
+        self.uploads: list[int] = []  # bytes of each photo that is being uploaded
         self.lock = threading.Lock()
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.workers = [_Worker(self.root, models, threads, limits.pixels) for _ in range(processes)]
@@ -103,7 +97,6 @@ class Jobs:
     @contextmanager
     def admission(self, size: int = 0) -> Iterator[None]:
         """Count a photo of ``size`` bytes while it is uploaded. Raises HTTPException where that exceeds a limit."""
-        upload = object()
         with self.lock:
             waiting = len(self.uploads) + sum(job.state == "queued" for job in self.jobs.values())
             if waiting >= self.limits.queued:
@@ -111,16 +104,16 @@ class Jobs:
             if self.occupied() + size > self.limits.stored_bytes:
                 full = f"{self.limits.stored_bytes >> 20} MB of photos are stored already"
                 raise HTTPException(429, f"{full}: remove some, or try again later", RETRY_LATER)
-            self.uploads[upload] = size
+            self.uploads.append(size)
         try:
             yield
         finally:
             with self.lock:
-                del self.uploads[upload]
+                self.uploads.remove(size)
 
     def occupied(self) -> int:
         """Return the bytes of all files, and of those that may still be written. Call it with the lock held."""
-        return sum(self.uploads.values()) + sum(job.occupied for job in self.jobs.values())
+        return sum(self.uploads) + sum(job.stored + job.reserved for job in self.jobs.values())
 
     def waiting(self, before: Job | None = None) -> int:
         """Return how many photos wait: all, or those before a job."""
@@ -198,11 +191,8 @@ class Jobs:
 
     def _reserve(self, job: Job, opened: Opened) -> bool:
         """Return whether the outputs of a job fit into the remaining space, which they occupy from now on."""
-        # LZW, the least efficient of the lossless methods, makes noise larger by half; the rest is for the preview and
-        # the headers. Metadata is copied from the upload.
-        pixels = opened.width * opened.height
         with self.lock:
-            job.opened, job.output_bytes = opened, 2 * pixels * opened.bytes_per_pixel + job.stored + (1 << 14)
+            job.opened, job.reserved = opened, opened.output_size * job.request.options.variants
             job.stored += opened.size
             return self.occupied() <= self.limits.stored_bytes
 
@@ -211,15 +201,14 @@ class Jobs:
             failure = CANCELED if job.canceled else failure
             if job.state in ("queued", "working"):
                 job.failure, job.state = failure, "failed" if failure else "done"
-            job.last_request = time.monotonic()
+            job.reserved, job.last_request = 0, time.monotonic()
         if job.canceled:
             shutil.rmtree(job.request.folder, ignore_errors=True)
         elif failure:
             for unfinished in job.request.folder.glob(".*"):
                 unfinished.unlink(missing_ok=True)
-        with self.lock:
-            if not job.finished.done():
-                job.finished.set_result(None)
+        with suppress(InvalidStateError):  # is set already
+            job.finished.set_result(None)
 
 
 class _Worker:
@@ -292,6 +281,7 @@ class _Worker:
                 return NO_SPACE
             if isinstance(event, OutputWritten):
                 job.stored += event.size
+                job.reserved -= event.size
                 job.seeds.append(event.seed)
             if isinstance(event, Failed):
                 failure = event

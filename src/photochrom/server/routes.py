@@ -22,7 +22,7 @@ from ..imaging import errors, formats
 from ..inference.options import LIMITS, MAX_HINTS
 from .jobs import REMOVED, Job, Jobs
 from .schemas import ColorParameters, Health, JobParameters, Model, Problem, Status, job_status
-from .worker import ORIGINAL_PREVIEW, UPLOAD, ColorizeRequest
+from .worker import ORIGINAL_PREVIEW, PREVIEW_SUFFIX, UPLOAD, ColorizeRequest
 
 STALL_SECONDS = 30  # longest wait for the next bytes of an upload
 DISCONNECT_POLL_SECONDS = 0.5
@@ -143,8 +143,8 @@ async def before(job: OneJob) -> FileResponse:
 @router.get("/jobs/{identity}/preview/{seed}", response_class=Response, responses=JPEG | FILE_ERRORS)
 async def preview(job: OneJob, seed: int) -> FileResponse:
     """Return a JPEG preview of a colorized photo."""
-    _output(job, seed)
-    return FileResponse(job.request.preview(seed), media_type="image/jpeg")
+    path = _output(job, seed).with_suffix(PREVIEW_SUFFIX)
+    return FileResponse(path, media_type="image/jpeg")
 
 
 @router.get("/jobs/{identity}/photo/{seed}", response_class=Response, responses=PHOTO | FILE_ERRORS)
@@ -171,7 +171,6 @@ async def archive(
 
 
 def _color_request(request: Request, parameters: ColorParameters, previews: bool = True) -> ColorizeRequest:
-    """Return the request for a worker, without its folder. Raises HTTPException for what the model does not support."""
     available: dict[str, Model] = request.app.state.models
     name = parameters.model or next(iter(available))
     if name not in available:
@@ -190,19 +189,20 @@ def _color_request(request: Request, parameters: ColorParameters, previews: bool
 
 
 async def _receive(request: Request, jobs: Jobs, parameters: ColorParameters, previews: bool = True) -> Job:
-    """Store the uploaded photo and queue it. Raises HTTPException for a photo beyond a limit and for other files."""
     color_request = _color_request(request, parameters, previews)
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(415, "this is a form: send only the bytes of the photo (curl --data-binary @old.jpg)")
     limit, size = jobs.limits.upload_bytes, int(request.headers.get("content-length") or 0)
+    too_large = HTTPException(413, f"{UPLOAD}: is larger than the limit of {limit >> 20} MB")
     if size > limit:
-        raise _too_large(limit)
+        raise too_large
     with jobs.admission(size or limit), ExitStack() as stack:
         try:
             folder = jobs.new_folder()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             async with asyncio.timeout(jobs.limits.seconds):
-                await _write_body(request, folder / UPLOAD, limit)
+                if await _write_body(request, folder / UPLOAD, limit) > limit:
+                    raise too_large
         except TimeoutError:
             raise HTTPException(408, f"{UPLOAD}: the upload took too long: send it again") from None
         except errors.PhotoError as error:
@@ -214,23 +214,19 @@ async def _receive(request: Request, jobs: Jobs, parameters: ColorParameters, pr
         return job
 
 
-async def _write_body(request: Request, path: Path, limit: int) -> None:
-    parts = request.stream()
+async def _write_body(request: Request, path: Path, limit: int) -> int:
+    """Write the body, but little more than ``limit`` bytes, and return the size. Raises PhotoError for other files."""
+    parts, size = request.stream(), 0
     with path.open("x+b") as file:
-        while True:
+        while size <= limit:
             async with asyncio.timeout(STALL_SECONDS):
                 part = await anext(parts, None)
             if part is None:
+                file.seek(0)
+                formats.detect_kind(file.read(64), UPLOAD)
                 break
-            if file.tell() + len(part) > limit:
-                raise _too_large(limit)
-            file.write(part)
-        file.seek(0)
-        formats.detect_kind(file.read(64), UPLOAD)  # raises PhotoError for other files
-
-
-def _too_large(limit: int) -> HTTPException:
-    return HTTPException(413, f"{UPLOAD}: is larger than the limit of {limit >> 20} MB")
+            size += file.write(part)
+    return size
 
 
 def _plain_name(name: str) -> str:
@@ -264,12 +260,11 @@ class _Buffer(bytearray):
 
 
 def _zip(outputs: Sequence[tuple[Job, str, Path]]) -> Iterator[bytes]:
-    """Yield an uncompressed zip piece by piece; where two outputs have one name, the second gets a number."""
     buffer, names = _Buffer(), set[str]()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for job, title, path in outputs:
             name, number = title, 1
-            while name in names:
+            while name in names:  # two photos may have one name
                 number += 1
                 name = f"{Path(title).stem}-{number}{path.suffix}"
             names.add(name)

@@ -26,6 +26,7 @@ from ..inference.options import ColorOptions
 
 UPLOAD = "photo"  # name of the uploaded file in the folder of a request, and of the photo in messages
 ORIGINAL_PREVIEW = "original.jpg"
+PREVIEW_SUFFIX = ".preview.jpg"  # beside an output
 PREVIEW_SIDE = 1600  # longest side of a preview, in pixels
 CLEANUP_SECONDS = 10
 CACHE_BYTES = 64 << 20
@@ -33,34 +34,23 @@ CACHE_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class ColorizeRequest:
-    """A photo to colorize: the file `UPLOAD` in ``folder``, where the results are written too.
-
-    ``model``: path of the bundle; ``previews``: whether to write small JPEGs for a web page.
-    """
+    """A photo to colorize: the file `UPLOAD` in ``folder``, where the results are written too."""
 
     folder: Path
-    model: str
+    model: str  # path of the bundle
     options: ColorOptions
-    previews: bool = True
-
-    def output(self, seed: int, suffix: str) -> Path:
-        """Return the path of the output of a seed."""
-        return self.folder / f"{seed}{suffix}"
-
-    def preview(self, seed: int) -> Path:
-        """Return the path of the preview of an output."""
-        return self.folder / f"{seed}-preview.jpg"
+    previews: bool = True  # whether to write small JPEGs for a web page
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The photo is open. ``bytes_per_pixel``: uncompressed; ``size``: bytes of the preview of the original."""
+    """The photo is open; ``size``: bytes of the preview of the original, ``output_size``: most bytes of an output."""
 
     width: int
     height: int
-    bytes_per_pixel: int
     suffix: str
     size: int
+    output_size: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +78,7 @@ class CachedColorizer(Colorizer):
 
     def __init__(self, model: str, threads: int) -> None:
         super().__init__(model, threads)
-        self.cache: OrderedDict[str, AB] = OrderedDict()
+        self.cache: OrderedDict[bytes, AB] = OrderedDict()
 
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
         """As `Colorizer.predict`; results with hints are not cached."""
@@ -97,7 +87,9 @@ class CachedColorizer(Colorizer):
         seeds = [seeds] * len(grays) if isinstance(seeds, int) else seeds
         results = []
         for gray, seed in zip(grays, seeds, strict=True):
-            key = self._key(gray, seed)
+            # The procedure holds the sampler options; a deterministic model gives the same colors for every seed.
+            settings = f"{self.procedure} {seed if self.procedure.stochastic else 0} {gray.shape}".encode()
+            key = hashlib.sha256(settings + np.ascontiguousarray(gray).tobytes()).digest()
             if key not in self.cache:
                 (self.cache[key],) = super().predict([gray], [seed])
             self.cache.move_to_end(key)
@@ -106,11 +98,6 @@ class CachedColorizer(Colorizer):
             self.cache.popitem(last=False)
         return results
 
-    def _key(self, gray: Gray, seed: int) -> str:
-        # The procedure holds the sampler options; a deterministic model gives the same colors for every seed.
-        settings = f"{self.procedure} {seed if self.procedure.stochastic else 0} {gray.shape}".encode()
-        return hashlib.sha256(settings + np.ascontiguousarray(gray).tobytes()).hexdigest()
-
 
 def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], threads: int, max_pixels: int) -> None:
     """Answer each `ColorizeRequest` from ``pipe`` with its events, the last of which is `IDLE`, until the server ends.
@@ -118,8 +105,17 @@ def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], th
     ``root``: all files of the server, removed at its end; ``scratch``: folder for temporary files, which the server
     removes if it kills this process; ``models``: paths of bundles, the first of which is loaded at once.
     """
+
+    def exit_with_server() -> None:
+        multiprocessing.parent_process().join()  # type: ignore[union-attr]
+        deadline = time.monotonic() + CLEANUP_SECONDS
+        # Once may not be enough: the main thread may still write into the folder.
+        while root.exists() and time.monotonic() < deadline:
+            shutil.rmtree(root, ignore_errors=True)
+        os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C
-    cleanup = threading.Thread(target=_exit_with_server, args=(root,), daemon=True)
+    cleanup = threading.Thread(target=exit_with_server, daemon=True)
     cleanup.start()
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)  # for libvips and for Python
     try:
@@ -133,17 +129,6 @@ def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], th
         cleanup.join()
 
 
-def _exit_with_server(root: Path) -> None:
-    server = multiprocessing.parent_process()
-    assert server
-    server.join()
-    deadline = time.monotonic() + CLEANUP_SECONDS
-    # Once may not be enough: the main thread may still write into the folder.
-    while root.exists() and time.monotonic() < deadline:
-        shutil.rmtree(root, ignore_errors=True)
-    os._exit(1)
-
-
 def _colorize(
     colorizers: dict[str, CachedColorizer], request: ColorizeRequest, threads: int, max_pixels: int
 ) -> Iterator[Event]:
@@ -154,14 +139,17 @@ def _colorize(
         size = 0
         if request.previews:
             size = (request.folder / ORIGINAL_PREVIEW).write_bytes(preview(photo, PREVIEW_SIDE))
-        bytes_per_pixel = photo.depth // 8 * (4 if photo.alpha else 3)
-        yield Opened(photo.width, photo.height, bytes_per_pixel, photo.suffix, size)
+        # LZW, the least efficient of the lossless methods, makes noise larger by half; the rest is for the preview and
+        # the headers. Metadata is copied from the upload.
+        pixels = photo.width * photo.height * (4 if photo.alpha else 3) * photo.depth // 8
+        output_size = 2 * pixels + (request.folder / UPLOAD).stat().st_size + (1 << 14)
+        yield Opened(photo.width, photo.height, photo.suffix, size, output_size)
         for result in colorizers[request.model].colorize_photo(photo, request.options):
-            output = result.save(request.output(result.seed, photo.suffix))
+            output = result.save(request.folder / f"{result.seed}{photo.suffix}")
             size = output.stat().st_size
             if request.previews:
                 image = preview(open_photo(output, max_pixels), PREVIEW_SIDE)
-                size += request.preview(result.seed).write_bytes(image)
+                size += output.with_suffix(PREVIEW_SUFFIX).write_bytes(image)
             yield OutputWritten(result.seed, size)
     except PhotoTooLarge as error:
         yield Failed(str(error), 413)
