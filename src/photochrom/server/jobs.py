@@ -211,6 +211,9 @@ class Jobs:
             job.finished.set_result(None)
 
 
+Reserve = Callable[[Job, Opened], bool]  # see `Jobs._reserve`
+
+
 class _Worker:
     """A worker process, started again after it has crashed or had to be killed."""
 
@@ -239,11 +242,17 @@ class _Worker:
             self.stop()
             self.start()
 
-    def run(self, job: Job, seconds: float, reserve: Callable[[Job, Opened], bool]) -> Failed | None:
+    def run(self, job: Job, seconds: float, reserve: Reserve) -> Failed | None:
         """Work on a job to its end. Return why it failed, or None."""
+        late = Failed(f"{UPLOAD}: took longer than {seconds:g} seconds: ask for fewer steps, or a faster model", 504)
+        not_ready = Failed(f"{UPLOAD}: no worker process was ready after {START_SECONDS} seconds", 500)
         try:
             self.ensure_process()
-            failure = self._wait_until_idle(job) or self._work_on(job, seconds, reserve)
+            failure = self._wait_until_idle(job, START_SECONDS, not_ready, reserve)
+            if not failure:
+                self.idle = False
+                self.pipe.send(job.request)
+                failure = self._wait_until_idle(job, seconds, late, reserve)
         except (EOFError, ConnectionError):
             failure = CRASHED
         except Exception as error:  # for example no memory for a process
@@ -252,27 +261,14 @@ class _Worker:
             self.stop()
         return failure
 
-    def _wait_until_idle(self, job: Job) -> Failed | None:
-        deadline = time.monotonic() + START_SECONDS
-        while not self.idle:
-            if job.canceled:
-                return CANCELED
-            if time.monotonic() > deadline:
-                return Failed(f"{UPLOAD}: no worker process was ready after {START_SECONDS} seconds", 500)
-            if self.pipe.poll(POLL_SECONDS):
-                self.idle = self.pipe.recv() is IDLE
-        return None
-
-    def _work_on(self, job: Job, seconds: float, reserve: Callable[[Job, Opened], bool]) -> Failed | None:
-        start, failure, self.idle = time.monotonic(), None, False
-        self.pipe.send(job.request)
+    def _wait_until_idle(self, job: Job, seconds: float, late: Failed, reserve: Reserve) -> Failed | None:
+        start, failure = time.monotonic(), None
         while not self.idle:
             job.seconds = time.monotonic() - start
             if job.canceled:
                 return CANCELED
             if job.seconds > seconds:
-                reason = f"took longer than {seconds:g} seconds: ask for fewer steps, or a faster model"
-                return Failed(f"{UPLOAD}: {reason}", 504)
+                return late
             if not self.pipe.poll(POLL_SECONDS):
                 continue
             event = self.pipe.recv()

@@ -19,7 +19,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
 from ..imaging import errors, formats
-from ..inference.options import LIMITS, MAX_HINTS
+from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint
 from .jobs import REMOVED, Job, Jobs
 from .schemas import ColorParameters, Health, JobParameters, Model, Problem, Status, job_status
 from .worker import ORIGINAL_PREVIEW, PREVIEW_SUFFIX, UPLOAD, ColorizeRequest
@@ -176,7 +176,8 @@ def _color_request(request: Request, parameters: ColorParameters, previews: bool
     if name not in available:
         raise HTTPException(404, f"no model {name!r}: choose one of {', '.join(available)}")
     try:
-        options = parameters.options()
+        hints = tuple(map(Hint.parse, parameters.hint))
+        options = ColorOptions(**parameters.model_dump(exclude={"name", "model", "hint"}), hints=hints)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     model = available[name]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .._version import __version__
-from ..inference.options import HINT_PATTERN, LIMITS, MAX_HINTS, ColorOptions, Hint
+from ..inference.options import HINT_PATTERN, LIMITS, MAX_HINTS
 from .jobs import Job, Jobs, State
 
 HintText = Annotated[str, Field(pattern=HINT_PATTERN)]
@@ -38,11 +38,6 @@ class ColorParameters(BaseModel):
         if "strength" in values and "saturation" not in values:
             values["saturation"] = values.pop("strength")
         return values
-
-    def options(self) -> ColorOptions:
-        """Return the color options. Raises ValueError for a combination of values that exceeds a limit."""
-        hints = tuple(map(Hint.parse, self.hint))
-        return ColorOptions(**self.model_dump(exclude={"name", "model", "hint"}), hints=hints)
 
 
 class JobParameters(ColorParameters):
