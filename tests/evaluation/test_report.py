@@ -39,7 +39,22 @@ def report(tables):
     rows, warnings = summarize(tables, None, False)
     data = {"sources": ["photos.zip"], "digest": "0123"}
     costs = {"half": {"parameters M": 1.5}}
-    return reports.Report(NATIVE, 40, data, rows, compare_models(tables), warnings, "photochrom evaluate", "1", costs)
+    comparisons = compare_models(tables)
+    histograms = {name: columns["bins"].mean(0) for name, columns in tables.items()}
+    jpeg = sheet([[sample_image(0), sample_image(1)], [sample_image(2), sample_image(3)]])
+    return reports.EvaluationResult(
+        NATIVE,
+        40,
+        data,
+        rows,
+        comparisons,
+        warnings,
+        costs,
+        "photochrom evaluate",
+        "1",
+        histograms,
+        [("a & b", jpeg)],
+    )
 
 
 def test_grayscale_and_ground_truth_bound_the_metrics(report):
@@ -155,10 +170,8 @@ def test_every_metric_has_one_record():
         assert find_metric(metric.name.replace("*", "x")) is metric
 
 
-def test_html_contains_everything_and_escapes_names(report, tables):
-    jpeg = sheet([[sample_image(0), sample_image(1)], [sample_image(2), sample_image(3)]])
-    histograms = {name: columns["bins"].mean(0) for name, columns in tables.items()}
-    text = reports.as_html(report, histograms, [("a & b", jpeg)])
+def test_html_contains_everything_and_escapes_names(report):
+    text = reports.as_html(report)
     assert "&lt;third&gt;" in text
     assert "<third>" not in text
     assert "a &amp; b" in text

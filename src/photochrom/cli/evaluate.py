@@ -21,7 +21,7 @@ TEMPERATURE = "Randomness of sampling; repeatable, a row for each."
 HELD_OUT = "Only photos that a training with this data.validation holds out."
 
 
-def evaluate(  # noqa: C901, PLR0913 - each is an option of the command
+def evaluate(  # noqa: PLR0913 - each is an option of the command
     data: Annotated[list[Path], typer.Option(help=DATA)],
     model: Annotated[list[str] | None, typer.Option(help="A name, or the path of a bundle; repeatable.")] = None,
     images: Annotated[list[Path] | None, typer.Option(help=IMAGES)] = None,
@@ -89,19 +89,12 @@ def evaluate(  # noqa: C901, PLR0913 - each is an option of the command
             result = run(request, advance)
     except (ValueError, ModuleNotFoundError, OSError) as error:
         fail(str(error), 2)
-    report = result.report
-    typer.echo(f"{report.photos}, protocol {protocol}\n{as_markdown(report)}")
-    for sentence in (*report.verdicts, *report.warnings):
+    typer.echo(f"{count(result.n, 'photo')}, protocol {protocol}\n{as_markdown(result)}")
+    for sentence in (*result.verdicts, *result.warnings):
         typer.echo(sentence, err=True)
-    files: list[tuple[Path, str]] = []
-    if json_file:
-        files.append((json_file, as_json(report)))
-    if csv_file:
-        files.append((csv_file, as_csv(report)))
-    if html_file:
-        files.append((html_file, as_html(report, result.histograms, result.contact_sheets)))
+    outputs = ((json_file, as_json), (csv_file, as_csv), (html_file, as_html))
     try:
-        write(files)
+        write([(path, render(result)) for path, render in outputs if path])
         if record:
             record_scores(result)
     except ValueError as error:

@@ -43,7 +43,6 @@ def model_cost(
 
 
 def _count_all_operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) -> int:
-    """Operations of all forward passes that colorize a square photo."""
     counts: dict[tuple[str, str], int] = {}  # by network and shapes: each is counted once
     total = 0
 
@@ -80,17 +79,16 @@ def count_operations(network: bytes, inputs: Shapes) -> int:
     inside attention depend on its input.
     """
     model = onnx.load_from_string(network)
-    graph = model.graph
-    nodes = [node for node in graph.node if node.op_type in COUNTED]
-    shapes = dict(inputs)
+    graph, shapes = model.graph, dict(inputs)
     for weight in graph.initializer:
         shapes[weight.name] = tuple(weight.dims)
+    nodes = [node for node in graph.node if node.op_type in COUNTED]
     names: set[str] = set()
     for node in nodes:
         names.update((node.output[0], *node.input[:2]))
     needed = sorted(names - shapes.keys())
-    outputs = {value.name for value in graph.output}
-    graph.output.extend(onnx.ValueInfoProto(name=name) for name in needed if name not in outputs)
+    for name in names - shapes.keys() - {value.name for value in graph.output}:
+        graph.output.append(onnx.ValueInfoProto(name=name))
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

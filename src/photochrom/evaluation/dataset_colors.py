@@ -34,17 +34,14 @@ KINDS = {
     "foliage": ((95, 155), (8, 150), (0, 100)),
     "sky": ((220, 290), (6, 150), (45, 100)),
 }
-FILLS = ("#d8a48f", "#b8763f", "#6b8f45", "#7ea6d8", "#999", "#b58bc4")  # of KINDS, gray and other in a chart
+# Of the kinds of color, gray and other, in a chart.
+FILLS = ("#d8a48f", "#b8763f", "#6b8f45", "#7ea6d8", "#999", "#b58bc4")
 
 
-def _nearest_bins() -> np.ndarray:
-    """Index of the nearest color bin at each point of the grid of step `BIN_STEP` over a and b."""
-    axis = np.arange(-120, 121, BIN_STEP)
-    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1)
-    return np.argmin(((grid[..., None, :] - np.array(ab_bins())) ** 2).sum(-1), -1)
-
-
-NEAREST_BINS = _nearest_bins()
+# Index of the nearest color bin at each point of the grid of step `BIN_STEP` over a and b.
+_AXIS = np.arange(-120, 121, BIN_STEP)
+_GRID = np.stack(np.meshgrid(_AXIS, _AXIS, indexing="ij"), -1)
+NEAREST_BINS = np.argmin(((_GRID[..., None, :] - np.array(ab_bins())) ** 2).sum(-1), -1)
 
 
 def bin_indices(lab: Lab) -> Int[np.ndarray, "h w"]:
@@ -123,7 +120,7 @@ class DatasetColors:
 
 
 def read_small(images: Sequence[SourceImage]) -> Iterator[RGB | PhotoError]:
-    """Yield each image, in order, as sRGB (3, h, w) of short side `SIDE`, or why it is left out."""
+    """Yield each image as sRGB (3, h, w) of short side `SIDE`, or why it is left out."""
     with ThreadPoolExecutor(available_processors()) as pool:
         for start in range(0, len(images), READ_AHEAD):
             yield from pool.map(_read_small, images[start : start + READ_AHEAD])
@@ -180,42 +177,40 @@ def draw_histogram(shares: np.ndarray) -> str:
     """Draw the shares of the color bins as an SVG element: each bin in its own color, fainter where it is rarer."""
     bins = np.array(ab_bins(), np.float32)
     lab = np.stack([np.full(len(bins), 65, np.float32), *bins.T])[:, None]
-    fills = np.rint(lab_to_rgb(lab)[:, 0].T * 255).astype(int)
-    opacities = (np.log(np.maximum(shares, FAINT)) - math.log(FAINT)) / -math.log(FAINT)
-    half, side, cells = GRID // 2, CELL * GRID, []
-    for (a, b), fill, opacity in zip(bins, fills.tolist(), opacities, strict=True):
-        x, y = CELL * (half + a / BIN_STEP), CELL * (half - b / BIN_STEP)
-        paint = f"fill='rgb{tuple(fill)}' fill-opacity='{opacity:.3f}'"
-        cells.append(f"<rect x='{x:.0f}' y='{y:.0f}' width='{CELL}' height='{CELL}' {paint}/>")
+    fills = np.rint(lab_to_rgb(lab)[:, 0].T * 255).astype(int).tolist()
+    opacities = 1 - np.log(np.maximum(shares, FAINT)) / math.log(FAINT)
+    side, cells = CELL * GRID, []
+    for (a, b), fill, opacity in zip(bins, fills, opacities, strict=True):
+        x, y = CELL * (GRID // 2 + a / BIN_STEP), CELL * (GRID // 2 - b / BIN_STEP)
+        cells.append(_rectangle(x, y, CELL, CELL, f"rgb{tuple(fill)}", opacity))
     return f"<svg width='{side}' height='{side}' viewBox='0 0 {side} {side}' role='img'>{''.join(cells)}</svg>"
 
 
 def draw_chart(colors: DatasetColors) -> str:
     """Draw an SVG file: frequency of colors, distances from gray, and kinds of color."""
-    side, width = CELL * GRID, 260
-    limit, peak = colors.chroma_for(0.999), max(colors.distances)
-    left = side + 100  # of the distances
-    parts = [f"<g transform='translate(0 20)'>{draw_histogram(colors.bins)}</g>"]
-    for distance, share in enumerate(colors.distances[:limit]):
-        height = side * share / peak
-        parts.append(_bar(left + width * distance / limit, 20 + side - height, width / limit, height, "#888"))
-    parts += [_text(left, 12, "distance from gray"), _text(0, 12, "frequency of colors (log)")]
-    parts.append(_text(left, side + 36, f"0 to {limit} Lab units; half within {colors.chroma_for(0.5)}"))
-    parts.append(_text(0, side + 36, f"{colors.n} photos, {colors.effective_bins:.0f} effective colors"))
-    left += width + 40  # of the kinds
-    parts.append(_text(left, 12, "kinds of color"))
+    side, width, limit = CELL * GRID, 260, colors.chroma_for(0.999)
+    left, right = side + 100, side + 400  # of the distances and of the kinds
+    texts: list[tuple[float, float, str]] = [
+        (0, 12, "frequency of colors (log)"),
+        (left, 12, "distance from gray"),
+        (right, 12, "kinds of color"),
+        (0, side + 36, f"{colors.n} photos, {colors.effective_bins:.0f} effective colors"),
+        (left, side + 36, f"0 to {limit} Lab units; half within {colors.chroma_for(0.5)}"),
+    ]
+    shapes = []
+    for distance, height in enumerate(side * colors.distances[:limit] / colors.distances.max()):
+        shapes.append(_rectangle(left + width * distance / limit, 20 + side - height, width / limit, height, "#888"))
     for row, (kind, share) in enumerate(colors.kinds.items()):
-        y = 30 + row * 30
-        parts += [_text(left, y + 14, kind), _bar(left + 60, y, 200 * share, 18, FILLS[row])]
-        parts.append(_text(left + 66 + 200 * share, y + 14, f"{share:.0%}"))
-    size = f"viewBox='0 0 {left + 310} {side + 40}' width='{left + 310}' font-family='sans-serif' font-size='12'"
+        shapes.append(_rectangle(right + 60, 30 * row + 30, 200 * share, 18, FILLS[row]))
+        texts += [(right, 30 * row + 44, kind), (right + 66 + 200 * share, 30 * row + 44, f"{share:.0%}")]
+    for x, y, text in texts:
+        shapes.append(f"<text x='{x:.1f}' y='{y}'>{text}</text>")
+    size = f"viewBox='0 0 {right + 310} {side + 40}' width='{right + 310}' font-family='sans-serif' font-size='12'"
+    histogram = f"<g transform='translate(0 20)'>{draw_histogram(colors.bins)}</g>"
     background = "<rect width='100%' height='100%' fill='white'/>"
-    return f"<svg xmlns='http://www.w3.org/2000/svg' {size}>{background}{''.join(parts)}</svg>\n"
+    return f"<svg xmlns='http://www.w3.org/2000/svg' {size}>{background}{histogram}{''.join(shapes)}</svg>\n"
 
 
-def _bar(x: float, y: float, width: float, height: float, fill: str) -> str:
-    return f"<rect x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='{height:.1f}' fill='{fill}'/>"
-
-
-def _text(x: float, y: float, text: str) -> str:
-    return f"<text x='{x:.1f}' y='{y}'>{text}</text>"
+def _rectangle(x: float, y: float, width: float, height: float, fill: str, opacity: float = 1.0) -> str:
+    size = f"width='{width:.1f}' height='{height:.1f}'"
+    return f"<rect x='{x:.1f}' y='{y:.1f}' {size} fill='{fill}' fill-opacity='{opacity:.3f}'/>"

@@ -21,11 +21,8 @@ SMALLEST_SIDE = 32  # pixels that the deepest layers of LPIPS need
 class FeatureNetworks:
     """The networks of one evaluation; ``missing`` has a sentence for each that is not installed and left out.
 
-    Args:
-        lpips_side: short side in pixels to which images are scaled down for LPIPS.
-        inception: variant of `backbones.inception` to use as well; only ``fid`` is called ``inception`` in keys.
-
-    Raises ModuleNotFoundError without the classifier, and what `backbones.inception.load` raises.
+    LPIPS takes images scaled down to the short side ``lpips_side``; ``inception`` is a variant of `backbones.inception`
+    to use as well. Raises ModuleNotFoundError without the classifier, and what `backbones.inception.load` raises.
     """
 
     def __init__(self, lpips_side: int, inception: str | None = None) -> None:
@@ -42,12 +39,8 @@ class FeatureNetworks:
                 self.perceptual[metric] = Perceptual(name)
             except ModuleNotFoundError as error:
                 self.missing.append(f"{metric} left out: {error}")
-
-    @property
-    def key(self) -> str:
-        """Text that differs for other networks or settings."""
-        weights = f"{SHA256} {sorted(DIGESTS.items())}"
-        return f"{self.lpips_side} {sorted(self.classifiers)} {sorted(self.perceptual)} {weights}"
+        names = f"{sorted(self.classifiers)} {sorted(self.perceptual)}"
+        self.key = f"{lpips_side} {names} {SHA256} {sorted(DIGESTS.items())}"  # differs for other networks
 
     @torch.no_grad()
     def __call__(self, images: Sequence[RGB8]) -> dict[str, np.ndarray]:
@@ -83,7 +76,6 @@ class FeatureNetworks:
 
 
 def _to_batch(images: Sequence[RGB8]) -> Tensor:
-    """Images (h, w, 3) of one size as a tensor (b, 3, h, w) in [0, 1]."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255
 
 

@@ -28,11 +28,12 @@ def find_truth(sources: Sequence[Path], held_out: float) -> Images:
     for source in sources:
         title = f"{source_title(source)}/" if len(sources) > 1 else ""
         for image in find_images(source):
-            if is_held_out(image.crc, held_out):
-                name = title + _stem(image.name)
-                if name in images:
-                    repeated.add(name)
-                images[name] = image
+            name = title + _stem(image.name)
+            if not is_held_out(image.crc, held_out):
+                continue
+            if name in images:
+                repeated.add(name)
+            images[name] = image
     if repeated:
         raise ValueError(f"several photos with the same name: {list_names(repeated)}; give each photo once")
     if not images:
@@ -42,12 +43,12 @@ def find_truth(sources: Sequence[Path], held_out: float) -> Images:
 
 def select_images(images: Images, names: NameList, folder: Path | None) -> Images:
     """Return the images that a protocol lists, in its order. Raises ValueError that names those missing."""
-    by_file_name = {Path(name).name: name for name in images}
+    by_file_name = {Path(name).name: (name, image) for name, image in images.items()}
     listed = read_names(names, folder)
     missing = set(listed) - by_file_name.keys()
     if missing:
         raise ValueError(f"{names.file}: not among the photos: {list_names(missing)}")
-    return {by_file_name[name]: images[by_file_name[name]] for name in listed}
+    return dict(map(by_file_name.__getitem__, listed))
 
 
 def match_images(folder: Path, images: Images) -> Row:
@@ -57,20 +58,19 @@ def match_images(folder: Path, images: Images) -> Row:
     """
     sources = find_images(folder)
     results = {_stem(image.name): image for image in sources}
-    stems = {name: name for name in images}
     # Where no path agrees, the folders are laid out differently: then file names alone are compared.
-    if results.keys().isdisjoint(images):
+    flat = results.keys().isdisjoint(images)
+    if flat:
         results = {Path(stem).name: image for stem, image in results.items()}
-        stems = {name: Path(name).name for name in images}
-    expected = set(stems.values())
-    if len(results) < len(sources) or len(expected) < len(images):
+    stems = [Path(name).name if flat else name for name in images]
+    if len(results) < len(sources) or len(set(stems)) < len(stems):
         raise ValueError(f"{folder}: several photos or images with the same name; keep them in the same folders")
-    missing, unknown = expected - results.keys(), results.keys() - expected
+    missing, unknown = set(stems) - results.keys(), results.keys() - set(stems)
     if missing:
         raise ValueError(f"{folder}: no image for {list_names(missing)}")
     if unknown:
         raise ValueError(f"{folder}: not among the photos: {list_names(unknown)}")
-    matched = {name: results[stem] for name, stem in stems.items()}
+    matched = dict(zip(images, map(results.__getitem__, stems), strict=True))
     crcs = sorted((name, image.crc) for name, image in matched.items())
     digest = hashlib.sha256(repr(crcs).encode()).hexdigest()
     return Row(folder.name, f"images {digest}", lambda name, truth: [read_pixels(matched[name])])

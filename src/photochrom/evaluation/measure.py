@@ -89,8 +89,7 @@ def survey(images: Images, protocol: Protocol, store: Path, progress: Progress =
         return Survey(**json.loads(path.read_text()), digest=digest, folder=folder)
     means, shares, readable, unreadable = [], [], {}, {}
     with ThreadPoolExecutor(available_processors()) as pool:
-        colors = partial(_mean_and_shares, protocol)
-        tasks = {name: pool.submit(colors, name, image) for name, image in images.items()}
+        tasks = {name: pool.submit(_mean_and_shares, name, image, protocol) for name, image in images.items()}
         for done, (name, task) in enumerate(tasks.items(), 1):
             try:
                 mean, share = task.result()
@@ -109,20 +108,18 @@ def survey(images: Images, protocol: Protocol, store: Path, progress: Progress =
     return Survey(**content, digest=digest, folder=folder, unreadable=unreadable)
 
 
-def _mean_and_shares(protocol: Protocol, name: str, image: SourceImage) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ab, and the share of pixels in each color bin."""
+def _mean_and_shares(name: str, image: SourceImage, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     pixels = protocol.prepare(read_pixels(image))
     height, width = pixels.shape[:2]
     if min(height, width) < metrics.SMALLEST_SIDE:
-        size = f"{width} x {height} pixels, at least {metrics.SMALLEST_SIDE} on each side are needed"
-        raise ValueError(f"{name}: too small to measure: {size}")
+        needed = f"at least {metrics.SMALLEST_SIDE} on each side are needed"
+        raise ValueError(f"{name}: too small to measure: {width} x {height} pixels, {needed}")
     lab = rgb_to_lab(to_float(pixels))
     counts = np.bincount(bin_indices(lab).ravel(), minlength=len(ab_bins()))
     return lab[1:].mean((1, 2), dtype=np.float64), counts / counts.sum()
 
 
 def _identify(images: Images, protocol: Protocol, store: Path) -> tuple[str, Path]:
-    """Digest of the images, and their cache folder under a protocol and this version of the code."""
     digest = _sha256(repr([(name, image.crc) for name, image in images.items()]))
     return digest, store / _sha256(f"{digest} {replace(protocol, text='')} {_code_digest()}")
 
@@ -133,9 +130,9 @@ def _sha256(text: str) -> str:
 
 @cache
 def _code_digest() -> str:
-    root, texts = Path(__file__).parents[1], []
+    texts = []
     for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
+        for path in sorted((Path(__file__).parents[1] / package).rglob("*.py")):
             texts.append(code_only(path.read_text(encoding="utf-8")))
     return _sha256("".join(texts))
 
@@ -213,18 +210,15 @@ def _write(path: Path, content: bytes | Columns) -> None:
 
 
 def _load(path: Path) -> Columns | None:
-    """Columns of a cache file, None where it is missing or damaged."""
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
+    damage = suppress(OSError, ValueError, EOFError, zipfile.BadZipFile)
+    with damage, path.open("rb") as file, np.load(file) as arrays:
+        return dict(arrays)
+    return None
 
 
 def _measure_image(
     name: str, image: SourceImage, rows: Sequence[Row], protocol: Protocol, networks: FeatureNetworks, survey: Survey
 ) -> dict[str, dict[str, Any]]:
-    """All values of one image, by row and column."""
     truth = protocol.prepare(read_pixels(image))
     # The networks describe all results at once; the ground truth is first, and results that are it are not repeated.
     batch = [truth]

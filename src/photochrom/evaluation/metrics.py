@@ -1,7 +1,6 @@
 """Metrics of one image against its ground truth, and of one set of images against another: pure functions.
 
-Images are sRGB (3, h, w) in [0, 1], or Lab (3, h, w) as `core.color.rgb_to_lab` gives it. ``docs/metrics.md`` explains
-what each metric measures and when it misleads.
+``docs/metrics.md`` explains what each measures and when it misleads.
 """
 
 import math
@@ -10,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import svdvals
 
-RGB = Float[np.ndarray, "3 h w"]
-Lab = Float[np.ndarray, "3 h w"]
+RGB = Float[np.ndarray, "3 h w"]  # sRGB in [0, 1]
+Lab = Float[np.ndarray, "3 h w"]  # as `core.color.rgb_to_lab` gives it
 Features = Float[np.ndarray, "n d"]
 
 PSNR_LIMIT = 100.0  # dB for equal images, where the ratio is infinite, so that means stay finite
@@ -35,18 +34,15 @@ def mse(rgb: RGB, truth: RGB) -> float:
     return float(np.mean(np.square(rgb - truth, dtype=np.float64)))
 
 
-def psnr(rgb: RGB, truth: RGB) -> float:
-    """Return the peak signal-to-noise ratio over the three channels in dB, at most `PSNR_LIMIT`."""
-    return _decibels(mse(rgb, truth))
+def psnr(rgb: RGB, truth: RGB, peak: float = 1.0) -> float:
+    """Return the peak signal-to-noise ratio in dB, at most `PSNR_LIMIT`."""
+    error = mse(rgb, truth) / peak**2
+    return PSNR_LIMIT if error <= 0 else min(PSNR_LIMIT, -10 * math.log10(error))
 
 
 def psnr_ab(lab: Lab, truth: Lab) -> float:
-    """Return the peak signal-to-noise ratio over a and b, whose peak is `PEAK_AB`, in dB, at most `PSNR_LIMIT`."""
-    return _decibels(mse(lab[1:], truth[1:]) / PEAK_AB**2)
-
-
-def _decibels(error: float) -> float:
-    return PSNR_LIMIT if error <= 0 else min(PSNR_LIMIT, -10 * math.log10(error))
+    """Return the peak signal-to-noise ratio over a and b, whose peak is `PEAK_AB`."""
+    return psnr(lab[1:], truth[1:], PEAK_AB)
 
 
 def mape(rgb: RGB, truth: RGB) -> float:
@@ -109,15 +105,9 @@ def frechet_distance(first: Features, second: Features) -> float:
     """
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
     shift = np.square(x.mean(0) - y.mean(0)).sum()
-    r, s = _covariance_root(x), _covariance_root(y)
-    shared = svdvals(r @ s.T).sum()
-    return float(max(0.0, shift + np.square(r).sum() + np.square(s).sum() - 2 * shared))
-
-
-def _covariance_root(x: np.ndarray) -> np.ndarray:
-    """Triangular R with R'R = covariance of the rows of x."""
     r: np.ndarray = np.linalg.qr((x - x.mean(0)) / math.sqrt(len(x) - 1), mode="r")  # type: ignore[assignment]
-    return r
+    s: np.ndarray = np.linalg.qr((y - y.mean(0)) / math.sqrt(len(y) - 1), mode="r")  # type: ignore[assignment]
+    return float(max(0.0, shift + np.square(r).sum() + np.square(s).sum() - 2 * svdvals(r @ s.T).sum()))
 
 
 def kernel_distance(first: Features, second: Features, paired: bool = False) -> float:
@@ -127,22 +117,20 @@ def kernel_distance(first: Features, second: Features, paired: bool = False) -> 
     like each row with itself (Gretton et al. 2012, lemma 6).
     """
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    between = _mean_without_pairs(x, y) if paired else _kernel_sum(x, y) / (len(x) * len(y))
-    return _mean_without_pairs(x, x) + _mean_without_pairs(y, y) - 2 * between
+    between = _mean_kernel(x, y, without_pairs=paired)
+    return _mean_kernel(x, x, without_pairs=True) + _mean_kernel(y, y, without_pairs=True) - 2 * between
 
 
-def _mean_without_pairs(a: np.ndarray, b: np.ndarray) -> float:
-    pairs = float((((a * b).sum(1) / a.shape[1] + 1) ** 3).sum())
-    return (_kernel_sum(a, b) - pairs) / (len(a) * (len(a) - 1))
-
-
-def _kernel_sum(a: np.ndarray, b: np.ndarray) -> float:
-    # In blocks: for 50,000 images the whole matrix would need 20 GB.
+def _mean_kernel(a: np.ndarray, b: np.ndarray, without_pairs: bool) -> float:
     total = 0.0
+    # In blocks: for 50,000 images the whole matrix would need 20 GB.
     for start in range(0, len(a), KERNEL_ROWS):
         products = a[start : start + KERNEL_ROWS] @ b.T
         total += float(((products / a.shape[1] + 1) ** 3).sum())
-    return total
+    if not without_pairs:
+        return total / (len(a) * len(b))
+    pairs = float((((a * b).sum(1) / a.shape[1] + 1) ** 3).sum())
+    return (total - pairs) / (len(a) * (len(a) - 1))
 
 
 def inception_score(probabilities: Float[np.ndarray, "n classes"]) -> float:

@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -82,7 +81,6 @@ def resize(pixels: RGB8, height: int, width: int, scaling: str) -> RGB8:
 
 
 def _area_matrix(size: int, target: int) -> Float[np.ndarray, "target size"]:
-    """Share of each target pixel that each source pixel covers."""
     edges = np.linspace(0, size, target + 1)
     low = np.maximum.outer(edges[:-1], np.arange(size))
     high = np.minimum.outer(edges[1:], np.arange(1, size + 1))
@@ -90,23 +88,15 @@ def _area_matrix(size: int, target: int) -> Float[np.ndarray, "target size"]:
 
 
 def _linear_matrix(size: int, target: int) -> Float[np.ndarray, "target size"]:
-    """Linear interpolation between pixel centers; edges are repeated."""
     centers = ((np.arange(target) + 0.5) * size / target - 0.5).clip(0, size - 1)
     return (1 - np.abs(np.subtract.outer(centers, np.arange(size)))).clip(0)
 
 
-def _read_protocols() -> dict[str, Protocol]:
-    tables: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-    protocols = {}
-    for name, table in tables.items():
-        for key in ("names", "reference"):
-            if key in table:
-                table[key] = NameList(**table[key])
-        protocols[name] = Protocol(name, **table)
-    return protocols
-
-
-PROTOCOLS = _read_protocols()
+PROTOCOLS: dict[str, Protocol] = {}
+for _name, _table in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items():
+    for _key in _table.keys() & {"names", "reference"}:
+        _table[_key] = NameList(**_table[_key])
+    PROTOCOLS[_name] = Protocol(_name, **_table)
 
 
 def find_protocol(name: str) -> Protocol:

@@ -1,4 +1,4 @@
-"""An evaluation report as JSON, CSV, Markdown and HTML."""
+"""The result of an evaluation, as JSON, CSV, Markdown and HTML."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from .protocols import Protocol
 from .statistics import Estimate, verdict
 from .summary import Comparison, Estimates
 
-# Metrics of the Markdown table and of model.json; of the distances between sets the first that a report has.
+# Metrics of the Markdown table and of model.json; of the distances between sets the first that there is.
 HEADLINE = (
     "psnr",
     "ab-error",
@@ -33,12 +33,10 @@ HEADLINE = (
 SET_DISTANCES = ("fid", "fd-inception-ddcolor", "fd-vgg16")
 ARROWS = {"higher": "↑", "lower": "↓", "truth": "→"}
 
-ContactSheets = Sequence[tuple[str, bytes]]  # caption and JPEG file
-
 
 @dataclass(frozen=True)
-class Report:
-    """The result of an evaluation."""
+class EvaluationResult:
+    """The result of an evaluation; what it holds by row is a mapping from the names of rows."""
 
     protocol: Protocol
     n: int
@@ -46,14 +44,13 @@ class Report:
     rows: Mapping[str, Estimates]
     comparisons: Sequence[Comparison] = ()
     warnings: Sequence[str] = ()
-    command: str = ""  # that made the report
+    cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    command: str = ""
     version: str = ""  # of Photochrom
-    cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by row
-
-    @property
-    def photos(self) -> str:
-        """The number of photos in words."""
-        return f"{self.n:,} {'photo' if self.n == 1 else 'photos'}"
+    histograms: Mapping[str, np.ndarray] = field(default_factory=dict)  # frequency of color bins (262,) by row
+    contact_sheets: Sequence[tuple[str, bytes]] = ()  # caption and JPEG file
+    models: Mapping[str, str] = field(default_factory=dict)  # name or path of the model by row
+    unreadable: Mapping[str, str] = field(default_factory=dict)  # reasons, by name, of photos left out
 
     @property
     def metrics(self) -> list[str]:
@@ -89,38 +86,38 @@ class Report:
         return min(ranks, key=lambda row: ranks[row]) if len(ranks) > 1 else None
 
 
-def as_json(report: Report) -> str:
-    """Return the report in the layout that ``docs/metrics.md`` documents."""
-    content: dict[str, Any] = {**vars(report), "protocol": report.protocol.name, "rows": {}, "comparisons": []}
-    for row, estimates in report.rows.items():
-        content["rows"][row] = {}
-        for metric, estimate in estimates.items():
-            value = asdict(estimate)
-            if not estimate.note:
+def as_json(result: EvaluationResult) -> str:
+    """Return the result in the layout that ``docs/metrics.md`` documents."""
+    content: dict[str, Any] = {"protocol": result.protocol.name, "rows": {}, "comparisons": []}
+    for key in ("n", "data", "cost", "warnings", "command", "version"):
+        content[key] = getattr(result, key)
+    for row, estimates in result.rows.items():
+        content["rows"][row] = {metric: asdict(estimate) for metric, estimate in estimates.items()}
+        for value in content["rows"][row].values():
+            if not value["note"]:
                 del value["note"]
-            content["rows"][row][metric] = value
-    for c in report.comparisons:
+    for c in result.comparisons:
         entry = {"metric": c.metric, "models": [c.first, c.second], **asdict(c.difference)}
         content["comparisons"].append({**entry, "clear": c.difference.significant})
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def as_csv(report: Report) -> str:
+def as_csv(result: EvaluationResult) -> str:
     """Return one line for each metric of each row: row, metric, value, low, high, note, n, protocol."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("row", "metric", "value", "low", "high", "note", "n", "protocol"))
-    for row, estimates in report.rows.items():
+    for row, estimates in result.rows.items():
         for metric, e in estimates.items():
-            writer.writerow((row, metric, e.value, e.low, e.high, e.note, report.n, report.protocol.name))
+            writer.writerow((row, metric, e.value, e.low, e.high, e.note, result.n, result.protocol.name))
     return text.getvalue()
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(result: EvaluationResult) -> str:
     """Return the headline metrics as a table."""
-    lines = [["", *map(_title, report.headline)], ["---"] * (len(report.headline) + 1)]
-    for row, estimates in report.rows.items():
-        lines.append([row, *(format_estimate(metric, estimates.get(metric)) for metric in report.headline)])
+    lines = [["", *map(_title, result.headline)], ["---"] * (len(result.headline) + 1)]
+    for row, estimates in result.rows.items():
+        lines.append([row, *(format_estimate(metric, estimates.get(metric)) for metric in result.headline)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -137,15 +134,9 @@ def format_estimate(metric: str, estimate: Estimate | None) -> str:
     return f"{estimate.value:.4g}{' *' if estimate.note else ''}"
 
 
-def as_html(report: Report, histograms: Mapping[str, np.ndarray], contact_sheets: ContactSheets) -> str:
-    """Return the report, with the frequency of each color bin (262,) by row, as one file with all that it shows."""
+def as_html(result: EvaluationResult) -> str:
+    """Return the result as one file that contains all it shows."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    environment.globals.update(
-        b64encode=b64encode,
-        draw_histogram=draw_histogram,
-        find_metric=find_metric,
-        format_estimate=format_estimate,
-        title=_title,
-    )
-    template = environment.get_template("report.html")
-    return template.render(report=report, histograms=histograms, contact_sheets=contact_sheets)
+    helpers = {"find_metric": find_metric, "format_estimate": format_estimate, "title": _title}
+    drawing = {"draw_histogram": draw_histogram, "b64encode": b64encode}
+    return environment.get_template("report.html").render(result=result, **helpers, **drawing)

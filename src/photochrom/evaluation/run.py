@@ -22,7 +22,7 @@ from .features import FeatureNetworks
 from .inputs import find_truth, list_names, match_images, select_images
 from .measure import BASELINES, GRAY, TRUTH, Columns, Images, Row, baselines, measure, read_pixels, survey
 from .protocols import RGB8, Protocol, find_protocol
-from .report import ContactSheets, Report
+from .report import EvaluationResult
 from .summary import COLORLESS, compare_models, summarize
 
 RANDOM, EXTREME = 24, 8  # photos on a contact sheet
@@ -61,27 +61,16 @@ class Model:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A checked request with everything loaded; ``models`` are by the name of their row."""
+    """A checked request with everything loaded; the rows of ``models`` come first."""
 
     request: Request
     protocol: Protocol
     images: Images
     reference: Images
     networks: FeatureNetworks
-    models: Mapping[str, Model]
+    models: Sequence[Model]
     rows: Sequence[Row]
     warnings: list[str]
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """A report, the frequency of color bins by row, and reasons by name of photos that were left out."""
-
-    report: Report
-    histograms: Mapping[str, np.ndarray]
-    contact_sheets: ContactSheets
-    models: Mapping[str, Model]
-    unreadable: Mapping[str, str]
 
 
 def prepare(request: Request) -> Evaluation:
@@ -92,11 +81,11 @@ def prepare(request: Request) -> Evaluation:
     protocol = find_protocol(request.protocol)
     if request.record:
         _check_recordable(request)
-    images = sources = find_truth(request.data, request.held_out)
+    images = truth = find_truth(request.data, request.held_out)
     if protocol.names:
-        images = select_images(sources, protocol.names, request.lists)
-    reference = select_images(sources, protocol.reference, request.lists) if protocol.reference else {}
-    warnings = _check_number(request, len(images))
+        images = select_images(truth, protocol.names, request.lists)
+    reference = select_images(truth, protocol.reference, request.lists) if protocol.reference else {}
+    warnings = _check_number(request, protocol, len(images))
     others = protocol.names_outside(images)
     if others:
         warnings.append(_forced(request, f"not in protocol {protocol.name} by their numbers: {list_names(others)}"))
@@ -104,11 +93,24 @@ def prepare(request: Request) -> Evaluation:
     models: list[Model] = []
     for source in request.models:
         models += _with_samplers(source, request.samplers)
-    _check_samplers(request.samplers, models)
-    rows = [_model_row(model, request.color) for model in models]
-    rows = _with_unique_names([*rows, *(match_images(folder, images) for folder in request.images)])
-    by_row = {row.name: model for row, model in zip(rows, models, strict=False)}
-    return Evaluation(request, protocol, images, reference, networks, by_row, rows, [*warnings, *networks.missing])
+    unsupported = set().union(*request.samplers)
+    for model in models:
+        unsupported -= model.sampler.keys()
+    if unsupported:
+        names = ", --".join(sorted(unsupported))
+        raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
+    rows: dict[str, Row] = {}
+    for row in [_model_row(model, request.color) for model in models] + [
+        match_images(f, images) for f in request.images
+    ]:
+        # A name that occurs again is numbered from 2.
+        name, number = row.name, 1
+        while name in rows or name in BASELINES:
+            number += 1
+            name = f"{row.name} ({number})"
+        rows[name] = replace(row, name=name)
+    warnings += networks.missing
+    return Evaluation(request, protocol, images, reference, networks, models, list(rows.values()), warnings)
 
 
 def _check_recordable(request: Request) -> None:
@@ -124,8 +126,7 @@ def _check_recordable(request: Request) -> None:
             raise ValueError(f"{path}: already has metrics of protocol {request.protocol}; --overwrite replaces them")
 
 
-def _check_number(request: Request, n: int, reasons: Sequence[str] = ()) -> list[str]:
-    protocol = find_protocol(request.protocol)
+def _check_number(request: Request, protocol: Protocol, n: int, reasons: Sequence[str] = ()) -> list[str]:
     if protocol.n in (None, n):
         return []
     problem = f"protocol {protocol.name} is defined on {protocol.n:,} photos, not on {n:,}"
@@ -148,15 +149,6 @@ def _with_samplers(source: str, samplers: Sequence[Sampler]) -> list[Model]:
     return list(models.values())
 
 
-def _check_samplers(samplers: Sequence[Sampler], models: Sequence[Model]) -> None:
-    unsupported = set().union(*samplers)
-    for model in models:
-        unsupported -= model.sampler.keys()
-    if unsupported:
-        names = ", --".join(sorted(unsupported))
-        raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
-
-
 def _model_row(model: Model, color: ColorOptions) -> Row:
     colorizer, card = model.colorizer, model.colorizer.card
     sizes = (card.gray, card.multiple, card.size, color.size)
@@ -172,23 +164,8 @@ def _model_row(model: Model, color: ColorOptions) -> Row:
     return Row(name, f"model {json.dumps(decisive, sort_keys=True)}", colorize, own_metrics)
 
 
-def _with_unique_names(rows: Sequence[Row]) -> list[Row]:
-    """The rows; a name that occurs again is numbered from 2."""
-    unique: dict[str, Row] = {}
-    for row in rows:
-        name, number = row.name, 1
-        while name in unique or name in BASELINES:
-            number += 1
-            name = f"{row.name} ({number})"
-        unique[name] = replace(row, name=name)
-    return list(unique.values())
-
-
 def run(request: Request, progress: Progress = lambda stage, done, total: None) -> EvaluationResult:
-    """Prepare an evaluation, measure every row on every image, and report.
-
-    Raises ValueError, ModuleNotFoundError or FileNotFoundError with a message for the user.
-    """
+    """Prepare an evaluation, measure every row on every image, and report; raises the errors of `prepare`."""
     evaluation = prepare(request)
     protocol, images, warnings = evaluation.protocol, dict(evaluation.images), evaluation.warnings
     store, total = _cache_folder() / "evaluate", len(images)
@@ -198,31 +175,44 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     n = len(images)
     if seen.unreadable:
         warnings.append(f"left out, cannot be measured: {list_names(seen.unreadable)}")
-        warnings += _check_number(request, n, list(seen.unreadable.values())[:5])
+        warnings += _check_number(request, protocol, n, list(seen.unreadable.values())[:5])
     rows = [*baselines(seen), *evaluation.rows]
     tables = measure(images, rows, protocol, evaluation.networks, seen, lambda done: progress("measuring", done, n))
     metrics, omissions = summarize(tables, _measure_reference(evaluation, store, progress), request.force)
-    warnings += [*_gray_warnings(list(images), tables), *omissions]
+    warnings += [*_gray_warnings(np.array(list(images)), tables), *omissions]
     if n == 1:
         warnings.append("only one photo: no intervals, no comparison, no distances between sets")
-    costs = _measure_costs(evaluation, protocol.prepare(read_pixels(next(iter(images.values())))))
-    data = {"sources": [printable(source_title(source)) for source in request.data], "digest": seen.digest}
-    comparisons = compare_models(tables)
-    report = Report(protocol, n, data, metrics, comparisons, warnings, request.command, __version__, costs)
-    histograms = {row: columns["bins"].mean(0) for row, columns in tables.items()}
-    sheets = list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else []
-    return EvaluationResult(report, histograms, sheets, evaluation.models, seen.unreadable)
+    models = dict(zip([row.name for row in evaluation.rows], evaluation.models, strict=False))
+    photo, costs = protocol.prepare(read_pixels(next(iter(images.values())))), {}
+    for row, model in models.items():
+        try:
+            costs[row] = model_cost(model.source, model.sampler, model.colorizer, photo, request.color.size)
+        except Exception as error:  # the metrics are worth more than the cost
+            costs[row] = {}
+            warnings.append(f"{row}: its cost cannot be measured ({error})")
+    return EvaluationResult(
+        protocol,
+        n,
+        {"sources": [printable(source_title(source)) for source in request.data], "digest": seen.digest},
+        metrics,
+        compare_models(tables),
+        warnings,
+        costs,
+        request.command,
+        __version__,
+        histograms={row: columns["bins"].mean(0) for row, columns in tables.items()},
+        contact_sheets=list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else [],
+        models={row: model.source for row, model in models.items()},
+        unreadable=seen.unreadable,
+    )
 
 
 def _cache_folder() -> Path:
     cache = os.environ.get("PHOTOCHROM_CACHE")
-    if cache:
-        return Path(cache)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "photochrom"
+    return Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "photochrom"
 
 
 def _measure_reference(evaluation: Evaluation, store: Path, progress: Progress) -> Columns | None:
-    """The columns of the other images to which the protocol takes distances between sets."""
     images, protocol, n = evaluation.reference, evaluation.protocol, len(evaluation.reference)
     if not images:
         return None
@@ -234,25 +224,14 @@ def _measure_reference(evaluation: Evaluation, store: Path, progress: Progress) 
     return tables[TRUTH]
 
 
-def _gray_warnings(names: Sequence[str], tables: Mapping[str, Columns]) -> Iterator[str]:
+def _gray_warnings(names: np.ndarray, tables: Mapping[str, Columns]) -> Iterator[str]:
     gray_truth = tables[TRUTH]["chroma"] < COLORLESS
     for row, columns in tables.items():
         gray = columns["chroma"] < COLORLESS
         if row not in BASELINES:
             gray &= ~gray_truth
         if gray.any() and row not in BASELINES[:2]:
-            yield f"{row}: photos without color: {list_names(np.array(names)[gray].tolist())}"
-
-
-def _measure_costs(evaluation: Evaluation, photo: RGB8) -> dict[str, dict[str, float]]:
-    costs, size = {}, evaluation.request.color.size
-    for row, model in evaluation.models.items():
-        try:
-            costs[row] = model_cost(model.source, model.sampler, model.colorizer, photo, size)
-        except Exception as error:  # the metrics are worth more than the cost
-            costs[row] = {}
-            evaluation.warnings.append(f"{row}: its cost cannot be measured ({error})")
-    return costs
+            yield f"{row}: photos without color: {list_names(names[gray].tolist())}"
 
 
 def _contact_sheets(
@@ -260,32 +239,30 @@ def _contact_sheets(
 ) -> Iterator[tuple[str, bytes]]:
     """Caption and JPEG of random photos, and of those with the best and worst relative ab error of each model."""
     gray, _, truth_row, *models = rows
-    if not models:
-        return
     columns, names = [gray, *models, truth_row], list(images)
-    order = ", ".join(row.name for row in columns)
 
-    def draw(indices: Sequence[int]) -> bytes:
+    def draw(indices: np.ndarray) -> bytes:
         groups = []
         for index in indices:
             truth = protocol.prepare(read_pixels(images[names[index]]))
             groups.append([protocol.prepare(row.colorize(names[index], truth)[0]) for row in columns])
         return sheet(groups)
 
-    chosen = np.random.default_rng(0).permutation(len(names))[:RANDOM].tolist()
-    yield f"{len(chosen)} at random: {order}", draw(chosen)
+    if models:
+        order = ", ".join(row.name for row in columns)
+        chosen = np.random.default_rng(0).permutation(len(names))[:RANDOM]
+        yield f"{len(chosen)} at random: {order}", draw(chosen)
     for row in models:
-        ranking = np.argsort(tables[row.name]["ab-error"] / np.maximum(tables[GRAY]["ab-error"], 1)).tolist()
+        ranking = np.argsort(tables[row.name]["ab-error"] / np.maximum(tables[GRAY]["ab-error"], 1))
         yield f"{row.name}, best: {order}", draw(ranking[:EXTREME])
         yield f"{row.name}, worst: {order}", draw(ranking[::-1][:EXTREME])
 
 
 def record_scores(result: EvaluationResult) -> None:
     """Save the headline metrics of each model in its model.json. Raises WriteError."""
-    report = result.report
-    for row, model in result.models.items():
-        scores = {"n": report.n, "photographs": report.data["digest"][:16], "command": report.command}
-        for metric in report.headline:
-            if metric in report.rows[row]:
-                scores[metric] = float(f"{report.rows[row][metric].value:.5g}")
-        bundle.record(bundle.find(model.source), report.protocol.name, scores)
+    for row, source in result.models.items():
+        scores = {"n": result.n, "photographs": result.data["digest"][:16], "command": result.command}
+        for metric in result.headline:
+            if metric in result.rows[row]:
+                scores[metric] = float(f"{result.rows[row][metric].value:.5g}")
+        bundle.record(bundle.find(source), result.protocol.name, scores)

@@ -45,10 +45,7 @@ class Difference:
 
 
 def ratio_of_means(values: Column, weights: Column) -> Estimate:
-    """Return sum of values / sum of weights, with a bootstrap interval (Efron 1979).
-
-    With weights of 1 it is the mean of the values.
-    """
+    """Return sum of values / sum of weights, with a bootstrap interval (Efron 1979) over images."""
     value = float(values.sum() / weights.sum())
     if len(values) < 2:
         return Estimate(value)
@@ -72,7 +69,6 @@ def _interval(values: Column) -> tuple[float, float]:
 
 
 def _resampled_means(column: Column) -> Column:
-    """Mean in each bootstrap resample; columns of the same length share their resamples."""
     # Row by row: a product with the whole matrix would first convert it to float64.
     return np.array([counts @ column for counts in _resample_counts(len(column))]) / len(column)
 
@@ -98,8 +94,8 @@ def jackknife(statistic: Callable[..., float], *columns: np.ndarray, note: str =
     values = np.empty(GROUPS)
     for index in range(GROUPS):
         values[index] = statistic(*[column[group != index] for column in columns])
-    deviation = float(np.sqrt((GROUPS - 1) * np.mean((values - values.mean()) ** 2)))
-    return Estimate(value, value - STUDENT * deviation, value + STUDENT * deviation, note)
+    margin = STUDENT * float(np.sqrt((GROUPS - 1) * np.mean((values - values.mean()) ** 2)))
+    return Estimate(value, value - margin, value + margin, note)
 
 
 def paired_difference(first: Column, second: Column) -> Difference:

@@ -39,14 +39,15 @@ def summarize(
     chroma = float(tables[GRAY]["ab-error"].mean())
     if chroma < COLORLESS:
         raise ValueError(f"mean chroma {chroma:.2g}: these photos have no color to compare with")
-    warnings: dict[str, None] = {}  # in order, without repetitions
-    rows = {}
+    rows: dict[str, Estimates] = {}
+    warnings: list[str] = []
     for row, columns in tables.items():
         rows[row] = _image_metrics(columns, tables)
-        rows[row] |= _set_metrics(columns, tables[TRUTH], reference, force, warnings)
+        omissions = _add_set_metrics(rows[row], columns, tables[TRUTH], reference, force)
+        warnings += [sentence for sentence in omissions if sentence not in warnings]
         for name in rows[row]:
             find_metric(name)  # refuses a metric without record
-    return rows, list(warnings)
+    return rows, warnings
 
 
 def _image_metrics(columns: Columns, tables: Mapping[str, Columns]) -> Estimates:
@@ -64,39 +65,38 @@ def _image_metrics(columns: Columns, tables: Mapping[str, Columns]) -> Estimates
     return estimates
 
 
-def _set_metrics(
-    columns: Columns, truth: Columns, reference: Columns | None, force: bool, warnings: dict[str, None]
-) -> Estimates:
-    """Metrics of the whole set; only the Inception of the FID papers gives what is called FID, KID and IS."""
-    estimates = {"ab-overlap": jackknife(_mean_overlap, columns["bins"], truth["bins"])}
+def _add_set_metrics(
+    estimates: Estimates, columns: Columns, truth: Columns, reference: Columns | None, force: bool
+) -> list[str]:
+    """Add the metrics of the whole set, and return why some are left out."""
+
+    def mean_overlap(first: np.ndarray, second: np.ndarray) -> float:
+        return metrics.overlap(first.mean(0), second.mean(0))
+
+    estimates["ab-overlap"] = jackknife(mean_overlap, columns["bins"], truth["bins"])
+    omissions = []
     for name, column in columns.items():
         kind, _, network = name.partition("/")
         frechet, kernel, score = f"fd-{network}", f"kd-{network}", f"is-{network}"
-        if network == "inception":
+        if network == "inception":  # that of the FID papers: only this one gives what is called FID, KID and IS
             frechet, kernel, score = "fid", "kid", "is"
         if kind == "classes":
             estimates[score] = jackknife(metrics.inception_score, column)
         if kind != "features" or len(column) < 2:
             continue
-        sets, frechet_distance, kernel_distance = [column], metrics.frechet_distance, metrics.kernel_distance
         if reference is None:
-            sets = [column, truth[name]]
-            kernel_distance = partial(kernel_distance, paired=True)
+            sets, fixed = [column, truth[name]], {}
         else:
-            frechet_distance = partial(frechet_distance, second=reference[name])
-            kernel_distance = partial(kernel_distance, second=reference[name])
+            sets, fixed = [column], {"second": reference[name]}
+        kernel_distance = partial(metrics.kernel_distance, paired=reference is None, **fixed)
         estimates[kernel] = jackknife(kernel_distance, *sets)
         size, enough = f"{len(column)} photos for {column.shape[1]} features", len(column) > column.shape[1]
         if enough or force:
+            frechet_distance = partial(metrics.frechet_distance, **fixed)
             estimates[frechet] = jackknife(frechet_distance, *sets, note="" if enough else f"too few: {size}")
         else:
-            needs = "it needs more photos than features (--force includes it, marked)"
-            warnings[f"{frechet} left out: {size}; {needs}"] = None
-    return estimates
-
-
-def _mean_overlap(first: np.ndarray, second: np.ndarray) -> float:
-    return metrics.overlap(first.mean(0), second.mean(0))
+            omissions.append(f"{frechet} left out: {size}; it needs more photos than features (or --force)")
+    return omissions
 
 
 def compare_models(tables: Mapping[str, Columns]) -> list[Comparison]:
