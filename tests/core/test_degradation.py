@@ -1,5 +1,7 @@
 """Degradations: exact at both ends, the same in numpy and torch and for each image of a batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from photochrom.core import degradation
-from photochrom.core.degradation import DEGRADATIONS, Degradation, load_degradation
+from photochrom.core.degradation import DEGRADATIONS, Degradation
 
 T = 10
 IMAGE = np.random.default_rng(0).uniform(-1, 1, (3, 3, 16, 24)).astype(np.float32)
@@ -20,7 +22,7 @@ def noise(like):
 
 def build(kind):
     """The degradation, and its noise for the images."""
-    degradation = load_degradation(kind, T)
+    degradation = replace(DEGRADATIONS[kind], steps=T)
     return degradation, degradation.draw(IMAGE, noise)
 
 
@@ -50,10 +52,12 @@ def test_the_last_step_agrees_with_other_implementations():
     assert np.abs(pattern).max() <= 1
 
 
-def test_the_hole_of_a_mask_is_round_with_the_given_radius():
+def test_the_hole_of_a_mask_is_round_with_the_given_radius(monkeypatch):
+    monkeypatch.setattr(degradation, "MASK_RADIUS", 0.25)
+    monkeypatch.setattr(degradation, "MASK_EDGE", 1e-6)
     image = np.ones((1, 3, 64, 96), np.float32)
     center = np.full((1, 2, 1, 1), 0.5, np.float32)
-    masked = degradation._mask(image, T, T, center, radius=0.25, edge=1e-6)[0, 0]
+    masked = degradation._mask(image, T, T, center)[0, 0]
     assert (masked == 0).sum() == pytest.approx(np.pi * 16**2, rel=0.02)
     assert not masked[32, 32 + 1 : 64].any()  # 16 pixels either side of the middle
     assert masked[:, :30].all()
@@ -85,7 +89,7 @@ def test_each_image_of_a_batch_may_be_at_its_own_step(kind):
 
 @given(st.integers(0, T))
 def test_color_loss_keeps_the_mean_of_the_channels(step):
-    degraded = load_degradation("color", T).degrade(IMAGE, step)
+    degraded = replace(DEGRADATIONS["color"], steps=T).degrade(IMAGE, step)
     np.testing.assert_allclose(degraded.mean(1), IMAGE.mean(1), atol=1e-6)
     chroma, remaining = (x - x.mean(1, keepdims=True) for x in (IMAGE, degraded))
     np.testing.assert_allclose(remaining, (1 - step / T) * chroma, atol=1e-6)
@@ -93,4 +97,4 @@ def test_color_loss_keeps_the_mean_of_the_channels(step):
 
 def test_sides_that_the_block_size_does_not_divide_are_refused():
     with pytest.raises(ValueError, match="20 x 16 pixels: both sides must divide by the block size 8"):
-        load_degradation("pixelation", T).degrade(IMAGE[:, :, :, :20], 3)
+        DEGRADATIONS["pixelation"].degrade(IMAGE[:, :, :, :20], 3)

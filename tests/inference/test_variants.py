@@ -145,7 +145,8 @@ def test_sampler_options_are_checked(stochastic_bundle, bundle):
     with pytest.raises(ValueError, match="two-colors: steps: not supported, because this model has no sampler options"):
         Colorizer(bundle, steps=5)
     with pytest.raises(
-        ValueError, match="stochastic: pace: not supported by this model; supported options: steps, solver, eta"
+        ValueError,
+        match="stochastic: pace: not supported by this model or its solver; supported options: steps, solver, eta",
     ):
         Colorizer(stochastic_bundle, pace=5)
     with pytest.raises(ValueError, match="prediction: not supported by this model"):

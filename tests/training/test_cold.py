@@ -221,7 +221,7 @@ def test_the_solver_one_shot_takes_no_steps(latent_bundle, recipe, tmp_path):
     model = recipe(latent(sampling={"latent": True, "solver": "one-shot"})).model
     card["procedure"] = describe(model.sampling)  # as the run of such a recipe has it; the networks are the same
     (tmp_path / "cold" / "model.json").write_text(json.dumps(card))
-    with pytest.raises(ValueError, match="steps: the solver one-shot takes one step; choose improved or naive"):
+    with pytest.raises(ValueError, match="steps: not supported by this model or its solver; supported options: solver"):
         Colorizer(tmp_path / "cold", steps=5)
     assert Colorizer(tmp_path / "cold", steps=5, solver="improved").procedure.steps == 5
 

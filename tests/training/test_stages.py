@@ -154,13 +154,13 @@ def test_a_hint_passes_through_the_sampler(bundle):
     [
         (["--temperature", "0"], "0.0 is not in the range"),
         (["--temperature", "-1"], "-1.0 is not in the range"),
-        (["--steps", "5"], "steps: not supported by this model; supported options: solver, temperature"),
-        (["--solver", "ddim"], "solver 'ddim': choose sample or greedy"),
+        (["--steps", "5"], "steps: not supported by this model or its solver; supported options: solver, temperature"),
+        (["--solver", "ddim"], "solver 'ddim': choose one of sample, greedy"),
         (["--trace"], "coltran colorizes in one pass; --trace needs an iterative model"),
         (["--solver", "greedy", "--variants", "3"], "coltran is deterministic; --variants needs"),
         (
             ["--solver", "greedy", "--temperature", "0.5"],
-            "temperature: the solver greedy does not sample; leave out one of the two",
+            "temperature: not supported by this model or its solver; supported options: solver",
         ),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_bundle_without_a_stage_is_refused(bundle, tmp_path, network):
     card = json.loads((bundle / "model.json").read_text())
     del card["networks"][network]
     (tmp_path / "incomplete" / "model.json").write_text(json.dumps(card))
-    with pytest.raises(BundleError, match=f"autoregressive needs the network {network}: export it again"):
+    with pytest.raises(BundleError, match=f"autoregressive needs the network {network}; export it again"):
         Colorizer(tmp_path / "incomplete")
 
 

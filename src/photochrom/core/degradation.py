@@ -6,7 +6,7 @@ against them. What is random is drawn once an image, as its noise, and stays the
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
@@ -25,21 +25,12 @@ SNOW_RARITY = 1.5  # standard deviations above which noise is a flake
 
 @dataclass(frozen=True)
 class Degradation:
-    """A degradation in so many ``steps``.
+    """A degradation in so many ``steps``, of images whose sides ``size_multiple`` divides."""
 
-    ``function(image, step, steps, noise)`` degrades, ``sampler(image, noise)`` samples what is random, and the sides of
-    images must divide by ``size_multiple``.
-    """
-
-    function: Callable[[Image, Any, int, Any], Image]
-    sampler: Callable[[Image, Noise], Any] | None = None
+    function: Callable[[Image, Any, int, Any], Image]  # of image, step, steps and noise
+    sampler: Callable[[Image, Noise], Any] | None = None  # of image and noise(like), unless deterministic
     size_multiple: int = 1
     steps: int = 50
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether `degrade` needs noise."""
-        return self.sampler is not None
 
     def draw(self, image: Image, noise: Noise) -> Any:
         """Returns the noise of these images for `degrade`, None for a deterministic degradation."""
@@ -74,17 +65,15 @@ def _add_grain(image: Image, step: Any, steps: int, noise: Any) -> Image:
     return image * (1 - share) ** 0.5 + noise * share**0.5
 
 
-def _mask(
-    image: Image, step: Any, steps: int, noise: Any, radius: float = MASK_RADIUS, edge: float = MASK_EDGE
-) -> Image:
+def _mask(image: Image, step: Any, steps: int, noise: Any) -> Image:
     """A soft-edged hole of mid-gray grows around ``noise`` (b, 2, 1, 1), its center in shares of the sides."""
     height, width = image.shape[-2:]
     shorter = min(height, width)
     ones = image[:, :1] * 0 + 1
     down = (ones.cumsum(2) - 0.5 - noise[:, :1] * height) / shorter
     across = (ones.cumsum(3) - 0.5 - noise[:, 1:] * width) / shorter
-    reach = (step / steps) * (radius + edge)
-    return image * (1 - ((reach - (down**2 + across**2) ** 0.5) / edge).clip(0, 1))
+    reach = (step / steps) * (MASK_RADIUS + MASK_EDGE)
+    return image * (1 - ((reach - (down**2 + across**2) ** 0.5) / MASK_EDGE).clip(0, 1))
 
 
 def _pixelate(image: Image, step: Any, steps: int, noise: None) -> Image:
@@ -123,11 +112,6 @@ DEGRADATIONS = {
     "pixelation": Degradation(_pixelate, size_multiple=BLOCK),
     "snow": Degradation(_add_snow, _flakes),
 }
-
-
-def load_degradation(name: str, steps: int) -> Degradation:
-    """Returns the degradation of `DEGRADATIONS` in so many steps."""
-    return replace(DEGRADATIONS[name], steps=steps)
 
 
 def interpolate(start: Any, end: Any, share: Any) -> Any:

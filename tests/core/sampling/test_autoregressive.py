@@ -47,7 +47,7 @@ def test_a_color_is_inside_its_bin(rgb):
         ({"stages": ()}, "choose one or more of core, color, spatial"),
         ({"stages": ("core", "spatial")}, "in order, no gap"),
         ({"stages": ("paint",)}, "paint"),
-        ({"solver": "beam"}, "solver 'beam': choose sample or greedy"),
+        ({"solver": "beam"}, "solver 'beam': choose one of sample, greedy"),
         ({"bits": 5}, "bits 5"),
         ({"factor": 0}, "factor 0"),
     ],

@@ -72,21 +72,29 @@ def test_every_procedure_meets_hints_in_numpy_and_torch(procedure, outputs):
     ("procedure", "options", "sentence"),
     [
         (Direct(), {"steps": 5}, "steps: not supported, because this model has no sampler options"),
-        (Diffusion(), {"pace": 1}, "pace: not supported by this model; supported options: steps, solver, eta"),
+        (
+            Diffusion(),
+            {"pace": 1},
+            "pace: not supported by this model or its solver; supported options: steps, solver, eta",
+        ),
         (Diffusion(), {"prediction": "noise"}, "prediction: not supported by this model"),
         (Diffusion(), {"steps": 1001}, "1001 steps: the noise schedule has 1000, choose from 1 to 1000"),
         (Diffusion(), {"solver": "euler"}, "solver 'euler': choose one of ancestral, ddim, dpm-solver"),
         (
             Cold(),
             {"solver": "one-shot", "steps": 5},
-            "steps: the solver one-shot takes one step; choose improved or naive",
+            "steps: not supported by this model or its solver; supported options: solver",
         ),
-        (Cold(), {"eta": 0.5}, "eta: not supported by this model; supported options: steps, solver"),
-        (Autoregressive(), {"steps": 5}, "steps: not supported by this model; supported options: solver, temperature"),
+        (Cold(), {"eta": 0.5}, "eta: not supported by this model or its solver; supported options: steps, solver"),
+        (
+            Autoregressive(),
+            {"steps": 5},
+            "steps: not supported by this model or its solver; supported options: solver, temperature",
+        ),
         (
             Autoregressive(),
             {"solver": "greedy", "temperature": 0.5},
-            "temperature: the solver greedy does not sample; leave out one of the two",
+            "temperature: not supported by this model or its solver; supported options: solver",
         ),
     ],
 )

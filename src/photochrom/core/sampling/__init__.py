@@ -1,6 +1,6 @@
-"""Procedures, which turn the output of networks into color, written once for numpy and torch.
+"""Procedures, which turn the output of networks into color.
 
-The same object samples while training (torch) and afterwards (numpy and ONNX Runtime). Three rules keep that true:
+The same object samples in training (torch) and for users (numpy and ONNX Runtime). Three rules keep that true:
 
 1. only operators, indexing and positional methods (``x.clip(-1, 1)``); a library function through `namespace`;
 2. coefficients and times are Python floats (a numpy scalar would silently promote to float64);

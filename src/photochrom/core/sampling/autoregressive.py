@@ -1,7 +1,4 @@
-"""The procedure of ColTran (Kumar, Weissenborn & Kalchbrenner 2021): coarse colors pixel by pixel, then refined.
-
-Sampling caches what attention needs of earlier rows and pixels, so a pixel costs one pass of the networks over itself.
-"""
+"""The procedure of ColTran (Kumar, Weissenborn & Kalchbrenner 2021): coarse colors pixel by pixel, then refined."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,7 +18,6 @@ Pixel = Float[Any, "*b 3"]  # RGB in [-1, 1], channel last
 Index = Int[Any, "*b"]
 
 STAGES = ("core", "color", "spatial")
-SOLVERS = ("sample", "greedy")
 # Pixels times the longer side: the spatial stage scores each pixel against all on its line. 256 MB a head.
 MAX_ATTENTION = 1 << 26
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 100.0  # beyond these float32 cannot hold the logits
@@ -75,12 +71,11 @@ class Autoregressive(Procedure):
     def __post_init__(self) -> None:
         if not self.stages or ",".join(self.stages) not in ",".join(STAGES):
             raise ValueError(f"stages {list(self.stages)}: choose one or more of {', '.join(STAGES)}, in order, no gap")
-        if self.solver not in SOLVERS:
-            raise ValueError(f"solver {self.solver!r}: choose {' or '.join(SOLVERS)}")
+        self._check_choices(solver=("sample", "greedy"))
         if not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
+            limits = f"must be above 0 (from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g})"
             raise ValueError(
-                f"temperature {self.temperature}: must be above 0 (from {MIN_TEMPERATURE:g}, nearly the most likely "
-                f"colors, to {MAX_TEMPERATURE:g}, nearly random ones); the solver greedy takes the most likely colors"
+                f"temperature {self.temperature}: {limits}; the solver greedy takes the most likely colors"
             )
         if not 1 <= self.bits <= 4:
             raise ValueError(f"bits {self.bits}: must be from 1 (8 colors) to 4 (4096)")
@@ -109,12 +104,6 @@ class Autoregressive(Procedure):
             return self.stages
         guide = ("guide",) if self.guided else ()
         return (*guide, "encoder", "row", "pixel", "outer", *self.stages[1:])
-
-    def explain_unsupported(self, name: str) -> str:
-        """See `Procedure.explain_unsupported`."""
-        if name == "temperature" and self.solver == "greedy":
-            return "temperature: the solver greedy does not sample; leave out one of the two"
-        return super().explain_unsupported(name)
 
     def check_size(self, height: int, width: int) -> None:
         """Raises ValueError for sides that the factor does not divide, or an image that no memory would hold."""
@@ -175,10 +164,7 @@ class Autoregressive(Procedure):
         return self._decode(nets, gray, choose)
 
     def nll(self, nets: Nets, gray: Gray, color: Image) -> Float[Any, "b h2 w2"]:
-        """Returns the negative log-likelihood, in nats, of the coarse colors of a color image (b, 3, h, w) in [-1, 1].
-
-        Each pixel's is conditioned on the ground truth of the pixels before it, at temperature 1.
-        """
+        """See `Procedure`; each pixel is conditioned on the ground truth of the pixels before it, at temperature 1."""
         centers = bin_centers(gray, self.bits)
         truth = coarse_indices(channel_last(average_pool(color, self.factor)), self.bits)
         rows: list[list[Any]] = []
@@ -197,7 +183,10 @@ class Autoregressive(Procedure):
         return xp.stack([xp.stack(row, 1) for row in rows], 1)
 
     def _decode(self, nets: Nets, gray: Gray, choose: Callable[[int, int, Any], Pixel]) -> Coarse:
-        """Coarse colors in raster order, each as ``choose`` picks it for (row, column) by its logits (b, colors)."""
+        """Coarse colors in raster order, each as ``choose`` picks it for (row, column) by its logits (b, colors).
+
+        What attention needs of earlier rows and pixels is cached, so a pixel costs one pass over itself.
+        """
         xp, small = namespace(gray), average_pool(gray, self.factor)
         inputs = {"gray": small}
         if self.guided:

@@ -1,12 +1,12 @@
 """The procedure of cold diffusion, which undoes a degradation step by step (Bansal et al. 2022)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from ..color import signed_rgb_to_ab
-from ..degradation import DEGRADATIONS, Degradation, Noise, interpolate, load_degradation
+from ..degradation import DEGRADATIONS, Degradation, Noise, interpolate
 from .procedure import AB, Gray, Hints, Image, Net, Nets, Procedure, blend_hints
 
 SOLVERS = ("improved", "naive", "one-shot")
@@ -18,10 +18,8 @@ class Cold(Procedure):
 
     ``levels`` is T, the steps of the degradation. The solver ``one-shot`` takes the first prediction; ``naive``
     (Algorithm 1) degrades each prediction again, one step less; ``improved`` (Algorithm 2) adds the difference between
-    the prediction degraded by these two steps. All are deterministic.
-
-    ``latent``: the process runs between the latents of the degraded and the clean image, on the straight line from one
-    to the other; the networks ``encoder`` and ``decoder`` are around it.
+    the prediction degraded by these two steps. ``latent``: the process runs on the straight line between the latents of
+    the degraded and the clean image, which the networks ``encoder`` and ``decoder`` give and take.
     """
 
     degradation: str = "color"
@@ -34,14 +32,9 @@ class Cold(Procedure):
     restores: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.degradation not in DEGRADATIONS:
-            raise ValueError(f"degradation {self.degradation!r}: choose one of {', '.join(DEGRADATIONS)}")
-        if self.solver not in SOLVERS:
-            raise ValueError(f"solver {self.solver!r}: choose one of {', '.join(SOLVERS)}")
+        self._check_choices(degradation=DEGRADATIONS, solver=SOLVERS)
         if not 1 <= self.steps <= self.levels:
-            raise ValueError(
-                f"{self.steps} steps: the model was trained with {self.levels}, choose from 1 to {self.levels}"
-            )
+            raise ValueError(f"{self.steps} steps: trained with {self.levels}, choose from 1 to {self.levels}")
 
     @property
     def option_names(self) -> tuple[str, ...]:
@@ -61,13 +54,7 @@ class Cold(Procedure):
     @property
     def operator(self) -> Degradation:
         """The degradation that it undoes."""
-        return load_degradation(self.degradation, self.levels)
-
-    def explain_unsupported(self, name: str) -> str:
-        """See `Procedure.explain_unsupported`."""
-        if name == "steps" and self.solver == "one-shot":
-            return "steps: the solver one-shot takes one step; choose improved or naive to set the steps"
-        return super().explain_unsupported(name)
+        return replace(DEGRADATIONS[self.degradation], steps=self.levels)
 
     def timesteps(self) -> list[int]:
         """Returns the degradation steps at which it calls the restorer, from T down, and 0 at the end."""
@@ -84,16 +71,11 @@ class Cold(Procedure):
             yield blend_hints(signed_rgb_to_ab(image), hints)
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
-        """Yields the degraded image (b, 3, h, w) in [-1, 1], then what becomes of it step by step.
-
-        ``condition`` is the noise of the degradation. Raises ValueError where it is needed and missing.
-        """
-        stochastic = self.operator.stochastic and not self.latent
-        if condition is None and stochastic and self.solver != "one-shot":
-            raise ValueError(
-                f"{self.degradation}: the solver {self.solver} needs the noise of the degradation; "
-                "pass it, or choose one-shot"
-            )
+        """See `Procedure`. Raises ValueError where the noise of the degradation is needed and missing."""
+        noise_needed = self.operator.sampler and not self.latent and self.solver != "one-shot"
+        if noise_needed and condition is None:
+            need = f"the solver {self.solver} needs the noise of the degradation"
+            raise ValueError(f"{self.degradation}: {need}; pass it, or choose one-shot")
         yield image
         for state in self.states(nets["restorer"], self._encode(nets, image), condition):
             yield self._decode(nets, state)

@@ -10,10 +10,7 @@ from ..degradation import Noise
 from . import diffusion_steps as diffusion
 from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
 
-TARGETS = ("ab", "rgb")
 SOLVERS = ("ancestral", "ddim", "dpm-solver")
-SCHEDULES = ("linear", "cosine")
-VARIANCES = ("posterior", "forward", "learned")
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,9 @@ class Diffusion(Procedure):
     ``schedule``: linear in beta from ``betas[0]`` to ``betas[1]``, or cosine, over ``levels`` noise levels; the
     ``steps`` are spaced evenly. ``prediction`` and the solvers are those of `core.sampling.diffusion_steps`: ddim with
     ``eta``, and ancestral with the ``variance`` of the posterior, of the forward step, or a learned one between them,
-    for which the network gives as many channels again.
-
-    ``gain`` multiplies the colors before noise is added, so that their spread is about that of the noise. ``guided``:
-    the network ``guide`` turns the gray into the condition of the denoiser, once, at the size of the colors; otherwise
-    the condition is the gray itself.
+    for which the network gives as many channels again. ``gain`` multiplies the colors before noise is added, so that
+    they spread about as far. ``guided``: the network ``guide`` turns the gray into the condition of the denoiser, once,
+    at the size of the colors; otherwise the condition is the gray itself.
     """
 
     target: str = "ab"
@@ -46,16 +41,8 @@ class Diffusion(Procedure):
     option_names: ClassVar[tuple[str, ...]] = ("steps", "solver", "eta")
 
     def __post_init__(self) -> None:
-        choices_of = {
-            "target": TARGETS,
-            "schedule": SCHEDULES,
-            "prediction": diffusion.PREDICTIONS,
-            "solver": SOLVERS,
-            "variance": VARIANCES,
-        }
-        for name, choices in choices_of.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        self._check_choices(target=("ab", "rgb"), schedule=("linear", "cosine"), prediction=diffusion.PREDICTIONS)
+        self._check_choices(solver=SOLVERS, variance=("posterior", "forward", "learned"))
         first, final = self.betas
         if not 0 < first <= final < 1:
             raise ValueError(f"betas {list(self.betas)}: must rise, from above 0 to below 1")
@@ -100,8 +87,7 @@ class Diffusion(Procedure):
         last, ab = None, noisy
         for before, gamma in reversed(list(pairwise(self.timesteps()))):
             yield self._to_ab(noisy)
-            output = nets["denoiser"](noisy=noisy, condition=condition, t=gamma**0.5)
-            predicted, share = self.split_output(output)
+            predicted, share = self.split_output(nets["denoiser"](noisy=noisy, condition=condition, t=gamma**0.5))
             clean = diffusion.clean_from(self.prediction, noisy, predicted, gamma).clip(-self.gain, self.gain)
             ab = blend_hints(self._to_ab(clean), hints)
             if hints is not None:

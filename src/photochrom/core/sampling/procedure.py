@@ -1,9 +1,9 @@
 """The contract of procedures, which turn the output of a family's networks into color, and of color hints."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
@@ -56,6 +56,10 @@ class Procedure(ABC):
     `__call__`; the other members declare what a procedure can do, so callers never ask for its class.
     """
 
+    iterative: ClassVar[bool] = False  # has a `trajectory`
+    has_likelihood: ClassVar[bool] = False  # has an `nll`
+    restores: ClassVar[bool] = False  # `restore` needs nothing but an image and the noise of its degradation
+
     @property
     @abstractmethod
     def target(self) -> str:
@@ -70,8 +74,7 @@ class Procedure(ABC):
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
         """Returns the ab (b, 2, h', w') in [-1, 1] of gray (b, 1, h, w) in [-1, 1]; h' and w' may be smaller.
 
-        ``noise`` gives random values: ``noise(like)`` normal ones of the shape of ``like``, ``noise(like, "gumbel")``
-        Gumbel noise. ``hints`` are the same for all images of the batch.
+        ``hints`` are the same for all images of the batch.
         """
 
     @property
@@ -90,21 +93,6 @@ class Procedure(ABC):
         return True
 
     @property
-    def iterative(self) -> bool:
-        """Whether it has a `trajectory`."""
-        return False
-
-    @property
-    def has_likelihood(self) -> bool:
-        """Whether it has an `nll`."""
-        return False
-
-    @property
-    def restores(self) -> bool:
-        """Whether `restore` needs nothing but the degraded image and the noise of its degradation."""
-        return False
-
-    @property
     def operator(self) -> Degradation | None:
         """The degradation that it undoes, if any."""
         return None
@@ -121,30 +109,29 @@ class Procedure(ABC):
         raise NotImplementedError
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
-        """Yields the degraded image (b, 3, h, w), then what becomes of it step by step.
-
-        ``condition``: the noise of the degradation; for later stages of ColTran the gray image.
-        """
+        """Yields a degraded image (b, 3, h, w), then what becomes of it; ``condition`` is the degradation's noise."""
         raise NotImplementedError
 
     def applicable_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns those of the options that this procedure supports, given the solver among them."""
+        """Returns those of the options that this procedure supports, with the solver among them."""
         names = self._with_solver(options).option_names
         return {name: value for name, value in options.items() if name in names}
 
     def with_options(self, **options: Any) -> "Procedure":
         """Returns a copy with other settings. Raises ValueError for an option it does not support or a wrong value."""
-        changed = self._with_solver(options)
+        supported = self._with_solver(options).option_names
         for name in options:
-            if name not in changed.option_names:
-                raise ValueError(changed.explain_unsupported(name))
+            if not supported:
+                raise ValueError(f"{name}: not supported, because this model has no sampler options")
+            if name not in supported:
+                choices = ", ".join(supported)
+                raise ValueError(f"{name}: not supported by this model or its solver; supported options: {choices}")
         return replace(self, **options)
 
-    def explain_unsupported(self, name: str) -> str:
-        """Returns the message for an option that is not among `option_names`."""
-        if not self.option_names:
-            return f"{name}: not supported, because this model has no sampler options; choose another model"
-        return f"{name}: not supported by this model; supported options: {', '.join(self.option_names)}"
+    def _check_choices(self, **choices: Iterable[str]) -> None:
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
 
     def _with_solver(self, options: Mapping[str, Any]) -> "Procedure":
         # The solver decides which of the other options apply: greedy has no temperature, for example.
