@@ -79,7 +79,7 @@ def stochastic_bundle(tmp_path_factory):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder: three photographs (one deeper), one damaged, a text file and a hidden file."""
+    """A folder: three photos (one in a subfolder), a damaged one, a text file and a hidden file."""
     import pyvips
 
     folder = tmp_path / "album"
@@ -88,6 +88,6 @@ def photos(tmp_path):
         ramp = np.linspace(0, 60, 48 * 40).reshape(40, 48) + shade
         pyvips.Image.new_from_array(ramp.astype(np.uint8)).write_to_file(str(folder / name))
     (folder / "bad.jpg").write_bytes((folder / "two.jpg").read_bytes()[:300])
-    (folder / "notes.txt").write_text("no photograph")
+    (folder / "notes.txt").write_text("not a photo")
     (folder / "._two.jpg").write_bytes(b"left by a file manager")
     return folder

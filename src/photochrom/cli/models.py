@@ -12,16 +12,17 @@ def models(
     """List the installed models."""
     from dataclasses import asdict
 
-    from ..inference.bundle import DEFAULT, INSTALLED, cards
+    from ..inference.bundle import DEFAULT, INSTALLED, installed, read_card
 
+    cards = {name: asdict(read_card(INSTALLED / name)) for name in installed()}
     if as_json:
-        typer.echo(json.dumps({name: asdict(card) for name, card in cards()}, indent=2))
+        typer.echo(json.dumps(cards, indent=2))
         return
-    for name, card in cards():
+    for name, card in cards.items():
         megabytes = sum(file.stat().st_size for file in (INSTALLED / name).iterdir()) / 1e6
         default = "  (default)" if name == DEFAULT else ""
-        typer.echo(f"{name}{default}\n  {card.family}, {megabytes:.1f} MB, {card.licence}\n  {card.summary}")
-        for protocol, scores in card.scores.items():
+        typer.echo(f"{name}{default}\n  {card['family']}, {megabytes:.1f} MB, {card['licence']}\n  {card['summary']}")
+        for protocol, scores in card["scores"].items():
             texts = []
             for metric, score in scores.items():
                 texts.append(f"{metric} {score:.4g}" if isinstance(score, float) else f"{metric} {score}")

@@ -166,9 +166,7 @@ def check_targets(files: Iterable[tuple[Location, Location]], originals: Contain
     sources: dict[Location, Location] = {}
     for file, source in files:
         if file in originals:
-            raise ValueError(
-                f"{printable(file)}: is an original, which is never overwritten; give another folder with -o"
-            )
+            raise ValueError(f"{printable(file)}: is an original, which is never overwritten; choose another -o")
         other = sources.setdefault(file, source)
         if other != source:
             both = f"{printable(source)} and {printable(other)}"
@@ -211,7 +209,7 @@ def colorize_batch(
 
     # Fill the model's batches with the variants of several photos, but leave work for every thread. Hints are those of
     # one photo.
-    variants = max((len(task.seeds) for task in tasks), default=1)
+    variants = len(tasks[0].seeds) if tasks else 1
     size = 1 if options.color.hints else max(1, min(BATCH // variants, len(tasks) // jobs))
     with ThreadPoolExecutor(jobs) as pool:
         batches = [pool.submit(run, tasks[start : start + size]) for start in range(0, len(tasks), size)]
@@ -240,7 +238,7 @@ class _Job:
 
     def needed_seeds(self) -> list[int]:
         """Return the seeds of missing outputs, or all seeds if an image about them is missing."""
-        if any(self.missing(file) for file in self.task.extra_files.values()):
+        if any(map(self.missing, self.task.extra_files.values())):
             return list(self.task.seeds)
         return [seed for seed, output in self.task.outputs.items() if self.missing(output)]
 
@@ -248,10 +246,7 @@ class _Job:
 def _process(
     colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions, stop: threading.Event
 ) -> Iterator[Outcome]:
-    """Prepare each photo, predict `BATCH` images at a time, and write those that are done.
-
-    No photo is in memory in between: only its gray at the inference size is.
-    """
+    """Prepare each photo, predict `BATCH` images at a time and write them; only small grays stay in memory between."""
     images: list[tuple[_Job, int]] = []
     for task in tasks:
         if stop.is_set():
@@ -341,13 +336,11 @@ def _failure(task: Task, error: Exception) -> Outcome:
     """Return the outcome of a task that failed; an error of an unknown kind is a fault of Photochrom itself."""
     if isinstance(error, FileExists):  # another run wrote it in the meantime
         return Outcome(task, Status.SKIPPED, SkipReason.EXISTS)
-    source = printable(task.source)
     if isinstance(error, PhotoError):
         reason = str(error)
     elif isinstance(error, OSError):
         reason = f"{printable(task.target)}: cannot be written ({error.strerror or error})"
-    elif isinstance(error, BundleError):
-        reason = f"{source}: {error}"
     else:
-        reason = f"{source}: {type(error).__name__}: {error} (please report this)"
+        cause = error if isinstance(error, BundleError) else f"{type(error).__name__}: {error} (please report this)"
+        reason = f"{printable(task.source)}: {cause}"
     return Outcome(task, Status.FAILED, reason)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shlex
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -73,7 +73,7 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle: its card, its procedure and the bytes of its networks."""
+    """A checked bundle: card, procedure and the bytes of each network."""
 
     card: ModelCard
     procedure: Procedure
@@ -81,13 +81,9 @@ class Bundle:
 
 
 def find(name: str | Path) -> Path:
-    """Return the folder or zip of a bundle, named by its path, the name of an installed model, or ``default``.
-
-    Raises BundleError that lists the choices.
-    """
-    installed_path = INSTALLED / (DEFAULT if name == "default" else str(name))
+    """Return the folder or zip of an installed model, of ``default``, or at a path. Raises BundleError."""
     with suppress(OSError):  # a name that no file can have
-        for path in (installed_path, Path(name)):
+        for path in (INSTALLED / (DEFAULT if name == "default" else str(name)), Path(name)):
             if (path / CARD).is_file() or zipfile.is_zipfile(path):
                 return path
         if Path(name).exists():
@@ -107,12 +103,6 @@ def _explain_invalid(path: Path) -> str:
 def installed() -> list[str]:
     """Return the names of the models inside the package."""
     return sorted(card.parent.name for card in INSTALLED.glob(f"*/{CARD}"))
-
-
-def cards() -> Iterator[tuple[str, ModelCard]]:
-    """Yield name and card of each installed model."""
-    for name in installed():
-        yield name, read_card(INSTALLED / name)
 
 
 def _is_size(value: Any) -> bool:
@@ -145,8 +135,7 @@ def read_card(path: Path) -> ModelCard:
     if not isinstance(entries, dict) or not isinstance(entries.get("format"), int):
         raise BundleError(f"{path}: {CARD} has no format; this is not a Photochrom bundle")
     if entries["format"] > FORMAT:
-        known = f"this version reads up to {FORMAT}; upgrade photochrom"
-        raise BundleError(f"{path}: bundle format {entries['format']}, {known}")
+        raise BundleError(f"{path}: bundle format {entries['format']} is newer than {FORMAT}; upgrade photochrom")
     for key, is_valid in CHECKS.items():
         if key in entries and not is_valid(entries[key]):
             raise BundleError(f"{path}: invalid {key} = {entries[key]!r}; export the bundle again")
@@ -177,34 +166,28 @@ def load(name: str | Path) -> Bundle:
 
 
 def save(path: Path, card: ModelCard, networks: Mapping[str, bytes]) -> ModelCard:
-    """Write a bundle as a folder, whole or not at all, and return the card with its digests.
-
-    Raises FileExistsError if the folder exists.
-    """
+    """Write a bundle as a new folder and return the card with its digests. Raises FileExistsError."""
     if path.exists():
         raise FileExistsError(f"{path} exists: name another folder or remove it")
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in networks.items()}
-    card = replace(card, networks=digests)
+    digests = {}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as folder:
         folder.mkdir()
         for name, content in networks.items():
+            digests[name] = hashlib.sha256(content).hexdigest()
             (folder / f"{name}.onnx").write_bytes(content)
+        card = replace(card, networks=digests)
         (folder / CARD).write_bytes(_to_json(card))
     return card
 
 
 def record(path: Path, protocol: str, scores: Mapping[str, Any]) -> None:
-    """Write the scores of a protocol into the card of a bundle's folder, replacing earlier ones of that protocol.
-
-    Raises BundleError for a zip, WriteError if the card cannot be written.
-    """
+    """Write the scores of a protocol into the card of a bundle's folder. Raises BundleError for a zip, WriteError."""
     if not path.is_dir():
         raise BundleError(f"{path}: scores cannot be written into a zip; unpack it first")
     card = read_card(path)
-    changed = replace(card, scores={**card.scores, protocol: dict(scores)})
     with atomic_write(path / CARD, overwrite=True) as file:
-        file.write(_to_json(changed))
+        file.write(_to_json(replace(card, scores={**card.scores, protocol: dict(scores)})))
 
 
 def _to_json(card: ModelCard) -> bytes:
@@ -214,15 +197,13 @@ def _to_json(card: ModelCard) -> bytes:
 def _read(path: Path, name: str) -> bytes:
     try:
         if path.is_dir():
-            if (path / name).stat().st_size > MAX_NETWORK_BYTES:
-                raise BundleError(
-                    f"{path}: {name} is larger than {MAX_NETWORK_BYTES >> 20} MB: not a Photochrom bundle"
-                )
-            return (path / name).read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if Path(member.filename).name == name and member.file_size <= MAX_NETWORK_BYTES:
-                    return archive.read(member)
+            if (path / name).stat().st_size <= MAX_NETWORK_BYTES:
+                return (path / name).read_bytes()
+        else:
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    if Path(member.filename).name == name and member.file_size <= MAX_NETWORK_BYTES:
+                        return archive.read(member)
         raise BundleError(f"{path}: {name} is missing or too large; not a Photochrom bundle")
     except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         raise BundleError(f"{path}: {name} cannot be read ({error})") from None

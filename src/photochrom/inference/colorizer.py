@@ -102,12 +102,11 @@ class Colorizer:
                 uint16, or float in [0, 1].
             output: path of the file to write; its suffix decides the format. Returns that path for any photo.
             overwrite: whether an existing file may be replaced.
-            settings: `options=ColorOptions(...)`, color options by name, or both: names have priority.
+            settings: `options=ColorOptions(...)` and color options by name, which have priority.
 
         Raises:
             PhotoError: the photo cannot be read or a hint is outside it; `FileExists` or `WriteError` when writing.
-            ValueError: an option is invalid or not supported by this model, or `variants` is more than 1: a call
-                returns one image, `variants` iterates over several.
+            ValueError: an option is invalid or not supported by this model; for several variants see `variants`.
         """
         options = merge_options(**settings)
         if options.variants > 1:
@@ -171,7 +170,7 @@ class Colorizer:
         positions = defaultdict(list)
         for position, gray in enumerate(grays):
             positions[gray.shape].append(position)
-        results: dict[int, AB] = {}
+        results: list[Any] = [None] * len(grays)
         for same_shape in positions.values():
             for start in range(0, len(same_shape), BATCH):
                 batch = same_shape[start : start + BATCH]
@@ -183,8 +182,9 @@ class Colorizer:
                 # NaN would otherwise become a gray image, and nobody would know.
                 if not np.isfinite(ab).all():
                     raise BundleError(f"{self.card.name}: the model output is not a number; train the model again")
-                results.update(zip(batch, ab, strict=True))
-        return [results[position] for position in range(len(grays))]
+                for position, result in zip(batch, ab, strict=True):
+                    results[position] = result
+        return results
 
     def merge(self, photo: Photo, ab: AB, seed: int, saturation: float = 1.0) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""

@@ -80,7 +80,7 @@ class HintMaps:
                 raise PhotoError(f"{photo.name}: {both} differ and are less than {distance} pixels apart; remove one")
         rows, columns = np.array(list(by_pixel)).T
         # The saturation multiplies all colors afterwards, but must not change those of the hints.
-        colors = np.array([hint_ab(hint) for hint in by_pixel.values()], np.float32).T / (self.saturation or 1)
+        colors = np.array(list(map(hint_ab, by_pixel.values())), np.float32).T / (self.saturation or 1)
         blocks = self.gray[0].reshape(height, self.gray.shape[1] // height, width, self.gray.shape[2] // width)
         shares = hint_shares(blocks.mean((1, 3)), rows, columns)
         return HintMap(np.einsum("ck,khw->chw", colors, shares)[None], shares.sum(0)[None, None])

@@ -56,18 +56,14 @@ class SeededNoise:
 def load_model(
     model: str | Path, threads: int | None, sampler: Mapping[str, Any]
 ) -> tuple[ModelCard, Procedure, dict[str, OnnxNet]]:
-    """Return a bundle's card, its procedure with these sampler options, and its networks.
-
-    Raises BundleError for an invalid bundle, ValueError for an option that the model does not support.
-    """
+    """Return card, procedure with these options, and networks of a bundle. Raises BundleError, ValueError."""
     bundle = load(model)
     procedure = with_options(bundle.card.name, bundle.procedure, sampler)
-    nets = {}
-    for name, content in bundle.networks.items():
-        try:
-            nets[name] = OnnxNet(content, threads or available_processors())
-        except Exception as error:  # the runtime has a dozen classes of its own
-            raise BundleError(f"{model}: {name}.onnx cannot be run ({error}); export the bundle again") from None
+    threads = threads or available_processors()
+    try:
+        nets = {name: OnnxNet(content, threads) for name, content in bundle.networks.items()}
+    except Exception as error:  # the runtime has a dozen classes of its own
+        raise BundleError(f"{model}: a network cannot be run ({error}); export the bundle again") from None
     return bundle.card, procedure, nets
 
 

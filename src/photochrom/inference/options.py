@@ -126,7 +126,7 @@ class ColorKeywords(SamplerOptions, total=False):
 
 
 def merge_options(options: ColorOptions | None = None, **settings: Any) -> ColorOptions:
-    """Return the options with some of them set by name; hints may be texts. Raises ValueError as `ColorOptions`."""
+    """Return the options with some of them set by name, hints also as texts. Raises ValueError."""
     if "hints" in settings:
         settings["hints"] = parse_hints(settings["hints"])
     return replace(options or ColorOptions(), **settings)

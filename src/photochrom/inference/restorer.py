@@ -16,10 +16,7 @@ Image = Float[np.ndarray, "1 3 h w"]
 
 
 class Restorer:
-    """A model ready to restore photos, at its inference size.
-
-    Args and Raises: see `Colorizer`; BundleError for a model that does not restore.
-    """
+    """A model ready to restore photos; arguments and errors as `Colorizer`."""
 
     def __init__(self, model: str | Path, threads: int | None = None, **sampler: Unpack[SamplerOptions]) -> None:
         self.card, self.procedure, self.nets = load_model(model, threads, sampler)
@@ -27,14 +24,9 @@ class Restorer:
             raise BundleError(f"{model}: {self.card.family} does not restore photos; choose a model of cold or vqvae")
 
     def __call__(self, photo: Any, noise: Any = None, size: int | None = None) -> Pixels:
-        """Return the restored photo at the inference size.
+        """Return the restored photo at the inference size; ``photo``: any that `Colorizer` takes.
 
-        Args:
-            photo: any photo that `Colorizer` takes.
-            noise: the noise of the degradation, as `degrade` returns it; for a degradation that has noise, all solvers
-                but one-shot need it.
-            size: inference size; the bundle's own if None.
-
+        ``noise``: that of the degradation, from `degrade`; where there is any, all solvers but one-shot need it.
         Raises PhotoError for a photo that cannot be read, ValueError for noise that is missing or of another shape.
         """
         image = self._resize(photo, size)
