@@ -48,7 +48,7 @@ def methods(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple
     model.core = core
     nets = torch_nets(model)
     exported = {
-        name: OnnxNet(export_network(net).content, torch.get_num_threads()) for name, net in model.networks().items()
+        name: OnnxNet(export_network(net)[0], torch.get_num_threads()) for name, net in model.networks().items()
     }
     context, norms, _, _ = core.eval().encoder(gray)
 

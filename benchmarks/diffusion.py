@@ -49,7 +49,7 @@ def theirs(config: Denoiser.Config, channels: int, condition: int) -> UNet2DMode
 def samplers(ours: Denoiser, other: UNet2DModel, steps: int, batch: int, side: int) -> dict[str, Callable[[], object]]:
     procedure = Diffusion(prediction="noise", schedule="linear", steps=steps)
     condition = np.random.default_rng(0).standard_normal((batch, CONDITION, side, side)).astype(np.float32)
-    exported = {"guide": lambda gray: gray, "denoiser": OnnxNet(export_network(ours).content, torch.get_num_threads())}
+    exported = {"guide": lambda gray: gray, "denoiser": OnnxNet(export_network(ours)[0], torch.get_num_threads())}
     guided = Diffusion(prediction="noise", schedule="linear", steps=steps, guided=True)
     scheduler = DDIMScheduler(num_train_timesteps=procedure.levels, beta_start=1e-4, beta_end=0.02)
     scheduler.set_timesteps(steps)

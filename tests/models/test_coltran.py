@@ -17,7 +17,7 @@ from photochrom.models.coltran.axial import CONDITIONAL, Attention, Axial, Layer
 from photochrom.models.coltran.core import Core, CoreConfig, shift
 from photochrom.models.coltran.upsampler import Upsampler
 from photochrom.training.graph import export_network
-from photochrom.training.optimizer import parameter_groups
+from photochrom.training.loop import parameter_groups
 from photochrom.training.pretrained import initialize
 from photochrom.training.recipe import Optimizer
 from photochrom.training.validation import torch_nets
@@ -95,7 +95,7 @@ def test_exported_networks_sample_what_torch_samples(attention, conditional, gui
     """The same colors, and the same likelihood of true colors."""
     net, (gray, color) = core(attention, conditional, factor=2, guided=guided), images(16, 24, count=2)
     nets = torch_nets(model_of(net))
-    exported = {name: OnnxNet(export_network(part).content, 1) for name, part in net.networks().items()}
+    exported = {name: OnnxNet(export_network(part)[0], 1) for name, part in net.networks().items()}
     noises = [SeededNoise([3, 4]) for _ in range(2)]
     ours = net.sampling.sample_coarse(exported, gray.numpy(), noises[0])
     expected = net.sampling.sample_coarse(

@@ -41,9 +41,9 @@ def exported(recipe, tmp_path_factory):
             parameter += 0.02 * torch.randn_like(parameter)
     path = tmp_path_factory.mktemp("bundles") / recipe.family
     networks = {name: export_network(net) for name, net in model.networks().items()}
-    parameters = {name: network.parameters for name, network in networks.items()}
+    parameters = {name: parameters for name, (_, parameters) in networks.items()}
     card = ModelCard(recipe.family, recipe.family, describe(model.procedure), {}, size=SIDE, parameters=parameters)
-    save_bundle(path, card, {name: network.content for name, network in networks.items()})
+    save_bundle(path, card, {name: content for name, (content, _) in networks.items()})
     return model, path
 
 

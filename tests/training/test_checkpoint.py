@@ -57,7 +57,7 @@ def create_network():
     torch.manual_seed(0)
     net = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
-    return net, optimizer, {parameter: name for name, parameter in net.named_parameters()}
+    return net, optimizer, dict(net.named_parameters())
 
 
 def take_step(net, optimizer):
@@ -67,12 +67,13 @@ def take_step(net, optimizer):
 
 
 def test_optimizer_round_trip():
-    net, optimizer, names = create_network()
+    net, optimizer, parameters = create_network()
     for _ in range(2):
         take_step(net, optimizer)
-    other, other_optimizer, other_names = create_network()
+    other, other_optimizer, other_parameters = create_network()
     other.load_state_dict(net.state_dict())
-    checkpoint.restore_optimizer(other_optimizer, other_names, checkpoint.optimizer_state(optimizer, names))
+    state = checkpoint.optimizer_state(optimizer, parameters)
+    checkpoint.restore_optimizer(other_optimizer, other_parameters, state)
     take_step(net, optimizer)
     take_step(other, other_optimizer)
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))

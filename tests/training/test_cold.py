@@ -90,7 +90,7 @@ def degradation_bundle(recipe, tmp_path_factory):
         torch.manual_seed(0)
         model = models.load_family("cold")(recipe(pixels(name)).model)
         if not networks:
-            networks.append(export_network(model.networks()["restorer"]).content)
+            networks.append(export_network(model.networks()["restorer"])[0])
         card = ModelCard(
             name, "cold", describe(model.procedure), {}, size=24, gray="mean", multiple=model.size_multiple
         )

@@ -14,8 +14,7 @@ import toy
 from photochrom.training import validation
 from photochrom.training.checkpoint import load, read, without_prefix
 from photochrom.training.log import read_rows
-from photochrom.training.loop import Stopped, TrainingLoop, train
-from photochrom.training.optimizer import learning_rate, parameter_groups
+from photochrom.training.loop import Stopped, TrainingLoop, learning_rate, parameter_groups, train
 from photochrom.training.recipe import Optimizer, parse, resolved
 
 EVERY = {"log_every": 1, "validate_every": 10, "checkpoint_every": 10, "sample_every": 10}

@@ -45,12 +45,12 @@ def classifier(tmp_path_factory):
     """A classifier, and a bundle of its network."""
     classify = models.load_family("classify")
     model = classify(classify.Config(net=ColorNet.Config(depth=2, filters=4, widths=(8,))))
-    network = export_network(model.net)
+    content, parameters = export_network(model.net)
     card = bundles.ModelCard(
-        "classifier", "classify", describe(model.procedure), {}, size=32, parameters={"logits": network.parameters}
+        "classifier", "classify", describe(model.procedure), {}, size=32, parameters={"logits": parameters}
     )
     path = tmp_path_factory.mktemp("bundle") / "classifier"
-    bundles.save(path, card, {"logits": network.content})
+    bundles.save(path, card, {"logits": content})
     return model, path
 
 
@@ -100,13 +100,13 @@ def test_parameters_are_found_by_following_names_never_by_comparing_values():
     net = Folded()
     for parameter in (net.norm.weight, net.norm.bias, net.linear.bias, net.scaled):
         torch.nn.init.ones_(parameter)  # equal values
-    network = export_network(net)
-    assert sorted(network.parameters.values()) == [
+    content, parameters = export_network(net)
+    assert sorted(parameters.values()) == [
         "exit.weight.T", "linear.bias", "linear.weight.T", "norm.bias", "norm.weight"
     ]  # fmt: skip
     state = net.state_dict()
-    for weight in onnx.load_from_string(network.content).graph.initializer:
-        name = network.parameters.get(weight.name)
+    for weight in onnx.load_from_string(content).graph.initializer:
+        name = parameters.get(weight.name)
         if name is None:
             continue
         expected = state[name.removesuffix(".T")]

@@ -185,9 +185,9 @@ def test_a_missing_stage_is_named(runs, tmp_path, parts, message):
 
 
 def test_a_run_that_is_named_twice_is_one_run(runs):
-    merged = merge_runs([runs[0], runs[0], runs[1], runs[1]])
-    assert merged.model.trainable == ("core", "color")
-    assert list(merged.stages) == ["color"]
+    model, _, _, stages = merge_runs([runs[0], runs[0], runs[1], runs[1]])
+    assert model.trainable == ("core", "color")
+    assert list(stages) == ["color"]
 
 
 def test_stages_of_another_size_or_family_are_refused(runs, recipe, tmp_path, pytestconfig, photos):

@@ -10,9 +10,7 @@ from .options import Out, Sets, Size
 
 
 def export(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run that `photochrom train` wrote; one for each stage of the model.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Run of `photochrom train`; one for each stage of the model.")],
     out: Out = None,
     size: Size = None,
     sources: Annotated[str, typer.Option(help="Whose photos the model was trained on, and their terms of use.")] = "",
@@ -29,7 +27,6 @@ def export(
     with loading():
         from ..training.export import export as write_bundle
         from ..training.graph import ExportError
-
     if len(runs) > 1 and not out:
         fail(f"{len(runs)} runs: name their common bundle with --out", 2)
     out = out or runs[0] / "bundle" / runs[0].resolve().name

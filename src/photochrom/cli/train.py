@@ -15,20 +15,13 @@ from .options import Out, Sets
 def train(  # noqa: PLR0913 - each is an option of the command
     recipe: Annotated[Path, typer.Argument(help="Recipe (TOML); see the folder recipes.")],
     data: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder, zip, or folder in a zip, of color photos to train on; repeatable."),
+        list[Path] | None, typer.Option(help="Folder, zip, or folder in a zip, of color photos; repeatable.")
     ] = None,
     out: Out = None,
     sets: Sets = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue a stopped run, with its own recipe and --set.")
-    ] = False,
-    init: Annotated[
-        Path | None, typer.Option(help="Run, checkpoint, bundle or installed model whose weights to start from.")
-    ] = None,
-    bundle: Annotated[
-        Path | None, typer.Option("--export", help="Bundle to write at the end, from the best checkpoint.")
-    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run with its own recipe.")] = False,
+    init: Annotated[Path | None, typer.Option(help="Run, bundle or model whose weights to start from.")] = None,
+    bundle: Annotated[Path | None, typer.Option("--export", help="Bundle to write of the best checkpoint.")] = None,
 ) -> None:
     """Train a model on your own color photos; the run is written to runs/RECIPE-NAME, or to --out.
 
@@ -41,7 +34,6 @@ def train(  # noqa: PLR0913 - each is an option of the command
         from ..training.loop import train as train_recipe
         from ..training.processes import is_main_process
         from ..training.recipe import read
-
     level = logging.WARNING if sys.stderr.isatty() else logging.INFO
     logging.basicConfig(level=level if is_main_process() else logging.ERROR, format="%(message)s")
     run = out or Path("runs") / recipe.stem

@@ -1,12 +1,13 @@
 """Checkpoints: one safetensors file each, with a JSON record in its header; no pickle, never half written."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .. import models
@@ -35,12 +36,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             record = json.loads(file.metadata()["record"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        return load_file(path), record
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such checkpoint") from None
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
-    return tensors, record
 
 
 def load(run: Path, name: str = "best") -> tuple[Family, Recipe, dict[str, Any]]:
@@ -69,21 +69,22 @@ def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:
-    """Return the state of an optimizer as ``parameter name:quantity``."""
+def optimizer_state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state of an optimizer as ``parameter:quantity``, by the names of its parameters."""
     tensors = {}
-    for parameter, state in optimizer.state.items():
-        for quantity, value in state.items():
-            tensors[f"{names[parameter]}:{quantity}"] = value
+    for name, parameter in parameters.items():
+        for quantity, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{name}:{quantity}"] = value
     return tensors
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str], tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
     """Give an optimizer the state that `optimizer_state` returned."""
-    parameters = {name: parameter for parameter, name in names.items()}
     for key, tensor in tensors.items():
         name, _, quantity = key.rpartition(":")
-        parameter = parameters[name]
         # In the parameter's memory format: otherwise sums are taken in another order, and a resumed run differs.
-        like = parameter if tensor.shape == parameter.shape else tensor
-        optimizer.state[parameter][quantity] = torch.empty_like(like, device=parameter.device).copy_(tensor)
+        like = parameters[name] if tensor.shape == parameters[name].shape else tensor
+        state = optimizer.state[parameters[name]]
+        state[quantity] = torch.empty_like(like, device=parameters[name].device).copy_(tensor)

@@ -29,7 +29,6 @@ from .recipe import Data
 log = logging.getLogger(__name__)
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # decoded by Pillow, three times as fast as by libvips
-PROVENANCE = b"urn:photochrom:1.0:"  # in the XMP of every photo that Photochrom colorized
 PREVIEW = 64  # pixels of the short side at which colorfulness is measured
 GRAIN = 0.1  # standard deviation of the strongest grain, in gray units: 5 of L
 RGB8 = UInt8[np.ndarray, "h w 3"]
@@ -52,10 +51,9 @@ class Library:
 
 
 def gather(settings: Data, cache: Path) -> Library:
-    """Find, filter and split the images that a recipe names.
+    """Find, filter and split the images that a recipe names; ``cache`` is a JSON file of their colorfulness.
 
-    ``cache`` is a JSON file of the colorfulness by image, which is read and extended. Raises ValueError when a source
-    is missing or no image is left to train on.
+    Raises ValueError when a source is missing or no image is left to train on.
     """
     if not settings.photos:
         raise ValueError("no photos: name folders or zips in data.photos or with --data")
@@ -64,39 +62,38 @@ def gather(settings: Data, cache: Path) -> Library:
         found += find_images(source)
     images = {image.key: image for image in found}
     scores = _colorfulness_by_key(images, cache)
-    readable = [key for key in sorted(images) if scores[key] is not None]
-    colored = [images[key] for key in readable if (scores[key] or 0.0) >= settings.min_colorfulness]
-
-    validation = tuple(image for image in colored if is_held_out(image.crc, settings.validation))
-    training = tuple(image for image in colored if not is_held_out(image.crc, settings.validation))
-    library = Library(
-        training=training,
-        validation=validation,
-        digest=hashlib.sha256("\n".join(image.key for image in colored).encode()).hexdigest(),
-        near_gray=len(readable) - len(colored),
-        unreadable=len(images) - len(readable),
-        repeated=len(found) - len(images),
-    )
+    training: dict[str, SourceImage] = {}
+    validation: dict[str, SourceImage] = {}
+    unreadable = near_gray = 0
+    for key, image in sorted(images.items()):
+        score = scores[key]
+        if score is None:
+            unreadable += 1
+        elif score < settings.min_colorfulness:
+            near_gray += 1
+        else:
+            (validation if is_held_out(image.crc, settings.validation) else training)[key] = image
+    repeated = len(found) - len(images)
     log.info(
         "photos: %d for training, %d held out for validation; left out: %d near gray, %d unreadable, %d repeated",
-        *(len(training), len(validation), library.near_gray, library.unreadable, library.repeated),
+        *(len(training), len(validation), near_gray, unreadable, repeated),
     )
     if not training:
         raise ValueError(
-            f"no photo to train on: {len(images)} found, {library.unreadable} unreadable, {library.near_gray} less "
-            f"colorful than data.min_colorfulness = {settings.min_colorfulness:g}, {len(validation)} held out"
+            f"no photo to train on: {len(images)} found, {unreadable} unreadable, {near_gray} less colorful than "
+            f"data.min_colorfulness = {settings.min_colorfulness:g}, {len(validation)} held out"
         )
-    return library
+    digest = hashlib.sha256("\n".join(sorted({**training, **validation})).encode()).hexdigest()
+    return Library(tuple(training.values()), tuple(validation.values()), digest, near_gray, unreadable, repeated)
 
 
 def _colorfulness_by_key(images: dict[str, SourceImage], cache: Path) -> dict[str, float | None]:
     scores: dict[str, float | None] = json.loads(cache.read_text()) if cache.exists() else {}
-    new = [image for key, image in images.items() if key not in scores]
+    new = {key: image for key, image in images.items() if key not in scores}
     if new:
         log.info("measuring the colorfulness of %d new photos", len(new))
         with ThreadPoolExecutor(available_processors()) as pool:
-            for image, score in zip(new, pool.map(_measure, new), strict=True):
-                scores[image.key] = score
+            scores.update(zip(new, pool.map(_measure, new.values()), strict=True))
         with atomic_write(cache, overwrite=True) as file:
             file.write(json.dumps(scores).encode())
     return scores
@@ -104,22 +101,12 @@ def _colorfulness_by_key(images: dict[str, SourceImage], cache: Path) -> dict[st
 
 def _measure(image: SourceImage) -> float | None:
     try:
-        if _is_colorized(image.read()):
+        if open_photo(image.open(), name=str(image)).is_colorized:
             raise ValueError("colorized by Photochrom, so no ground truth")
         return round(float(colorfulness(_planes(decode(image, PREVIEW)))), 2)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         log.warning("%s left out: %s", image, str(error).removeprefix(f"{image}: "))
         return None
-
-
-def _is_colorized(content: bytes) -> bool:
-    if PROVENANCE in content:
-        return True
-    try:
-        xmp = _open_pillow(content).info.get("XML:com.adobe.xmp", "")  # PNG may hold it compressed
-    except UnidentifiedImageError:
-        return False
-    return PROVENANCE.decode() in xmp
 
 
 def decode(image: SourceImage, side: int) -> RGB8:
@@ -138,32 +125,19 @@ def crop(image: SourceImage, size: int, scale: float, left: float, top: float) -
 def _open_rgb(image: SourceImage, side: int) -> Image.Image:
     content = image.read()
     try:
-        opened = _open_pillow(content)
-    except UnidentifiedImageError:
-        return _decode_with_vips(image, content)
+        opened = Image.open(io.BytesIO(content), formats=PILLOW_FORMATS)
+    except UnidentifiedImageError:  # any other format is decoded as the other commands do, with their errors
+        pixels = open_photo(content, name=str(image)).pixels()
+        codes = pixels if pixels.dtype == np.uint8 else (pixels / np.float32(257)).round().astype(np.uint8)
+        return Image.fromarray(np.ascontiguousarray(codes))
     opened.draft("RGB", (side, side))
-    return _to_srgb(ImageOps.exif_transpose(opened))
-
-
-def _open_pillow(content: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(content), formats=PILLOW_FORMATS)
-
-
-def _decode_with_vips(image: SourceImage, content: bytes) -> Image.Image:
-    # As the commands that use a model do, with their errors.
-    pixels = open_photo(content, name=str(image)).pixels()
-    if pixels.dtype == np.uint16:
-        pixels = (pixels / np.float32(257)).round().astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    mode = "CMYK" if image.mode == "CMYK" else "RGB"
-    transform = _srgb_transform(image.info.get("icc_profile") or b"", mode)
-    image = image.convert(mode)
+    upright = ImageOps.exif_transpose(opened)
+    mode = "CMYK" if upright.mode == "CMYK" else "RGB"
+    transform = _srgb_transform(upright.info.get("icc_profile") or b"", mode)
+    converted = upright.convert(mode)
     if transform is not None:
-        image = cast(Image.Image, ImageCms.applyTransform(image, transform))
-    return image.convert("RGB")
+        converted = cast(Image.Image, ImageCms.applyTransform(converted, transform))
+    return converted.convert("RGB")
 
 
 @lru_cache(maxsize=64)
@@ -212,10 +186,7 @@ def degrade(gray: Float[Tensor, "1 n n"], strength: float, rng: np.random.Genera
 
 
 class TrainingPairs(Dataset[tuple[Tensor, ...]]):
-    """Endless training pairs: pair k depends on the seed and k alone, so any process may make it.
-
-    Each epoch is a new permutation of the images; crop, flip and degradation are drawn for each pair.
-    """
+    """Endless training pairs, in a new order each epoch: pair k depends on the seed and k alone."""
 
     def __init__(self, images: Iterable[SourceImage], settings: Data, target: str, seed: int) -> None:
         self.images, self.settings, self.target, self.seed = tuple(images), settings, target, seed

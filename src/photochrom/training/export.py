@@ -1,7 +1,6 @@
 """Export: one run, or one run for each stage of a model, becomes a bundle that needs no PyTorch."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,6 @@ from ..models.family import Family
 from .checkpoint import load
 from .graph import export_network
 from .recipe import Recipe, override, parse, resolved
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model in eval mode, the recipe and the record of its training, and those of its further stages."""
-
-    model: Family
-    recipe: Recipe
-    record: Mapping[str, Any]  # see `checkpoint.load`
-    stages: Mapping[str, Mapping[str, Any]]  # {stage: recipe, photos and steps of the run that trained it}
 
 
 def export(
@@ -46,20 +35,17 @@ def export(
 
     Raises ExportError when ONNX and torch differ, ValueError when runs or settings do not fit, or ``out`` exists.
     """
-    trained = merge_runs([runs] if isinstance(runs, Path) else runs)
     sets = tuple(sets)
-    model, recipe = change_settings(trained.model, trained.recipe, sets)
+    model, recipe, record, stages = merge_runs([runs] if isinstance(runs, Path) else runs)
+    model, recipe = change_settings(model, recipe, sets)
     if model.image_size and size not in (None, model.image_size):
         raise ValueError(f"size {size}: this model works only with images of {model.image_size} pixels")
 
-    # The metrics of validation are those of the whole model with the settings it was trained with, or of none.
-    validation = trained.record["validation"]
-    scores = {"validation": validation} if validation and not (sets or trained.stages) else {}
-    stages = {"stages": trained.stages} if trained.stages else {}
+    # The metrics of validation are of one stage with the settings it was trained with.
+    validation = None if sets or stages else record["validation"]
     networks, parameters = {}, {}
     for name, net in model.networks().items():
-        network = export_network(net)
-        networks[name], parameters[name] = network.content, network.parameters
+        networks[name], parameters[name] = export_network(net)
     model_card = bundles.ModelCard(
         name=out.name,
         family=recipe.family,
@@ -69,19 +55,19 @@ def export(
         square=model.image_size is not None,
         multiple=model.size_multiple,
         gray=recipe.data.gray,
-        recipe=portable(resolved(recipe)) | stages,
-        data={**trained.record["photographs"], "sources": sources},
+        recipe=portable(resolved(recipe)) | ({"stages": stages} if stages else {}),
+        data={**record["photographs"], "sources": sources},
         parameters=parameters,
         version=__version__,
-        **{"scores": scores, **card},
+        **{"scores": {"validation": validation} if validation else {}, **card},
     )
     return bundles.save(out, model_card, networks)
 
 
-def merge_runs(runs: Sequence[Path]) -> TrainedModel:
-    """Load one run, or the runs of a model's stages, as one model; the first stage gives recipe and record.
+def merge_runs(runs: Sequence[Path]) -> tuple[Family, Recipe, dict[str, Any], dict[str, dict[str, Any]]]:
+    """Load one run, or the runs of a model's stages, as one model, with recipe and record of the first stage's run.
 
-    Raises ValueError when the runs do not make one model.
+    Then, for the other stages, their recipes, images and steps. Raises ValueError when the runs make no model.
     """
     loaded = {str(run): load(run) for run in runs}  # a run that is named twice is one run
     _require_equal_data(loaded)
@@ -96,7 +82,7 @@ def merge_runs(runs: Sequence[Path]) -> TrainedModel:
             "photographs": stage_record["photographs"],
             "step": stage_record["step"],
         }
-    return TrainedModel(model, recipe.model_copy(update={"model": model.config}), record, stages)
+    return model, recipe.model_copy(update={"model": model.config}), record, stages
 
 
 def require_complete(recipe: Recipe) -> None:
@@ -121,7 +107,7 @@ def change_settings(model: Family, recipe: Recipe, sets: Iterable[str]) -> tuple
 
 def portable(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return a resolved recipe without the folders of the machine that it ran on."""
-    photos = [source_title(source) for source in tables["data"]["photos"]]
+    photos = list(map(source_title, tables["data"]["photos"]))
     return {**tables, "data": {**tables["data"], "photos": photos}}
 
 

@@ -3,7 +3,6 @@
 import logging
 import warnings
 from collections.abc import Container
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -30,16 +29,8 @@ class ExportError(RuntimeError):
     """The exported network does not compute what the trained one does."""
 
 
-@dataclass(frozen=True)
-class ExportedNetwork:
-    """A network as ONNX bytes, and which of its parameters and buffers each graph initializer holds."""
-
-    content: bytes
-    parameters: dict[str, str]
-
-
-def export_network(net: Network) -> ExportedNetwork:
-    """Export a network as ONNX, with its larger weights in half precision and its arithmetic in single precision.
+def export_network(net: Network) -> tuple[bytes, dict[str, str]]:
+    """Return a network as ONNX, its larger weights in half precision, and {graph initializer: parameter}.
 
     The weights of ``net`` are rounded first, so the graph agrees with torch but for the order of sums. Raises
     ExportError when it does not.
@@ -55,7 +46,7 @@ def export_network(net: Network) -> ExportedNetwork:
         name = weight.name.removesuffix(HALF)
         if name in parameters:
             stored[weight.name] = parameters[name]
-    return ExportedNetwork(content, stored)
+    return content, stored
 
 
 def round_weights(net: nn.Module) -> None:
@@ -150,16 +141,14 @@ def check(net: Network, content: bytes) -> None:
         expected = result if isinstance(result, tuple) else (result,)
         feeds = {node.name: inputs[node.name].numpy() for node in session.get_inputs()}
         for actual, tensor in zip(session.run(None, feeds), expected, strict=True):
-            _compare(actual, tensor.numpy(), allowed, f"{batch} x {side} px")
-
-
-def _compare(actual: np.ndarray, expected: np.ndarray, allowed: float, where: str) -> None:
-    if actual.shape != expected.shape:
-        raise ExportError(f"ONNX gives {actual.shape}, torch {expected.shape} at {where}")
-    error = np.abs(actual - expected) / max(1.0, np.abs(expected).max(initial=0))
-    wrong = ~(error < TOLERANCE)  # so written, it counts NaN as wrong
-    if wrong.sum() > allowed * error.size:
-        raise ExportError(f"ONNX and torch differ by {error.max():.1e} at {where}, more than {TOLERANCE}")
+            values = tensor.numpy()
+            if actual.shape != values.shape:
+                raise ExportError(f"ONNX gives {actual.shape}, torch {values.shape} at {batch} x {side} px")
+            error = np.abs(actual - values) / max(1.0, np.abs(values).max(initial=0))
+            wrong = ~(error < TOLERANCE)  # so written, it counts NaN as wrong
+            if wrong.sum() > allowed * error.size:
+                where = f"{batch} x {side} px"
+                raise ExportError(f"ONNX and torch differ by {error.max():.1e} at {where}, more than {TOLERANCE}")
 
 
 def example_inputs(net: Network, batch: int, side: int) -> dict[str, Tensor]:

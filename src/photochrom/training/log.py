@@ -19,10 +19,8 @@ log = logging.getLogger("photochrom.training")
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the complete rows of a log; none where there is no log."""
-    rows: list[dict[str, Any]] = []
-    if not path.exists():
-        return rows
-    for line in path.read_text().splitlines():
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
         try:
             rows.append(json.loads(line))
         except ValueError:  # cut short by a crash
@@ -37,11 +35,8 @@ class TrainingLog:
         self.path, self.steps, self.batch = path, steps, batch
         self.recent: list[dict[str, Tensor]] = []
         self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[speed]}"),
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[speed]}")),
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
         )
@@ -49,12 +44,10 @@ class TrainingLog:
 
     def start(self, step: int, seconds: float) -> None:
         """Continue from a step reached after so many seconds; rows of later steps, which will come again, are cut."""
-        text = ""
-        for row in read_rows(self.path):
-            if step and row["step"] <= step:
-                text += json.dumps(row) + "\n"
         with atomic_write(self.path, overwrite=True) as file:
-            file.write(text.encode())
+            for row in read_rows(self.path):
+                if step and row["step"] <= step:
+                    file.write(f"{json.dumps(row)}\n".encode())
         self.start_time = time.monotonic() - seconds
         self.bar.start()
         self.task = self.bar.add_task("training", total=self.steps, completed=step, speed="")

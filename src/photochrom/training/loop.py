@@ -3,16 +3,15 @@
 import copy
 import json
 import logging
+import math
 import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -23,10 +22,9 @@ from ..models.family import Family
 from . import checkpoint, validation
 from .dataset import Library, TrainingPairs, ValidationPairs, gather
 from .log import TrainingLog
-from .optimizer import create_optimizers, learning_rate, set_learning_rate
 from .pretrained import initialize
 from .processes import create_fabric, handle_signals, ignore_interrupts, is_main_process, launched
-from .recipe import Recipe, resolved
+from .recipe import Optimizer, Recipe, resolved
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +53,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
 
     Args:
         recipe: as `recipe.read` returns it.
-        run: folder for ``recipe.json``, ``photos.json``, ``log.jsonl``, ``samples/``, ``last.safetensors`` and
-            ``best.safetensors``; must not hold a run yet, unless ``resume``.
+        run: folder for the checkpoints, the log, samples, and the recipe; must not hold a run unless ``resume``.
         resume: continue from ``last.safetensors``, with the result of a run that was never stopped.
         init: a run, a checkpoint or a bundle whose weights to start from.
 
@@ -80,7 +77,9 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
         if loop.state.step >= steps:
             log.warning("%s: at step %d of %d: nothing to resume", run, loop.state.step, steps)
             return run
-    _write_recipe(run, recipe)
+    if is_main_process():
+        with atomic_write(run / "recipe.json", overwrite=True) as file:
+            file.write(json.dumps(resolved(recipe), indent=2).encode())
     with launched(fabric):
         loop.run_steps()
     if loop.state.step < steps and is_main_process():
@@ -89,10 +88,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
 
 
 class TrainingLoop:
-    """One run: the model, the average of its weights, its optimizers, and the step reached.
-
-    All randomness of a step comes from (seed, step, rank), so a resumed run equals one that was never stopped.
-    """
+    """One run. The randomness of a step comes from (seed, step, rank), so a resumed run equals an unstopped one."""
 
     def __init__(self, model: Family, recipe: Recipe, library: Library, run: Path, fabric: Fabric) -> None:
         self.model: Family = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -137,15 +133,16 @@ class TrainingLoop:
         part_loss: nn.Module = self.fabric.setup(PartLoss(self.model.train()))
         self.fabric.to_device(self.average)
         # Fabric need not know the optimizers: it would only scale gradients, which neither precision asks for.
-        self.optimizers = create_optimizers(self.model, self.recipe.optimizer)
-        for part, optimizer in self.optimizers.items():
+        settings = self.recipe.optimizer
+        for part in self.model.trainable:
+            groups = parameter_groups(self.model, part, settings)
+            self.optimizers[part] = torch.optim.AdamW(groups, settings.lr, settings.betas, fused=True)
             state = checkpoint.without_prefix(part, self.stored_optimizers)
-            checkpoint.restore_optimizer(optimizer, self._parameter_names(part), state)
+            checkpoint.restore_optimizer(self.optimizers[part], self._parameters(part), state)
         self.stored_optimizers = {}
         return part_loss
 
     def _batches(self) -> DataLoader[Any]:
-        """Return the batches of the steps that are left; each process loads its share of every batch."""
         world, rank, batch = self.fabric.world_size, self.fabric.global_rank, self.settings.batch
         if batch % world:
             raise ValueError(f"trainer.batch = {batch}: must divide by the {world} devices")
@@ -168,18 +165,25 @@ class TrainingLoop:
         lr = learning_rate(self.state.step, self.settings.steps, self.recipe.optimizer)
         losses: dict[str, Tensor] = {}
         for part, optimizer in self.optimizers.items():
-            set_learning_rate(optimizer, lr)
-            with _only_trainable(self.model, part):
-                losses |= self._train_part(part_loss, part, gray, color)
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * lr
+            self._freeze_other_parts(part)
+            losses |= self._train_part(part_loss, part, gray, color)
         self.state.step += 1
         self._update_average()
         self.log.add(losses)
+
+    def _freeze_other_parts(self, part: str) -> None:
+        for other, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(other == part)
 
     def _train_part(self, part_loss: nn.Module, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = part_loss(part, gray, color)
         self.optimizers[part].zero_grad()
         self.fabric.backward(losses["total"])
-        norm = nn.utils.clip_grad_norm_(self.model.get_submodule(part).parameters(), self.recipe.optimizer.clip)
+        norm = nn.utils.clip_grad_norm_(self._parameters(part).values(), self.recipe.optimizer.clip)
         self.optimizers[part].step()
         return {f"{part}/{name}": value.detach() for name, value in {**losses, "norm": norm}.items()}
 
@@ -190,7 +194,7 @@ class TrainingLoop:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
     def _finish_step(self) -> bool:
-        """Write whatever is due after a step; return whether to stop."""
+        """Write what is due after a step; return whether to stop."""
         stop = self._agree_to_stop()
         validates = not stop and self._is_due(self.settings.validate_every)
         samples = not stop and self._is_due(self.settings.sample_every)
@@ -198,15 +202,14 @@ class TrainingLoop:
         if not (validates or samples or saves or self._is_due(self.settings.log_every)):
             return stop
 
-        step = self.state.step
-        means = self.log.means(step)
+        means = self.log.means(self.state.step)
         if self.fabric.is_global_zero:
-            lr = learning_rate(step - 1, self.settings.steps, self.recipe.optimizer)
-            self.log.write_losses(step, means, lr)
+            lr = learning_rate(self.state.step - 1, self.settings.steps, self.recipe.optimizer)
+            self.log.write_losses(self.state.step, means, lr)
             if validates:
                 self._validate()
                 for message in self.model.diagnostics(means):
-                    log.warning("step %d: %s", step, message)
+                    log.warning("step %d: %s", self.state.step, message)
             if samples:
                 self._write_samples()
             if saves:
@@ -230,7 +233,6 @@ class TrainingLoop:
         return bool(self.fabric.all_reduce(torch.tensor(float(self.stop_requested)), reduce_op="max"))
 
     def _validate(self) -> None:
-        """Log the metrics of the averaged model; save it as the best if it is."""
         images = self.library.validation[: self.settings.validate_photos]
         if not images:
             return
@@ -244,25 +246,21 @@ class TrainingLoop:
         if state.step and (latest or state.best is None or metric < state.best):
             state.best = metric
             self._save("best")
-        self._warn_of_no_progress(metrics, state.first)
-
-    def _warn_of_no_progress(self, metrics: dict[str, float], first: dict[str, float]) -> None:
         # The loss of adversaries tells nothing: a family with several parts has diagnostics of its own.
-        early = self.state.step < max(PATIENCE, min(1000, self.settings.steps // 2))
-        if early or not self.state.fresh or len(self.model.trainable) > 1:
-            return
-        if metrics["loss"] > 0.95 * first["loss"] and metrics["ab_error"] >= 0.99 * metrics["gray_error"]:
+        late = state.step >= max(PATIENCE, min(1000, self.settings.steps // 2))
+        stuck = metrics["loss"] > 0.95 * state.first["loss"] and metrics["ab_error"] >= 0.99 * metrics["gray_error"]
+        if stuck and late and state.fresh and len(self.model.trainable) == 1:
             log.warning(
                 "step %d: the model does not learn: the loss was %.4g and is %.4g, the ab error %.3g is no better than "
                 "that of the grayscale baseline; try another optimizer.lr (now %g), and look at %s",
-                *(self.state.step, first["loss"], metrics["loss"], metrics["ab_error"]),
+                *(state.step, state.first["loss"], metrics["loss"], metrics["ab_error"]),
                 *(self.recipe.optimizer.lr, self.run / "samples"),
             )
 
     def _write_samples(self) -> None:
         images = (self.library.validation or self.library.training)[:SAMPLES]
-        batch = next(iter(self._validation_batches(images)))
         path = self.run / "samples" / f"{self.state.step:07d}.png"
+        batch = next(iter(self._validation_batches(images)))
         validation.write_samples(self._averaged_model(), batch, path, self.settings.seed)
 
     def _averaged_model(self) -> Family:
@@ -281,7 +279,7 @@ class TrainingLoop:
         if name == "last":
             tensors |= checkpoint.with_prefix("model", self.model.state_dict())
             for part, optimizer in self.optimizers.items():
-                state = checkpoint.optimizer_state(optimizer, self._parameter_names(part))
+                state = checkpoint.optimizer_state(optimizer, self._parameters(part))
                 tensors |= checkpoint.with_prefix(f"optimizer.{part}", state)
         self.state.seconds = self.log.seconds
         record = {**asdict(self.state), "photographs": self.library.record(), "recipe": resolved(self.recipe)}
@@ -291,8 +289,8 @@ class TrainingLoop:
         if name == "last" and self.state.step and self.state.best is None:
             self._save("best")
 
-    def _parameter_names(self, part: str) -> dict[Tensor, str]:
-        return {parameter: name for name, parameter in self.model.get_submodule(part).named_parameters()}
+    def _parameters(self, part: str) -> dict[str, nn.Parameter]:
+        return dict(self.model.get_submodule(part).named_parameters())
 
 
 class PartLoss(nn.Module):
@@ -308,19 +306,24 @@ class PartLoss(nn.Module):
         return {name: value if name == "total" else value.detach() for name, value in losses.items()}
 
 
-@contextmanager
-def _only_trainable(model: Family, part: str) -> Iterator[None]:
-    """While one part takes its step, the others need no gradients."""
-    frozen: list[nn.Parameter] = []
-    for other in set(model.trainable) - {part}:
-        frozen += [p for p in model.get_submodule(other).parameters() if p.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
+def parameter_groups(model: Family, part: str, settings: Optimizer) -> list[dict[str, Any]]:
+    """Return a part's parameters, grouped by relative learning rate and weight decay (none for biases and norms)."""
+    rates = model.learning_rates(part)
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in model.get_submodule(part).named_parameters():
+        if parameter.requires_grad:
+            rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
+            decays = parameter.ndim > 1 and "bias" not in name.split(".")  # the weights of norms have one axis
+            decay = settings.weight_decay * decays
+            group = groups.setdefault((rate, decay), {"params": [], "rate": rate, "weight_decay": decay})
+            group["params"].append(parameter)
+    return list(groups.values())
+
+
+def learning_rate(step: int, steps: int, settings: Optimizer) -> float:
+    """Return the learning rate after ``step`` of ``steps``: linear warm-up times a cosine decay to zero."""
+    warmup = min(1.0, (step + 1) / (settings.warmup_steps + 1))
+    return settings.lr * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
 def _check_data_settings(recipe: Recipe, model: Family) -> None:
@@ -333,13 +336,14 @@ def _check_data_settings(recipe: Recipe, model: Family) -> None:
     if size < model.minimum_size:
         least = f"this model needs {model.minimum_size} pixels"
         raise ValueError(f"data.size = {size}: {least}: choose as many or more, or change the model")
-    gray = model.gray_convention
-    if gray not in (None, recipe.data.gray):
-        raise ValueError(f"data.gray = {recipe.data.gray!r}: this family works on {gray!r}: choose that")
+    if model.gray_convention not in (None, recipe.data.gray):
+        only = f"this family works on {model.gray_convention!r}"
+        raise ValueError(f"data.gray = {recipe.data.gray!r}: {only}: choose that")
 
 
-@rank_zero_only
 def _prepare_folder(run: Path, resume: bool) -> None:
+    if not is_main_process():
+        return
     started = (run / "last.safetensors").exists()
     if started and not resume:
         raise ValueError(f"{run}: holds a run already: resume it, or name another folder")
@@ -349,9 +353,3 @@ def _prepare_folder(run: Path, resume: bool) -> None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"{run}: cannot be a folder for a run ({error.strerror}): name another") from None
-
-
-@rank_zero_only
-def _write_recipe(run: Path, recipe: Recipe) -> None:
-    with atomic_write(run / "recipe.json", overwrite=True) as file:
-        file.write(json.dumps(resolved(recipe), indent=2).encode())

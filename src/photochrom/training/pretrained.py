@@ -1,6 +1,7 @@
 """Weights to start a training from: those of another run, a checkpoint, or a bundle."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -22,7 +23,7 @@ def initialize(model: Family, init: Path | None) -> None:
     Raises ValueError when no weights fit, or some are missing that the model does not train itself.
     """
     names = set(model.state_dict())
-    random = names if init is None else set(load_weights(model, Path(init)))
+    random = names if init is None else load_weights(model, Path(init))
     frozen = {name for name in names if name.startswith(model.frozen_weights)}
     missing = frozen & random
     if missing:
@@ -36,32 +37,31 @@ def initialize(model: Family, init: Path | None) -> None:
         log.info("initialized from %s%s; %d of %d weights start at random", init, note, len(random), len(names))
 
 
-def load_weights(model: Family, path: Path) -> list[str]:
+def load_weights(model: Family, path: Path) -> set[str]:
     """Copy weights into a model where names and shapes agree; return the names of the other weights.
 
     ``path`` is a run folder (its best checkpoint, averaged), a ``.safetensors`` file, or a bundle, installed or not.
     A network takes the weights of the bundle's network of the same name, or of its only one. Raises ValueError when
     nothing agrees.
     """
+    own = model.state_dict()
     best = path / "best.safetensors"
     if best.exists() or path.suffix == ".safetensors":
         tensors, _ = checkpoint.read(best if best.exists() else path)
         weights = checkpoint.without_prefix("ema", tensors)
     else:
-        weights = _bundle_weights(model, path)
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    fitting = {name: tensor for name, tensor in weights.items() if shapes.get(name) == tensor.shape}
+        weights = _bundle_weights(model, path, own)
+    fitting = {name: tensor for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
     if not fitting:
         raise ValueError(
             f"{path}: no weight fits this model: start from a run of {model.pretrained_from} with the same settings"
         )
     model.load_state_dict(fitting, strict=False)
-    return [name for name in shapes if name not in fitting]
+    return own.keys() - fitting.keys()
 
 
-def _bundle_weights(model: Family, path: Path) -> dict[str, Tensor]:
+def _bundle_weights(model: Family, path: Path, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     bundle = bundles.load(path)
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     prefixes = {module: name for name, module in model.named_modules()}
     weights = {}
     for name, net in model.networks().items():
@@ -77,12 +77,9 @@ def _bundle_weights(model: Family, path: Path) -> dict[str, Tensor]:
                 continue
             key = f"{prefixes[net]}.{parameter.removesuffix(TRANSPOSED)}"
             tensor = torch.from_numpy(numpy_helper.to_array(weight).copy()).float()
-            weights[key] = _undo_reshape(tensor, shapes.get(key), parameter.endswith(TRANSPOSED))
+            tensor = tensor.T if parameter.endswith(TRANSPOSED) else tensor
+            # Graphs have axes of size one more or less, as (c, 1, 1) for norms; another shape does not fit the model.
+            shape = own[key].shape if key in own else tensor.shape
+            same = torch.empty(shape).squeeze().shape == tensor.squeeze().shape
+            weights[key] = tensor.reshape(shape) if same else tensor
     return weights
-
-
-def _undo_reshape(tensor: Tensor, shape: torch.Size | None, transposed: bool) -> Tensor:
-    tensor = tensor.T if transposed else tensor
-    # Graphs have axes of size one more or less, as (c, 1, 1) for norms; any other shape does not fit the model.
-    fits = shape is not None and torch.empty(shape).squeeze().shape == tensor.squeeze().shape
-    return tensor.reshape(shape) if fits and shape is not None else tensor

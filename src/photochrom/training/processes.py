@@ -24,17 +24,18 @@ def is_main_process() -> bool:
 
 def create_fabric(settings: Trainer) -> Fabric:
     """Return the devices, processes and precision of a training. Raises ValueError where a machine lacks them."""
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning_fabric")
     single = settings.devices == 1 and settings.nodes == 1
     try:
-        with _quiet_fabric():
-            return Fabric(
-                accelerator=settings.accelerator,
-                devices=settings.devices,
-                num_nodes=settings.nodes,
-                # While one part of a model steps, the parameters of the others are unused.
-                strategy="auto" if single else "ddp_find_unused_parameters_true",
-                precision=settings.precision,
-            )
+        return Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            # While one part of a model takes its step, the parameters of the others are unused.
+            strategy="auto" if single else "ddp_find_unused_parameters_true",
+            precision=settings.precision,
+        )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         choice = f"trainer.accelerator = {settings.accelerator!r}, devices = {settings.devices!r}"
         raise ValueError(f"{choice}: not on this machine ({' '.join(str(error).split())})") from None
@@ -43,16 +44,14 @@ def create_fabric(settings: Trainer) -> Fabric:
 @contextmanager
 def launched(fabric: Fabric) -> Iterator[None]:
     """Start the other processes of this machine; end them when this one fails, as they would wait for it forever."""
-    with _quiet_fabric():
-        fabric.launch()
-        launcher = fabric.strategy.launcher
-        processes = launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
-        try:
-            yield
-        except BaseException:
-            for process in processes:
-                process.kill()
-            raise
+    fabric.launch()
+    launcher = fabric.strategy.launcher
+    try:
+        yield
+    except BaseException:
+        for process in launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else ():
+            process.kill()
+        raise
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -69,20 +68,6 @@ def handle_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
-
-
-@contextmanager
-def _quiet_fabric() -> Iterator[None]:
-    """Silence the notes and warnings of Fabric; its errors pass."""
-    logger = logging.getLogger("lightning_fabric")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning_fabric")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def ignore_interrupts(worker: int) -> None:

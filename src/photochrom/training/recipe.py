@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -28,8 +28,7 @@ class Data(_Table):
     photos: tuple[Path, ...] = ()  # folders (searched through), zips (read in place), folders in a zip
     size: int = Field(default=128, ge=8)  # of the square crop, in pixels
     gray: Literal["lab", "luma", "mean"] = "lab"
-    # Hasler & Suesstrunk (2003), signed; images below it are left out.
-    min_colorfulness: float = Field(default=9.0, ge=0)
+    min_colorfulness: float = Field(default=9.0, ge=0)  # Hasler & Suesstrunk (2003), signed; others are left out
     validation: float = Field(default=0.02, ge=0, lt=1)  # share held out, by the hash of the file
     scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the image, uniform
     flip: bool = True
@@ -83,15 +82,13 @@ class Recipe(_Table):
     trainer: Trainer = Trainer()
 
 
-def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> Recipe:
-    """Read a recipe from a TOML file, or from a run's ``recipe.json``.
+def read(path: Path, sets: Iterable[str] = (), photos: Sequence[Path] = ()) -> Recipe:
+    """Read a recipe from a TOML file, or from a run's ``recipe.json``. Raises RecipeError.
 
     Args:
         path: the file.
         sets: ``table.key=value`` overrides; the value is TOML, a bare word is a string.
         photos: folders and zips that replace those of the recipe, unless empty.
-
-    Raises RecipeError.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -100,13 +97,11 @@ def read(path: Path, sets: Iterable[str] = (), photos: Iterable[Path] = ()) -> R
         raise RecipeError(f"{path}: cannot be read ({error.strerror}): give the path of a recipe (.toml)") from None
     except ValueError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from None
-
     tables = _rename_old_keys(tables)
     for assignment in sets:
         override(tables, assignment)
-    sources = [str(photo) for photo in photos]
-    if sources:
-        tables.setdefault("data", {})["photos"] = sources
+    if photos:
+        tables.setdefault("data", {})["photos"] = list(map(str, photos))
     return parse(tables, str(path))
 
 
@@ -118,7 +113,12 @@ def parse(tables: Mapping[str, Any], name: str = "recipe") -> Recipe:
         raise RecipeError(f"{name}: [model] must name a family: choose one of {', '.join(models.family_names())}")
     settings = dict(table)
     family = settings.pop("family")
-    config = _parse_config(family, settings, name)
+    try:
+        config_type = models.load_family(family).Config
+    except LookupError as error:
+        raise RecipeError(f"{name}: model.family = {family!r}: {error.args[0]}") from None
+    _refuse_unknown_keys(settings, config_type, f"{name}: model.")
+    config = _validate(TypeAdapter(config_type), settings, name, "model.")
     recipe = _validate(TypeAdapter(Recipe), {**tables, "family": family, "model": None}, name)
     return recipe.model_copy(update={"model": config})
 
@@ -149,21 +149,9 @@ def _rename_old_keys(tables: Mapping[str, Any]) -> dict[str, Any]:
     data = tables.get("data")
     if not isinstance(data, Mapping):
         return dict(tables)
-    renamed = dict(data)
-    for old, new in OLD_DATA_KEYS.items():
-        if old in renamed:
-            # Both are there only when --set names the old key: it then overrides the file.
-            renamed[new] = renamed.pop(old)
-    return {**tables, "data": renamed}
-
-
-def _parse_config(family: Any, table: dict[str, Any], name: str) -> Any:
-    try:
-        config = models.load_family(family).Config
-    except LookupError as error:
-        raise RecipeError(f"{name}: model.family = {family!r}: {error.args[0]}") from None
-    _refuse_unknown_keys(table, config, f"{name}: model.")
-    return _validate(TypeAdapter(config), table, name, "model.")
+    # Both names are there only when --set gives the old one: it then overrides the file, as the later item does.
+    items = sorted(data.items(), key=lambda item: item[0] in OLD_DATA_KEYS)
+    return {**tables, "data": {OLD_DATA_KEYS.get(key, key): value for key, value in items}}
 
 
 def _refuse_unknown_keys(table: Mapping[str, Any], config: type, prefix: str) -> None:
@@ -186,7 +174,7 @@ def _validate(adapter: TypeAdapter[Any], table: Mapping[str, Any], name: str, pr
 
 def _error_message(error: ValidationError, name: str, prefix: str) -> str:
     first = error.errors()[0]
-    parts = [str(part) for part in first["loc"]]
+    parts = list(map(str, first["loc"]))
     key = prefix + ".".join(parts)
     if first["type"] == "extra_forbidden":
         table: Any = Recipe.model_fields[parts[0]].annotation if len(parts) > 1 else Recipe

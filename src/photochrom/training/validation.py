@@ -1,6 +1,6 @@
 """Validation: metrics and samples on held-out images, by the procedure that users run."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -78,28 +78,23 @@ def metrics(model: Family, batches: Iterable[Batch], seed: int) -> dict[str, flo
     """
     torch.manual_seed(seed)
     device = next(model.parameters()).device
-    sums, count = Counter[str](), 0
+    sums, count = defaultdict[str, float](float), 0
     for batch in batches:
         gray, color, rgb = (tensor.to(device) for tensor in batch)
-        sums.update(_metric_sums(model, (gray, color, rgb), seed))
         count += len(gray)
+        for part in model.trainable:
+            sums["loss"] += model.loss(part, gray, color)["total"].item() * len(gray)
+        if model.procedure.colorizes:
+            predicted = colorize(model, gray, seed) * AB_SCALE
+        else:
+            predicted = signed_rgb_to_ab(restore(model, gray, color, seed)[1]) * AB_SCALE
+        truth = rgb_to_lab(rgb)[:, 1:]
+        for name, ab in (("ab_error", predicted - truth), ("chroma", predicted), ("gray_error", truth)):
+            sums[name] += ab.norm(dim=1).mean().item() * len(gray)
+        for name, values in model.validation_metrics(gray, color).items():
+            sums[name] += values.sum().item()
     ratio = sums.pop("chroma") / max(sums["gray_error"], 1e-9)
     return {**{name: total / count for name, total in sums.items()}, "chroma_ratio": ratio}
-
-
-def _metric_sums(model: Family, batch: Batch, seed: int) -> dict[str, float]:
-    gray, color, rgb = batch
-    loss = sum(model.loss(part, gray, color)["total"].item() for part in model.trainable)
-    colorizes = model.procedure.colorizes
-    ab = colorize(model, gray, seed) if colorizes else signed_rgb_to_ab(restore(model, gray, color, seed)[1])
-    predicted, ground_truth = ab * AB_SCALE, rgb_to_lab(rgb)[:, 1:]
-
-    sums = {"loss": loss * len(gray)}
-    for name, ab in (("ab_error", predicted - ground_truth), ("chroma", predicted), ("gray_error", ground_truth)):
-        sums[name] = ab.norm(dim=1).mean().item() * len(gray)
-    for name, values in model.validation_metrics(gray, color).items():
-        sums[name] = values.sum().item()
-    return sums
 
 
 def write_samples(model: Family, batch: Batch, path: Path, seed: int) -> None:
