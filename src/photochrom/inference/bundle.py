@@ -4,10 +4,9 @@ import hashlib
 import json
 import shlex
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,25 +104,21 @@ def installed() -> list[str]:
     return sorted(card.parent.name for card in INSTALLED.glob(f"*/{CARD}"))
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and 0 < value <= MAX_SIZE
-
-
-def _is_dict_of(kind: type, value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(entry, kind) for entry in value.values())
-
-
-# The entries that inference depends on, with their checks. By hand, since inference does without pydantic.
-CHECKS: dict[str, Callable[[Any], bool]] = {
-    "gray": lambda value: value in GRAY_CONVENTIONS,
-    "size": _is_size,
-    "multiple": _is_size,
-    "square": lambda value: isinstance(value, bool),
-    "procedure": partial(_is_dict_of, object),
-    "networks": partial(_is_dict_of, str),
-    "scores": partial(_is_dict_of, object),
-    "parameters": partial(_is_dict_of, dict),
-}
+def _is_valid(key: str, value: Any) -> bool:
+    """Check an entry that inference depends on; by hand, since inference does without pydantic."""
+    match key:
+        case "gray":
+            return value in GRAY_CONVENTIONS
+        case "size" | "multiple":
+            return isinstance(value, int) and 0 < value <= MAX_SIZE
+        case "square":
+            return isinstance(value, bool)
+        case "networks" | "parameters":
+            kind = str if key == "networks" else dict
+            return isinstance(value, dict) and all(isinstance(entry, kind) for entry in value.values())
+        case "procedure" | "scores":
+            return isinstance(value, dict)
+    return True
 
 
 def read_card(path: Path) -> ModelCard:
@@ -136,9 +131,9 @@ def read_card(path: Path) -> ModelCard:
         raise BundleError(f"{path}: {CARD} has no format; this is not a Photochrom bundle")
     if entries["format"] > FORMAT:
         raise BundleError(f"{path}: bundle format {entries['format']} is newer than {FORMAT}; upgrade photochrom")
-    for key, is_valid in CHECKS.items():
-        if key in entries and not is_valid(entries[key]):
-            raise BundleError(f"{path}: invalid {key} = {entries[key]!r}; export the bundle again")
+    for key, value in entries.items():
+        if not _is_valid(key, value):
+            raise BundleError(f"{path}: invalid {key} = {value!r}; export the bundle again")
     try:
         return ModelCard(**{f.name: entries[f.name] for f in fields(ModelCard) if f.name in entries})
     except TypeError as error:
