@@ -29,7 +29,7 @@ def test_fewer_decoder_blocks_give_a_smaller_output():
 def test_pretrained_net_with_three_blocks_gives_a_quarter():
     net = ColorNet(ColorNet.Config(encoder="efficientnet-lite0", frozen=1, encoder_rate=0.1, widths=(8, 8, 8)), 2)
     assert net.eval()(GRAY).shape == (2, 2, 8, 16)
-    assert net.learning_rates() == {"encoder.": 0.1}
+    assert net.learning_rates == {"encoder.": 0.1}
     assert net.size_multiple == 32
 
 

@@ -126,21 +126,15 @@ class Autoencoder(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of both halves.
+        """Settings of both halves and the codebooks."""
 
-        ``hidden``: widths, each at half the size of the one before. ``residual``: number of residual layers. ``codes``
-        vectors of ``dim`` numbers. ``levels``: 2 adds a coarser latent at half the size, which the finer one is
-        conditioned on (Razavi et al. 2019). ``learning``: of the codes, by ema (``decay``, ``revive``: see `Codebook`)
-        or by loss.
-        """
-
-        hidden: tuple[int, ...] = (128, 256)
-        residual: int = 6
+        hidden: tuple[int, ...] = (128, 256)  # widths, each at half the size of the one before
+        residual: int = 6  # number of residual layers
         codes: int = 512
-        dim: int = 32
-        levels: int = 1
+        dim: int = 32  # of a code
+        levels: int = 1  # 2 adds a coarser latent, which the finer one is conditioned on (Razavi et al. 2019)
         learning: str = "ema"
-        decay: float = 0.99
+        decay: float = 0.99  # for ema, as ``revive``; see `Codebook`
         revive: float = 0.5
 
         def __post_init__(self) -> None:
@@ -153,17 +147,14 @@ class Autoencoder(nn.Module):
 
         @property
         def channels(self) -> int:
-            """Channels of the latent."""
             return self.dim * self.levels
 
         @property
         def stride(self) -> int:
-            """Side of an image over that of its latent."""
             return int(2 ** len(self.hidden))
 
         @property
         def size_multiple(self) -> int:
-            """What must divide the sides of images; the second level halves the latent once more."""
             return self.stride * self.levels
 
     def __init__(self, config: Config) -> None:
@@ -174,8 +165,6 @@ class Autoencoder(nn.Module):
 
 
 class Encoder(Network):
-    """An image -> its codes."""
-
     inputs = {"color": (3, "h", "w")}  # noqa: RUF012
     discrete_output = True
 
@@ -210,8 +199,6 @@ class Encoder(Network):
 
 
 class Decoder(Network):
-    """Codes -> an image."""
-
     discrete_output = True
 
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:

@@ -55,22 +55,17 @@ class ColorNet(Network):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of the network.
-
-        ``encoder``: one of `ENCODERS`. ``depth`` and ``filters`` (of the first scale) shape the plain one;
-        ``pretrained`` (on ImageNet) and ``frozen`` (first stages that are not trained) are the other's.
-        ``encoder_rate``: learning rate of the encoder, relative. ``dropout``: probability for the deepest features.
-        ``widths``: of the decoder's blocks, deepest first, each at twice the size of the one before. If empty, the
-        decoder mirrors the encoder up to full size.
-        """
+        """Settings of encoder and decoder."""
 
         encoder: str = "plain"
-        depth: int = 4
-        filters: int = 32
-        pretrained: bool = True
-        frozen: int = 0
-        encoder_rate: float = 1.0
-        dropout: float = 0.0
+        depth: int = 4  # of the plain encoder
+        filters: int = 32  # at the first scale of the plain encoder
+        pretrained: bool = True  # the other encoder, on ImageNet
+        frozen: int = 0  # number of its first stages that are not trained
+        encoder_rate: float = 1.0  # learning rate of the encoder, relative
+        dropout: float = 0.0  # of the deepest features
+        # Of the decoder's blocks, deepest first, each at twice the size of the one before. If empty, the decoder
+        # mirrors the encoder up to full size.
         widths: tuple[int, ...] = ()
 
         def __post_init__(self) -> None:
@@ -83,7 +78,8 @@ class ColorNet(Network):
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
-        self.config = config
+        self.dropout = config.dropout
+        self.learning_rates = {"encoder.": config.encoder_rate}
         self.encoder: PlainEncoder | EfficientNetLite0
         if config.encoder == "plain":
             self.encoder = PlainEncoder(config.depth, config.filters)
@@ -102,13 +98,10 @@ class ColorNet(Network):
         self.size_multiple = self.encoder.size_multiple
         self.stride = self.size_multiple // 2 ** len(widths)
 
-    def learning_rates(self) -> dict[str, float]:
-        return {"encoder.": self.config.encoder_rate}
-
     def forward(self, gray: Tensor) -> Tensor:
         """Gray (b, 1, h, w) in [-1, 1] -> (b, channels, h / stride, w / stride)."""
         *skips, x = self.encoder(gray)
-        x = F.dropout2d(x, self.config.dropout, self.training)
+        x = F.dropout2d(x, self.dropout, self.training)
         for block, skip in zip(self.decoder, reversed(skips), strict=False):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = block(torch.cat([x, skip], 1))

@@ -26,19 +26,15 @@ class Denoiser(Network):
 
     @dataclass(frozen=True)
     class Config:
-        """``channels`` times each of ``multipliers`` are the widths, one per scale, each scale half the one before.
+        """Settings of the U-Net, each of whose scales has half the size of the one before."""
 
-        ``blocks``: per scale. ``attention``: sides of the feature maps with attention, in images of ``resolution``
-        pixels. ``head``: width of an attention head. ``dropout``: in residual blocks.
-        """
-
-        channels: int = 64
+        channels: int = 64  # times a multiplier is the width of a scale
         multipliers: tuple[int, ...] = (1, 2, 3)
-        blocks: int = 2
-        resolution: int = 64
-        attention: tuple[int, ...] = (16,)
-        head: int = 32
-        dropout: float = 0.0
+        blocks: int = 2  # per scale
+        resolution: int = 64  # side of images for which ``attention`` is meant
+        attention: tuple[int, ...] = (16,)  # sides of the feature maps with attention
+        head: int = 32  # width of an attention head
+        dropout: float = 0.0  # in residual blocks
 
         def __post_init__(self) -> None:
             check_range("multipliers", min(self.multipliers, default=0), 1)

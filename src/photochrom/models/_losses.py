@@ -76,20 +76,15 @@ LOSSES = (*COLOR_LOSSES, *IMAGE_LOSSES)
 
 @dataclass(frozen=True)
 class RegressionConfig:
-    """Settings of a network that predicts colors in one pass, and the losses that train it.
-
-    ``target``: ``ab`` or ``rgb``. ``chroma``: factor on predicted colors, since a mean of possible colors is paler than
-    each of them. ``losses``: weights by name. ``delta``: where `huber` and `distance` bend, in Lab units (of rgb, in
-    1 / 110 of half its range). ``layers``: VGG16's feature maps, 0 to 4, that `perceptual` compares.
-    """
+    """Settings of a network that predicts colors in one pass, and the losses that train it."""
 
     loss_required = True  # whether one of these losses must have a weight; not a setting
 
     target: str = "ab"
-    chroma: float = 1.0
-    losses: Mapping[str, float] = field(default_factory=lambda: {"huber": 1.0})
-    delta: float = 5.0
-    layers: tuple[int, ...] = (1, 2)
+    chroma: float = 1.0  # factor on predicted colors, since the mean of possible colors is paler than each of them
+    losses: Mapping[str, float] = field(default_factory=lambda: {"huber": 1.0})  # weights by name
+    delta: float = 5.0  # where `huber` and `distance` bend, in Lab units; of rgb, in 1 / 110 of half its range
+    layers: tuple[int, ...] = (1, 2)  # feature maps of VGG16, 0 to 4, that `perceptual` compares
 
     def __post_init__(self) -> None:
         check_choice("target", self.target, CHANNELS)

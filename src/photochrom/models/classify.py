@@ -26,16 +26,12 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The network (see `ColorNet`), its training and its decoding.
-
-        ``neighbors`` and ``sigma`` (Lab units): of soft targets. ``uniform``: share of the uniform distribution in the
-        prior that losses are divided by; the paper has 0.5, and 1 switches rebalancing off. ``temperature`` and
-        ``chroma``: see `AnnealedMean`.
-        """
+        """The network (see `ColorNet`), its training and its decoding (see `AnnealedMean`)."""
 
         net: ColorNet.Config = field(default_factory=ColorNet.Config)
-        neighbors: int = 5
-        sigma: float = 5.0
+        neighbors: int = 5  # bins of a soft target
+        sigma: float = 5.0  # of a soft target, in Lab units
+        # Share of the uniform distribution in the prior that losses are divided by; 1 switches rebalancing off.
         uniform: float = 0.5
         temperature: float = 0.38
         chroma: float = 1.0
@@ -55,10 +51,6 @@ class Model(Family):
     def networks(self) -> dict[str, Network]:
         """See `Family`."""
         return {"logits": self.net}
-
-    def learning_rates(self, part: str) -> dict[str, float]:
-        """See `Family`."""
-        return self.net.learning_rates()
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the soft cross-entropy, weighted by the rarity of the nearest bin, and the unweighted one."""

@@ -33,10 +33,10 @@ class Mlp(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        """``layers``, and their ``width``: 0 for as many numbers as an image has."""
+        """Settings of the layers."""
 
         layers: int = 8
-        width: int = 0
+        width: int = 0  # 0: as many numbers as an image has
 
         def __post_init__(self) -> None:
             check_minimum(1, layers=self.layers)
@@ -85,20 +85,16 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The ``restorer``: the U-Net of ``net``, or the ``mlp`` for images of ``side`` pixels only.
-
-        ``autoencoder``: for a latent, that of the model given by ``--init``, which is not trained. ``power``: of the
-        loss, 1 or 2. ``final``: share of training steps at the last level, where sampling starts; other levels are
-        drawn evenly.
-        """
+        """The restorer, its training, and how degradation is undone."""
 
         restorer: str = "unet"
-        net: Denoiser.Config = field(default_factory=Denoiser.Config)
+        net: Denoiser.Config = field(default_factory=Denoiser.Config)  # of the unet
         mlp: Mlp.Config = field(default_factory=Mlp.Config)
-        side: int = 64
+        side: int = 64  # of images in pixels; the mlp works with this size only
+        # For a latent, that of the model given by ``--init``, which is not trained.
         autoencoder: Autoencoder.Config = field(default_factory=Autoencoder.Config)
-        power: int = 1
-        final: float = 0.0
+        power: int = 1  # of the loss
+        final: float = 0.0  # share of training steps at the last level, where sampling starts; the rest is even
         sampling: Cold = field(default_factory=lambda: Cold(latent=True))
 
         def __post_init__(self) -> None:

@@ -33,17 +33,13 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The denoiser, its guide if ``sampling.guided``, the loss, and how color is noised and sampled.
-
-        ``guide_rate``: relative learning rate of the guide; 0 keeps it as ``--init`` gave it. ``power``: of the loss, 1
-        or 2. ``bound_weight``: of the variational bound in the loss if ``sampling.variance`` is learned; it trains the
-        variance alone (Nichol & Dhariwal 2021, section 3.1).
-        """
+        """The denoiser, its guide if ``sampling.guided``, the loss, and how color is noised and sampled."""
 
         net: Denoiser.Config = field(default_factory=Denoiser.Config)
         guide: ColorNet.Config = field(default_factory=ColorNet.Config)
-        guide_rate: float = 0.0
-        power: int = 2
+        guide_rate: float = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
+        power: int = 2  # of the loss
+        # Of the variational bound in the loss, for a learned variance, which alone it trains (Nichol & Dhariwal 2021).
         bound_weight: float = 0.001
         sampling: Diffusion = field(default_factory=lambda: Diffusion(gain=6.0))
 

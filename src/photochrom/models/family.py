@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from math import lcm
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -17,17 +18,18 @@ class Network(nn.Module):
     inputs: Mapping[str, tuple[int | str, ...]]
     size_multiple: int = 1  # divides the height and the width of every image in pixels
     discrete_output: bool = False  # values jump between levels, so an export may differ widely in a few of them
+    learning_rates: Mapping[str, float] = MappingProxyType({})  # relative to the recipe's, by prefix of the parameter
 
 
 class Family(nn.Module):
     """A model family: one way to colorize, with its networks, its losses and its sampling procedure.
 
-    A family is a file, or a package, in `photochrom.models` whose name has no leading underscore. It defines ``Model``,
-    a subclass of this class; nothing else is edited. Required members:
+    A family is a file or a package in `photochrom.models` whose name has no leading underscore and which defines
+    ``Model``, a subclass of this class. Nothing else is edited. Required members:
 
     - ``Config``: a nested frozen dataclass, the ``[model]`` table of a recipe. Its ``__post_init__`` raises ValueError
       for settings that cannot work.
-    - ``procedure``: how colors are sampled (`photochrom.core.sampling`); ``procedure.target`` is ``ab`` or ``rgb``.
+    - ``procedure``: how colors are sampled, a `core.sampling` procedure; its ``target`` is ``ab`` or ``rgb``.
     - ``trainable``: names of the submodules that are trained, each with an optimizer of its own, in this order.
     - `networks` and `loss`.
 
@@ -50,6 +52,9 @@ class Family(nn.Module):
 
             def loss(self, part, gray, color):
                 return {"total": (self.net(gray) - color).abs().mean()}
+
+    In all methods ``part`` is a name in ``trainable``, ``gray`` (b, 1, h, w) is in [-1, 1], and ``color`` is ab / 110
+    (b, 2, h, w) or sRGB in [-1, 1] (b, 3, h, w), by ``procedure.target``.
     """
 
     Config: ClassVar[Any]
@@ -85,34 +90,26 @@ class Family(nn.Module):
         raise NotImplementedError
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """Return the losses of one of ``trainable``: ``total``, which is minimized, and others to be logged.
-
-        Args:
-            part: name in ``trainable``.
-            gray: (b, 1, h, w) in [-1, 1].
-            color: ab / 110 (b, 2, h, w), or sRGB in [-1, 1] (b, 3, h, w), by ``procedure.target``.
-        """
+        """Return the losses of a part: ``total``, which is minimized, and others to be logged."""
         raise NotImplementedError
 
-    def learning_rates(self, part: str) -> dict[str, float]:
-        """Return learning rates relative to the recipe's, by prefix of the parameter's name in the part."""
-        return {}
+    def learning_rates(self, part: str) -> Mapping[str, float]:
+        """Return learning rates relative to the recipe's, by prefix of the parameter; by default the network's own."""
+        module = self.get_submodule(part)
+        return module.learning_rates if isinstance(module, Network) else {}
 
     def diagnostics(self, means: Mapping[str, float]) -> Iterable[str]:
         """Return warnings about the means of recent losses, which are named ``part/loss``."""
         return ()
 
     def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """Return the family's own metrics of each image (b,), by name; arguments as for `loss`."""
+        """Return the family's own metrics of each image (b,), by name."""
         return {}
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return what ``procedure.restore`` starts from; required where the procedure does not colorize.
 
-        Args:
-            gray: as for `loss`.
-            color: as for `loss`.
-            noise: ``noise(like)`` gives random numbers of that shape.
+        ``noise(like)`` gives random numbers of the shape of ``like``.
         """
         raise NotImplementedError(f"{self.family_name} has no input to restore")
 

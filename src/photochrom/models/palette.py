@@ -28,13 +28,10 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The denoiser, the ``power`` of its loss, the linear training schedule, and how images are sampled.
-
-        Power 2 gives more diverse colors, 1 more cautious ones (section 5.1). The defaults are the paper's.
-        """
+        """The denoiser, its training schedule, and how images are sampled; the defaults are the paper's."""
 
         net: Denoiser.Config = field(default_factory=Denoiser.Config)
-        power: int = 2
+        power: int = 2  # of the loss: 2 gives more diverse colors, 1 more cautious ones (section 5.1)
         levels: int = 2000
         betas: tuple[float, float] = (1e-6, 0.01)
         sampling: Diffusion = field(default_factory=_paper_sampling)

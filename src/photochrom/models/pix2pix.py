@@ -26,17 +26,14 @@ WON, LOST = 0.98, 0.02
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that, outside training, can take the statistics of each image instead of the running ones.
-
-    The paper tests on batches of one image with the statistics of the batch; this is the same for any batch.
-    """
+    """Batch norm that, outside training, can take the statistics of each image, as the paper does, not running ones."""
 
     def __init__(self, channels: int, per_image: bool) -> None:
         super().__init__(channels)
         self.per_image = per_image
 
     def forward(self, x: Tensor) -> Tensor:
-        """See `nn.BatchNorm2d`."""
+        """(b, c, h, w) -> (b, c, h, w)."""
         if self.training or not self.per_image:
             return super().forward(x)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
@@ -45,21 +42,18 @@ class BatchNorm(nn.BatchNorm2d):
 class Generator(Network):
     """The paper's U-Net: ``downs`` halvings and as many doublings with skip connections.
 
-    Dropout is where the authors' PyTorch code has it: in the blocks after the innermost (their Lua code has it there
-    too). In test mode ``paper`` it stays on, and its masks come from a noise input, so that a seed reproduces them.
+    Dropout is where the authors' PyTorch code has it, after the innermost block. In test mode ``paper`` it stays
+    on, and its masks come from a noise input, so that a seed reproduces them.
     """
 
     @dataclass(frozen=True)
     class Config:
-        """``filters`` at the first scale, doubled from scale to scale up to eight times as many.
-
-        ``dropped``: number of decoder blocks with dropout of 0.5. ``test``: outside training, ``paper`` keeps dropout
-        and takes the statistics of each image; ``eval`` has no dropout and takes the running statistics.
-        """
+        """Settings of the U-Net."""
 
         downs: int = 8
-        filters: int = 64
-        dropped: int = 3
+        filters: int = 64  # at the first scale, doubled from scale to scale up to eight times as many
+        dropped: int = 3  # decoder blocks with dropout of 0.5
+        # Outside training, "paper" keeps dropout and takes the statistics of each image, "eval" the running ones.
         test: str = "paper"
 
         def __post_init__(self) -> None:
@@ -89,10 +83,9 @@ class Generator(Network):
         levels = [config.downs - 2 - block for block in range(1, config.dropped + 1)]
         self.dropout_maps = [(widths[level], 2 ** (level + 1)) for level in levels]
         self.noise_planes = sum(_planes(width, stride) for width, stride in self.dropout_maps)
-        self.inputs = {"gray": (1, "h", "w")}
         self.test_noise_planes = self.noise_planes if per_image else 0
-        if self.test_noise_planes:
-            self.inputs["noise"] = (self.noise_planes, "h", "w")
+        noise = {"noise": (self.noise_planes, "h", "w")} if self.test_noise_planes else {}
+        self.inputs = {"gray": (1, "h", "w"), **noise}
 
     def forward(self, gray: Tensor, noise: Tensor | None = None) -> Tensor:
         """Gray (b, 1, h, w), and normal noise (b, noise_planes, h, w) for dropout -> (b, channels, h, w).
@@ -117,7 +110,7 @@ class Generator(Network):
         return torch.tanh(self.exit(F.relu(x)))[:, :, :h, :w]
 
     def dropout_masks(self, noise: Tensor) -> list[Tensor]:
-        """Return for each block with dropout 2 for the features to keep and 0 for the others (b, width, h', w')."""
+        """Return factors for the features of each block with dropout (b, width, h', w'): 2 to keep, 0 to drop."""
         masks = []
         planes = [_planes(width, stride) for width, stride in self.dropout_maps]
         for part, (width, stride) in zip(noise.split(planes, 1), self.dropout_maps, strict=True):
@@ -146,15 +139,12 @@ def mirror_pad(x: Tensor, multiple: int) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Patches of gray and color together -> a score of each (70 px: the paper's C64-C128-C256-C512).
-
-    ``patch``: receptive field of an output, one of those that `receptive_field` gives.
-    """
+    """Gray and color together -> a score of each patch, whose side is one of `PATCHES`; the paper's is 70."""
 
     def __init__(self, channels: int, width: int, patch: int) -> None:
         super().__init__()
         self.patch = patch
-        halvings = next(count for count in range(10) if receptive_field(count) == patch)
+        halvings = PATCHES.index(patch)
         layers: list[nn.Module] = []
         for level, out in enumerate(_doubling_widths(width, halvings + 1)):
             stride = 2 if level < halvings else 1
@@ -167,10 +157,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, 1, 1))
 
     def forward(self, pair: Tensor) -> Tensor:
-        """Gray and color (b, 1 + channels, h, w) in [-1, 1] -> scores (b, 1, h', w').
-
-        Raises ValueError for images that are too small.
-        """
+        """Gray and color (b, 1 + channels, h, w) in [-1, 1] -> scores (b, 1, h', w'). ValueError for small images."""
         h, w = pair.shape[-2:]
         if min(h, w) < self.minimum_size:
             raise ValueError(
@@ -199,7 +186,7 @@ def least_squares(scores: Tensor, real: bool) -> Tensor:
 
 
 OBJECTIVES = {"log": log_loss, "least-squares": least_squares}
-PATCHES = tuple(receptive_field(halvings) for halvings in range(6))
+PATCHES = [receptive_field(halvings) for halvings in range(6)]
 
 
 def initialize(layer: nn.Module) -> None:
@@ -220,23 +207,18 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config(RegressionConfig):
-        """Generator, discriminator and the generator's losses (see `RegressionConfig`).
-
-        ``generator``: the paper's ``unet`` (``net``), or a `ColorNet` (``color``), whose encoder can be pretrained.
-        ``patch``: of the discriminator, in pixels of the generator's output; ``width``: its first filters.
-        ``objective``: ``log`` or ``least-squares``; ``adversarial``: its weight beside the losses.
-        """
+        """Generator, discriminator and the generator's losses (see `RegressionConfig`)."""
 
         loss_required = False
 
         losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
         generator: str = "unet"
-        net: Generator.Config = field(default_factory=Generator.Config)
-        color: ColorNet.Config = field(default_factory=ColorNet.Config)
-        patch: int = 70
-        width: int = 64
+        net: Generator.Config = field(default_factory=Generator.Config)  # of the unet
+        color: ColorNet.Config = field(default_factory=ColorNet.Config)  # of the colornet
+        patch: int = 70  # side that the discriminator sees, in pixels of the generator's output
+        width: int = 64  # first filters of the discriminator
         objective: str = "log"
-        adversarial: float = 1.0
+        adversarial: float = 1.0  # weight of the objective beside the losses
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -264,12 +246,6 @@ class Model(Family):
     def networks(self) -> dict[str, Network]:
         """See `Family`."""
         return {"colors": self.generator}
-
-    def learning_rates(self, part: str) -> dict[str, float]:
-        """See `Family`."""
-        if part == "generator" and isinstance(self.generator, ColorNet):
-            return self.generator.learning_rates()
-        return {}
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the losses of the generator or the discriminator.

@@ -35,10 +35,6 @@ class Model(Family):
         """See `Family`."""
         return {"colors": self.net}
 
-    def learning_rates(self, part: str) -> dict[str, float]:
-        """See `Family`."""
-        return self.net.learning_rates()
-
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the losses at the size of the network's output."""
         prediction = self.net(gray)

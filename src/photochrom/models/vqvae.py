@@ -23,15 +23,11 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The autoencoder, and how it is trained.
-
-        ``commitment``: beta, the weight of the distance of latents from their codes. ``gray_too``: learn grayscale
-        images as well, which an autoencoder for `cold` needs.
-        """
+        """The autoencoder, and how it is trained."""
 
         net: Autoencoder.Config = field(default_factory=Autoencoder.Config)
-        commitment: float = 0.25
-        gray_too: bool = True
+        commitment: float = 0.25  # beta, the weight of the distance of latents from their codes
+        gray_too: bool = True  # learn grayscale images as well, as an autoencoder for `cold` must
 
         def __post_init__(self) -> None:
             check_minimum(0, commitment=self.commitment)

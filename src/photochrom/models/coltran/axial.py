@@ -20,17 +20,13 @@ MASKED = -1e6  # added to scores of positions that must not be seen
 
 @dataclass(frozen=True)
 class Axial:
-    """The shape of transformer layers.
-
-    ``width``, in ``heads``; ``hidden``: width inside the perceptron, 0 for the same; ``side`` of feature
-    maps in training. ``attention``: along rows and columns in turn (``axial``), or ``full``, at quadratic cost.
-    """
+    """The shape of transformer layers."""
 
     width: int = 160
     heads: int = 4
-    hidden: int = 0
-    side: int = 32
-    attention: str = "axial"
+    hidden: int = 0  # width inside the perceptron; 0: the same
+    side: int = 32  # of feature maps in training
+    attention: str = "axial"  # along rows and columns in turn, or "full", at quadratic cost
 
     def __post_init__(self) -> None:
         check_minimum(1, width=self.width, heads=self.heads, side=self.side)

@@ -33,21 +33,16 @@ def shift(x: Tensor, dim: int) -> Tensor:
 
 @dataclass(frozen=True)
 class CoreConfig:
-    """Settings of the core.
-
-    ``shape`` of all layers. ``encoder``, ``outer``, ``inner``: their numbers of layers. ``conditional``: which parts of
-    the decoders' layers are conditioned. ``parallel``: lambda, the weight of the parallel head's loss. ``guide``: the
-    network whose features the encoder sees if ``sampling.guided``; ``guide_rate``: its relative learning rate, or 0.
-    """
+    """Numbers of layers of one shape, and how the core is conditioned and trained."""
 
     shape: Axial = field(default_factory=Axial)
     encoder: int = 4
     outer: int = 2
     inner: int = 2
-    conditional: tuple[str, ...] = CONDITIONAL
-    parallel: float = 0.01
-    guide: ColorNet.Config = field(default_factory=ColorNet.Config)
-    guide_rate: float = 0.0
+    conditional: tuple[str, ...] = CONDITIONAL  # parts of the decoders' layers
+    parallel: float = 0.01  # lambda, the weight of the parallel head's loss
+    guide: ColorNet.Config = field(default_factory=ColorNet.Config)  # if ``sampling.guided``
+    guide_rate: float = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
 
     def __post_init__(self) -> None:
         check_minimum(1, encoder=self.encoder, outer=self.outer, inner=self.inner)

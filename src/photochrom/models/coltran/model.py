@@ -90,10 +90,7 @@ class Model(Family):
 
     @classmethod
     def merge_stages(cls, parts: Mapping[str, "Model"]) -> "Model":
-        """Return one model of stages that were trained apart, by the names of their runs.
-
-        Raises ValueError, by name, for stages that are missing, given twice, or of another size or number of colors.
-        """
+        """See `Family`. Raises ValueError for stages that are missing, given twice, or of another factor or bits."""
         runs = _stage_runs(parts)
         stages = tuple(stage for stage in STAGES if stage in runs)
         for needed in STAGES[: STAGES.index(stages[-1])]:

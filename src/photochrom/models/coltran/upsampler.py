@@ -27,14 +27,12 @@ class Upsampler(Network):
 
     @dataclass(frozen=True)
     class Config:
-        """The shape of the layers, the number of their pairs, and the level to ``pick``: the mean or the likeliest.
-
-        The paper picks the likeliest. Where no level is likely, that is often the first or the last, where saturated
-        colors pile up: blotches of lime in a blue sky.
-        """
+        """Settings of the network."""
 
         shape: Axial = field(default_factory=lambda: Axial(width=64))
-        layers: int = 2
+        layers: int = 2  # pairs along rows and columns
+        # The level to pick: the paper has the likeliest. Where no level is likely, that is often the first or the last,
+        # where saturated colors pile up: blotches of lime in a blue sky.
         pick: str = "mean"
 
         def __post_init__(self) -> None:
