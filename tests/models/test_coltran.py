@@ -350,7 +350,7 @@ def test_invalid_settings_are_rejected(make, message):
 def test_guide_that_is_not_trained_needs_init():
     config = CoreConfig(SHAPE, 1, 1, 1, guide=GUIDE)
     model = Model(Model.Config(config, sampling=Autoregressive(("core",), 2, guided=True)))
-    with pytest.raises(ValueError, match=r"no --init: .* weights that this model keeps .* family unet or classify"):
+    with pytest.raises(ValueError, match=r"no --init: .* frozen weights of this model .* family unet or classify"):
         initialize(model, None)
     learning = replace(config, guide_rate=0.1)
     initialize(Model(Model.Config(learning, sampling=Autoregressive(("core",), 2, guided=True))), None)
