@@ -42,15 +42,15 @@ def test_dropout_is_active_in_training_only():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"encoder": "vgg"}, "encoder 'vgg': choose one of plain"),
+        ({"encoder": "vgg"}, r"encoder\n.*should be 'plain' or 'efficientnet-lite0'"),
         ({"depth": 1, "widths": (4, 4)}, "1 scales to climb"),
-        ({"depth": 0}, "depth 0: must be at least 1"),
-        ({"filters": 0}, "filters 0: must be at least 1"),
-        ({"frozen": 6}, "frozen 6: must be at least 0 and at most 5"),
-        ({"frozen": -1}, "frozen -1: must be at least 0"),
-        ({"encoder_rate": 0.0}, "encoder_rate 0.0: must be above 0"),
-        ({"dropout": 1.0}, "dropout 1.0: must be at least 0 and below 1"),
-        ({"widths": (0,)}, "widths 0: must be at least 1"),
+        ({"depth": 0}, r"depth\n.*greater than or equal to 1"),
+        ({"filters": 0}, r"filters\n.*greater than or equal to 1"),
+        ({"frozen": 6}, r"frozen\n.*less than or equal to 5"),
+        ({"frozen": -1}, r"frozen\n.*greater than or equal to 0"),
+        ({"encoder_rate": 0.0}, r"encoder_rate\n.*greater than 0"),
+        ({"dropout": 1.0}, r"dropout\n.*less than 1"),
+        ({"widths": (0,)}, r"widths.0\n.*greater than or equal to 1"),
     ],
 )
 def test_invalid_networks_are_rejected(config, message):
@@ -79,20 +79,19 @@ def test_total_is_the_weighted_sum():
 
 @pytest.mark.parametrize("losses", [{"l3": 1.0}, {}, {"l1": 0.0}, {"l1": 1.0, "l2": -1.0}, {"l1": float("inf")}])
 def test_invalid_loss_weights_are_rejected(losses):
-    with pytest.raises(
-        ValueError, match=r"give (a weight above 0 to one|finite weights of 0) or more .* l1, l2, huber, distance"
-    ):
+    message = r"give .* of l1, l2, huber, distance|greater than or equal to 0|finite number"
+    with pytest.raises(ValueError, match=message):
         Model.Config(losses=losses)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"delta": 0.0}, "delta 0.0: must"),
-        ({"delta": float("inf")}, "delta inf: must be above 0 and at most 256"),
-        ({"chroma": float("nan")}, "chroma nan: must be above 0 and at most 10"),
-        ({"chroma": -1.0}, "chroma -1.0: must"),
-        ({"layers": (5,)}, "five, 0 to 4"),
+        ({"delta": 0.0}, r"delta\n.*greater than 0"),
+        ({"delta": float("inf")}, r"delta\n.*less than or equal to 256"),
+        ({"chroma": float("nan")}, r"chroma\n.*less than or equal to 10"),
+        ({"chroma": -1.0}, r"chroma\n.*greater than 0"),
+        ({"layers": (5,)}, r"layers.0\n.*less than or equal to 4"),
     ],
 )
 def test_invalid_loss_settings_are_rejected(settings, message):
@@ -155,7 +154,7 @@ def test_rgb_target_has_three_channels():
     model = Model(Model.Config(net=ColorNet.Config(depth=1, filters=4), target="rgb"))
     assert model.net(GRAY).shape[1] == 3
     assert model.procedure.target == "rgb"
-    with pytest.raises(ValueError, match="target 'hsv': choose one of ab, rgb"):
+    with pytest.raises(ValueError, match=r"target\n.*should be 'ab' or 'rgb'"):
         Model.Config(target="hsv")
 
 

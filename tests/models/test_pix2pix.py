@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from photochrom.models.pix2pix import OBJECTIVES, Discriminator, Generator, Model, mirror_pad, receptive_field
+from photochrom.models.pix2pix import OBJECTIVES, PATCHES, Discriminator, Generator, Model, mirror_pad
 from photochrom.training.export import change_settings
 from photochrom.training.recipe import RecipeError, parse
 
@@ -31,10 +31,10 @@ def test_networks_have_the_sizes_of_the_paper():
     assert count(Discriminator(3, 64, 70)) == pytest.approx(2.77e6, rel=2e-3)
 
 
-@pytest.mark.parametrize("patch", [7, 16, 34, 70])
+@pytest.mark.parametrize("patch", PATCHES)
 def test_receptive_field_is_the_patch(patch):
     net = Discriminator(3, 2, patch).eval()
-    image = torch.rand(1, 3, 160, 160, requires_grad=True)
+    image = torch.rand(1, 3, 3 * patch, 3 * patch, requires_grad=True)
     scores = net(image)
     scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
     visible = image.grad[0].abs().sum(0) > 0
@@ -42,21 +42,20 @@ def test_receptive_field_is_the_patch(patch):
 
 
 def test_impossible_patches_are_rejected():
-    assert [receptive_field(n) for n in range(6)] == [7, 16, 34, 70, 142, 286]
-    with pytest.raises(RecipeError, match="patch 64: choose one of 7, 16, 34, 70, 142, 286"):
+    with pytest.raises(RecipeError, match=r"model\.patch = 64: Input should be 7, 16, 34, 70, 142 or 286"):
         model(patch=64)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"generator": "resnet"}, "generator 'resnet': choose one of unet, colornet"),
-        ({"objective": "wasserstein"}, "objective 'wasserstein': choose one of log, least-squares"),
-        ({"adversarial": 0.0}, "adversarial 0.0: must be above 0"),
-        ({"adversarial": float("inf")}, "adversarial inf: must be above 0"),
-        ({"losses": {"l3": 1.0}}, "give finite weights of 0 or more to some of l1, l2"),
-        ({"net": {**NET, "test": "train"}}, "test 'train': choose one of paper, eval"),
-        ({"net": {**NET, "dropped": 3}}, "dropped 3: must be at least 0 and at most 2"),
+        ({"generator": "resnet"}, "model.generator = 'resnet': Input should be 'unet' or 'colornet'"),
+        ({"objective": "wasserstein"}, "model.objective = 'wasserstein': Input should be 'log' or 'least-squares'"),
+        ({"adversarial": 0.0}, "model.adversarial = 0.0: Input should be greater than 0"),
+        ({"adversarial": float("inf")}, "model.adversarial = inf: Input should be a finite number"),
+        ({"losses": {"l3": 1.0}}, "give weights to some of l1, l2"),
+        ({"net": {**NET, "test": "train"}}, "model.net.test = 'train': Input should be 'paper' or 'eval'"),
+        ({"net": {**NET, "dropped": 3}}, "dropped 3: must be at most 2"),
     ],
 )
 def test_invalid_settings_are_rejected(settings, message):

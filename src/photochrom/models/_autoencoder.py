@@ -1,17 +1,17 @@
 """An autoencoder with a discrete latent: a VQ-VAE (van den Oord et al. 2017), or two levels of it (VQ-VAE-2)."""
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from ._checks import check_choice, check_minimum, check_range
+from ._settings import Count, Natural, NonNegative, Share
 from .family import Network
 
-LEARNING = ("ema", "loss")
 SMOOTHING = 1e-5  # added to each count, so that no code divides by zero
 
 
@@ -126,24 +126,16 @@ class Autoencoder(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of both halves and the codebooks."""
+        """Settings of both halves, whose scales halve the size, and of the codebooks."""
 
-        hidden: tuple[int, ...] = (128, 256)  # widths, each at half the size of the one before
-        residual: int = 6  # number of residual layers
-        codes: int = 512
-        dim: int = 32  # of a code
-        levels: int = 1  # 2 adds a coarser latent, which the finer one is conditioned on (Razavi et al. 2019)
-        learning: str = "ema"
-        decay: float = 0.99  # for ema, as ``revive``; see `Codebook`
-        revive: float = 0.5
-
-        def __post_init__(self) -> None:
-            check_range("hidden", min(self.hidden, default=0), 1)
-            check_minimum(1, codes=self.codes, dim=self.dim)
-            check_minimum(0, residual=self.residual, revive=self.revive)
-            check_choice("levels", self.levels, (1, 2))
-            check_choice("learning", self.learning, LEARNING)
-            check_range("decay", self.decay, 0, 1, exclusive="high")
+        hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (128, 256)
+        residual: Natural = 6  # number of residual layers
+        codes: Count = 512
+        dim: Count = 32  # of a code
+        levels: Literal[1, 2] = 1  # 2 adds a coarser latent, which the finer one is conditioned on (Razavi et al. 2019)
+        learning: Literal["ema", "loss"] = "ema"
+        decay: Share = 0.99  # for ema, as ``revive``; see `Codebook`
+        revive: NonNegative = 0.5
 
         @property
         def channels(self) -> int:

@@ -1,16 +1,16 @@
 """Networks and layers that several families share."""
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..backbones.efficientnet import CHANNELS, EfficientNetLite0
-from ._checks import check_choice, check_minimum, check_range
+from ._settings import Count, Positive, Share
 from .family import Network
-
-ENCODERS = ("plain", "efficientnet-lite0")
 
 
 def conv_block(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -29,7 +29,7 @@ def downsample(x: Tensor, like: Tensor) -> Tensor:
 class PlainEncoder(nn.Module):
     """The contracting half of a U-Net (Ronneberger et al. 2015), whose filters double from scale to scale."""
 
-    def __init__(self, depth: int, filters: int) -> None:
+    def __init__(self, depth: Count, filters: int) -> None:
         super().__init__()
         self.channels = tuple(filters * 2**level for level in range(depth + 1))
         self.size_multiple = 2**depth
@@ -57,24 +57,16 @@ class ColorNet(Network):
     class Config:
         """Settings of encoder and decoder."""
 
-        encoder: str = "plain"
-        depth: int = 4  # of the plain encoder
-        filters: int = 32  # at the first scale of the plain encoder
+        encoder: Literal["plain", "efficientnet-lite0"] = "plain"
+        depth: Count = 4  # of the plain encoder
+        filters: Count = 32  # at the first scale of the plain encoder
         pretrained: bool = True  # the other encoder, on ImageNet
-        frozen: int = 0  # number of its first stages that are not trained
-        encoder_rate: float = 1.0  # learning rate of the encoder, relative
-        dropout: float = 0.0  # of the deepest features
+        frozen: Annotated[int, Field(ge=0, le=len(CHANNELS))] = 0  # number of its first stages that are not trained
+        encoder_rate: Positive = 1.0  # learning rate of the encoder, relative
+        dropout: Share = 0.0  # of the deepest features
         # Of the decoder's blocks, deepest first, each at twice the size of the one before. If empty, the decoder
         # mirrors the encoder up to full size.
-        widths: tuple[int, ...] = ()
-
-        def __post_init__(self) -> None:
-            check_choice("encoder", self.encoder, ENCODERS)
-            check_minimum(1, depth=self.depth, filters=self.filters)
-            check_range("frozen", self.frozen, 0, len(CHANNELS))
-            check_range("encoder_rate", self.encoder_rate, 0, exclusive="low", hint="frozen keeps stages as they are")
-            check_range("dropout", self.dropout, 0, 1, exclusive="high")
-            check_range("widths", min(self.widths, default=1), 1)
+        widths: tuple[Count, ...] = ()
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()

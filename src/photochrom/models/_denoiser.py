@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.sampling import Diffusion
 from ..core.sampling import diffusion_steps as diffusion
-from ._checks import check_minimum, check_range
+from ._settings import Count, Share
 from .family import Network
 
 FREQUENCIES = 64  # of the embedding of the noise level
@@ -28,18 +29,15 @@ class Denoiser(Network):
     class Config:
         """Settings of the U-Net, each of whose scales has half the size of the one before."""
 
-        channels: int = 64  # times a multiplier is the width of a scale
-        multipliers: tuple[int, ...] = (1, 2, 3)
-        blocks: int = 2  # per scale
+        channels: Count = 64  # times a multiplier is the width of a scale
+        multipliers: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3)
+        blocks: Count = 2  # per scale
         resolution: int = 64  # side of images for which ``attention`` is meant
         attention: tuple[int, ...] = (16,)  # sides of the feature maps with attention
-        head: int = 32  # width of an attention head
-        dropout: float = 0.0  # in residual blocks
+        head: Count = 32  # width of an attention head
+        dropout: Share = 0.0  # in residual blocks
 
         def __post_init__(self) -> None:
-            check_range("multipliers", min(self.multipliers, default=0), 1)
-            check_minimum(1, channels=self.channels, blocks=self.blocks, head=self.head)
-            check_range("dropout", self.dropout, 0, 1, exclusive="high")
             sides = [self.resolution // 2**scale for scale in range(len(self.multipliers))]
             missing = sorted(set(self.attention) - set(sides))
             if missing:

@@ -1,30 +1,31 @@
 """Losses between predicted and true colors, which a recipe mixes by weight."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..backbones.perceptual import Perceptual
 from ..core import color
 from ..core.color import AB_SCALE, L_SCALE, lab_to_rgb
-from ._checks import check_choice, check_range
+from ._settings import NonNegative
 
 CHANNELS = {"ab": 2, "rgb": 3}
 VGG_MINIMUM_SIZE = 32  # pixels
+VggLayer = Annotated[int, Field(ge=0, le=4)]  # of five feature maps
 
 
 def l1(prediction: Tensor, truth: Tensor, delta: float = 0.0) -> Tensor:
-    """Mean absolute difference."""
     return (prediction - truth).abs().mean()
 
 
 def l2(prediction: Tensor, truth: Tensor, delta: float = 0.0) -> Tensor:
-    """Mean squared difference."""
     return (prediction - truth).square().mean()
 
 
@@ -40,10 +41,7 @@ def distance(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
 
 
 def perceptual(rgb: Tensor, truth: Tensor, layers: tuple[int, ...]) -> Tensor:
-    """Mean absolute difference of VGG16's feature maps at ``layers``, relative to their mean in the ground truth.
-
-    Johnson et al. (2016), with the absolute difference of DDColor. sRGB (b, 3, h, w) in [0, 1].
-    """
+    """Mean absolute difference (as in DDColor) of VGG16 maps of sRGB in [0, 1], relative to their mean in the truth."""
     network, count = _vgg16(rgb.device), max(layers) + 1
     scale = VGG_MINIMUM_SIZE / min(rgb.shape[-2:])
     if scale > 1:
@@ -80,28 +78,23 @@ class RegressionConfig:
 
     loss_required = True  # whether one of these losses must have a weight; not a setting
 
-    target: str = "ab"
-    chroma: float = 1.0  # factor on predicted colors, since the mean of possible colors is paler than each of them
-    losses: Mapping[str, float] = field(default_factory=lambda: {"huber": 1.0})  # weights by name
-    delta: float = 5.0  # where `huber` and `distance` bend, in Lab units; of rgb, in 1 / 110 of half its range
-    layers: tuple[int, ...] = (1, 2)  # feature maps of VGG16, 0 to 4, that `perceptual` compares
+    target: Literal["ab", "rgb"] = "ab"
+    # Factor on predicted colors, since the mean of possible colors is paler than each of them.
+    chroma: Annotated[float, Field(gt=0, le=10)] = 1.0
+    losses: Mapping[str, NonNegative] = field(default_factory=lambda: {"huber": 1.0})  # weights by name
+    # Where `huber` and `distance` bend, in Lab units; of rgb, in 1 / 110 of half its range.
+    delta: Annotated[float, Field(gt=0, le=256)] = 5.0
+    layers: Annotated[tuple[VggLayer, ...], Field(min_length=1)] = (1, 2)  # that `perceptual` compares
 
     def __post_init__(self) -> None:
-        check_choice("target", self.target, CHANNELS)
-        weights = self.losses.values()
         names = ", ".join(LOSSES)
-        if set(self.losses) - set(LOSSES) or not all(0 <= weight < math.inf for weight in weights):
-            raise ValueError(f"losses {dict(self.losses)}: give finite weights of 0 or more to some of {names}")
-        if self.loss_required and not any(weights):
+        if not set(self.losses) <= set(LOSSES):
+            raise ValueError(f"losses {dict(self.losses)}: give weights to some of {names}")
+        if self.loss_required and not any(self.losses.values()):
             raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {names}")
-        check_range("chroma", self.chroma, 0, 10, exclusive="low")
-        check_range("delta", self.delta, 0, 256, exclusive="low")
-        if not self.layers or not set(self.layers) <= set(range(5)):
-            raise ValueError(f"layers {list(self.layers)}: name some of VGG16's five, 0 to 4")
 
     @property
     def channels(self) -> int:
-        """Number of predicted channels."""
         return CHANNELS[self.target]
 
     @property

@@ -4,16 +4,19 @@ The mean of many possible colors is gray; a distribution over them is not. ``tem
 the image made from it is, without training again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Annotated
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.color import AB_SCALE, ab_bins
 from ..core.sampling import AnnealedMean
 from ._blocks import ColorNet, downsample
-from ._checks import check_range
+from ._settings import Positive
 from .family import Family, Network
 
 
@@ -29,17 +32,12 @@ class Model(Family):
         """The network (see `ColorNet`), its training and its decoding (see `AnnealedMean`)."""
 
         net: ColorNet.Config = field(default_factory=ColorNet.Config)
-        neighbors: int = 5  # bins of a soft target
-        sigma: float = 5.0  # of a soft target, in Lab units
+        neighbors: Annotated[int, Field(ge=1, le=len(ab_bins()))] = 5  # bins of a soft target
+        sigma: Positive = 5.0  # of a soft target, in Lab units
         # Share of the uniform distribution in the prior that losses are divided by; 1 switches rebalancing off.
-        uniform: float = 0.5
+        uniform: Annotated[float, Field(gt=0, le=1)] = 0.5
         temperature: float = 0.38
         chroma: float = 1.0
-
-        def __post_init__(self) -> None:
-            check_range("uniform", self.uniform, 0, 1, exclusive="low")
-            check_range("neighbors", self.neighbors, 1, len(ab_bins()))
-            check_range("sigma", self.sigma, 0, exclusive="low")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -69,7 +67,7 @@ class Model(Family):
         self.prior.lerp_(counts / counts.sum(), 1 - momentum)
 
 
-def soft_encode(ab: Tensor, bins: Tensor, neighbors: int, sigma: float) -> tuple[Tensor, Tensor]:
+def soft_encode(ab: Tensor, bins: Tensor, neighbors: int, sigma: Positive) -> tuple[Tensor, Tensor]:
     """Return the nearest bins (n, k) of colors (n, 2), nearest first, and Gaussian shares (n, k) that sum to 1."""
     distance, nearest = torch.cdist(ab, bins).topk(neighbors, 1, largest=False)
     return nearest, torch.softmax(distance.square() / (-2 * sigma**2), 1)

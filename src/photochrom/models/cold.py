@@ -5,43 +5,38 @@ The restorer predicts the clean image from any step of the degradation; the proc
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import field
+from typing import Annotated, Literal, cast
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.sampling.cold import Cold
 from ._autoencoder import Autoencoder, Encoder
-from ._checks import check_choice, check_minimum, check_range
 from ._denoiser import Denoiser, level_embedding
+from ._settings import Count, Natural, Power
 from .family import Family, Network
 
-RESTORERS = ("unet", "mlp")
 ROUNDING = 2 / 255  # distance of two 8-bit values in [-1, 1]
-# Training state of codebooks, which no bundle has.
-CODEBOOK_STATE = (".counts", ".sums")
+CODEBOOK_STATE = (".counts", ".sums")  # of training, which no bundle has
 
 
 class Mlp(nn.Module):
     """The restorer of the seed document: residual layers over all numbers of an image, multiplied by the step.
 
-    In the document layers are as wide as the image has numbers: 8 times 8192 x 8192 (537 M weights) for a latent of
-    32 x 16 x 16. A ``width`` adds a layer before them that maps to it, and one after. Images have one size only.
+    There layers are as wide as the image has numbers; a ``width`` adds a layer before them that maps to it, and one
+    after. Images have one size only.
     """
 
     @dataclass(frozen=True)
     class Config:
         """Settings of the layers."""
 
-        layers: int = 8
-        width: int = 0  # 0: as many numbers as an image has
-
-        def __post_init__(self) -> None:
-            check_minimum(1, layers=self.layers)
-            if self.width < 0 or self.width % 2:
-                raise ValueError(f"width {self.width}: must be 0, or an even number")
+        layers: Count = 8
+        width: Annotated[Natural, Field(multiple_of=2)] = 0  # 0: as many numbers as an image has
 
     def __init__(self, config: Config, channels: int, side: int) -> None:
         super().__init__()
@@ -87,21 +82,18 @@ class Model(Family):
     class Config:
         """The restorer, its training, and how degradation is undone."""
 
-        restorer: str = "unet"
+        restorer: Literal["unet", "mlp"] = "unet"
         net: Denoiser.Config = field(default_factory=Denoiser.Config)  # of the unet
         mlp: Mlp.Config = field(default_factory=Mlp.Config)
-        side: int = 64  # of images in pixels; the mlp works with this size only
+        side: Count = 64  # of images in pixels; the mlp works with this size only
         # For a latent, that of the model given by ``--init``, which is not trained.
         autoencoder: Autoencoder.Config = field(default_factory=Autoencoder.Config)
-        power: int = 1  # of the loss
-        final: float = 0.0  # share of training steps at the last level, where sampling starts; the rest is even
+        power: Power = 1  # of the loss
+        # Share of training steps at the last level, where sampling starts; other levels are drawn evenly.
+        final: Annotated[float, Field(ge=0, le=1)] = 0.0
         sampling: Cold = field(default_factory=lambda: Cold(latent=True))
 
         def __post_init__(self) -> None:
-            check_choice("restorer", self.restorer, RESTORERS)
-            check_choice("power", self.power, (1, 2))
-            check_range("final", self.final, 0, 1)
-            check_minimum(1, side=self.side)
             if self.side % self.size_multiple:
                 raise ValueError(f"side {self.side}: must divide by {self.size_multiple}")
             numbers = self.channels * self.state_side**2
@@ -140,8 +132,8 @@ class Model(Family):
         autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
         self.net.update({"encoder": autoencoder.encoder, "decoder": autoencoder.decoder})
         autoencoder.encoder.size_multiple *= restorer.size_multiple
-        names = [name for name in self.state_dict() if not name.startswith("net.restorer.")]
-        self.frozen_weights = tuple(name for name in names if not name.endswith(CODEBOOK_STATE))
+        weights = [f"net.{name}" for name in self.net.state_dict() if not name.startswith("restorer.")]
+        self.frozen_weights = tuple(name for name in weights if not name.endswith(CODEBOOK_STATE))
 
     def networks(self) -> dict[str, Network]:
         """See `Family`."""
@@ -160,7 +152,10 @@ class Model(Family):
         if self.procedure.latent:
             with torch.no_grad():
                 clean, end = self.net["encoder"](color), self.net["encoder"](end)
-            restorer.scale.copy_(self.latent_scale())
+            # The root mean square of all codes.
+            books = cast(Encoder, self.net["encoder"]).codebooks()
+            mean_squares = [book.vectors.square().mean() for book in books]
+            restorer.scale.copy_(torch.stack(mean_squares).mean().sqrt())
         levels = self.procedure.levels
         step = torch.randint(1, levels + 1, (len(color), 1, 1, 1), device=color.device)
         step[torch.rand(step.shape, device=step.device) < self.config.final] = levels
@@ -170,8 +165,3 @@ class Model(Family):
             state = state + (torch.rand_like(state) - 0.5) * ROUNDING
         error = (restorer(state, step.flatten() / levels) - clean) / restorer.scale
         return {"total": error.abs().pow(self.config.power).mean()}
-
-    def latent_scale(self) -> Tensor:
-        """Return the root mean square of all codes."""
-        books = cast(Encoder, self.net["encoder"]).codebooks()
-        return torch.stack([book.vectors.square().mean() for book in books]).mean().sqrt()

@@ -6,19 +6,20 @@ the features of a `ColorNet` (``guided``), which runs once per image however man
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import cast
 
 import torch
 from jaxtyping import Float
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..core.color import AB_SCALE
 from ..core.sampling import Diffusion
 from ..core.sampling import diffusion_steps as diffusion
 from ._blocks import ColorNet, Guide, downsample
-from ._checks import check_choice, check_minimum
 from ._denoiser import Denoiser, Prediction, predict, simple_loss
+from ._settings import NonNegative, Power
 from .family import Family, Network
 
 LEVELS_PER_IMAGE = 8  # at which the bound of an image is estimated
@@ -37,15 +38,13 @@ class Model(Family):
 
         net: Denoiser.Config = field(default_factory=Denoiser.Config)
         guide: ColorNet.Config = field(default_factory=ColorNet.Config)
-        guide_rate: float = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
-        power: int = 2  # of the loss
+        guide_rate: NonNegative = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
+        power: Power = 2  # of the loss
         # Of the variational bound in the loss, for a learned variance, which alone it trains (Nichol & Dhariwal 2021).
         bound_weight: float = 0.001
         sampling: Diffusion = field(default_factory=lambda: Diffusion(gain=6.0))
 
         def __post_init__(self) -> None:
-            check_choice("power", self.power, (1, 2))
-            check_minimum(0, guide_rate=self.guide_rate)
             if self.sampling.target != "ab":
                 raise ValueError(f"sampling.target {self.sampling.target!r}: this family predicts ab")
 
@@ -96,25 +95,8 @@ class Model(Family):
         unit = self.procedure.gain / AB_SCALE
         clean = (downsample(color, condition) * AB_SCALE).round() * unit
         parts = variational_bound(self.net["denoiser"], self.procedure, self.gammas, clean, condition, unit)
-        dimensions = clean[0].numel()
-        bits = {
-            "bits_L_T": bits_per_dim(parts.prior, dimensions),
-            "bits_L_t": bits_per_dim(parts.steps, dimensions),
-            "bits_L_0": bits_per_dim(parts.decoder, dimensions),
-        }
-        return {"bits_per_dim": sum(bits.values(), torch.zeros(len(gray), device=gray.device)), **bits}
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The parts of the variational bound (Ho et al. 2020, equation 5) of each image (b,), in nats.
-
-    ``prior``: of the noisiest level. ``steps``: of all steps back from it. ``decoder``: of colors at the last level.
-    """
-
-    prior: Float[Tensor, "b"]
-    steps: Float[Tensor, "b"]
-    decoder: Float[Tensor, "b"]
+        prior, steps, decoder = (nats / (clean[0].numel() * math.log(2)) for nats in parts)
+        return {"bits_per_dim": prior + steps + decoder, "bits_L_T": prior, "bits_L_t": steps, "bits_L_0": decoder}
 
 
 @torch.no_grad()
@@ -125,11 +107,11 @@ def variational_bound(
     clean: Float[Tensor, "b c h w"],
     condition: Float[Tensor, "b k h w"],
     unit: float,
-) -> Bound:
-    """Return a bound on -log p of clean images whose values are whole multiples of ``unit``.
+) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"], Float[Tensor, "b"]]:
+    """Return the bound (Ho et al. 2020, equation 5) on -log p of images whose values are whole multiples of ``unit``.
 
-    The sum over steps is an unbiased estimate from `LEVELS_PER_IMAGE` of them. The decoder is a Gaussian with the
-    variance of level 1, integrated over each unit.
+    In nats per image: of the noisiest level, of all steps back from it (an unbiased estimate from `LEVELS_PER_IMAGE` of
+    them), and of colors at level 1, by a Gaussian with its variance that is integrated over each unit.
     """
     count, levels = len(clean), len(gammas) - 1
     last = gammas[-1]
@@ -147,12 +129,12 @@ def variational_bound(
         step = (index + 2).to(clean.device)
         prediction = predict(net, sampling, clean, condition, gammas[step])
         cost = step_cost(prediction, clean, prediction.clean, gammas[step], gammas[step - 1])
-        steps += _image_sum(cost) / (shares[index].float() * LEVELS_PER_IMAGE).to(clean.device)
+        steps += cost.flatten(1).sum(1) / (shares[index].float() * LEVELS_PER_IMAGE).to(clean.device)
 
     first = gammas[torch.ones(count, dtype=torch.long, device=clean.device)]
     estimate = predict(net, sampling, clean, condition, first).clean
     decoder = interval_nll(clean, estimate, _spatial((1 - first).sqrt()), unit)
-    return Bound(_image_sum(prior), steps, _image_sum(decoder))
+    return prior.flatten(1).sum(1), steps, decoder.flatten(1).sum(1)
 
 
 def step_cost(prediction: Prediction, clean: Tensor, estimate: Tensor, gammas: Tensor, before: Tensor) -> Tensor:
@@ -179,14 +161,5 @@ def interval_nll(value: Tensor, mean: Tensor, deviation: Tensor, unit: float) ->
     return -(log_near + torch.log(-torch.expm1(log_far - log_near)))
 
 
-def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
-    """Nats (b,) -> bits per dimension (b,)."""
-    return nats / (dimensions * math.log(2))
-
-
 def _spatial(levels: Tensor) -> Tensor:
     return levels[:, None, None, None]
-
-
-def _image_sum(x: Tensor) -> Tensor:
-    return x.flatten(1).sum(1)

@@ -4,20 +4,17 @@ The network is given the noise level, not the index of a step: it is trained on 
 steps too, and sampled on another. The gray is one channel: repeating it would tell a convolution nothing more.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from ..core.sampling import Diffusion
 from ..core.sampling import diffusion_steps as diffusion
-from ._checks import check_choice
 from ._denoiser import Denoiser, predict, simple_loss
+from ._settings import Count, Power
 from .family import Family, Network
-
-
-def _paper_sampling() -> Diffusion:
-    return Diffusion("rgb", "linear", 1000, (1e-4, 0.09), "noise", "ancestral", 1000, variance="forward")
 
 
 class Model(Family):
@@ -31,27 +28,24 @@ class Model(Family):
         """The denoiser, its training schedule, and how images are sampled; the defaults are the paper's."""
 
         net: Denoiser.Config = field(default_factory=Denoiser.Config)
-        power: int = 2  # of the loss: 2 gives more diverse colors, 1 more cautious ones (section 5.1)
-        levels: int = 2000
+        power: Power = 2  # of the loss: 2 gives more diverse colors, 1 more cautious ones (section 5.1)
+        levels: Count = 2000
         betas: tuple[float, float] = (1e-6, 0.01)
-        sampling: Diffusion = field(default_factory=_paper_sampling)
+        sampling: Diffusion = Diffusion(
+            "rgb", "linear", 1000, (1e-4, 0.09), "noise", "ancestral", 1000, variance="forward"
+        )
 
         def __post_init__(self) -> None:
-            check_choice("power", self.power, (1, 2))
-            if not (self.levels >= 1 and 0 < self.betas[0] <= self.betas[1] < 1):
-                raise ValueError(
-                    f"levels {self.levels}, betas {list(self.betas)}: levels must be at least 1, and betas two numbers "
-                    "between 0 and 1 in ascending order"
-                )
+            if not 0 < self.betas[0] <= self.betas[1] < 1:
+                raise ValueError(f"betas {list(self.betas)}: must be between 0 and 1, in ascending order")
             if self.sampling.target != "rgb" or self.sampling.guided or self.sampling.variance == "learned":
                 raise ValueError("sampling: this family predicts rgb, without a guide or a learned variance")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.procedure = config.sampling
-        self.register_buffer(
-            "gammas", torch.tensor(diffusion.linear_schedule(config.levels, *config.betas)), persistent=False
-        )
+        gammas = diffusion.linear_schedule(config.levels, *config.betas)
+        self.register_buffer("gammas", torch.tensor(gammas), persistent=False)
         self.net = Denoiser(config.net, 3, 1)
 
     def networks(self) -> dict[str, Network]:

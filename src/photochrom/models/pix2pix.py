@@ -5,24 +5,26 @@ The generator minimizes a weighted mix of losses and an adversarial one. The dis
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.sampling import Direct
 from ._blocks import ColorNet, downsample
-from ._checks import check_choice, check_minimum, check_range
 from ._losses import RegressionConfig
+from ._settings import Count, Natural, NonNegative, Positive
 from .family import Family, Network
 
 LEAK = 0.2  # slope of leaky ReLUs below zero
-GENERATORS = ("unet", "colornet")
-TEST_MODES = ("paper", "eval")
 # Accuracies of the discriminator beyond which the generator or the discriminator no longer learns from the other.
 WON, LOST = 0.98, 0.02
+PATCHES = (7, 16, 34, 70, 142, 286)  # receptive fields of discriminators with 0 to 5 halvings
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -50,17 +52,15 @@ class Generator(Network):
     class Config:
         """Settings of the U-Net."""
 
-        downs: int = 8
-        filters: int = 64  # at the first scale, doubled from scale to scale up to eight times as many
-        dropped: int = 3  # decoder blocks with dropout of 0.5
+        downs: Annotated[int, Field(ge=2)] = 8
+        filters: Count = 64  # at the first scale, doubled from scale to scale up to eight times as many
+        dropped: Natural = 3  # decoder blocks with dropout of 0.5
         # Outside training, "paper" keeps dropout and takes the statistics of each image, "eval" the running ones.
-        test: str = "paper"
+        test: Literal["paper", "eval"] = "paper"
 
         def __post_init__(self) -> None:
-            check_minimum(2, downs=self.downs)
-            check_minimum(1, filters=self.filters)
-            check_range("dropped", self.dropped, 0, self.downs - 2)
-            check_choice("test", self.test, TEST_MODES)
+            if self.dropped > self.downs - 2:
+                raise ValueError(f"dropped {self.dropped}: must be at most {self.downs - 2}, two less than downs")
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
@@ -82,7 +82,9 @@ class Generator(Network):
         # Width and stride of the maps with dropout, of blocks 1, 2, ... after the innermost.
         levels = [config.downs - 2 - block for block in range(1, config.dropped + 1)]
         self.dropout_maps = [(widths[level], 2 ** (level + 1)) for level in levels]
-        self.noise_planes = sum(_planes(width, stride) for width, stride in self.dropout_maps)
+        # Planes of noise in full size that hold a number for each feature of a smaller map.
+        self.planes = [math.ceil(width / stride**2) for width, stride in self.dropout_maps]
+        self.noise_planes = sum(self.planes)
         self.test_noise_planes = self.noise_planes if per_image else 0
         noise = {"noise": (self.noise_planes, "h", "w")} if self.test_noise_planes else {}
         self.inputs = {"gray": (1, "h", "w"), **noise}
@@ -112,8 +114,7 @@ class Generator(Network):
     def dropout_masks(self, noise: Tensor) -> list[Tensor]:
         """Return factors for the features of each block with dropout (b, width, h', w'): 2 to keep, 0 to drop."""
         masks = []
-        planes = [_planes(width, stride) for width, stride in self.dropout_maps]
-        for part, (width, stride) in zip(noise.split(planes, 1), self.dropout_maps, strict=True):
+        for part, (width, stride) in zip(noise.split(self.planes, 1), self.dropout_maps, strict=True):
             features = F.pixel_unshuffle(part, stride)[:, :width]
             masks.append((features > 0).to(noise.dtype) * 2)
         return masks
@@ -121,11 +122,6 @@ class Generator(Network):
 
 def _doubling_widths(width: int, count: int) -> list[int]:
     return [width * min(2**level, 8) for level in range(count)]
-
-
-def _planes(width: int, stride: int) -> int:
-    # Planes of noise in full size that hold a number for each feature of a smaller map.
-    return math.ceil(width / stride**2)
 
 
 def mirror_pad(x: Tensor, multiple: int) -> Tensor:
@@ -167,26 +163,15 @@ class Discriminator(nn.Module):
         return self.layers(pair)
 
 
-def receptive_field(halvings: int) -> int:
-    """Return the side in pixels of a discriminator's patch: 7, 16, 34, 70, 142, ..."""
-    field_size = 1
-    for stride in (1, 1, *[2] * halvings):
-        field_size = (field_size - 1) * stride + 4
-    return field_size
-
-
-def log_loss(scores: Tensor, real: bool) -> Tensor:
-    """Return the mean cross-entropy; the generator's is that of its images being called real."""
+def _log_loss(scores: Tensor, real: bool) -> Tensor:
     return F.softplus(-scores if real else scores).mean()
 
 
-def least_squares(scores: Tensor, real: bool) -> Tensor:
-    """Return the mean squared distance from 1 for real images, from 0 for generated ones (Mao et al. 2017)."""
-    return (scores - float(real)).square().mean()
+def _least_squares(scores: Tensor, real: bool) -> Tensor:
+    return (scores - float(real)).square().mean()  # Mao et al. 2017
 
 
-OBJECTIVES = {"log": log_loss, "least-squares": least_squares}
-PATCHES = [receptive_field(halvings) for halvings in range(6)]
+OBJECTIVES = {"log": _log_loss, "least-squares": _least_squares}
 
 
 def initialize(layer: nn.Module) -> None:
@@ -211,23 +196,14 @@ class Model(Family):
 
         loss_required = False
 
-        losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 100.0})
-        generator: str = "unet"
+        losses: Mapping[str, NonNegative] = field(default_factory=lambda: {"l1": 100.0})
+        generator: Literal["unet", "colornet"] = "unet"
         net: Generator.Config = field(default_factory=Generator.Config)  # of the unet
         color: ColorNet.Config = field(default_factory=ColorNet.Config)  # of the colornet
-        patch: int = 70  # side that the discriminator sees, in pixels of the generator's output
-        width: int = 64  # first filters of the discriminator
-        objective: str = "log"
-        adversarial: float = 1.0  # weight of the objective beside the losses
-
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            check_choice("generator", self.generator, GENERATORS)
-            check_choice("objective", self.objective, OBJECTIVES)
-            check_choice("patch", self.patch, PATCHES)
-            hint = "the family unet is the same without a discriminator"
-            check_range("adversarial", self.adversarial, 0, exclusive="low, high", hint=hint)
-            check_minimum(1, width=self.width)
+        patch: Literal[7, 16, 34, 70, 142, 286] = 70  # pixels of the generator's output
+        width: Count = 64  # first filters of the discriminator
+        objective: Literal["log", "least-squares"] = "log"
+        adversarial: Positive = 1.0  # weight of the objective beside the losses
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -261,7 +237,13 @@ class Model(Family):
             adversarial = objective(self._scores(gray, fake), True)
             total = losses["total"] + self.config.adversarial * adversarial
             return {**losses, "total": total, "adversarial": adversarial}
-        fake = self._generated(gray)
+        # The generator's step on the same batch comes first, so its output is still at hand.
+        last, self.last = self.last, None
+        if last and last[0] is gray:
+            fake = last[1]
+        else:
+            with torch.no_grad():
+                fake = self.generator(gray)
         on_real, on_fake = self._scores(gray, downsample(color, fake)), self._scores(gray, fake)
         threshold = 0.0 if self.config.objective == "log" else 0.5
         return {
@@ -274,15 +256,6 @@ class Model(Family):
 
     def _scores(self, gray: Tensor, color: Tensor) -> Tensor:
         return self.discriminator(torch.cat([downsample(gray, color), color], 1))
-
-    def _generated(self, gray: Tensor) -> Tensor:
-        # The generator's step on the same batch comes first, so its output is still at hand.
-        last, self.last = self.last, None
-        if last and last[0] is gray:
-            return last[1]
-        with torch.no_grad():
-            fake: Tensor = self.generator(gray)
-        return fake
 
     def diagnostics(self, means: Mapping[str, float]) -> Iterator[str]:
         """Yield a warning if generator and discriminator are out of balance."""

@@ -4,8 +4,9 @@ As in the UPC study of losses in Lab: L1, L2 or Huber, any depth and filters, La
 one pretrained on ImageNet.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from ..core.sampling import Direct

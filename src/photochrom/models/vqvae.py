@@ -4,15 +4,16 @@ It does not colorize; `cold` is trained in its latent.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.sampling.reconstruction import Reconstruction
 from ._autoencoder import Autoencoder, concatenate_levels, perplexity
-from ._checks import check_minimum
+from ._settings import NonNegative
 from .family import Family, Network
 
 
@@ -26,11 +27,8 @@ class Model(Family):
         """The autoencoder, and how it is trained."""
 
         net: Autoencoder.Config = field(default_factory=Autoencoder.Config)
-        commitment: float = 0.25  # beta, the weight of the distance of latents from their codes
+        commitment: NonNegative = 0.25  # beta, the weight of the distance of latents from their codes
         gray_too: bool = True  # learn grayscale images as well, as an autoencoder for `cold` must
-
-        def __post_init__(self) -> None:
-            check_minimum(0, commitment=self.commitment)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -1,5 +1,3 @@
-"""ColTran, the colorization transformer: `axial` (layers), `core` and `upsampler` (networks), `model` (the family)."""
+"""ColTran, the colorization transformer: `axial` (layers), `core` (its first stage), `model` (the family)."""
 
-from .model import Model
-
-__all__ = ["Model"]
+from .model import Model as Model

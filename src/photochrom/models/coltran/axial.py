@@ -6,15 +6,14 @@ the whole context at once (cLN). Feature maps are channel last here: (b, h, w, d
 """
 
 import math
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from .._checks import check_choice, check_minimum
+from .._settings import Count, Natural
 
-ATTENTIONS = ("axial", "full")
-CONDITIONAL = ("attention", "mlp", "norm")
 MASKED = -1e6  # added to scores of positions that must not be seen
 
 
@@ -22,16 +21,13 @@ MASKED = -1e6  # added to scores of positions that must not be seen
 class Axial:
     """The shape of transformer layers."""
 
-    width: int = 160
-    heads: int = 4
-    hidden: int = 0  # width inside the perceptron; 0: the same
-    side: int = 32  # of feature maps in training
-    attention: str = "axial"  # along rows and columns in turn, or "full", at quadratic cost
+    width: Count = 160
+    heads: Count = 4
+    hidden: Natural = 0  # width inside the perceptron; 0: the same
+    side: Count = 32  # of feature maps in training
+    attention: Literal["axial", "full"] = "axial"  # along rows and columns in turn, or "full", at quadratic cost
 
     def __post_init__(self) -> None:
-        check_minimum(1, width=self.width, heads=self.heads, side=self.side)
-        check_minimum(0, hidden=self.hidden)
-        check_choice("attention", self.attention, ATTENTIONS)
         if self.width % self.heads:
             raise ValueError(f"width {self.width}, heads {self.heads}: the heads must divide the width")
 
@@ -67,7 +63,7 @@ class PositionEmbedding(nn.Module):
         self.columns = nn.Parameter(torch.randn(side, width) * width**-0.5)
 
     def forward(self, height: int, width: int) -> Tensor:
-        """Return the embedding (height, width, d)."""
+        """(height, width, d)."""
         return resample(self.rows, height, 0)[:, None] + resample(self.columns, width, 0)
 
 
@@ -148,10 +144,9 @@ class Layer(nn.Module):
         """x (b, h, w, d), `Conditions` (b, h, w, k), `Norms` (b, 2, 2 d), `Attention`'s past -> x, and the new past."""
         attention_modulation = mlp_modulation = first = second = None
         size = 6 * x.shape[-1] if "attention" in self.conditional else 0
-        if condition is not None and size:
-            attention_modulation = condition[..., :size]
-        if condition is not None and "mlp" in self.conditional:
-            mlp_modulation = condition[..., size:]
+        if condition is not None:
+            attention_modulation = condition[..., :size] if size else None
+            mlp_modulation = condition[..., size:] if "mlp" in self.conditional else None
         if norms is not None and "norm" in self.conditional:
             first, second = norms[:, 0, None, None], norms[:, 1, None, None]
         values, new = self.attention(x, attention_modulation, past)
@@ -164,13 +159,10 @@ class Conditions(nn.Module):
 
     def __init__(self, context: int, width: int, layers: int, conditional: tuple[str, ...]) -> None:
         super().__init__()
-        attention, mlp = "attention" in conditional, "mlp" in conditional
-        self.size = width * (6 * attention + 2 * mlp)  # of one layer
-        self.attention, self.mlp = nn.ModuleList(), nn.ModuleList()
-        for _ in range(layers if attention else 0):
-            self.attention.append(_scale_and_shift(context, width, 3, bias=False))
-        for _ in range(layers if mlp else 0):
-            self.mlp.append(_scale_and_shift(context, width, 1, bias=True))
+        attention, mlp = layers * ("attention" in conditional), layers * ("mlp" in conditional)
+        self.size = width * (6 * bool(attention) + 2 * bool(mlp))  # of one layer
+        self.attention = nn.ModuleList(_scale_and_shift(context, width, 3, bias=False) for _ in range(attention))
+        self.mlp = nn.ModuleList(_scale_and_shift(context, width, 1, bias=True) for _ in range(mlp))
 
     def forward(self, context: Tensor) -> Tensor:
         """(..., c) -> (..., layers times size), layer by layer."""

@@ -4,18 +4,20 @@ The procedure `Autoregressive` calls four networks: ``encoder`` once per image, 
 ``pixel`` once per pixel. Training runs the same layers over all pixels at once.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Literal
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...core.resample import average_pool
 from ...core.sampling.autoregressive import START_OF_ROW, Autoregressive, bits_per_dim, channel_last, coarse_indices
 from .._blocks import ColorNet, Guide, downsample
-from .._checks import check_minimum, check_range
+from .._settings import Count, NonNegative, Share
 from ..family import Network
-from .axial import CONDITIONAL, Axial, Conditions, Layer, Norms, PositionEmbedding, Stack
+from .axial import Axial, Conditions, Layer, Norms, PositionEmbedding, Stack
 
 LEVELS = 256  # of gray, and of each channel of a fine color
 
@@ -36,21 +38,17 @@ class CoreConfig:
     """Numbers of layers of one shape, and how the core is conditioned and trained."""
 
     shape: Axial = field(default_factory=Axial)
-    encoder: int = 4
-    outer: int = 2
-    inner: int = 2
-    conditional: tuple[str, ...] = CONDITIONAL  # parts of the decoders' layers
-    parallel: float = 0.01  # lambda, the weight of the parallel head's loss
+    encoder: Count = 4
+    outer: Count = 2
+    inner: Count = 2
+    conditional: tuple[Literal["attention", "mlp", "norm"], ...] = (
+        "attention",
+        "mlp",
+        "norm",
+    )
+    parallel: Share = 0.01  # lambda, the weight of the parallel head's loss
     guide: ColorNet.Config = field(default_factory=ColorNet.Config)  # if ``sampling.guided``
-    guide_rate: float = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
-
-    def __post_init__(self) -> None:
-        check_minimum(1, encoder=self.encoder, outer=self.outer, inner=self.inner)
-        check_minimum(0, guide_rate=self.guide_rate)
-        check_range("parallel", self.parallel, 0, 1, exclusive="high", hint="the paper has 0.01")
-        unknown = sorted(set(self.conditional) - set(CONDITIONAL))
-        if unknown:
-            raise ValueError(f"conditional {unknown}: choose some or none of {', '.join(CONDITIONAL)}")
+    guide_rate: NonNegative = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
 
     @property
     def norms(self) -> tuple[int, int]:
