@@ -125,8 +125,12 @@ def connect(address: str, notify: Notify) -> Iterator[Client]:
             if local:
                 # One thread each: two in one process would wait for each other. The profiler costs a tenth.
                 with interrupts_blocked(), dask.config.set({"distributed.worker.profile.enabled": False}):
-                    count, port = int(local[1] or available_processors()), "127.0.0.1:0"
-                    cluster = LocalCluster(count, 1, dashboard_address=port, silence_logs=logging.CRITICAL)
+                    cluster = LocalCluster(
+                        n_workers=int(local[1] or available_processors()),
+                        threads_per_worker=1,
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                    )
                 stack.enter_context(cluster)
             client = stack.enter_context(Client(cluster, timeout=CONNECT_SECONDS))
             if not client.nthreads():
