@@ -16,10 +16,7 @@ STALE_SECONDS = 600  # an unfinished file that nobody has written to for so long
 
 @contextmanager
 def atomic_write(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom]:
-    """Yields an open binary file that becomes `path` when the block ends without an error.
-
-    Raises FileExists where `path` exists and `overwrite` is not set, WriteError where the system does not let us write.
-    """
+    """Yields an open binary file that becomes `path` when the block ends. Raises FileExists or WriteError."""
     with atomic_path(path, overwrite) as temporary, temporary.open("x+b") as file:
         yield file
 
@@ -28,7 +25,7 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom
 def atomic_path(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yields a temporary path; the file or folder that the block creates there becomes `path` when it ends.
 
-    A folder cannot replace another. Removes what killed runs left beside `path`. Raises as `atomic_write` does.
+    A folder never replaces another. Raises FileExists or WriteError.
     """
     _check_free(path, overwrite)
     _remove_stale(path.parent)
@@ -46,9 +43,8 @@ def _check_free(path: Path, overwrite: bool = False) -> None:
         raise FileExists(f"{printable(path)}: exists already; give another name or overwrite")
 
 
-@cache
+@cache  # once a run, since a folder may be long
 def _remove_stale(folder: Path) -> None:
-    # Once a run (hence the cache), since a folder may be long.
     for unfinished in folder.glob(".*.photochrom-????????*"):
         with suppress(OSError):
             if time.time() - unfinished.stat().st_mtime > STALE_SECONDS:

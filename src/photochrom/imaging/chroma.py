@@ -73,10 +73,7 @@ def chroma_shift(ab: Float32[np.ndarray, "2 h w"]) -> Float32[np.ndarray, "2 h w
 def merge_light(
     y: Plane, f: Plane, shift: Float32[np.ndarray, "2 n"], rgb: Float32[np.ndarray, "3 n"], work: np.ndarray
 ) -> None:
-    """Writes linear sRGB in [0, UNIT] into `rgb`; `y, f`: see `luminance`, `shift`: see `chroma_shift`.
-
-    `shift` is overwritten, as is `work`, two planes.
-    """
+    """Writes linear sRGB in [0, UNIT] of `luminance` and `chroma_shift` into `rgb`; overwrites `shift` and `work`."""
     high, other = work
     knee = np.full_like(y, KNEE)  # numpy compares two planes four times as fast as a plane and a number
     # Each plane becomes X / X_white - Y: f cubed, and below the knee the tangent of the cube, less Y.
@@ -152,22 +149,16 @@ class ChromaEnlarger:
 
 
 def _interpolation(size: int, small: int, first: int, count: int) -> tuple[slice, np.ndarray]:
-    """Returns which of `small` samples make samples `first`... of `size`, and their weights (count, samples).
-
-    Centers are aligned and edges repeated.
-    """
+    """Which of `small` samples make samples `first`... of `size`, edges repeated; their weights (count, samples)."""
     position = (np.arange(first, first + count) + 0.5) * (small / size) - 0.5
     left = np.floor(position).astype(np.int64)
     index = (left[:, None] + np.arange(-1, 3)).clip(0, small - 1)
     low, high = int(index.min()), int(index.max()) + 1
-    matrix = np.zeros((count, high - low), f32)
-    np.add.at(matrix, (np.arange(count)[:, None], index - low), _catmull_rom(position - left).astype(f32))
-    return slice(low, high), matrix
-
-
-def _catmull_rom(t: np.ndarray) -> np.ndarray:
-    """Weights of the neighbors at -1, 0, 1, 2 of a position `t` in [0, 1) (Keys 1981, a = -1/2): (n,) -> (n, 4)."""
-    d = np.abs(t[:, None] - np.arange(-1, 3))
+    # Weights of the four neighbors by their distance (Keys 1981, a = -1/2, or Catmull-Rom).
+    d = np.abs((position - left)[:, None] - np.arange(-1, 3))
     near = (1.5 * d - 2.5) * d * d + 1
     far = ((-0.5 * d + 2.5) * d - 4) * d + 2
-    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+    weights = np.where(d <= 1, near, np.where(d < 2, far, 0))
+    matrix = np.zeros((count, high - low), f32)
+    np.add.at(matrix, (np.arange(count)[:, None], index - low), weights.astype(f32))
+    return slice(low, high), matrix

@@ -67,9 +67,8 @@ def in_memory_kind(kind: str, header: pyvips.Image) -> str:
 
 def check_size(name: str, width: int, height: int, max_pixels: int, in_memory: str) -> None:
     """Raises PhotoTooLarge for more than `max_pixels`; of an `in_memory_kind`, for more than `MAX_PIXELS_IN_MEMORY`."""
-    # Unless the user raised the limit above its default.
     limit, advice = max_pixels, "raise --max-pixels to read it"
-    if in_memory and max_pixels <= MAX_PIXELS:
+    if in_memory and max_pixels <= MAX_PIXELS:  # the user has not raised it above the default
         limit = min(max_pixels, MAX_PIXELS_IN_MEMORY)
         advice = f"it is {in_memory}, decoded in memory: save it as TIFF, or raise --max-pixels above {MAX_PIXELS}"
     if width * height > limit:
@@ -78,10 +77,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int, in_memory: s
 
 @dataclass(frozen=True)
 class Reader:
-    """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16 with its metadata, to be opened.
-
-    `name` is what messages call it, `kind` its format, "array" or "pillow".
-    """
+    """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; `kind`: format, "array", "pillow"."""
 
     source: Path | bytes | np.ndarray
     name: str
@@ -96,19 +92,17 @@ class Reader:
         options: dict[str, Any] = {"access": "sequential", "fail_on": "error", "revalidate": True}
         if self.kind == "jpeg":
             options["shrink"] = shrink
-        loader = LOADERS[self.kind]
         with photo_errors(self.name, "read"):
             if isinstance(self.source, bytes):
-                return getattr(pyvips.Image, f"{loader}_buffer")(self.source, **options)
+                return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(self.source, **options)
             # By descriptor, since libvips wants names in UTF-8, which not all are.
             with self.source.open("rb") as file:
                 source = pyvips.Source.new_from_descriptor(file.fileno())
-            return getattr(pyvips.Image, f"{loader}_source")(source, **options)
+            return getattr(pyvips.Image, f"{LOADERS[self.kind]}_source")(source, **options)
 
     def _open_array(self, pixels: np.ndarray) -> pyvips.Image:
         names = ("b-w", "grey16") if pixels.shape[2] < 3 else ("srgb", "rgb16")
-        interpretation = names[pixels.dtype.itemsize - 1]
-        image = pyvips.Image.new_from_array(pixels).copy(interpretation=interpretation)
+        image = pyvips.Image.new_from_array(pixels).copy(interpretation=names[pixels.dtype.itemsize - 1])
         for name, value in self.blobs.items():
             image.set_type(pyvips.GValue.blob_type, name, value)
         image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
@@ -141,7 +135,7 @@ def reader_of_array(array: np.ndarray, name: str) -> Reader:
     if pixels.dtype == np.bool_:
         pixels = pixels * np.uint8(255)
     elif pixels.dtype.kind == "f":
-        if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
+        if not (pixels.min() >= 0 and pixels.max() <= 1):  # or not a number
             raise PhotoError(f"{name}: floats must be in [0, 1]; divide by the maximum, or give uint8 or uint16")
         pixels = np.rint(pixels * 65535).astype(np.uint16)
     elif pixels.dtype not in (np.uint8, np.uint16):
@@ -152,8 +146,6 @@ def reader_of_array(array: np.ndarray, name: str) -> Reader:
 def reader_of_pillow(image: Any, name: str, kind: str = "pillow") -> Reader:
     """Returns a reader of a Pillow image of any mode, with its profile, EXIF and XMP."""
     orientation = image.getexif().get(tiff.ORIENTATION, 1)
-    if orientation not in range(1, 9):
-        orientation = 1
     modes = {"1": "L", "P": "RGBA" if "transparency" in image.info else "RGB", "PA": "RGBA", "I": "I;16"}
     mode = modes.get(image.mode, image.mode)
     if mode not in ("L", "LA", "RGB", "RGBA") and not mode.startswith("I;16"):
@@ -166,6 +158,7 @@ def reader_of_pillow(image: Any, name: str, kind: str = "pillow") -> Reader:
             blobs[vips_name] = image.info[pillow_name]
     if image.mode == "CMYK":
         blobs.pop("icc-profile-data", None)  # the pixels are RGB now
+    orientation = orientation if orientation in range(1, 9) else 1
     return replace(reader_of_array(pixels, name), kind=kind, blobs=blobs, orientation=orientation)
 
 

@@ -13,10 +13,7 @@ OTHER_SPACES = ("lab", "labs", "labq", "xyz", "yxy", "lch", "cmc", "oklab", "okl
 
 
 def to_standard(image: pyvips.Image, name: str) -> pyvips.Image:
-    """Returns one channel of gray or three of sRGB, of 8 or 16 bits, without alpha.
-
-    Floats are linear light in [0, 1], clipped. Raises PhotoError for other types of numbers and more channels.
-    """
+    """Returns one channel of gray or three of sRGB, 8 or 16 bits, no alpha. Floats are linear light in [0, 1]."""
     if image.hasalpha():
         image = image.extract_band(0, n=image.bands - 1)
     if image.interpretation in OTHER_SPACES:
@@ -37,7 +34,7 @@ def to_standard(image: pyvips.Image, name: str) -> pyvips.Image:
 
 
 def check_linear(image: pyvips.Image, name: str) -> None:
-    """Raises PhotoError for floats from 0 to 255, say, which would be white as linear light (see `to_standard`)."""
+    """Raises PhotoError for floats beyond 1, such as 0 to 255, which would be white as linear light."""
     if image.format in ("float", "double") and image.avg() > 1:
         reason = f"floats must be linear light from 0 to 1, but their mean is {image.avg():.3g}"
         raise PhotoError(f"{name}: {reason}; save it with 8 or 16 bits a channel")

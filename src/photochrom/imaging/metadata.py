@@ -69,7 +69,9 @@ class Metadata:
             image.set_type(BLOB, "iptc-data", b"Photoshop 3.0\0" + resource)
         tags = self.tags._replace(image=texts)
         if any(tags):
-            image.set_type(BLOB, "exif-data", tiff.exif_block(tags))
+            block = io.BytesIO(b"II*\0\0\0\0\0")
+            tiff.write_tags(block, tags)
+            image.set_type(BLOB, "exif-data", b"Exif\0\0" + block.getvalue())
         image.set_type(INTEGER, "orientation", 1)
         image.remove("jpeg-thumbnail-data")  # it shows the photo in gray
         if image.get_typeof(EXIF_COLOR_SPACE):
@@ -92,8 +94,7 @@ def has_provenance(header: pyvips.Image) -> bool:
 def xmp_packet(provenance: Provenance, packet: bytes = b"") -> bytes:
     """Returns `packet` with IPTC digital source type, AI system and version (IPTC 2025.1), and the seed.
 
-    The rest stays, but for an earlier provenance and ``tiff:Orientation``, since outputs are upright. What is not
-    well-formed XML is replaced.
+    An earlier provenance and what is not well-formed XML are replaced, Orientation becomes 1.
     """
     root, rdf = _parse_packet(packet)
     properties = {
@@ -164,20 +165,3 @@ def write_tiff_tags(file: io.BufferedIOBase, image: pyvips.Image, provenance: Pr
         tags.image[tiff.IPTC] = tiff.UNDEFINED, iptc
     tags.image[tiff.SOFTWARE] = tiff.ASCII, provenance.software.encode() + b"\0"
     tiff.write_tags(file, tags)
-
-
-def pillow_info(image: pyvips.Image, provenance: Provenance | None) -> dict[str, bytes]:
-    """Returns profile, EXIF and XMP of `image` as Pillow keeps and writes them."""
-    from PIL import Image
-
-    info = {"icc_profile": pyvips.Operation.call("profile_load", "srgb")}
-    if image.get_typeof("xmp-data"):
-        info["xmp"] = image.get("xmp-data")
-    exif = Image.Exif()
-    if image.get_typeof("exif-data"):
-        exif.load(image.get("exif-data"))
-    exif[tiff.ORIENTATION] = 1
-    if provenance is not None:
-        exif[tiff.SOFTWARE] = provenance.software
-    info["exif"] = exif.tobytes()
-    return info

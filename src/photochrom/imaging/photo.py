@@ -14,7 +14,7 @@ import pyvips
 from jaxtyping import Float32
 
 from ..core import color
-from . import formats, icc, metadata
+from . import formats, icc, metadata, tiff
 from .atomic import atomic_write
 from .chroma import MAX_STRIP_ROWS, STRIP_PIXELS, ChromaEnlarger, chroma_shift, merge_chroma
 from .errors import PhotoError, photo_errors, printable
@@ -23,7 +23,6 @@ from .metadata import Provenance
 from .strips import process_strips
 
 MAX_ASPECT = 2  # of the image given to a model: long side in short sides
-TILE = 256  # pixels
 
 
 def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = None) -> "Photo":
@@ -48,17 +47,13 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     orientation = header.get("orientation") if header.get_typeof("orientation") else 1
     if orientation >= 5:
         width, height = height, width
-    depth = 8 if header.format == "uchar" else 16
-    alpha = bool(header.hasalpha())
+    depth, alpha = 8 if header.format == "uchar" else 16, bool(header.hasalpha())
     return Photo(reader, width, height, depth, alpha, orientation, metadata.has_provenance(header))
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An opened photo, upright: its size in pixels, its depth (8 or 16 bits), and whether it has an alpha channel.
-
-    `orientation` is that of the stored pixels (EXIF Orientation, 1 to 8), `is_colorized`: by Photochrom.
-    """
+    """An opened photo: size in pixels upright, depth in bits, EXIF Orientation (1 to 8) of the stored pixels."""
 
     reader: formats.Reader
     width: int
@@ -85,10 +80,9 @@ class Photo:
         return color.rgb_to_gray(self.resize(size, multiple, square), convention)[None].clip(-1, 1)
 
     def resize(self, size: int, multiple: int = 32, square: bool = False) -> Float32[np.ndarray, "3 h w"]:
-        """Returns the photo as a model sees it, sRGB in [0, 1]; pixels are averaged as encoded, as in training.
+        """Returns the photo as a model sees it, sRGB in [0, 1]; encoded values are averaged, as in training.
 
-        `size` is the short side (of a photo longer than 2 : 1, half the long side) or, if `square`, both. Sides are
-        rounded to multiples of `multiple`.
+        `size` is the short side (of a photo longer than 2 : 1, half the long side), or both sides if `square`.
         """
         scale = min(size / min(self.width, self.height), MAX_ASPECT * size / max(self.width, self.height))
         width = max(1, round(self.width * scale / multiple)) * multiple
@@ -97,8 +91,7 @@ class Photo:
             width = height = size
         elif self.orientation >= 5:
             width, height = height, width
-        # JPEG is decoded to at least twice the size, so that averaging has pixels to work on.
-        shrink = 1
+        shrink = 1  # JPEG is decoded to at least twice the size, so that averaging has pixels to work on
         while shrink < 8 and 1 / scale >= 4 * shrink:
             shrink *= 2
         with photo_errors(self.name, "read"):
@@ -135,9 +128,8 @@ class ColorizedPhoto:
     def save(self, path: str | Path, provenance: Provenance, overwrite: bool = False) -> Path:
         """Writes a file in the format of its suffix, whole or not at all, and returns its path.
 
-        Lightness L* stays the same to within rounding: 0.1 on average, at most 1; after the compression of JPEG and
-        AVIF 0.3, and up to 2.5 in grain. Raises PhotoError for a suffix that cannot be written or a damaged photo, and
-        as `atomic.atomic_write` does.
+        L* changes by rounding alone (mean 0.1, at most 1), in JPEG and AVIF by 0.3, in grain up to 2.5. Raises as
+        `atomic.atomic_write` does, and PhotoError for a suffix that cannot be written or a damaged photo.
         """
         path = Path(path)
         options = self._save_options(path.name)
@@ -167,7 +159,15 @@ class ColorizedPhoto:
 
         with photo_errors(self.photo.name, "read"), self._render(".webp", provenance) as image:
             result = Image.fromarray(image.numpy())
-            result.info.update(metadata.pillow_info(image, provenance))
+            exif = Image.Exif()
+            if image.get_typeof("exif-data"):
+                exif.load(image.get("exif-data"))
+            if image.get_typeof("xmp-data"):
+                result.info["xmp"] = image.get("xmp-data")
+        exif[tiff.ORIENTATION] = 1
+        if provenance is not None:
+            exif[tiff.SOFTWARE] = provenance.software
+        result.info |= {"exif": exif.tobytes(), "icc_profile": pyvips.Operation.call("profile_load", "srgb")}
         return result
 
     def _save_options(self, name: str) -> dict[str, Any]:
@@ -232,8 +232,8 @@ def _rotate_stream(image: pyvips.Image, orientation: int) -> Iterator[pyvips.Ima
     """Turns a stream upright by way of tiles on disk, since the last rows stored may be the first ones seen."""
     with tempfile.TemporaryDirectory(prefix="photochrom-") as folder:
         path = str(Path(folder) / "stored.tif")
-        image.tiffsave(path, tile=True, tile_width=TILE, tile_height=TILE, bigtiff=True)
+        image.tiffsave(path, tile=True, tile_width=256, tile_height=256, bigtiff=True)
         tiles = pyvips.Image.tiffload(path, revalidate=True).copy()
         tiles.set_type(pyvips.GValue.gint_type, "orientation", orientation)
         upright = tiles.autorot()
-        yield upright.tilecache(tile_width=upright.width, tile_height=TILE, max_tiles=3)
+        yield upright.tilecache(tile_width=upright.width, tile_height=256, max_tiles=3)

@@ -18,10 +18,7 @@ IMAGE_SUFFIXES = (*SAVERS, *OUTPUT_SUFFIX, ".gif", ".psd", ".dng", ".jxl")  # th
 
 @dataclass(frozen=True)
 class SourceImage:
-    """An image file: the `name` with forward slashes in a `source` (folder, zip, or folder in a zip: ``a.zip/faces``).
-
-    `crc` and `size` are CRC-32 and number of its bytes; 0 where they cannot be read.
-    """
+    """The `name` of an image (with forward slashes) in a source, CRC-32 and number of its bytes (0 if unreadable)."""
 
     source: str
     name: str
@@ -65,10 +62,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def find_images(source: str | Path) -> list[SourceImage]:
-    """Returns the images of a folder (searched through), a zip, or a folder in a zip, sorted by name.
-
-    Raises ValueError where there is no such source or it cannot be read.
-    """
+    """Returns the images of a folder (searched through), a zip, or a folder in a zip, sorted. Raises ValueError."""
     source = Path(source)
     try:
         return _folder_images(source) if source.is_dir() else _zip_images(source)
@@ -111,8 +105,8 @@ def _zip_images(source: Path) -> list[SourceImage]:
         raise ValueError(f"{source}: not a folder or zip; name a folder or a zip of photos") from None
     images = []
     for entry in entries:
-        if entry.filename.startswith(prefix) and is_image_name(entry.filename) and not entry.is_dir():
-            name = entry.filename.removeprefix(prefix)
+        name = entry.filename.removeprefix(prefix)
+        if entry.filename.startswith(prefix) and is_image_name(name) and not entry.is_dir():
             images.append(SourceImage(str(source), name, entry.CRC, entry.file_size))
     if prefix and not images:
         raise ValueError(f"{source}: {path.name} has no photos in a folder of that name")

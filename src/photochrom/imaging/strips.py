@@ -97,32 +97,25 @@ class _StripFile:
 
     def __init__(self, header: bytes, pixel_bytes: int, strips: Iterator[np.ndarray]) -> None:
         self.header, self.size, self.strips = header, len(header) + pixel_bytes, strips
-        self.position = 0
-        self.strip, self.strip_start = memoryview(b""), len(header)
+        self.position, self.strip, self.strip_start = 0, memoryview(b""), len(header)
         self.error: BaseException | None = None
         # One thread, since libvips lets only one read a region; libvips reads this file from others.
         self.pool = ThreadPoolExecutor(1)
         self.pending = deque(self.pool.submit(next, strips, None) for _ in range(STRIPS_AHEAD))
 
-    def _next_strip(self) -> memoryview:
-        """Empty after the last strip and after an error, however often libvips asks."""
+    def read(self, count: int) -> bytes:
         try:
-            self.pending.append(self.pool.submit(next, self.strips, None))
-            strip = self.pending.popleft().result()
+            while self.position >= self.strip_start + len(self.strip):
+                self.pending.append(self.pool.submit(next, self.strips, None))
+                strip = self.pending.popleft().result()
+                if strip is None:  # and so on, however often libvips asks
+                    return b""
+                self.strip_start += len(self.strip)
+                self.strip = strip.data.cast("B")
         except BaseException as error:  # `process_strips` raises it in the thread that saves the image
             self.error = error
-            strip = None
-        return memoryview(b"") if strip is None else strip.data.cast("B")
-
-    def read(self, count: int) -> bytes:
-        chunk, start = memoryview(self.header), 0
-        if self.position >= len(self.header):
-            while self.position >= self.strip_start + len(self.strip):
-                self.strip_start += len(self.strip)
-                self.strip = self._next_strip()
-                if not self.strip:
-                    return b""
-            chunk, start = self.strip, self.strip_start
+            return b""
+        chunk, start = (self.strip, self.strip_start) if self.position >= len(self.header) else (self.header, 0)
         offset = self.position - start
         part = bytes(chunk[offset : offset + count]) if offset >= 0 else b""
         self.position += len(part)

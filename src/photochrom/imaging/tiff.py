@@ -109,8 +109,7 @@ def read_tags(file: io.BufferedIOBase) -> TagSets:
 
 def write_tags(file: io.BufferedIOBase, tags: TagSets) -> None:
     """Adds tags to a little-endian TIFF `file`: a new first directory at its end also holds the old entries."""
-    layout = _Layout(file)
-    image = dict(tags.image)
+    layout, image = _Layout(file), dict(tags.image)
     for tag, directory in ((EXIF, tags.exif), (GPS, tags.gps)):
         if directory:
             image[tag] = LONG8 if layout.big else LONG, layout.append_directory(file, directory, [])
@@ -118,10 +117,3 @@ def write_tags(file: io.BufferedIOBase, tags: TagSets) -> None:
     pointer = layout.append_directory(file, image, [entry for entry in entries if entry[0] not in image])
     file.seek(8 if layout.big else 4)
     file.write(pointer)
-
-
-def exif_block(tags: TagSets) -> bytes:
-    """Returns an EXIF block with the tags, as JPEG and libvips hold it."""
-    file = io.BytesIO(b"II*\0\0\0\0\0")
-    write_tags(file, tags)
-    return b"Exif\0\0" + file.getvalue()
