@@ -12,30 +12,30 @@ from photochrom.core import color
 from photochrom.imaging import formats
 from photochrom.imaging.photo import PhotoError, Provenance, open_photo
 
-MARK = Provenance("default", "1", 7)
+PROVENANCE = Provenance("default", "1", 7)
 LOSSLESS = (".png", ".tif", ".webp")
 LOSSY = (".jpg", ".avif")
 
 
-def picture(height=37, width=53, channels=1, dtype=np.uint8):
-    """A smooth picture with a little of everything from black to white, and an alpha that is not."""
+def make_pixels(height=37, width=53, channels=1, dtype=np.uint8):
+    """Smooth pixels with every tone from black to white, and an alpha that is never 0."""
     y, x = np.mgrid[:height, :width]
     planes = [(x + y) / (width + height - 2), (x / (width - 1)) ** 2, 1 - y / (height - 1), 0.3 + 0.5 * x / (width - 1)]
     chosen = [planes[0], planes[3]] if channels == 2 else planes[:channels]
     return np.rint(np.stack(chosen, -1) * np.iinfo(dtype).max).astype(dtype)
 
 
-def chroma(amplitude=0.3, height=5, width=7):
+def make_ab(amplitude=0.3, height=5, width=7):
     return np.random.default_rng(3).uniform(-amplitude, amplitude, (2, height, width)).astype(np.float32)
 
 
-def encoded(pixels, suffix, **options):
+def encode(pixels, suffix, **options):
     deep, channels = pixels.dtype == np.uint16, pixels.shape[2]
     name = ("grey16" if deep else "b-w") if channels < 3 else ("rgb16" if deep else "srgb")
     return pyvips.Image.new_from_array(pixels).copy(interpretation=name).write_to_buffer(suffix, **options)
 
 
-def decoded(blob):
+def decode(blob):
     return pyvips.Image.new_from_buffer(blob, "")
 
 
@@ -55,21 +55,21 @@ def assert_same_light(before, after, mean=0.1, most=1.0):
 @pytest.mark.parametrize("suffix", LOSSLESS + LOSSY)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_every_format_depth_and_mode_comes_back(suffix, channels, dtype):
-    source = picture(channels=channels, dtype=dtype)
+def test_output_keeps_size_depth_alpha_and_lightness(suffix, channels, dtype):
+    source = make_pixels(channels=channels, dtype=dtype)
     if dtype == np.uint16 and suffix in (".jpg", ".webp", ".avif"):
-        pytest.skip("these hold 8 bits, or of AVIF 12")
+        pytest.skip("these formats hold 8 bits, AVIF 12")
     if channels in (2, 4) and suffix == ".jpg":
-        pytest.skip("JPEG has no alpha")
+        pytest.skip("JPEG has no alpha channel")
     options = {"lossless": True} if suffix in (".webp", ".avif") else {"Q": 100} if suffix == ".jpg" else {}
-    blob = encoded(source, suffix, **options)
-    stored = decoded(blob).numpy().reshape(37, 53, -1)
+    blob = encode(source, suffix, **options)
+    stored = decode(blob).numpy().reshape(37, 53, -1)
     photo = open_photo(blob)
     assert (photo.width, photo.height) == (53, 37)
     assert photo.depth == dtype().itemsize * 8
     assert photo.alpha == (channels in (2, 4))
     assert photo.suffix == suffix
-    result = decoded(photo.merge(chroma()).to_bytes(suffix, MARK)).numpy()
+    result = decode(photo.merge(make_ab()).to_bytes(suffix, PROVENANCE)).numpy()
     assert result.shape == (37, 53, 4 if photo.alpha else 3)
     assert result.dtype == dtype
     assert np.ptp(result[..., :3].astype(int), axis=2).max() > 20
@@ -80,7 +80,7 @@ def test_every_format_depth_and_mode_comes_back(suffix, channels, dtype):
 
 
 def textured(size=192):
-    """A photograph hard to code: grain over light and dark fields with sharp edges."""
+    """Pixels that are hard to compress: grain over light and dark fields with sharp edges."""
     y, x = np.mgrid[:size, :size]
     fields = np.where((x // 24 + y // 31) % 2, 190.0, 60.0) + 20 * np.sin(x * y / 900)
     grain = np.random.default_rng(5).normal(0, 12, fields.shape)
@@ -89,10 +89,10 @@ def textured(size=192):
 
 @pytest.mark.parametrize("suffix", LOSSY)
 @pytest.mark.parametrize("quality", [75, 90, 95, 98, 100])
-def test_what_coding_adds_to_a_textured_jpeg(suffix, quality):
-    blob = encoded(textured(), ".jpg", Q=quality)
-    result = decoded(open_photo(blob).merge(chroma()).to_bytes(suffix, MARK))
-    assert_same_light(decoded(blob).numpy(), result.numpy(), 0.3, 2.5)
+def test_compression_error_of_textured_photos(suffix, quality):
+    blob = encode(textured(), ".jpg", Q=quality)
+    result = decode(open_photo(blob).merge(make_ab()).to_bytes(suffix, PROVENANCE))
+    assert_same_light(decode(blob).numpy(), result.numpy(), 0.3, 2.5)
 
 
 def steps(blob):
@@ -100,13 +100,13 @@ def steps(blob):
 
 
 @pytest.mark.parametrize(("quality", "written"), [(60, 98), (95, 98), (98, 98), (99, 99), (100, 100)])
-def test_a_jpeg_is_written_no_coarser_than_it_was(quality, written):
-    blob = open_photo(encoded(picture(), ".jpg", Q=quality)).merge(chroma()).to_bytes(".jpg", MARK)
-    assert steps(blob) == steps(encoded(picture(), ".jpg", Q=written))
+def test_a_jpeg_is_quantized_no_coarser_than_its_original(quality, written):
+    blob = open_photo(encode(make_pixels(), ".jpg", Q=quality)).merge(make_ab()).to_bytes(".jpg", PROVENANCE)
+    assert steps(blob) == steps(encode(make_pixels(), ".jpg", Q=written))
 
 
-def test_quality_of_what_is_no_jpeg_and_of_a_jpeg_without_steps():
-    for source in (encoded(picture(), ".png"), b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff", picture()):
+def test_default_quality_for_other_formats_and_jpeg_without_tables():
+    for source in (encode(make_pixels(), ".png"), b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff", make_pixels()):
         reader = (
             formats.Reader(source, "a", formats.detect_kind(source, "a"))
             if isinstance(source, bytes)
@@ -118,21 +118,21 @@ def test_quality_of_what_is_no_jpeg_and_of_a_jpeg_without_steps():
 @pytest.mark.parametrize(
     "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "HSV", "LAB"]
 )
-def test_pillow_images_of_every_mode(mode):
-    base = Image.fromarray(picture(channels=3))
-    image = Image.fromarray(picture(dtype=np.uint16)[..., 0]) if mode == "I;16" else None
+def test_every_mode_of_pillow_image(mode):
+    base = Image.fromarray(make_pixels(channels=3))
+    image = Image.fromarray(make_pixels(dtype=np.uint16)[..., 0]) if mode == "I;16" else None
     if mode == "I;16B":
-        image = Image.frombytes(mode, base.size, picture(dtype=np.uint16).astype(">u2").tobytes())
+        image = Image.frombytes(mode, base.size, make_pixels(dtype=np.uint16).astype(">u2").tobytes())
     if image is None and mode == "PA":
         image = base.convert("P").convert("PA")
     elif image is None and mode == "LAB":
-        image = Image.frombytes("LAB", base.size, picture(channels=3).tobytes())
+        image = Image.frombytes("LAB", base.size, make_pixels(channels=3).tobytes())
     image = image or base.convert(mode)
-    result = open_photo(image).merge(chroma())
+    result = open_photo(image).merge(make_ab())
     array = result.array()
     assert array.shape[:2] == (37, 53)
     assert array.dtype == (np.uint16 if mode.startswith("I;16") else np.uint8)
-    pillow = result.pillow(MARK)
+    pillow = result.pillow(PROVENANCE)
     assert pillow.size == image.size
     assert pillow.mode == ("RGBA" if mode in ("LA", "PA", "RGBA") else "RGB")
     assert pillow.info["icc_profile"]
@@ -150,9 +150,9 @@ def test_pillow_images_of_every_mode(mode):
 @pytest.mark.parametrize("mode", ["1", "P"])
 def test_bilevel_and_palette_files(suffix, mode):
     buffer = io.BytesIO()
-    image = Image.fromarray(picture(channels=3)).convert(mode)
+    image = Image.fromarray(make_pixels(channels=3)).convert(mode)
     image.save(buffer, {".png": "PNG", ".tif": "TIFF"}[suffix])
-    result = open_photo(buffer.getvalue()).merge(chroma()).array()
+    result = open_photo(buffer.getvalue()).merge(make_ab()).array()
     assert result.dtype == np.uint8
     assert_same_light(np.asarray(image.convert("RGB")), result)
 
@@ -160,11 +160,11 @@ def test_bilevel_and_palette_files(suffix, mode):
 @pytest.mark.parametrize("profile", [None, pyvips.Image.profile_load("cmyk")], ids=["bare", "profile"])
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 def test_cmyk_files(suffix, profile):
-    rgb = Image.fromarray(picture(channels=3))
+    rgb = Image.fromarray(make_pixels(channels=3))
     buffer = io.BytesIO()
     rgb.convert("CMYK").save(buffer, {".jpg": "JPEG", ".tif": "TIFF"}[suffix], icc_profile=profile)
     photo = open_photo(buffer.getvalue())
-    result = decoded(photo.merge(chroma()).to_bytes(suffix, MARK))
+    result = decode(photo.merge(make_ab()).to_bytes(suffix, PROVENANCE))
     assert result.bands == 3
     light = lightness(result.numpy())
     assert not photo.alpha
@@ -172,24 +172,24 @@ def test_cmyk_files(suffix, profile):
 
 
 @pytest.mark.parametrize("kind", ["float", "uint"])
-def test_deep_tiffs(kind):
+def test_tiff_of_floats_and_32_bit_integers(kind):
     ramp = np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32), (8, 64))
     values = (ramp.astype(np.float64) * (2**32 - 1)).astype(np.uint32) if kind == "uint" else ramp
     blob = pyvips.Image.new_from_array(values[..., None]).tiffsave_buffer()
-    result = open_photo(blob).merge(chroma() * 0).array()
+    result = open_photo(blob).merge(make_ab() * 0).array()
     expected = ramp if kind == "uint" else color.linear_to_srgb(np.broadcast_to(ramp, (3, 8, 64)))[0]
     assert result.dtype == np.uint16
     assert np.abs(result[..., 0] / 65535 - expected).max() < 1e-3
 
 
-def test_floats_that_are_codes_are_not_taken_for_light():
+def test_floats_beyond_1_are_refused():
     codes = np.broadcast_to(np.linspace(0, 255, 64, dtype=np.float32), (8, 64))
     photo = open_photo(pyvips.Image.new_from_array(codes[..., None]).tiffsave_buffer())
     with pytest.raises(PhotoError, match=r"floats must be linear light from 0 to 1, but their mean is 12\d"):
         photo.gray(32)
 
 
-def test_numbers_that_are_no_light_are_refused():
+def test_signed_integers_are_refused():
     blob = pyvips.Image.black(8, 8).cast("short").tiffsave_buffer()
     with pytest.raises(PhotoError, match="scan: numbers of type short; save it with"):
         open_photo(blob, name="scan").gray(32)
@@ -198,16 +198,16 @@ def test_numbers_that_are_no_light_are_refused():
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
 def test_orientation_is_applied_and_reset(orientation, suffix):
-    source = pyvips.Image.new_from_array(picture(40, 64)).copy(interpretation="b-w")
+    source = pyvips.Image.new_from_array(make_pixels(40, 64)).copy(interpretation="b-w")
     source = source.insert(pyvips.Image.black(20, 10) + 200, 0, 0).cast("uchar")
     source.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     blob = source.write_to_buffer(suffix, **({"lossless": True} if suffix == ".webp" else {}))
-    upright = decoded(blob).autorot().numpy()
+    upright = decode(blob).autorot().numpy()
     photo = open_photo(blob)
     assert (photo.height, photo.width) == upright.shape[:2]
     ab = np.zeros((2, 2, 2), np.float32)
-    ab[0, 0, 0] = 0.5  # reddish where the upright picture begins
-    image = decoded(photo.merge(ab).to_bytes(suffix, MARK))
+    ab[0, 0, 0] = 0.5  # reddish in the top left corner of the upright image
+    image = decode(photo.merge(ab).to_bytes(suffix, PROVENANCE))
     result = image.numpy()
     assert not image.get_typeof("orientation") or image.get("orientation") == 1
     assert_same_light(upright, result, 0.3, 3)
@@ -216,26 +216,26 @@ def test_orientation_is_applied_and_reset(orientation, suffix):
     assert corner > 10 + red[-photo.height // 4 :].mean()
     gray = photo.gray(32, 1)[0]
     assert gray.shape == ((51, 32) if orientation > 4 else (32, 51))
-    small = decoded(blob).autorot().resize(gray.shape[1] / photo.width, vscale=gray.shape[0] / photo.height).numpy()
+    small = decode(blob).autorot().resize(gray.shape[1] / photo.width, vscale=gray.shape[0] / photo.height).numpy()
     assert np.abs(gray - (lightness(small.reshape(*gray.shape, -1)) / 50 - 1)).max() < 0.15
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 9), (3, 2000), (2000, 3), (31, 33)])
 def test_odd_sizes(width, height, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 1)).astype(np.uint8)
-    photo = open_photo(encoded(pixels, ".png"))
+    photo = open_photo(encode(pixels, ".png"))
     gray = photo.gray(64, 32)
     assert gray.shape[1] % 32 == 0
     assert gray.shape[2] % 32 == 0
     assert max(gray.shape) <= 128
     assert gray.dtype == np.float32
-    result = photo.merge(chroma(0.3, *gray.shape[1:])).array()
+    result = photo.merge(make_ab(0.3, *gray.shape[1:])).array()
     assert result.shape == (height, width, 3)
     assert_same_light(pixels, result)
 
 
 def test_gray_conventions_and_range():
-    rgb = picture(64, 64, 3)
+    rgb = make_pixels(64, 64, 3)
     photo = open_photo(rgb)
     unit = rgb.transpose(2, 0, 1).astype(np.float32) / 255
     for convention in color.GRAY_CONVENTIONS:
@@ -244,14 +244,14 @@ def test_gray_conventions_and_range():
         np.testing.assert_allclose(gray[0], color.rgb_to_gray(unit, convention), atol=1e-5)
 
 
-def test_gray_of_a_large_jpeg_is_that_of_its_pixels():
-    pixels = np.asarray(Image.fromarray(picture(60, 90)[..., 0]).resize((1800, 1200), Image.Resampling.BICUBIC))
-    gray = open_photo(encoded(pixels[..., None], ".jpg", Q=95)).gray(64, 1)
+def test_gray_of_a_shrunk_jpeg_equals_that_of_its_pixels():
+    pixels = np.asarray(Image.fromarray(make_pixels(60, 90)[..., 0]).resize((1800, 1200), Image.Resampling.BICUBIC))
+    gray = open_photo(encode(pixels[..., None], ".jpg", Q=95)).gray(64, 1)
     small = np.asarray(Image.fromarray(pixels).resize((96, 64), Image.Resampling.LANCZOS))
     assert np.abs(gray[0] - (lightness(small[..., None]) / 50 - 1)).max() < 0.03
 
 
-def test_strength_scales_chroma():
+def test_saturation_scales_chroma():
     photo = open_photo(np.full((16, 16), 128, np.uint8))
     ab = np.full((2, 4, 4), 0.1, np.float32)
     means = []
@@ -261,22 +261,22 @@ def test_strength_scales_chroma():
     np.testing.assert_allclose(means, [0, 5.5, 11, 22], atol=0.4)
 
 
-def test_arrays_of_other_kinds():
-    source = picture()[..., 0]
+def test_arrays_of_bools_and_floats():
+    source = make_pixels()[..., 0]
     for array in (source > 127, source / 255, source[..., None], (source / 255).astype(np.float32)):
-        result = open_photo(array).merge(chroma() * 0).array()
+        result = open_photo(array).merge(make_ab() * 0).array()
         expected = np.asarray(array, float).reshape(37, 53)
         assert np.abs(result[..., 0] / np.iinfo(result.dtype).max - expected / expected.max()).max() < 1e-3
 
 
-def icc(space, gamma, primaries=()):
+def make_profile(space, gamma, primaries=()):
     """A profile of primaries (XYZ, D50) and a gamma."""
 
     def s15(*values):
         return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(v * 65536)) for v in values)
 
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    name = b"made for a test\0"
+    name = b"for a unit test  \0"
     tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78), b"wtpt": s15(0.9642, 1, 0.8249)}
     tags[b"cprt"] = b"text\0\0\0\0none\0\0\0\0"
     for channel, values in zip((b"r", b"g", b"b"), primaries, strict=False):
@@ -293,7 +293,7 @@ def icc(space, gamma, primaries=()):
     return head + struct.pack(">I", len(tags)) + table + body
 
 
-ADOBE = icc(
+ADOBE = make_profile(
     b"RGB ", 2.19921875, ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
 )
 
@@ -305,7 +305,7 @@ def test_profiles_are_applied_and_replaced():
     photo = open_photo(image.pngsave_buffer())
     expected = image.icc_transform("srgb", embedded=True, depth=16).numpy()
     assert np.abs(lightness(rgb) - lightness(expected)).mean() > 1
-    written = decoded(photo.merge(chroma() * 0).to_bytes(".png", MARK))
+    written = decode(photo.merge(make_ab() * 0).to_bytes(".png", PROVENANCE))
     assert_same_light(expected, written.numpy())
     assert written.get("icc-profile-data") != ADOBE
     assert b"sRGB" in written.get("icc-profile-data") or b"s\0R\0G\0B" in written.get("icc-profile-data")
@@ -313,40 +313,40 @@ def test_profiles_are_applied_and_replaced():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("profile", [icc(b"GRAY", 1.8), ADOBE], ids=["gray", "color"])
-def test_gray_photos_with_gray_and_with_color_profiles(profile, dtype):
+@pytest.mark.parametrize("profile", [make_profile(b"GRAY", 1.8), ADOBE], ids=["gray", "color"])
+def test_gray_photo_with_gray_or_color_profile(profile, dtype):
     buffer = io.BytesIO()
-    Image.fromarray(picture(dtype=dtype)[..., 0]).save(buffer, "TIFF", icc_profile=profile)
-    result = open_photo(buffer.getvalue()).merge(chroma() * 0).array()
+    Image.fromarray(make_pixels(dtype=dtype)[..., 0]).save(buffer, "TIFF", icc_profile=profile)
+    result = open_photo(buffer.getvalue()).merge(make_ab() * 0).array()
     gamma = 1.8 if profile[16:20] == b"GRAY" else 2.2
-    light = (picture(dtype=dtype)[..., 0] / np.iinfo(dtype).max) ** gamma
+    light = (make_pixels(dtype=dtype)[..., 0] / np.iinfo(dtype).max) ** gamma
     expected = color.linear_to_srgb(np.broadcast_to(light, (3, 37, 53))).transpose(1, 2, 0)
     assert np.abs(result / np.iinfo(dtype).max - expected).max() < 0.01
 
 
-def test_a_broken_profile_is_not_the_end():
-    image = pyvips.Image.new_from_array(picture()).copy(interpretation="b-w")
+def test_a_damaged_profile_is_ignored():
+    image = pyvips.Image.new_from_array(make_pixels()).copy(interpretation="b-w")
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", b"not a profile at all" * 20)
-    result = open_photo(image.tiffsave_buffer()).merge(chroma()).array()
-    assert_same_light(picture(), result)
+    result = open_photo(image.tiffsave_buffer()).merge(make_ab()).array()
+    assert_same_light(make_pixels(), result)
 
 
-def test_first_page_of_several():
-    pages = pyvips.Image.new_from_array(picture()).copy(interpretation="b-w")
+def test_first_page_of_a_multi_page_tiff():
+    pages = pyvips.Image.new_from_array(make_pixels()).copy(interpretation="b-w")
     blob = pyvips.Image.arrayjoin([pages, pages.invert()], across=1).tiffsave_buffer(page_height=37)
     photo = open_photo(blob)
     assert (photo.width, photo.height) == (53, 37)
-    assert_same_light(picture(), photo.merge(chroma()).array())
+    assert_same_light(make_pixels(), photo.merge(make_ab()).array())
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
 def test_bmp_of_every_mode(mode):
-    image = Image.fromarray(picture(channels=3)).convert(mode)
+    image = Image.fromarray(make_pixels(channels=3)).convert(mode)
     buffer = io.BytesIO()
     image.save(buffer, "BMP")
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".png"
-    result = photo.merge(chroma()).array()
+    result = photo.merge(make_ab()).array()
     assert result.dtype == np.uint8
     assert_same_light(np.asarray(image.convert("RGB")), result)
 
@@ -354,12 +354,12 @@ def test_bmp_of_every_mode(mode):
 def test_jpeg_2000_and_heic_through_pillow():
     pillow_heif = pytest.importorskip("pillow_heif")
     buffer = io.BytesIO()
-    Image.fromarray(picture()[..., 0]).save(buffer, "JPEG2000")
+    Image.fromarray(make_pixels()[..., 0]).save(buffer, "JPEG2000")
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".tif"
-    assert_same_light(picture(), photo.merge(chroma()).array())
+    assert_same_light(make_pixels(), photo.merge(make_ab()).array())
     buffer = io.BytesIO()
-    pillow_heif.from_pillow(Image.fromarray(picture(64, 64, 3))).save(buffer, quality=95)
+    pillow_heif.from_pillow(Image.fromarray(make_pixels(64, 64, 3))).save(buffer, quality=95)
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".jpg"
-    assert_same_light(picture(64, 64, 3), photo.merge(chroma()).array(), 1, 5)
+    assert_same_light(make_pixels(64, 64, 3), photo.merge(make_ab()).array(), 1, 5)

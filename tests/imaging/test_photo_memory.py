@@ -1,4 +1,4 @@
-"""Memory does not grow with the photograph."""
+"""Memory does not grow with the size of the photo."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 @pytest.mark.slow
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_a_hundred_megapixels_in_350_megabytes(tmp_path, orientation, suffix):
+def test_100_megapixels_need_less_than_350_megabytes(tmp_path, orientation, suffix):
     scan = pyvips.Image.perlin(11600, 8700, cell_size=512, seed=1).linear(90, 128).cast("uchar")
     scan = scan.copy(interpretation="b-w")
     scan.set_type(pyvips.GValue.gint_type, "orientation", orientation)
@@ -42,7 +42,7 @@ def test_a_hundred_megapixels_in_350_megabytes(tmp_path, orientation, suffix):
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("rows", [1, 32, 300, 1000])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_every_pixel_comes_through_the_stream(depth, rows, threads):
+def test_strips_keep_every_pixel(depth, rows, threads):
     pixels = np.random.default_rng(0).integers(0, 1 << depth, (301, 457, 3)).astype(f"u{depth // 8}")
     strips_done, thread_ids = [], set()
 
@@ -57,14 +57,14 @@ def test_every_pixel_comes_through_the_stream(depth, rows, threads):
     assert len(thread_ids) <= threads
 
 
-def test_a_stream_that_fails_ends():
+def test_an_error_in_a_strip_is_raised_and_a_stream_can_be_left():
     def broken(strip, top):
         if top > 100:
-            raise ValueError("no colors today")
+            raise ValueError("no colors")
         return np.repeat(strip, 3, -1)
 
     image = pyvips.Image.black(640, 640)
-    with pytest.raises(ValueError, match="no colors today"), strips.process_strips(image, 16, broken, 8) as made:
-        made.write_to_memory()
-    with strips.process_strips(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as made:
-        made.crop(0, 0, 640, 16).write_to_memory()  # and leaves the rest unread
+    with pytest.raises(ValueError, match="no colors"), strips.process_strips(image, 16, broken, 8) as result:
+        result.write_to_memory()
+    with strips.process_strips(image, 16, lambda strip, top: np.repeat(strip, 3, -1), 8) as result:
+        result.crop(0, 0, 640, 16).write_to_memory()  # the rest is never read

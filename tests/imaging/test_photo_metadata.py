@@ -1,4 +1,4 @@
-"""Metadata: what a master says of itself stays, and the marks of the model are added."""
+"""Metadata: outputs keep that of the original, and name the model that colorized them."""
 
 import io
 from xml.etree import ElementTree
@@ -13,7 +13,7 @@ from photochrom.imaging import tiff
 from photochrom.imaging.metadata import SOURCE_TYPE, xmp_packet
 from photochrom.imaging.photo import Provenance, open_photo
 
-MARK = Provenance("default", "1", 7)
+PROVENANCE = Provenance("default", "1", 7)
 SOFTWARE = f"Photochrom {__version__} (model default 1, seed 7)"
 AB = np.full((2, 3, 3), 0.1, np.float32)
 PACKET = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -36,8 +36,8 @@ NS = {
 }
 
 
-def master(suffix, **options):
-    """The bytes of a gray photo that says everything a master can say."""
+def encode_original(suffix, **options):
+    """The bytes of a gray photo with every kind of metadata."""
     image = pyvips.Image.new_from_array(np.tile(np.arange(40, dtype=np.uint8), (24, 1))[..., None])
     image = image.copy(interpretation="b-w", xres=11.811, yres=11.811)  # 300 dots an inch
     image.set_type(pyvips.GValue.blob_type, "xmp-data", PACKET)
@@ -54,13 +54,13 @@ def master(suffix, **options):
     return image.write_to_buffer(suffix, **options)
 
 
-def said(blob):
-    """Everything a file says, as libvips and Pillow find it."""
+def read_metadata(blob):
+    """All metadata of a file, as libvips and Pillow read it."""
     image = pyvips.Image.new_from_buffer(blob, "")
     exif = Image.open(io.BytesIO(blob)).getexif()
-    found = {field: image.get(field) for field in image.get_fields()}
-    found["iptc"] = IptcImagePlugin.getiptcinfo(Image.open(io.BytesIO(blob)))
-    return found | {"resolution": (image.xres, image.yres), "exif": exif, "lens": exif.get_ifd(0x8769).get(0xA434)}
+    fields = {field: image.get(field) for field in image.get_fields()}
+    fields["iptc"] = IptcImagePlugin.getiptcinfo(Image.open(io.BytesIO(blob)))
+    return fields | {"resolution": (image.xres, image.yres), "exif": exif, "lens": exif.get_ifd(0x8769).get(0xA434)}
 
 
 def values(packet, name):
@@ -74,9 +74,9 @@ def values(packet, name):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
 @pytest.mark.parametrize("target", [".jpg", ".png", ".tif", ".webp", ".avif"])
-def test_what_the_master_says_is_kept_and_the_marks_added(suffix, target):
-    before = said(master(suffix))
-    after = said(open_photo(master(suffix)).merge(AB).to_bytes(target, MARK))
+def test_outputs_keep_metadata_and_add_provenance(suffix, target):
+    before = read_metadata(encode_original(suffix))
+    after = read_metadata(open_photo(encode_original(suffix)).merge(AB).to_bytes(target, PROVENANCE))
     packet = after["xmp-data"]
     assert values(packet, "ext:DigitalSourceType") == [SOURCE_TYPE]
     assert values(packet, "own:Model") == ["default"]
@@ -99,24 +99,26 @@ def test_what_the_master_says_is_kept_and_the_marks_added(suffix, target):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
-def test_our_own_copies_are_known(suffix, monkeypatch):
-    original = open_photo(master(suffix))
-    copy = original.merge(AB).to_bytes(suffix, MARK)
+def test_outputs_are_recognized_without_decoding(suffix, monkeypatch):
+    original = open_photo(encode_original(suffix))
+    copy = original.merge(AB).to_bytes(suffix, PROVENANCE)
     monkeypatch.setattr(pyvips.Image, "numpy", lambda self: pytest.fail("decoded"))
     assert not original.is_colorized
     assert open_photo(copy).is_colorized
     assert open_photo(Image.open(io.BytesIO(copy))).is_colorized
 
 
-def test_a_mark_in_exif_alone_is_enough():
-    copy = pyvips.Image.new_from_buffer(open_photo(master(".jpg")).merge(AB).to_bytes(".jpg", MARK), "").copy()
+def test_provenance_in_exif_alone_is_recognized():
+    copy = pyvips.Image.new_from_buffer(
+        open_photo(encode_original(".jpg")).merge(AB).to_bytes(".jpg", PROVENANCE), ""
+    ).copy()
     copy.remove("xmp-data")
     assert open_photo(copy.jpegsave_buffer()).is_colorized
 
 
 @pytest.mark.parametrize("target", [".tif", ".jpg"])
 @pytest.mark.parametrize("order", [b"II", b"MM"])
-def test_tags_of_a_tiff_are_kept(order, target, tmp_path):
+def test_outputs_keep_tiff_tags(order, target, tmp_path):
     info = TiffImagePlugin.ImageFileDirectory_v2()
     for tag, value in {315: "Atget", 33432: "nobody", 270: "a station", 306: "1900:01:02 03:04:05"}.items():
         info[tag] = value
@@ -129,16 +131,16 @@ def test_tags_of_a_tiff_are_kept(order, target, tmp_path):
         gray = Image.frombytes("I;16B", gray.size, np.asarray(gray).astype(">u2").tobytes())
     gray.save(buffer, "TIFF", tiffinfo=info)
     assert buffer.getvalue()[:2] == order
-    blob = open_photo(buffer.getvalue()).merge(AB).to_bytes(target, MARK)
+    blob = open_photo(buffer.getvalue()).merge(AB).to_bytes(target, PROVENANCE)
     image = Image.open(io.BytesIO(blob))
-    found = image.getexif()
+    fields = image.getexif()
     texts = {315: "Atget", 33432: "nobody", 270: "a station", 306: "1900:01:02 03:04:05", 305: SOFTWARE}
-    assert {tag: str(found[tag]).rstrip("\0 ") for tag in texts} == texts
-    inner = found.get_ifd(0x8769)
+    assert {tag: str(fields[tag]).rstrip("\0 ") for tag in texts} == texts
+    inner = fields.get_ifd(0x8769)
     assert inner[0xA434].rstrip("\0 ") == "Petzval"
     assert float(inner[0x829A]) == 0.5
     assert inner[0x8827] == 100
-    assert [float(x) for x in found.get_ifd(0x8825)[2]] == [48, 50, 30]
+    assert [float(x) for x in fields.get_ifd(0x8825)[2]] == [48, 50, 30]
     assert image.size == (30, 20)
     assert IptcImagePlugin.getiptcinfo(image)[2, 80] == b"Atget"
     path = tmp_path / "again.tif"
@@ -147,26 +149,26 @@ def test_tags_of_a_tiff_are_kept(order, target, tmp_path):
 
 
 @pytest.mark.parametrize("packet", [b"", b"not xml", b"<x>", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>", PACKET + b"\0\0"])
-def test_marks_with_any_packet(packet):
-    once = xmp_packet(MARK, packet)
+def test_provenance_replaces_an_earlier_one_in_any_packet(packet):
+    once = xmp_packet(PROVENANCE, packet)
     twice = xmp_packet(Provenance("other", "2", 1), once)
     assert values(twice, "own:Model") == ["other"]
     assert values(twice, "ext:DigitalSourceType") == [SOURCE_TYPE]
 
 
 def test_a_packet_keeps_its_prefixes():
-    assert b"mine:box" in xmp_packet(MARK, PACKET)
-    assert b"dc:title" in xmp_packet(MARK, PACKET)
+    assert b"mine:box" in xmp_packet(PROVENANCE, PACKET)
+    assert b"dc:title" in xmp_packet(PROVENANCE, PACKET)
 
 
 @pytest.mark.parametrize(
     "damage", [b"", b"II", b"II*\0", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + b"\1" * 40]
 )
-def test_damaged_tags_are_no_tags(damage):
+def test_damaged_tags_are_ignored(damage):
     assert tiff.read_tags(io.BytesIO(damage)) == ({}, {}, {})
 
 
-def test_an_old_gray_thumbnail_does_not_stay():
+def test_the_gray_thumbnail_is_removed():
     small = io.BytesIO()
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(small, "JPEG")
     exif = Image.Exif()
@@ -175,5 +177,5 @@ def test_an_old_gray_thumbnail_does_not_stay():
     Image.fromarray(np.full((32, 32), 99, np.uint8)).save(blob, "JPEG", exif=exif)
     image = pyvips.Image.new_from_buffer(blob.getvalue(), "").copy()
     image.set_type(pyvips.GValue.blob_type, "jpeg-thumbnail-data", small.getvalue())
-    result = open_photo(image.jpegsave_buffer()).merge(AB).to_bytes(".jpg", MARK)
+    result = open_photo(image.jpegsave_buffer()).merge(AB).to_bytes(".jpg", PROVENANCE)
     assert not pyvips.Image.new_from_buffer(result, "").get_typeof("jpeg-thumbnail-data")

@@ -113,14 +113,14 @@ def test_a_source_image_can_be_sent_to_another_process(source):
         assert copy.read() == image.read()
 
 
-def test_files_without_content_are_told_apart(tmp_path):
+def test_empty_files_have_different_keys(tmp_path):
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).touch()
     assert len({image.key for image in find_images(tmp_path)}) == 2
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads every file")
-def test_a_file_without_permission_is_found_and_refused_when_read(tmp_path):
+def test_a_file_without_permission_fails_when_it_is_read(tmp_path):
     path = tmp_path / "secret.jpg"
     path.write_bytes(b"content")
     path.chmod(0)
@@ -149,7 +149,7 @@ def test_a_damaged_entry_of_a_zip_is_named(tmp_path):
         image.read()
 
 
-def test_sources_that_cannot_be_read_say_why(archive, tmp_path):
+def test_unreadable_sources_raise_errors_with_a_reason(archive, tmp_path):
     (tmp_path / "text.txt").write_text("not a zip")
     content = archive.read_bytes()
     directory = content.index(b"PK\1\2")
