@@ -5,15 +5,14 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..backbones.efficientnet import SHA256, Classifier
 from ..backbones.perceptual import Perceptual
 from ..backbones.weights import DIGESTS
+from .protocols import RGB8
 
-RGB8 = UInt8[np.ndarray, "h w 3"]
 LPIPS = {"lpips-alex": "alexnet", "lpips-vgg": "vgg16"}
 SMALLEST_SIDE = 32  # pixels that the deepest layers of LPIPS need
 

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import json
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from .._processes import available_processors
 from ..core.color import ab_bins, ciede2000, colorfulness, lab_to_rgb, rgb_to_lab
@@ -27,9 +28,8 @@ from ..imaging.sources import SourceImage
 from . import metrics
 from .dataset_colors import bin_indices
 from .features import FeatureNetworks
-from .protocols import Protocol
+from .protocols import RGB8, Protocol
 
-RGB8 = UInt8[np.ndarray, "h w 3"]
 Images = Mapping[str, SourceImage]  # by name without suffix
 Columns = dict[str, np.ndarray]
 Progress = Callable[[int], None]  # gets the number of images done
@@ -89,15 +89,15 @@ def survey(images: Images, protocol: Protocol, store: Path, progress: Progress =
         return Survey(**json.loads(path.read_text()), digest=digest, folder=folder)
     means, shares, readable, unreadable = [], [], {}, {}
     with ThreadPoolExecutor(available_processors()) as pool:
-        tasks = {name: pool.submit(_mean_and_shares, name, image, protocol) for name, image in images.items()}
-        for done, (name, task) in enumerate(tasks.items(), 1):
-            try:
-                mean, share = task.result()
-                means.append(mean)
-                shares.append(share)
+        # An interruption closes `map`, which cancels the images that wait.
+        results = pool.map(partial(_mean_and_shares, protocol=protocol), images, images.values())
+        for done, (name, result) in enumerate(zip(images, results, strict=True), 1):
+            if isinstance(result, ValueError):
+                unreadable[name] = str(result)
+            else:
                 readable[name] = images[name]
-            except ValueError as error:
-                unreadable[name] = str(error)
+                means.append(result[0])
+                shares.append(result[1])
             progress(done)
     if not means:
         raise ValueError("no photos to measure on")
@@ -108,12 +108,15 @@ def survey(images: Images, protocol: Protocol, store: Path, progress: Progress =
     return Survey(**content, digest=digest, folder=folder, unreadable=unreadable)
 
 
-def _mean_and_shares(name: str, image: SourceImage, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    pixels = protocol.prepare(read_pixels(image))
+def _mean_and_shares(name: str, image: SourceImage, protocol: Protocol) -> tuple[np.ndarray, np.ndarray] | ValueError:
+    try:
+        pixels = protocol.prepare(read_pixels(image))
+    except ValueError as error:
+        return error
     height, width = pixels.shape[:2]
     if min(height, width) < metrics.SMALLEST_SIDE:
         needed = f"at least {metrics.SMALLEST_SIDE} on each side are needed"
-        raise ValueError(f"{name}: too small to measure: {width} x {height} pixels, {needed}")
+        return ValueError(f"{name}: too small to measure: {width} x {height} pixels, {needed}")
     lab = rgb_to_lab(to_float(pixels))
     counts = np.bincount(bin_indices(lab).ravel(), minlength=len(ab_bins()))
     return lab[1:].mean((1, 2), dtype=np.float64), counts / counts.sum()
@@ -171,7 +174,7 @@ def measure(
     They are the metrics of single images, the share of pixels in each of the color ``bins`` (n, 262), and
     ``features/...`` and ``classes/...`` of the networks.
     """
-    chunks: dict[str, list[Columns]] = {row.name: [] for row in rows}
+    chunks: defaultdict[str, list[Columns]] = defaultdict(list)
     with ThreadPoolExecutor(available_processors()) as pool:
         for start in range(0, len(images), CHUNK):
             names = list(images)[start : start + CHUNK]
@@ -222,9 +225,8 @@ def _measure_image(
     truth = protocol.prepare(read_pixels(image))
     # The networks describe all results at once; the ground truth is first, and results that are it are not repeated.
     batch = [truth]
-    indices: dict[str, list[int]] = {}
+    indices: defaultdict[str, list[int]] = defaultdict(list)
     for row in rows:
-        indices[row.name] = []
         for result in row.colorize(name, truth):
             pixels = protocol.prepare(result)
             if pixels.shape != truth.shape:

@@ -50,25 +50,24 @@ class Request:
     command: str = ""
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model with the sampler options of one row."""
+@dataclass(frozen=True, kw_only=True)
+class ModelRow(Row):
+    """A model (name or path ``source``) with the sampler options that it is measured with."""
 
-    source: str  # name or path
+    source: str
     sampler: Sampler
     colorizer: Colorizer
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A checked request with everything loaded; the rows of ``models`` come first."""
+    """A checked request with everything loaded."""
 
     request: Request
     protocol: Protocol
     images: Images
     reference: Images
     networks: FeatureNetworks
-    models: Sequence[Model]
     rows: Sequence[Row]
     warnings: list[str]
 
@@ -90,27 +89,30 @@ def prepare(request: Request) -> Evaluation:
     if others:
         warnings.append(_forced(request, f"not in protocol {protocol.name} by their numbers: {list_names(others)}"))
     networks = FeatureNetworks(protocol.lpips_side, protocol.inception or ("fid" if os.environ.get(VARIABLE) else None))
-    models: list[Model] = []
-    for source in request.models:
-        models += _with_samplers(source, request.samplers)
+    rows: list[Row] = []
     unsupported = set().union(*request.samplers)
-    for model in models:
-        unsupported -= model.sampler.keys()
+    for source in request.models:
+        for row in _model_rows(source, request.samplers, request.color):
+            rows.append(row)
+            unsupported -= row.sampler.keys()
     if unsupported:
         names = ", --".join(sorted(unsupported))
         raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
-    rows: dict[str, Row] = {}
-    for row in [_model_row(model, request.color) for model in models] + [
-        match_images(f, images) for f in request.images
-    ]:
-        # A name that occurs again is numbered from 2.
+    rows += [match_images(folder, images) for folder in request.images]
+    warnings += networks.missing
+    return Evaluation(request, protocol, images, reference, networks, _with_unique_names(rows), warnings)
+
+
+def _with_unique_names(rows: Sequence[Row]) -> list[Row]:
+    """The rows; a name that occurs again is numbered from 2."""
+    unique: dict[str, Row] = {}
+    for row in rows:
         name, number = row.name, 1
-        while name in rows or name in BASELINES:
+        while name in unique or name in BASELINES:
             number += 1
             name = f"{row.name} ({number})"
-        rows[name] = replace(row, name=name)
-    warnings += networks.missing
-    return Evaluation(request, protocol, images, reference, networks, models, list(rows.values()), warnings)
+        unique[name] = replace(row, name=name)
+    return list(unique.values())
 
 
 def _check_recordable(request: Request) -> None:
@@ -140,28 +142,28 @@ def _forced(request: Request, problem: str) -> str:
     return f"{problem}: not comparable with published scores"
 
 
-def _with_samplers(source: str, samplers: Sequence[Sampler]) -> list[Model]:
+def _model_rows(source: str, samplers: Sequence[Sampler], color: ColorOptions) -> list[ModelRow]:
     colorizer = Colorizer(source, threads=1)
-    models: dict[str, Model] = {}
+    rows: dict[str, ModelRow] = {}
     for sampler in samplers:
         options = colorizer.procedure.applicable_options(sampler)
-        models.setdefault(str(options), Model(source, options, colorizer.with_sampler(**options)))
-    return list(models.values())
+        rows.setdefault(str(options), _model_row(source, options, colorizer.with_sampler(**options), color))
+    return list(rows.values())
 
 
-def _model_row(model: Model, color: ColorOptions) -> Row:
-    colorizer, card = model.colorizer, model.colorizer.card
-    sizes = (card.gray, card.multiple, card.size, color.size)
+def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: ColorOptions) -> ModelRow:
+    card, size = colorizer.card, color.size
+    sizes = (card.gray, card.multiple, card.size, size)
     decisive = (card.weights, describe(colorizer.procedure), *sizes, color.saturation, list(color.seeds))
 
     def colorize(name: str, truth: RGB8) -> list[RGB8]:
-        return [colorizer(truth, seed=s, saturation=color.saturation, size=color.size) for s in color.seeds]
+        return [colorizer(truth, seed=s, saturation=color.saturation, size=size) for s in color.seeds]
 
     def own_metrics(truth: RGB8) -> dict[str, float]:
-        return {"bits-per-dim": colorizer.bits_per_dim(truth, color.size)} if colorizer.procedure.has_likelihood else {}
+        return {"bits-per-dim": colorizer.bits_per_dim(truth, size)} if colorizer.procedure.has_likelihood else {}
 
-    name = " ".join([card.name, *map(str, model.sampler.values())])
-    return Row(name, f"model {json.dumps(decisive, sort_keys=True)}", colorize, own_metrics)
+    name, key = " ".join([card.name, *map(str, sampler.values())]), f"model {json.dumps(decisive, sort_keys=True)}"
+    return ModelRow(name, key, colorize, own_metrics, source=source, sampler=sampler, colorizer=colorizer)
 
 
 def run(request: Request, progress: Progress = lambda stage, done, total: None) -> EvaluationResult:
@@ -182,14 +184,17 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     warnings += [*_gray_warnings(np.array(list(images)), tables), *omissions]
     if n == 1:
         warnings.append("only one photo: no intervals, no comparison, no distances between sets")
-    models = dict(zip([row.name for row in evaluation.rows], evaluation.models, strict=False))
-    photo, costs = protocol.prepare(read_pixels(next(iter(images.values())))), {}
-    for row, model in models.items():
+    photo = protocol.prepare(read_pixels(next(iter(images.values()))))
+    costs: dict[str, dict[str, float]] = {}
+    models: dict[str, str] = {}
+    for row in evaluation.rows:
+        if not isinstance(row, ModelRow):
+            continue
+        models[row.name], costs[row.name] = row.source, {}
         try:
-            costs[row] = model_cost(model.source, model.sampler, model.colorizer, photo, request.color.size)
+            costs[row.name] |= model_cost(row.source, row.sampler, row.colorizer, photo, request.color.size)
         except Exception as error:  # the metrics are worth more than the cost
-            costs[row] = {}
-            warnings.append(f"{row}: its cost cannot be measured ({error})")
+            warnings.append(f"{row.name}: its cost cannot be measured ({error})")
     return EvaluationResult(
         protocol,
         n,
@@ -200,9 +205,9 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
         costs,
         request.command,
         __version__,
-        histograms={row: columns["bins"].mean(0) for row, columns in tables.items()},
+        histograms={name: columns["bins"].mean(0) for name, columns in tables.items()},
         contact_sheets=list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else [],
-        models={row: model.source for row, model in models.items()},
+        models=models,
         unreadable=seen.unreadable,
     )
 

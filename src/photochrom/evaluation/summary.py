@@ -40,14 +40,14 @@ def summarize(
     if chroma < COLORLESS:
         raise ValueError(f"mean chroma {chroma:.2g}: these photos have no color to compare with")
     rows: dict[str, Estimates] = {}
-    warnings: list[str] = []
+    warnings: dict[str, None] = {}  # in order, without repetitions
     for row, columns in tables.items():
         rows[row] = _image_metrics(columns, tables)
         omissions = _add_set_metrics(rows[row], columns, tables[TRUTH], reference, force)
-        warnings += [sentence for sentence in omissions if sentence not in warnings]
+        warnings |= dict.fromkeys(omissions)
         for name in rows[row]:
             find_metric(name)  # refuses a metric without record
-    return rows, warnings
+    return rows, list(warnings)
 
 
 def _image_metrics(columns: Columns, tables: Mapping[str, Columns]) -> Estimates:
