@@ -72,9 +72,8 @@ class Denoiser(Network):
                 width = width_out
                 skips.append(width)
             self.down.append(blocks)
-        last_head = scales[-1][1]
-        middle = [Block(width, width, level, head, config.dropout) for head in (last_head, 0)]
-        self.middle = nn.ModuleList(middle)
+        heads = (scales[-1][1], 0)
+        self.middle = nn.ModuleList(Block(width, width, level, head, config.dropout) for head in heads)
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for width_out, head in reversed(scales):
             if self.up:
@@ -170,10 +169,7 @@ def predict(net: nn.Module, sampling: Diffusion, clean: Tensor, condition: Tenso
 
 
 def simple_loss(prediction: Prediction, power: int) -> Tensor:
-    """Return the mean of |output - target|^power (Ho et al. 2020, equation 14).
-
-    An untrained network that predicts noise has about 0.798 for a power of 1, and 1 for 2.
-    """
+    """Return the mean of |output - target|^power (Ho et al. 2020, equation 14)."""
     loss = F.l1_loss if power == 1 else F.mse_loss
     return loss(prediction.output, prediction.target)
 

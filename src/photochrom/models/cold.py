@@ -1,7 +1,4 @@
-"""Cold diffusion (Bansal et al. 2022), in pixels or in the latent of a VQ-VAE: degradation undone step by step.
-
-The restorer predicts the clean image from any step of the degradation; the procedure `Cold` steps back with it.
-"""
+"""Cold diffusion (Bansal et al. 2022), in pixels or in the latent of a VQ-VAE: degradation undone step by step."""
 
 import math
 from collections.abc import Callable

@@ -1,7 +1,6 @@
 """A conditional DDPM: color (ab) diffused, conditioned on the gray image (COLORIZED; Ho et al. 2020).
 
-Only color gets noise, scaled by constants, and the network predicts that noise: lightness cannot drift, and no
-statistics of an image need to be known in advance. Since color has little detail, it can be diffused at the size and on
+Only color gets noise, so lightness cannot drift. Since color has little detail, it can be diffused at the size and on
 the features of a `ColorNet` (``guided``), which runs once per image however many steps are taken.
 """
 

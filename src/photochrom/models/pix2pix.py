@@ -1,7 +1,4 @@
-"""pix2pix (Isola et al. 2017): a generator that colorizes, trained with a discriminator of patches.
-
-The generator minimizes a weighted mix of losses and an adversarial one. The discriminator sees gray and color together.
-"""
+"""pix2pix (Isola et al. 2017): a generator that colorizes, trained with a discriminator of patches of the image."""
 
 import math
 from collections.abc import Iterator, Mapping

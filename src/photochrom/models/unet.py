@@ -1,7 +1,6 @@
 """Color by regression: a U-Net from gray to ab (or RGB) under a weighted mix of losses.
 
-As in the UPC study of losses in Lab: L1, L2 or Huber, any depth and filters, Lab or RGB. The encoder is a plain one, or
-one pretrained on ImageNet.
+As in the UPC study of losses in Lab. The encoder is a plain one, or one pretrained on ImageNet.
 """
 
 from dataclasses import field

@@ -1,8 +1,7 @@
-"""Attention along the rows and columns of images, and the transformer layers made of it.
+"""Transformer layers with attention along the rows and columns of images, which are channel last here: (b, h, w, d).
 
-The conditional layers of Kumar, Weissenborn & Kalchbrenner (2021): attention whose queries, keys and values are scaled
-and shifted by a context (cAtt), a perceptron whose output is (cMLP), and a layer norm whose scale and shift come from
-the whole context at once (cLN). Feature maps are channel last here: (b, h, w, d).
+The conditional layers of Kumar, Weissenborn & Kalchbrenner (2021) scale and shift queries, keys and values (cAtt), the
+output of the perceptron (cMLP), and layer norms, by the whole context at once (cLN).
 """
 
 import math

@@ -20,6 +20,7 @@ from ..family import Network
 from .axial import Axial, Conditions, Layer, Norms, PositionEmbedding, Stack
 
 LEVELS = 256  # of gray, and of each channel of a fine color
+LayerPart = Literal["attention", "mlp", "norm"]
 
 
 def quantize(values: Tensor, levels: int = LEVELS) -> Tensor:
@@ -41,11 +42,7 @@ class CoreConfig:
     encoder: Count = 4
     outer: Count = 2
     inner: Count = 2
-    conditional: tuple[Literal["attention", "mlp", "norm"], ...] = (
-        "attention",
-        "mlp",
-        "norm",
-    )
+    conditional: tuple[LayerPart, ...] = ("attention", "mlp", "norm")
     parallel: Share = 0.01  # lambda, the weight of the parallel head's loss
     guide: ColorNet.Config = field(default_factory=ColorNet.Config)  # if ``sampling.guided``
     guide_rate: NonNegative = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
@@ -68,9 +65,7 @@ class Encoder(Network):
     def __init__(self, config: CoreConfig, factor: int, features: int) -> None:
         super().__init__()
         shape = config.shape
-        self.inputs = {"gray": (1, "h", "w")}
-        if features:
-            self.inputs["features"] = (features, "h", "w")
+        self.inputs = {"gray": (1, "h", "w"), **({"features": (features, "h", "w")} if features else {})}
         self.size_multiple, self.memory = factor, config.memory
         self.levels = nn.Embedding(LEVELS, shape.width)
         self.entry = nn.Linear(features, shape.width) if features else None
