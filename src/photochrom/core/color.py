@@ -33,7 +33,7 @@ Plane = Float[Any, "*b h w"]
 
 
 def namespace(x: Any) -> Any:
-    """Returns the library of an array (numpy or torch) without importing either."""
+    """Return the library of an array (numpy or torch) without importing either."""
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
@@ -127,7 +127,7 @@ def rgb_to_gray(rgb: RGB, convention: str = "lab") -> Plane:
 
 
 def fit_gamut(lab: Lab) -> Lab:
-    """Returns colors that sRGB has, with L clipped to [0, 100]; colors inside the gamut are left as they are.
+    """Return colors that sRGB has, with L clipped to [0, 100]; colors inside the gamut are left as they are.
 
     A color outside is moved towards the gray of the same Y, along a straight line in linear light, as far as the edge
     of the gamut. That keeps L exactly, and the hue as light mixes. `imaging.chroma` is the same in optimized form.
@@ -148,10 +148,9 @@ def fit_gamut(lab: Lab) -> Lab:
 
 
 def colorfulness(rgb: RGB, absolute: bool = False) -> Float[Any, "*b"]:
-    """Returns M of Hasler & Suesstrunk (2003) for sRGB in [0, 1]: 0 is gray, 9 nearly gray, 50 vivid.
+    """Return M of Hasler & Suesstrunk (2003) in their units, for sRGB in [0, 1]: 0 is gray, 9 nearly gray, 50 vivid.
 
-    In the paper's units, for values up to 255. The paper's opponent planes are signed; much published code takes their
-    ``absolute`` values, which gives less.
+    Their opponent planes are signed; much published code takes ``absolute`` values, which gives less.
     """
     r, g, b = _channels(rgb * 255)
     variance: Any = 0
@@ -165,7 +164,7 @@ def colorfulness(rgb: RGB, absolute: bool = False) -> Float[Any, "*b"]:
 
 
 def ciede2000(lab: Lab, other: Lab) -> Plane:
-    """Returns the CIEDE2000 color difference, k_L = k_C = k_H = 1 (Sharma, Wu & Dalal 2005, equations 2-22)."""
+    """Return the CIEDE2000 color difference, k_L = k_C = k_H = 1 (Sharma, Wu & Dalal 2005, equations 2-22)."""
     xp, pi = namespace(lab), math.pi
     (l1, a1, b1), (l2, a2, b2) = _channels(lab), _channels(other)
 
@@ -204,10 +203,7 @@ def ciede2000(lab: Lab, other: Lab) -> Plane:
 
 
 def ab_bins() -> tuple[tuple[float, float], ...]:
-    """Returns the 262 color bins (a, b) on a grid of 10: every grid point to which some sRGB color is nearest.
-
-    Zhang et al. (2016) list 313 for the same grid, because they also keep neighbors that no sRGB color rounds to.
-    """
+    """Return the 262 color bins (a, b), grid 10, to which sRGB colors round; Zhang et al. (2016) keep 313."""
     bins: list[tuple[float, float]] = []
     for a, low, high in _BIN_ROWS:
         bins += [(float(a), float(b)) for b in range(low, high + 1, BIN_STEP)]

@@ -33,11 +33,11 @@ class Degradation:
     steps: int = 50
 
     def draw(self, image: Image, noise: Noise) -> Any:
-        """Returns the noise of these images for `degrade`, None for a deterministic degradation."""
+        """Return the noise of these images for `degrade`, None for a deterministic degradation."""
         return None if self.sampler is None else self.sampler(image, noise)
 
     def degrade(self, image: Image, step: Any, noise: Any = None) -> Image:
-        """Returns the images after ``step`` of ``steps``, with the noise that `draw` gave."""
+        """Return the images after ``step`` of ``steps``, with the noise that `draw` gave."""
         return self.function(image, step, self.steps, noise)
 
 
@@ -115,7 +115,7 @@ DEGRADATIONS = {
 
 
 def interpolate(start: Any, end: Any, share: Any) -> Any:
-    """Returns ``start`` at a share of 0, ``end`` at 1, both exactly, and the straight line between them."""
+    """Return ``start`` at a share of 0, ``end`` at 1, both exactly, and the straight line between them."""
     return start * (1 - share) + end * share
 
 

@@ -6,14 +6,14 @@ from jaxtyping import Float
 
 
 def average_pool(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
-    """Returns means over squares of ``factor`` pixels. Raises ValueError for sides that the factor does not divide."""
+    """Return means over squares of ``factor`` pixels. Raises ValueError for sides that the factor does not divide."""
     b, c, h, w = planes.shape
     check_divisible(h, w, factor)
     return planes.reshape(b, c, h // factor, factor, w // factor, factor).mean(5).mean(3)
 
 
 def upsample_nearest(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
-    """Returns each pixel repeated as a square of ``factor`` pixels."""
+    """Return each pixel repeated as a square of ``factor`` pixels."""
     height, width = planes.shape[2:]
     rows = [i // factor for i in range(height * factor)]
     columns = [i // factor for i in range(width * factor)]

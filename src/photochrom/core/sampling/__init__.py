@@ -32,16 +32,13 @@ PROCEDURES: dict[str, Callable[..., Procedure]] = {
 
 
 def describe(procedure: Procedure) -> dict[str, Any]:
-    """Returns the procedure's kind and settings as the plain dict stored in ``model.json``."""
+    """Return the procedure's kind and settings as the plain dict stored in ``model.json``."""
     kinds = {cls: kind for kind, cls in PROCEDURES.items()}
     return {"kind": kinds[type(procedure)], **asdict(procedure)}
 
 
 def load_procedure(description: Mapping[str, Any]) -> Procedure:
-    """Returns the procedure of a description that `describe` made.
-
-    Raises ValueError for a kind or a setting that this version does not know.
-    """
+    """Return the procedure of a `describe` dict. Raises ValueError for a kind or setting unknown to this version."""
     settings = dict(description)
     kind = settings.pop("kind", None)
     if kind not in PROCEDURES:

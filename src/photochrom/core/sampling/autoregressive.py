@@ -18,8 +18,7 @@ Pixel = Float[Any, "*b 3"]  # RGB in [-1, 1], channel last
 Index = Int[Any, "*b"]
 
 STAGES = ("core", "color", "spatial")
-# Pixels times the longer side: the spatial stage scores each pixel against all on its line. 256 MB a head.
-MAX_ATTENTION = 1 << 26
+MAX_ATTENTION = 1 << 26  # pixels times the longer side, on which the spatial stage scores all pairs: 256 MB a head
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 100.0  # beyond these float32 cannot hold the logits
 # The color before the first pixel of a row, at the inputs of the network ``pixel``: outside [-1, 1], so that a graph
 # can tell it from every color. Networks turn it into a mask when they read it.
@@ -27,17 +26,14 @@ START_OF_ROW = -2.0
 
 
 def coarse_indices(rgb: Pixel, bits: int = 3) -> Index:
-    """Returns the coarse color of each pixel, one of 8**bits, red counting most.
-
-    For 8-bit codes x, each channel is floor(x / 2^(8 - bits)). Values outside [-1, 1] are clipped.
-    """
+    """Return the coarse color of each pixel, one of 8**bits: the high bits of its 8-bit codes, red first."""
     xp, levels = namespace(rgb), 2**bits
     codes = xp.asarray(((rgb + 1) * (levels / 2)).clip(0, levels - 1), dtype=xp.int64)
     return (codes[..., 0] * levels + codes[..., 1]) * levels + codes[..., 2]
 
 
 def bin_centers(like: Any, bits: int = 3) -> Float[Any, "colors 3"]:
-    """Returns the RGB in the middle of each coarse color, by its index, in the type and precision of ``like``."""
+    """Return the RGB in the middle of each coarse color, by its index, in the type and precision of ``like``."""
     levels = 2**bits
     middles = [(code + 0.5) * (2 / levels) - 1 for code in range(levels)]
     return namespace(like).asarray(list(product(middles, repeat=3)), dtype=like.dtype, device=like.device)
@@ -121,13 +117,13 @@ class Autoregressive(Procedure):
         return blend_hints(signed_rgb_to_ab(self.refine(nets, gray, coarse)), hints)
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
-        """Yields coarse colors, enlarged to the size of the gray (``condition``), and what the later stages give."""
+        """Yield coarse colors, enlarged to the size of the gray (``condition``), and what the later stages give."""
         yield image
         color = self.refine(nets, condition, average_pool(image, self.factor))
         yield upsample_nearest(color, condition.shape[2] // color.shape[2])
 
     def refine(self, nets: Nets, gray: Gray, color: Coarse) -> Float[Any, "b 3 h3 w3"]:
-        """Returns coarse colors (b, 3, h', w') after the later stages, with the size of the gray after ``spatial``."""
+        """Return coarse colors (b, 3, h', w') after the later stages, with the size of the gray after ``spatial``."""
         if "color" in self.stages:
             color = _refine_channels(nets["color"], average_pool(gray, self.factor), color)
         if "spatial" in self.stages:
@@ -138,17 +134,13 @@ class Autoregressive(Procedure):
         return color
 
     def sample_coarse(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Coarse:
-        """Returns coarse colors (b, 3, h / factor, w / factor) in [-1, 1], each the center of its bin.
-
-        Where hints decide most of a pixel, its color is theirs, and later pixels are sampled given that.
-        """
-        centers = bin_centers(gray, self.bits)
+        """Return coarse colors, each the center of its bin. Where hints decide most of a pixel, its color is theirs."""
         width = gray.shape[3] // self.factor
         row_noise: Any = None
         if hints is not None:
             hinted, hint_indices = self._hint_indices(gray, hints)
 
-        def choose(row: int, column: int, logits: Any) -> Pixel:
+        def choose(row: int, column: int, logits: Any) -> Index:
             nonlocal row_noise
             _check_finite(logits)
             if self.stochastic:
@@ -157,37 +149,33 @@ class Autoregressive(Procedure):
                     row_noise = noise(logits[:, None][:, [0] * width], "gumbel")
                 logits = logits * (1 / self.temperature) + row_noise[:, column]
             index = logits.argmax(1)
-            if hints is not None:
-                index = namespace(logits).where(hinted[:, row, column], hint_indices[:, row, column], index)
-            return centers[index]
+            if hints is None:
+                return index
+            return namespace(logits).where(hinted[:, row, column], hint_indices[:, row, column], index)
 
         return self._decode(nets, gray, choose)
 
     def nll(self, nets: Nets, gray: Gray, color: Image) -> Float[Any, "b h2 w2"]:
         """See `Procedure`; each pixel is conditioned on the ground truth of the pixels before it, at temperature 1."""
-        centers = bin_centers(gray, self.bits)
         truth = coarse_indices(channel_last(average_pool(color, self.factor)), self.bits)
-        rows: list[list[Any]] = []
+        nats = []
 
-        def choose(row: int, column: int, logits: Any) -> Pixel:
+        def choose(row: int, column: int, logits: Any) -> Index:
             xp, index = namespace(logits), truth[:, row, column]
             top = xp.amax(logits, 1)
             log_total = top + xp.log(xp.exp(logits - top[:, None]).sum(1))
-            if column == 0:
-                rows.append([])
-            rows[row].append(log_total - logits[list(range(len(index))), index])
-            return centers[index]
+            nats.append(log_total - logits[list(range(len(index))), index])
+            return index
 
         self._decode(nets, gray, choose)
-        xp = namespace(gray)
-        return xp.stack([xp.stack(row, 1) for row in rows], 1)
+        return namespace(gray).stack(nats, 1).reshape(truth.shape)
 
-    def _decode(self, nets: Nets, gray: Gray, choose: Callable[[int, int, Any], Pixel]) -> Coarse:
+    def _decode(self, nets: Nets, gray: Gray, choose: Callable[[int, int, Any], Index]) -> Coarse:
         """Coarse colors in raster order, each as ``choose`` picks it for (row, column) by its logits (b, colors).
 
         What attention needs of earlier rows and pixels is cached, so a pixel costs one pass over itself.
         """
-        xp, small = namespace(gray), average_pool(gray, self.factor)
+        xp, small, centers = namespace(gray), average_pool(gray, self.factor), bin_centers(gray, self.bits)
         inputs = {"gray": small}
         if self.guided:
             features = nets["guide"](gray=gray)
@@ -202,7 +190,7 @@ class Autoregressive(Procedure):
                 here = condition[:, column]
                 logits, cache = nets["pixel"](color=color, condition=here, norms=norms, past=past_pixels)
                 past_pixels = xp.concatenate([past_pixels, cache[:, None]], 1)
-                color = choose(row, column, logits)
+                color = centers[choose(row, column, logits)]
                 pixels.append(color)
             rows.append(xp.stack(pixels, 1))
             above, cache = nets["outer"](color=rows[-1], context=row_context, norms=norms, past=past_rows)
@@ -235,5 +223,5 @@ def _refine_channels(net: Net, gray: Gray, color: Image) -> Image:
 
 
 def bits_per_dim(nats: Any) -> Any:
-    """Returns nats per pixel as bits per channel."""
+    """Return nats a pixel as bits a channel."""
     return nats * (1 / (3 * math.log(2)))

@@ -57,7 +57,7 @@ class Cold(Procedure):
         return replace(DEGRADATIONS[self.degradation], steps=self.levels)
 
     def timesteps(self) -> list[int]:
-        """Returns the degradation steps at which it calls the restorer, from T down, and 0 at the end."""
+        """Return the degradation steps at which it calls the restorer, from T down, and 0 at the end."""
         return [round(i * self.levels / self.steps) for i in range(self.steps, -1, -1)]
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
@@ -66,7 +66,7 @@ class Cold(Procedure):
         return blend_hints(signed_rgb_to_ab(self._decode(nets, state)), hints)
 
     def trajectory(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Iterator[AB]:
-        """Yields the ab from gray to the result: ``steps`` + 1 of them, 2 with one-shot."""
+        """Yield the ab from gray to the result: ``steps`` + 1 of them, 2 with one-shot."""
         for image in self.restore(nets, gray[:, [0, 0, 0]]):
             yield blend_hints(signed_rgb_to_ab(image), hints)
 
@@ -88,7 +88,7 @@ class Cold(Procedure):
         return image.clip(-1, 1)
 
     def states(self, restorer: Net, start: Any, noise: Any = None) -> Iterator[Any]:
-        """Yields the state (an image or a latent) after each step, from ``start`` at step T to the result at step 0."""
+        """Yield the state (an image or a latent) after each step, from ``start`` at step T to the result at step 0."""
         state = start
         for step, next_step in pairwise(self.timesteps()):
             clean = restorer(state=state, t=step / self.levels)
@@ -104,7 +104,7 @@ class Cold(Procedure):
             yield state
 
     def degrade(self, clean: Any, step: Any, start: Any, noise: Any = None) -> Any:
-        """Returns the clean image after ``step`` steps; a latent moves straight towards ``start``, that of step T."""
+        """Return the clean image after ``step`` steps; a latent moves straight towards ``start``, that of step T."""
         if self.latent:
             return interpolate(clean, start, step / self.levels)
         return self.operator.degrade(clean, step, noise)

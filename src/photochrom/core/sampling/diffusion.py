@@ -63,13 +63,13 @@ class Diffusion(Procedure):
         return ("guide", "denoiser") if self.guided else ("denoiser",)
 
     def gammas(self) -> diffusion.Schedule:
-        """Returns every level of the schedule, clean first."""
+        """Return every level of the schedule, clean first."""
         if self.schedule == "cosine":
             return diffusion.cosine_schedule(self.levels)
         return diffusion.linear_schedule(self.levels, *self.betas)
 
     def timesteps(self) -> diffusion.Schedule:
-        """Returns the levels at which sampling stops, clean first. Raises ValueError for more steps than levels."""
+        """Return the levels at which sampling stops, clean first. Raises ValueError for more steps than levels."""
         return diffusion.respace(self.gammas(), self.steps)
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
@@ -78,10 +78,7 @@ class Diffusion(Procedure):
         return ab
 
     def trajectory(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Iterator[AB]:
-        """Yields the ab from pure noise to the result: ``steps`` + 1 of them, noisy but for the last.
-
-        Hints replace colors of the clean image that the network predicts, before each step is taken from it.
-        """
+        """Yield the ab from pure noise to the result: ``steps`` + 1 of them, noisy but for the last."""
         condition = nets["guide"](gray=gray) if self.guided else gray
         noisy = noise(condition[:, [0] * self.channels])
         last, ab = None, noisy
@@ -90,7 +87,7 @@ class Diffusion(Procedure):
             predicted, share = self.split_output(nets["denoiser"](noisy=noisy, condition=condition, t=gamma**0.5))
             clean = diffusion.clean_from(self.prediction, noisy, predicted, gamma).clip(-self.gain, self.gain)
             ab = blend_hints(self._to_ab(clean), hints)
-            if hints is not None:
+            if hints is not None:  # steps start from the hinted image, so that later predictions agree with it
                 clean = self._from_ab(ab, clean)
             if self.solver == "ddim":
                 noisy = diffusion.ddim_step(noisy, clean, gamma, before, noise, self.eta)
@@ -102,7 +99,7 @@ class Diffusion(Procedure):
         yield ab
 
     def split_output(self, output: Any) -> tuple[Any, Any]:
-        """Returns the prediction in the network's output, and the ``share`` that `diffusion_steps.variance` takes."""
+        """Return the prediction in the network's output, and the ``share`` that `diffusion_steps.variance` takes."""
         if self.variance != "learned":
             return output, float(self.variance == "forward")
         share = (output[:, self.channels :] * 0.5 + 0.5).clip(0, 1)

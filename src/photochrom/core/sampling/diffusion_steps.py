@@ -21,26 +21,23 @@ PREDICTIONS = ("noise", "clean", "velocity")
 
 
 def from_betas(betas: list[float]) -> Schedule:
-    """Returns the gammas of the variances that each step adds: 1, then the running product of 1 - beta."""
+    """Return the gammas of the variances that each step adds: 1, then the running product of 1 - beta."""
     return tuple(accumulate(betas, lambda gamma, beta: gamma * (1 - beta), initial=1.0))
 
 
 def linear_schedule(steps: int, first: float, last: float) -> Schedule:
-    """Returns gammas whose betas rise linearly from first to last (Ho et al. 2020: 1000, 1e-4, 0.02)."""
+    """Return gammas whose betas rise linearly from first to last (Ho et al. 2020: 1000, 1e-4, 0.02)."""
     return from_betas([first + (last - first) * i / max(1, steps - 1) for i in range(steps)])
 
 
 def cosine_schedule(steps: int, offset: float = 0.008, largest: float = 0.999) -> Schedule:
-    """Returns gammas that fall as a squared cosine, with betas up to ``largest`` (Nichol & Dhariwal 2021, eq. 17)."""
+    """Return gammas that fall as a squared cosine, with betas up to ``largest`` (Nichol & Dhariwal 2021, eq. 17)."""
     levels = [math.cos((i / steps + offset) / (1 + offset) * math.pi / 2) ** 2 for i in range(steps + 1)]
     return from_betas([min(1 - after / before, largest) for before, after in pairwise(levels)])
 
 
 def respace(schedule: Schedule, steps: int) -> Schedule:
-    """Returns the gammas of fewer steps, evenly spaced by index, both ends included.
-
-    Raises ValueError for fewer than 1 or more than the schedule has.
-    """
+    """Return gammas of fewer steps, evenly spaced, both ends included. Raises ValueError for more than there are."""
     last = len(schedule) - 1
     if not 1 <= steps <= last:
         raise ValueError(f"{steps} steps: the noise schedule has {last}, choose from 1 to {last}")
@@ -48,12 +45,12 @@ def respace(schedule: Schedule, steps: int) -> Schedule:
 
 
 def add_noise(clean: Image, noise: Image, gamma: Any) -> Image:
-    """Returns the noisy image at gamma, a float or an array that broadcasts."""
+    """Return the noisy image at gamma, a float or an array that broadcasts."""
     return clean * gamma**0.5 + noise * (1 - gamma) ** 0.5
 
 
 def prediction_target(prediction: str, clean: Image, noise: Image, gamma: Any) -> Image:
-    """Returns what a network learns to predict; the velocity is that of Salimans & Ho (2022)."""
+    """Return what a network learns to predict; the velocity is that of Salimans & Ho (2022)."""
     _check(prediction)
     if prediction == "velocity":
         return noise * gamma**0.5 - clean * (1 - gamma) ** 0.5
@@ -61,7 +58,7 @@ def prediction_target(prediction: str, clean: Image, noise: Image, gamma: Any) -
 
 
 def clean_from(prediction: str, noisy: Image, predicted: Image, gamma: Any) -> Image:
-    """Returns the clean image that a prediction implies. For noise at a gamma near 0 it is huge: clip it."""
+    """Return the clean image that a prediction implies. For noise at a gamma near 0 it is huge: clip it."""
     _check(prediction)
     if prediction == "noise":
         return (noisy - predicted * (1 - gamma) ** 0.5) * gamma**-0.5
@@ -69,7 +66,7 @@ def clean_from(prediction: str, noisy: Image, predicted: Image, gamma: Any) -> I
 
 
 def noise_from(noisy: Image, clean: Image, gamma: float) -> Image:
-    """Returns the noise that turns the clean image into the noisy one."""
+    """Return the noise that turns the clean image into the noisy one."""
     return (noisy - clean * gamma**0.5) * (1 - gamma) ** -0.5
 
 
@@ -79,16 +76,15 @@ def _check(prediction: str) -> None:
 
 
 def posterior_mean(noisy: Image, clean: Image, gamma: Any, before: Any) -> Image:
-    """Returns the mean of the step to the gamma ``before``, given the clean image (Ho et al. 2020, equation 7)."""
+    """Return the mean of the step to the gamma ``before``, given the clean image (Ho et al. 2020, equation 7)."""
     alpha = gamma / before
     return clean * (before**0.5 * (1 - alpha) / (1 - gamma)) + noisy * (alpha**0.5 * (1 - before) / (1 - gamma))
 
 
 def variance(gamma: Any, before: Any, share: Any = 0.0) -> Any:
-    """Returns the variance of the step to the gamma ``before``, by ``share``.
+    """Return the variance of the step to ``before``: of the posterior at a share of 0, of the forward step at 1.
 
-    0 is that of the posterior (Ho et al. 2020), 1 that of the forward step, 1 - alpha (Palette's Algorithm 2); between
-    them logarithms are interpolated (Nichol & Dhariwal 2021, equation 15).
+    Between them logarithms are interpolated (Nichol & Dhariwal 2021, equation 15); 1 is Palette's Algorithm 2.
     """
     forward = 1 - gamma / before
     posterior = forward * ((1 - before) / (1 - gamma))
@@ -96,13 +92,13 @@ def variance(gamma: Any, before: Any, share: Any = 0.0) -> Any:
 
 
 def ancestral_step(noisy: Image, clean: Image, gamma: float, before: float, noise: Noise, share: Any = 0.0) -> Image:
-    """Returns a random step: the posterior's mean, and noise of this `variance`. The last step adds none."""
+    """Return a random step: the posterior's mean, and noise of this `variance`. The last step adds none."""
     mean = posterior_mean(noisy, clean, gamma, before)
     return mean if before == 1 else mean + noise(noisy) * variance(gamma, before, share) ** 0.5
 
 
 def ddim_step(noisy: Image, clean: Image, gamma: float, before: float, noise: Noise, eta: float = 0.0) -> Image:
-    """Returns a step that reuses the noise of the image (``eta`` 0) or renews it (1) (Song et al. 2021, eq. 12)."""
+    """Return a step that reuses the noise of the image (``eta`` 0) or renews it (1) (Song et al. 2021, eq. 12)."""
     spread = eta * ((1 - before) / (1 - gamma) * (1 - gamma / before)) ** 0.5
     reused = max(0.0, 1 - before - spread**2) ** 0.5
     mean = clean * before**0.5 + noise_from(noisy, clean, gamma) * reused
@@ -110,7 +106,7 @@ def ddim_step(noisy: Image, clean: Image, gamma: float, before: float, noise: No
 
 
 def dpm_solver_step(noisy: Image, clean: Image, last: tuple[Image, float] | None, gamma: float, before: float) -> Image:
-    """Returns a step of second order, DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2); the first and last are of first.
+    """Return a step of second order, DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2); the first and last are of first.
 
     ``last`` is the clean image that the step before predicted, with its gamma.
     """

@@ -30,7 +30,7 @@ class HintMap:
     weight: Float[Any, "1 1 h w"]
 
     def blend(self, ab: AB) -> AB:
-        """Returns the predicted ab (b, 2, h, w) with the hints blended into it."""
+        """Return the predicted ab (b, 2, h, w) with the hints blended into it."""
         return self.ab + ab * (1 - self.weight)
 
 
@@ -39,12 +39,12 @@ class Hints(Protocol):
     """Color hints of one photo, at any size."""
 
     def at(self, height: int, width: int) -> HintMap:
-        """Returns the hints spread over an image of this size."""
+        """Return the hints spread over an image of this size."""
         ...
 
 
 def blend_hints(ab: AB, hints: Hints | None) -> AB:
-    """Returns the predicted ab (b, 2, h, w) with the hints, if any, blended into it."""
+    """Return the predicted ab (b, 2, h, w) with the hints, if any, blended into it."""
     return ab if hints is None else hints.at(*ab.shape[2:]).blend(ab)
 
 
@@ -72,7 +72,7 @@ class Procedure(ABC):
 
     @abstractmethod
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """Returns the ab (b, 2, h', w') in [-1, 1] of gray (b, 1, h, w) in [-1, 1]; h' and w' may be smaller.
+        """Return the ab (b, 2, h', w') in [-1, 1] of gray (b, 1, h, w) in [-1, 1]; h' and w' may be smaller.
 
         ``hints`` are the same for all images of the batch.
         """
@@ -101,24 +101,24 @@ class Procedure(ABC):
         """Raises ValueError for a gray image of a size that it cannot process."""
 
     def trajectory(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Iterator[AB]:
-        """Yields the ab of every step; the last is the result of a call."""
+        """Yield the ab of every step; the last is the result of a call."""
         raise NotImplementedError
 
     def nll(self, nets: Nets, gray: Gray, color: Image) -> Float[Any, "b h2 w2"]:
-        """Returns the negative log-likelihood of the ground truth in nats, pixel by pixel."""
+        """Return the negative log-likelihood of the ground truth in nats, pixel by pixel."""
         raise NotImplementedError
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
-        """Yields a degraded image (b, 3, h, w), then what becomes of it; ``condition`` is the degradation's noise."""
+        """Yield a degraded image (b, 3, h, w), then what becomes of it; ``condition`` is the degradation's noise."""
         raise NotImplementedError
 
     def applicable_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns those of the options that this procedure supports, with the solver among them."""
+        """Return those of the options that this procedure supports, with the solver among them."""
         names = self._with_solver(options).option_names
         return {name: value for name, value in options.items() if name in names}
 
     def with_options(self, **options: Any) -> "Procedure":
-        """Returns a copy with other settings. Raises ValueError for an option it does not support or a wrong value."""
+        """Return a copy with other settings. Raises ValueError for an option it does not support or a wrong value."""
         supported = self._with_solver(options).option_names
         for name in options:
             if not supported:

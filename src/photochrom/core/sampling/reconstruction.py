@@ -19,11 +19,11 @@ class Reconstruction(Procedure):
     restores: ClassVar[bool] = True
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """Returns the ab of the reconstructed gray image, which is close to 0."""
+        """Return the ab of the reconstructed gray image, which is close to 0."""
         _, image = self.restore(nets, gray[:, [0, 0, 0]])
         return blend_hints(signed_rgb_to_ab(image), hints)
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
-        """Yields the image (b, 3, h, w) in [-1, 1] and its reconstruction."""
+        """Yield the image (b, 3, h, w) in [-1, 1] and its reconstruction."""
         yield image
         yield nets["decoder"](latent=nets["encoder"](color=image))
