@@ -38,7 +38,7 @@ def plan_remote(source: str, out: str, seeds: Sequence[int], extras: Sequence[st
         raise ValueError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
     if is_file:
         raise ValueError(f"{source}: is a file: name its folder")
-    tasks = []
+    tasks, files = [], []
     out_is_inside = out.startswith(f"{source}/")
     for path in paths:
         name = path.removeprefix(f"{root}/")
@@ -46,8 +46,9 @@ def plan_remote(source: str, out: str, seeds: Sequence[int], extras: Sequence[st
         if name == path or (out_is_inside and address.startswith(f"{out}/")):
             continue
         if is_image_name(name):
-            tasks.append(Task(address, f"{out}/{writable_path(PurePosixPath(name))}", tuple(seeds), tuple(extras)))
-    files = [(file, task.source) for task in tasks for file in task.files]
+            task = Task(address, f"{out}/{writable_path(PurePosixPath(name))}", tuple(seeds), tuple(extras))
+            tasks.append(task)
+            files += [(file, address) for file in task.files]
     check_targets(files, {task.source for task in tasks})
     return tasks
 
