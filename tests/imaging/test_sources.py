@@ -12,10 +12,12 @@ import pytest
 import pyvips
 from PIL import Image
 
+from photochrom.imaging import sources
 from photochrom.imaging.photo import PhotoError, open_photo
 from photochrom.imaging.sources import SourceImage, find_images, image_files, is_held_out, is_image_name, source_title
 from photochrom.inference.batch import plan
 
+PACKAGE = Path(sources.__file__).parents[1]
 READABLE = ("a.jpg", "b/a.JPEG", "b/scan.tif", "b-side.png", "c.webp", "d.avif", "e.bmp", "f.jp2", "g.heic")
 NOT_READABLE = ("damaged.png", "empty.jpg", "h.gif", "i.psd")
 IGNORED = ("notes.txt", "no-suffix", ".hidden.jpg", "b/._a.JPEG", "photos.zip")
@@ -93,6 +95,16 @@ def test_every_kind_of_source_gives_the_same_images(folder, source):
 def test_colorize_plans_the_same_images(folder):
     planned = {task.source.relative_to(folder).as_posix() for task in plan([folder])}
     assert planned == {image.name for image in find_images(folder)}
+
+
+@pytest.mark.parametrize("user", ["training/dataset.py", "evaluation/inputs.py", "cli/inspect.py"])
+def test_train_evaluate_and_inspect_find_the_same_images(user):
+    assert "find_images(" in (PACKAGE / user).read_text()
+
+
+def test_no_other_module_searches_folders():
+    searching = [path.name for path in PACKAGE.rglob("*.py") if 'rglob("*")' in path.read_text()]
+    assert searching == ["sources.py"]
 
 
 def test_images_open_or_are_refused_by_name(source):

@@ -52,7 +52,7 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)  # of a file nothing
+    shutil.rmtree(path, ignore_errors=True)  # ignores files
     path.unlink(missing_ok=True)
 
 

@@ -22,6 +22,8 @@ from .formats import MAX_PIXELS
 from .metadata import Provenance
 from .strips import process_strips
 
+Gray = Float32[np.ndarray, "1 h w"]
+AB = Float32[np.ndarray, "2 h w"]
 MAX_ASPECT = 2  # of the image given to a model: long side in short sides
 
 
@@ -73,9 +75,7 @@ class Photo:
         """The suffix of a file that keeps this photo's format, or as much of it as can be written."""
         return formats.SUFFIX_OF_KIND.get(self.reader.kind, ".png")
 
-    def gray(
-        self, size: int, multiple: int = 32, convention: str = "lab", square: bool = False
-    ) -> Float32[np.ndarray, "1 h w"]:
+    def gray(self, size: int, multiple: int = 32, convention: str = "lab", square: bool = False) -> Gray:
         """Returns the gray for a model, in [-1, 1]; sizes: see `resize`, convention: `core.color.rgb_to_gray`."""
         return color.rgb_to_gray(self.resize(size, multiple, square), convention)[None].clip(-1, 1)
 
@@ -110,9 +110,7 @@ class Photo:
         upright = _to_upright(np.moveaxis(stored, -1, 0), self.orientation)
         return np.broadcast_to(np.moveaxis(upright, 0, -1), (self.height, self.width, 3))
 
-    def merge(
-        self, ab: Float32[np.ndarray, "2 h w"], saturation: float = 1.0, threads: int | None = None
-    ) -> "ColorizedPhoto":
+    def merge(self, ab: AB, saturation: float = 1.0, threads: int | None = None) -> "ColorizedPhoto":
         """Returns this photo with its own luminance and the chroma `ab` in [-1, 1], of any size, times `saturation`."""
         return ColorizedPhoto(self, ab * np.float32(saturation) * np.float32(color.AB_SCALE), threads)
 
@@ -122,7 +120,7 @@ class ColorizedPhoto:
     """A photo with chroma in Lab units; computed when it is saved or returned, by default on all processors."""
 
     photo: Photo
-    ab: Float32[np.ndarray, "2 h w"]
+    ab: AB
     threads: int | None = None
 
     def save(self, path: str | Path, provenance: Provenance, overwrite: bool = False) -> Path:

@@ -80,8 +80,7 @@ class _Layout:
         return self.pointer.pack(start)
 
 
-def _seek_even_end(file: io.BufferedIOBase) -> int:
-    """Values and directories must start at even offsets."""
+def _seek_even_end(file: io.BufferedIOBase) -> int:  # values and directories must start at even offsets
     file.seek(0, io.SEEK_END)
     file.write(b"\0" * (file.tell() % 2))
     return file.tell()
