@@ -62,7 +62,7 @@ def autoencoder(recipe, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def autoencoder_bundle(autoencoder):
-    export(autoencoder, autoencoder.parent / "codes")
+    export([autoencoder], autoencoder.parent / "codes")
     return autoencoder.parent / "codes"
 
 
@@ -73,7 +73,7 @@ def latent_run(autoencoder, recipe):
 
 @pytest.fixture(scope="module")
 def latent_bundle(latent_run):
-    export(latent_run, latent_run.parent / "cold")
+    export([latent_run], latent_run.parent / "cold")
     return latent_run.parent / "cold"
 
 
@@ -138,12 +138,12 @@ def test_a_fully_connected_restorer_works_with_one_size_only(autoencoder, recipe
         train(recipe(latent(**settings), size=32), tmp_path / "run", init=autoencoder)
     with pytest.raises(ValueError, match="side 25: must divide by 4"):
         recipe(latent(**settings | {"side": 25}))
-    export(train(recipe(latent(**settings)), tmp_path / "run", init=autoencoder), tmp_path / "square")
+    export([train(recipe(latent(**settings)), tmp_path / "run", init=autoencoder)], tmp_path / "square")
     colorizer = Colorizer(tmp_path / "square")
     assert colorizer.prepare(open_photo(np.full((30, 90), 99, np.uint8))).gray.shape == (1, 24, 24)
     assert colorizer(np.full((30, 90), 99, np.uint8)).shape == (30, 90, 3)
     with pytest.raises(ValueError, match="size 48: this model works only with images of 24 pixels"):
-        export(tmp_path / "run", tmp_path / "larger", size=48)
+        export([tmp_path / "run"], tmp_path / "larger", size=48)
     with pytest.raises(ValueError, match="size 48: square supports only 24 x 24 pixels"):
         colorizer(np.full((30, 90), 99, np.uint8), size=48)
 
@@ -158,7 +158,7 @@ def test_the_restorer_of_the_seed_document_has_its_537_million_weights():
 def test_a_bundle_restores_what_the_run_restores(recipe, tmp_path, autoencoder_bundle):
     settings = {"net": UNET | {"resolution": 24, "attention": []}, "sampling": {"degradation": "mask", "steps": 5}}
     run = train(recipe({"family": "cold", **settings}, 8), tmp_path / "run")
-    export(run, tmp_path / "mask")
+    export([run], tmp_path / "mask")
     photo = np.random.default_rng(0).integers(60, 190, (48, 72, 3), np.uint8)
     restorer = Restorer(tmp_path / "mask")
     degraded, noise = restorer.degrade(photo, seed=1)

@@ -32,7 +32,7 @@ def run(tmp_path_factory, pytestconfig):
 @pytest.fixture(scope="module")
 def exported(run):
     out = run.parent / "small"
-    card = export(run, out, ["model.temperature=0.2"], size=64, sources="six squares", summary="patches")
+    card = export([run], out, ["model.temperature=0.2"], size=64, sources="six squares", summary="patches")
     return out, card
 
 
@@ -71,10 +71,10 @@ def test_larger_weights_have_half_precision(exported):
 
 def test_settings_that_need_other_weights_are_refused(run, tmp_path):
     with pytest.raises(ValueError, match="needs other weights"):
-        export(run, tmp_path / "other", ["model.net.filters=6"])
+        export([run], tmp_path / "other", ["model.net.filters=6"])
     assert not (tmp_path / "other").exists()
 
 
 def test_a_bundle_is_never_overwritten(run, exported):
     with pytest.raises((FileExistsError, ValueError), match=r"small.*exists"):
-        export(run, exported[0])
+        export([run], exported[0])

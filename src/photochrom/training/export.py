@@ -16,17 +16,12 @@ from .recipe import Recipe, override, parse, resolved
 
 
 def export(
-    runs: Path | Sequence[Path],
-    out: Path,
-    sets: Iterable[str] = (),
-    size: int | None = None,
-    sources: str = "",
-    **card: Any,
+    runs: Sequence[Path], out: Path, sets: Iterable[str] = (), size: int | None = None, sources: str = "", **card: Any
 ) -> bundles.ModelCard:
     """Write the best checkpoint of a run, or of the runs of a model's stages, as a bundle folder; return its card.
 
     Args:
-        runs: the folder that `train` wrote, or several.
+        runs: the folder that `train` wrote, or several, one for each stage.
         out: the bundle to write; its name is the model's name.
         sets: ``model.key=value`` over the recipe's, for settings that need no other weights (a temperature).
         size: inference size in pixels (short side); the training crop's by default.
@@ -36,12 +31,12 @@ def export(
     Raises ExportError when ONNX and torch differ, ValueError when runs or settings do not fit, or ``out`` exists.
     """
     sets = tuple(sets)
-    model, recipe, record, stages = merge_runs([runs] if isinstance(runs, Path) else runs)
+    model, recipe, record, stages = merge_runs(runs)
     model, recipe = change_settings(model, recipe, sets)
     if model.image_size and size not in (None, model.image_size):
         raise ValueError(f"size {size}: this model works only with images of {model.image_size} pixels")
 
-    # The metrics of validation are of one stage with the settings it was trained with.
+    # The metrics of validation hold for one run with the settings of its training.
     validation = None if sets or stages else record["validation"]
     networks, parameters = {}, {}
     for name, net in model.networks().items():

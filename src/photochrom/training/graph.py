@@ -85,7 +85,7 @@ def follow_parameters(graph: onnx.ModelProto, names: Container[str]) -> dict[str
         if source is None:
             continue
         transposed = source.endswith(TRANSPOSED)
-        if node.op_type == "Transpose" and list(node.attribute[0].ints) == [1, 0]:
+        if node.op_type == "Transpose" and [1, 0] in [list(attribute.ints) for attribute in node.attribute]:
             holds[node.output[0]] = source.removesuffix(TRANSPOSED) if transposed else source + TRANSPOSED
         elif node.op_type in RESHAPES and not transposed:
             holds[node.output[0]] = source
@@ -147,8 +147,8 @@ def check(net: Network, content: bytes) -> None:
             error = np.abs(actual - values) / max(1.0, np.abs(values).max(initial=0))
             wrong = ~(error < TOLERANCE)  # so written, it counts NaN as wrong
             if wrong.sum() > allowed * error.size:
-                where = f"{batch} x {side} px"
-                raise ExportError(f"ONNX and torch differ by {error.max():.1e} at {where}, more than {TOLERANCE}")
+                size = f"{batch} x {side} px"
+                raise ExportError(f"ONNX and torch differ by {error.max():.1e} at {size}, more than {TOLERANCE}")
 
 
 def example_inputs(net: Network, batch: int, side: int) -> dict[str, Tensor]:
