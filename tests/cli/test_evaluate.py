@@ -99,19 +99,19 @@ def test_held_out_photos_are_those_that_training_holds_out(fake_networks, truth,
         only = tmp_path / "only" / p.name
         only.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(truth / p.name, only)
-    for asked in (("--data", truth, "--held-out", share), ("--data", tmp_path / "only")):
-        report = tmp_path / f"{len(asked)}.json"
-        assert evaluate(*asked, "--model", bundle, "--json", report).exit_code == 0
+    for options in (("--data", truth, "--held-out", share), ("--data", tmp_path / "only")):
+        report = tmp_path / f"{len(options)}.json"
+        assert evaluate(*options, "--model", bundle, "--json", report).exit_code == 0
         digests.add(json.loads(report.read_text())["data"]["digest"])
     assert len(digests) == 1
 
 
 def test_photos_of_another_set_are_refused_or_marked(fake_networks, truth, bundle):
-    asked = ("--data", truth, "--model", bundle, "--protocol", "ddcolor-val5k")
-    result = evaluate(*asked)
+    options = ("--data", truth, "--model", bundle, "--protocol", "ddcolor-val5k")
+    result = evaluate(*options)
     assert result.exit_code == 2
     assert "defined on 5,000 photos, not on 4" in result.stderr
-    result = evaluate(*asked, "--force")
+    result = evaluate(*options, "--force")
     assert result.exit_code == 0, result.output
     assert "not in protocol ddcolor-val5k by their numbers: a, b, sea/c, sea/d" in result.stderr
 

@@ -94,9 +94,9 @@ def test_csv_has_a_line_for_each_metric(report):
 
 
 def test_models_are_compared_on_the_same_images(report, tables):
-    found = {c.metric: c.difference for c in report.comparisons}
+    differences_by_metric = {c.metric: c.difference for c in report.comparisons}
     differences = tables["half"]["ab-error"] - tables["<third>"]["ab-error"]
-    assert found["ab-error"].mean == pytest.approx(differences.mean())
+    assert differences_by_metric["ab-error"].mean == pytest.approx(differences.mean())
     assert "ab-error: half is better than <third>" in report.verdicts[0]
 
 

@@ -1,1 +1,1 @@
-"""Evaluation: photos in, metrics out."""
+"""Measure models against the ground truth of color photos, and describe data sets."""

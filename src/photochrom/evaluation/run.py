@@ -266,6 +266,7 @@ def _contact_sheets(
 def record_scores(result: EvaluationResult) -> None:
     """Save the headline metrics of each model in its model.json. Raises WriteError."""
     for row, source in result.models.items():
+        # "photographs" is the key of the digest in existing bundles.
         scores = {"n": result.n, "photographs": result.data["digest"][:16], "command": result.command}
         for metric in result.headline:
             if metric in result.rows[row]:
