@@ -31,8 +31,7 @@ PNG, WEBP = {"compression": 6}, {"lossless": True}
 # `metadata.write_tiff_tags` writes IPTC, which libvips cuts short: keep EXIF, XMP, profile, and the rest.
 TIFF = {"compression": "lzw", "predictor": "horizontal", "keep": 1 | 2 | 8 | 16}
 SAVERS = {".jpg": LOSSY, ".jpeg": LOSSY, ".png": PNG, ".tif": TIFF, ".tiff": TIFF, ".webp": WEBP, ".avif": LOSSY}
-JPEG_SUFFIXES = (".jpg", ".jpeg")
-TIFF_SUFFIXES = (".tif", ".tiff")
+JPEG_SUFFIXES, TIFF_SUFFIXES = (".jpg", ".jpeg"), (".tif", ".tiff")
 SUFFIXES_OF_16_BITS = (".png", *TIFF_SUFFIXES)
 # What is added to the name of a file that can only be read, for its output.
 OUTPUT_SUFFIX = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".tif", ".j2k": ".tif", ".bmp": ".png"}

@@ -1,7 +1,4 @@
-"""Images in folders and zips: the one place that decides, for all commands, which files count as images.
-
-Files whose format is not supported count too: commands report them by name instead of passing over them.
-"""
+"""Images in folders and zips, the same for all commands, which report those of unsupported formats by name."""
 
 import os
 import zipfile

@@ -100,8 +100,7 @@ def read_tags(file: io.BufferedIOBase) -> TagSets:
     for tag, (kind, value) in first.items():
         if tag == IPTC or (tag in TEXT_TAGS and kind == ASCII):
             tags.image[tag] = kind, value
-    # Both hold offsets in the file they come from.
-    tags.exif.pop(MAKER_NOTE, None)
+    tags.exif.pop(MAKER_NOTE, None)  # these hold offsets in the file they come from
     tags.exif.pop(INTEROPERABILITY, None)
     return tags
 
