@@ -299,11 +299,14 @@ def test_the_watch_for_workers_ends_with_the_scheduler(monkeypatch):
     assert messages == []
 
 
-def test_only_the_loggers_of_dask_are_turned_off(caplog):
-    run._quiet_dask()
-    for name in ("distributed", "distributed.client", "distributed.later", "elsewhere"):
-        logging.getLogger(name).critical("connection lost by %s", name)
+def test_only_the_loggers_of_dask_are_turned_off_and_only_for_the_run(caplog):
+    names = ("distributed", "distributed.client", "distributed.later", "elsewhere")
+    levels = [logging.getLogger(name).level for name in names]
+    with run._quiet_dask():
+        for name in names:
+            logging.getLogger(name).critical("connection lost by %s", name)
     assert [record.message for record in caplog.records] == ["connection lost by elsewhere"]
+    assert [logging.getLogger(name).level for name in names] == levels
 
 
 class TestRemoteTasks:

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from photochrom.core.sampling import autoregressive
-from photochrom.inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint, checked_number, parse_hints
+from photochrom.inference.options import (
+    LIMITS,
+    MAX_HINTS,
+    ColorOptions,
+    Hint,
+    checked_number,
+    merge_options,
+    parse_hints,
+)
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -102,3 +110,26 @@ def test_temperature_limits_are_those_of_the_sampler():
 def test_limits_are_known_without_numpy():
     code = "import photochrom.inference.options, sys; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+MALFORMED = """
+from photochrom import ColorOptions, Hint
+calls = [(Hint, (1.5, 2, (0, 0, 0))), (Hint, (1, -2, (0, 0, 0))), (Hint, (1, 2, "abc")), (Hint, (1, 2, (0, 0, 256)))]
+calls += [(lambda hints: ColorOptions(hints=hints), ([hint],)) for hint in (5, None, (1, 2, "#ffffff"), "1,2")]
+for function, arguments in calls:
+    try:
+        function(*arguments)
+    except ValueError as error:
+        assert "hint" in str(error), error
+    else:
+        raise AssertionError(arguments)
+"""
+
+
+def test_malformed_hints_are_refused():
+    """In a process without the shape checks of the tests, which would refuse them first."""
+    subprocess.run([sys.executable, "-c", MALFORMED], check=True)
+
+
+def test_the_former_name_of_saturation_is_understood():
+    assert merge_options(strength=0.5) == ColorOptions(saturation=0.5)

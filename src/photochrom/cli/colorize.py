@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..imaging.limits import MAX_PIXELS
 from .console import fail, loading, needs_extra, notify, report
 from .options import Model, Saturation, Seed, Size, limited
 
@@ -36,7 +37,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write a map of where variants differ.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Write a strip of the colors at each sampling step.")] = False,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photos processed at once.")] = 1,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = 250_000_000,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = MAX_PIXELS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     cluster: Annotated[
         str | None, typer.Option(help="Run on a Dask cluster: local, local:2, or the address of a scheduler.")
@@ -53,7 +54,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     """
     with loading():
         from .._processes import available_processors
-        from ..cluster import ClusterError
+        from ..cluster import ClusterError, ManifestError
         from ..inference.batch import EXTRAS, BatchOptions, check_batch, colorize_batch, plan
         from ..inference.colorizer import Colorizer
         from ..inference.hints import read_hints
@@ -64,7 +65,17 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     saturation = saturation if strength is None else strength
     try:
         all_hints = parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())])
-        color = ColorOptions(saturation, size, seed, variants, all_hints, steps, solver, eta, temperature)
+        color = ColorOptions(
+            saturation=saturation,
+            size=size,
+            seed=seed,
+            variants=variants,
+            hints=all_hints,
+            steps=steps,
+            solver=solver,
+            eta=eta,
+            temperature=temperature,
+        )
         options = BatchOptions(color, overwrite, max_pixels)
         if cluster:
             needs_extra("cluster")
@@ -72,6 +83,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
                 raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
             from ..cluster import run
 
+            run.check_address(cluster)
             tasks = run.plan_tasks(photos, out, color.seeds, extras)
             work = run.create_work(model, options, extras, len(tasks))
             manifest = manifest or run.default_manifest(photos, out)
@@ -83,11 +95,14 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             colorizer = Colorizer(model, threads=max(1, available_processors() // jobs))
             check_batch(colorizer, color, extras, len(tasks))
             outcomes = colorize_batch(colorizer, tasks, options, jobs)
-        if not tasks:
-            fail(f"no photos in {', '.join(photos)}", 1)
+    except ValueError as error:
+        fail(str(error), 2)
+    if not tasks:
+        fail(f"no photos in {', '.join(photos)}", 1)
+    try:
         with closing(outcomes):
             report(tasks, outcomes)
-    except ValueError as error:
+    except ManifestError as error:
         fail(str(error), 2)
     except ClusterError as error:
         fail(str(error), 1)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..imaging.limits import MAX_PIXELS
 from .console import fail, loading, needs_extra
 
 
@@ -17,7 +18,7 @@ def web(  # noqa: PLR0913 - each is an option of the command
     allow: Annotated[list[str] | None, typer.Option(help="Further host name to respond to; repeatable.")] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Number of photos to colorize at once.")] = 1,
     max_megabytes: Annotated[int, typer.Option(min=1, help="Largest size of an uploaded file.")] = 200,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Largest number of pixels of a photo.")] = 250_000_000,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Largest number of pixels of a photo.")] = MAX_PIXELS,
     max_seconds: Annotated[float, typer.Option(min=1, help="Longest time to work on one photo.")] = 600,
     queue: Annotated[int, typer.Option(min=1, help="Largest number of waiting photos.")] = 64,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,

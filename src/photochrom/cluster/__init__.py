@@ -3,3 +3,7 @@
 
 class ClusterError(Exception):
     """The cluster cannot be reached or has failed."""
+
+
+class ManifestError(ValueError):
+    """A file is not a manifest, cannot be written, or is in use by another run."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..inference.options import ColorOptions
+from . import ManifestError
 
 NAME = "photochrom.jsonl"
 LINE_START = b'{"source": "'
@@ -32,7 +33,7 @@ class Entry:
 
 
 class Manifest(AbstractContextManager["Manifest"]):
-    """An open manifest file. Raises ValueError for a file of another kind and while another run writes it."""
+    """An open manifest file. Raises ManifestError for a file of another kind and while another run writes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +42,7 @@ class Manifest(AbstractContextManager["Manifest"]):
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = path.open("a+b")
         except OSError as error:
-            raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
+            raise ManifestError(f"{path}: cannot be written ({error.strerror})") from None
         try:
             self._lock()
             self.file.truncate(self._read())
@@ -59,7 +60,7 @@ class Manifest(AbstractContextManager["Manifest"]):
             try:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(f"{self.path}: another run writes it: wait for its end, or stop it") from None
+                raise ManifestError(f"{self.path}: another run writes it: wait for its end, or stop it") from None
             except OSError:  # some file systems have none either
                 return
 
@@ -77,7 +78,7 @@ class Manifest(AbstractContextManager["Manifest"]):
                     record["options"] = record.pop("asked")
                 entry = Entry(**record)
             except (ValueError, TypeError):
-                raise ValueError(f"{self.path}, line {number}: not a manifest of photochrom: name another") from None
+                raise ManifestError(f"{self.path}, line {number}: not a manifest of photochrom: name another") from None
             size += len(line)
             if not entry.error:
                 self.done[entry.source] = _key(entry.options)

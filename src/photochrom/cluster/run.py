@@ -67,6 +67,12 @@ class Work:
 Result = tuple[Outcome, dict[str, Any]]  # of a worker for a photo, with further fields of its entry in the manifest
 
 
+def check_address(address: str) -> None:
+    """Raise ValueError for an address that is neither `local`, `local:2` and so on, nor that of a scheduler."""
+    if address.startswith("local") and not LOCAL.fullmatch(address):
+        raise ValueError(f"--cluster {address}: give local, local:2 for two workers, or the address of a scheduler")
+
+
 def plan_tasks(photos: Sequence[str], out: str | None, seeds: Sequence[int], extras: Sequence[str]) -> list[Task]:
     """Return a task for each photo among files and folders, or in the folder at an address. Raises ValueError."""
     if not any(map(is_address, [*photos, out or ""])):
@@ -101,10 +107,8 @@ def colorize_on_cluster(
     """Yield the outcome of each task once it is in the manifest; tasks that the manifest has already are skipped.
 
     ``address``: of a Dask scheduler, or local or local:2 to start workers here; ``notify``: gets messages about it.
-    Raises ValueError for a wrong address or manifest, ClusterError where the cluster cannot be reached or fails.
+    Raises ManifestError for a wrong manifest, ClusterError where the cluster cannot be reached or fails.
     """
-    if address.startswith("local") and not LOCAL.fullmatch(address):
-        raise ValueError(f"--cluster {address}: give local, local:2 for two workers, or the address of a scheduler")
     try:
         with Manifest(manifest_path) as manifest, connect(address, notify) as client:
             yield from spread(client, tasks, work, manifest, notify)
@@ -117,10 +121,10 @@ def colorize_on_cluster(
 @contextmanager
 def connect(address: str, notify: Notify) -> Iterator[Client]:
     """Connect to a cluster that has workers, after starting it if it is local. Raises ClusterError."""
-    _quiet_dask()
     cluster: LocalCluster | str = address
     local = LOCAL.fullmatch(address)
     with ExitStack() as stack:
+        stack.enter_context(_quiet_dask())
         try:
             if local:
                 # One thread each: two in one process would wait for each other. The profiler costs a tenth.
@@ -142,12 +146,19 @@ def connect(address: str, notify: Notify) -> Iterator[Client]:
         yield client
 
 
-def _quiet_dask() -> None:
+@contextmanager
+def _quiet_dask() -> Iterator[None]:
     # These loggers repeat again and again what `notify` and ClusterError say once. Some have a level of their own, so
     # that the level of their parents is not enough.
-    for name in (*LOGGERS, *list(logging.root.manager.loggerDict)):
-        if name.partition(".")[0] in LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    names = [name for name in (*LOGGERS, *logging.root.manager.loggerDict) if name.partition(".")[0] in LOGGERS]
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def batch_size(photos: int, threads: int) -> int:

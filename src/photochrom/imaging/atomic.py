@@ -52,8 +52,9 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)  # ignores files
-    path.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)  # does nothing to a file
+    with suppress(OSError):  # what cannot be removed must not hide the error that led here
+        path.unlink(missing_ok=True)
 
 
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:

@@ -13,6 +13,7 @@ import pyvips
 
 from . import tiff
 from .errors import PhotoError, PhotoTooLarge, photo_errors
+from .limits import MAX_PIXELS
 
 SUPPORTED = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC, JPEG 2000 and BMP"
 SIGNATURES = {
@@ -22,7 +23,6 @@ SIGNATURES = {
     "jp2": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
     "bmp": (b"BM",),
 }
-MAX_PIXELS = 250_000_000
 MAX_PIXELS_IN_MEMORY = 100_000_000  # of photos that cannot be decoded row by row
 IN_MEMORY = {"webp": "a WebP", "avif": "an AVIF", "heic": "a HEIC", "jp2": "a JPEG 2000", "bmp": "a BMP"}
 QUALITY = 98  # of lossy formats: half the largest error in lightness of 95, for two fifths more bytes

@@ -18,7 +18,7 @@ from . import formats, icc, metadata, tiff
 from .atomic import atomic_write
 from .chroma import MAX_STRIP_ROWS, STRIP_PIXELS, ChromaEnlarger, chroma_shift, merge_chroma
 from .errors import PhotoError, photo_errors, printable
-from .formats import MAX_PIXELS
+from .limits import MAX_PIXELS
 from .metadata import Provenance
 from .strips import process_strips
 
@@ -33,6 +33,8 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     Only a file's header is read: damage further inside shows when pixels are read. `name` is what messages call it.
     Raises PhotoError for what is missing or not supported, PhotoTooLarge for more pixels than `formats.check_size`.
     """
+    if isinstance(source, io.BytesIO):
+        source = source.getvalue()
     if isinstance(source, np.ndarray):
         reader = formats.reader_of_array(source, name or "array")
     elif isinstance(source, bytes | bytearray | memoryview):

@@ -13,12 +13,13 @@ import numpy as np
 
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
-from ..imaging.formats import MAX_PIXELS, SAVERS
+from ..imaging.formats import SAVERS
+from ..imaging.limits import MAX_PIXELS
 from ..imaging.photo import open_photo
 from ..imaging.sources import IMAGE_SUFFIXES, image_files
 from . import contact_sheet
 from .bundle import BundleError
-from .colorizer import AB, BATCH, Colorized, Colorizer, Prepared, output_path, writable_path
+from .colorizer import AB, BATCH, Colorizer, Prepared, output_path, writable_path
 from .options import ColorOptions
 
 FILE_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")  # an output path with one of these is a file, with any other a folder
@@ -224,12 +225,12 @@ def colorize_batch(
 
 @dataclass(eq=False)
 class _Job:
-    """A photo in progress, with the results that exist so far."""
+    """A photo in progress, with the colors of each seed that exist so far."""
 
     task: Task
     options: BatchOptions
     prepared: Prepared
-    results: dict[int, Colorized] = field(default_factory=dict)
+    colors: dict[int, AB] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     failure: Outcome | None = None
 
@@ -298,7 +299,7 @@ def _write_output(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception
             raise ab
         photo = open_photo(job.task.source, job.options.max_pixels)
         result = colorizer.merge(photo, ab, seed, job.options.color.saturation)
-        job.results[seed] = result
+        job.colors[seed] = result.ab  # not the result itself, which may hold a decoded photo
         output = Path(job.task.outputs[seed])
         if job.missing(output):
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -321,15 +322,15 @@ def _finish(colorizer: Colorizer, job: _Job) -> Outcome:
 
 
 def _draw_extra(colorizer: Colorizer, job: _Job, extra: str) -> bytes:
-    results = [job.results[seed] for seed in job.task.seeds]
-    provenance = results[0].provenance
+    seed = job.task.seeds[0]
+    provenance = colorizer.provenance(seed)
     gray = open_photo(job.task.source, job.options.max_pixels).gray(contact_sheet.SIDE)
     if extra == "trace":
         saturation = np.float32(job.options.color.saturation)
-        steps = colorizer.trajectory(job.prepared.gray, results[0].seed, job.prepared.hints)
+        steps = colorizer.trajectory(job.prepared.gray, seed, job.prepared.hints)
         return contact_sheet.trace(gray, list(np.stack(steps) * saturation), provenance)
     draw = contact_sheet.variants if extra == "sheet" else contact_sheet.uncertainty
-    return draw(gray, [result.ab for result in results], provenance)
+    return draw(gray, [job.colors[seed] for seed in job.task.seeds], provenance)
 
 
 def _failure(task: Task, error: Exception) -> Outcome:

@@ -135,8 +135,7 @@ class Colorizer:
         options = merge_options(**settings)
         if options.variants > 1 and not self.procedure.stochastic:
             raise ValueError(f"{self.card.name} is deterministic; variants need a stochastic model, for example ddpm")
-        content = photo.getvalue() if isinstance(photo, io.BytesIO) else photo
-        return self.colorize_photo(open_photo(content), options)
+        return self.colorize_photo(open_photo(photo), options)
 
     # The pipeline: prepare, predict, merge. `colorize_photo` runs it for one photo; a batch runs the steps itself, to
     # predict several photos at once.
@@ -189,8 +188,11 @@ class Colorizer:
     def merge(self, photo: Photo, ab: AB, seed: int, saturation: float = 1.0) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""
         ab = ab * np.float32(saturation)
-        provenance = Provenance(model=self.card.name, version=self.card.weights, seed=seed)
-        return Colorized(seed, ab, photo.merge(ab, threads=self.threads), provenance)
+        return Colorized(seed, ab, photo.merge(ab, threads=self.threads), self.provenance(seed))
+
+    def provenance(self, seed: int) -> Provenance:
+        """Return what files colorized by this model say about it."""
+        return Provenance(model=self.card.name, version=self.card.weights, seed=seed)
 
     def with_sampler(self, **sampler: Unpack[SamplerOptions]) -> "Colorizer":
         """Return this model with other sampler options; networks are shared. Raises ValueError as `__init__`."""

@@ -35,10 +35,11 @@ class Hint:
     rgb: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        if self.x < 0 or self.y < 0:
-            raise ValueError(f"hint at {self.x},{self.y}: x and y must not be negative")
-        if len(self.rgb) != 3 or min(self.rgb) < 0 or max(self.rgb) > 255:
-            raise ValueError(f"hint color {self.rgb}: must be three numbers from 0 to 255")
+        if not all(isinstance(place, Integral) and place >= 0 for place in (self.x, self.y)):
+            raise ValueError(f"hint at {self.x!r},{self.y!r}: x and y must be integers, not negative")
+        channels = tuple(self.rgb)
+        if len(channels) != 3 or not all(isinstance(c, Integral) and 0 <= c <= 255 for c in channels):
+            raise ValueError(f"hint color {self.rgb!r}: must be three integers from 0 to 255")
 
     @classmethod
     def parse(cls, text: str) -> "Hint":
@@ -127,6 +128,8 @@ class ColorKeywords(SamplerOptions, total=False):
 
 def merge_options(options: ColorOptions | None = None, **settings: Any) -> ColorOptions:
     """Return the options with some of them set by name, hints also as texts. Raises ValueError."""
+    if "strength" in settings:  # the former name
+        settings["saturation"] = settings.pop("strength")
     if "hints" in settings:
         settings["hints"] = parse_hints(settings["hints"])
     return replace(options or ColorOptions(), **settings)
@@ -148,4 +151,8 @@ def parse_hints(hints: Sequence[Hint | str]) -> tuple[Hint, ...]:
     """Return hints given as `Hint` or as text ``x,y,#rrggbb``. Raises ValueError for malformed or too many hints."""
     if len(hints) > MAX_HINTS:
         raise ValueError(f"{len(hints)} hints: at most {MAX_HINTS} are allowed")
-    return tuple(Hint.parse(hint) if isinstance(hint, str) else hint for hint in hints)
+    parsed = tuple(Hint.parse(hint) if isinstance(hint, str) else hint for hint in hints)
+    for hint in parsed:
+        if not isinstance(hint, Hint):
+            raise ValueError(f"hint {hint!r}: give a Hint, or a text such as 120,80,#b03a2e")
+    return parsed

@@ -18,7 +18,7 @@ from typing import Literal
 from fastapi import HTTPException
 
 from .._processes import interrupts_blocked
-from ..imaging.formats import MAX_PIXELS
+from ..imaging.limits import MAX_PIXELS
 from .worker import IDLE, UPLOAD, ColorizeRequest, Failed, Opened, OutputWritten, serve
 
 State = Literal["queued", "working", "done", "failed"]

@@ -29,6 +29,7 @@ from .recipe import Data
 log = logging.getLogger(__name__)
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # decoded by Pillow, three times as fast as by libvips
+ANY_SIZE = 10**12  # pixels: training shrinks every image, so that there is no limit to set
 PREVIEW = 64  # pixels of the short side at which colorfulness is measured
 GRAIN = 0.1  # standard deviation of the strongest grain, in gray units: 5 of L
 RGB8 = UInt8[np.ndarray, "h w 3"]
@@ -101,7 +102,7 @@ def _colorfulness_by_key(images: dict[str, SourceImage], cache: Path) -> dict[st
 
 def _measure(image: SourceImage) -> float | None:
     try:
-        if open_photo(image.open(), name=str(image)).is_colorized:
+        if open_photo(image.open(), ANY_SIZE, str(image)).is_colorized:
             raise ValueError("colorized by Photochrom, so no ground truth")
         return round(float(colorfulness(_planes(decode(image, PREVIEW)))), 2)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
@@ -127,7 +128,7 @@ def _open_rgb(image: SourceImage, side: int) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(content), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:  # any other format is decoded as the other commands do, with their errors
-        pixels = open_photo(content, name=str(image)).pixels()
+        pixels = open_photo(content, ANY_SIZE, str(image)).pixels()
         codes = pixels if pixels.dtype == np.uint8 else (pixels / np.float32(257)).round().astype(np.uint8)
         return Image.fromarray(np.ascontiguousarray(codes))
     opened.draft("RGB", (side, side))
