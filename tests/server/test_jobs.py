@@ -192,6 +192,14 @@ def test_a_full_disk_is_reported(stochastic_bundle, tmp_path, monkeypatch):
     assert (event.status, event.reason) == (507, "0.png: cannot be written (No space left on device)")
 
 
+def test_errors_do_not_tell_where_the_server_keeps_files(stochastic_bundle, tmp_path):
+    (tmp_path / UPLOAD).write_bytes(PHOTO)
+    (tmp_path / "0.png").write_bytes(b"")
+    request = ColorizeRequest(tmp_path, str(stochastic_bundle), ColorOptions(), previews=False)
+    *_, event = worker._colorize({}, request, 1, 10**8)
+    assert event.reason.startswith("0.png: exists already")
+
+
 def test_an_unknown_job_is_refused(jobs):
     with pytest.raises(HTTPException, match="no such photo"):
         jobs.get("x")

@@ -155,7 +155,7 @@ def test_a_photo_on_the_server_is_colorized_again(client, bundle):
 def test_models_health_and_limits(client):
     first, second = client.get("/models").json()
     assert (first["name"], first["stochastic"], first["options"]) == ("two-colors", False, [])
-    assert (second["name"], second["stochastic"], second["options"]) == ("stochastic", True, ["steps"])
+    assert (second["name"], second["stochastic"], second["options"]) == ("stochastic", True, ["steps", "solver", "eta"])
     assert client.get("/health").json()["status"] == "ok"
     limits = client.get("/limits").json()
     for name in ("saturation", "size", "seed", "variants", "steps", "temperature"):
@@ -244,11 +244,21 @@ def test_stored_bytes_are_limited(bundle):
         assert "are stored already" in detail(client.post("/jobs", content=iter([PHOTO])), 429)
 
 
-def test_outputs_that_exceed_the_space_are_not_started(stochastic_bundle):
+def test_an_output_that_exceeds_the_space_is_not_started(stochastic_bundle):
     with client_of([stochastic_bundle], Limits(stored_bytes=60_000)) as client:
-        job = wait_for_job(client, submit(client, variants=12))
-        assert (job["state"], job["copies"]) == ("failed", [])
+        job = wait_for_job(client, submit(client, variants=100))
+        assert job["state"] == "failed"
+        assert 0 < len(job["copies"]) < 100
         assert "no space for its outputs" in job["problem"]
+        folder = folder_of(client, job)
+        assert sum(file.stat().st_size for file in folder.rglob("*")) <= 60_000
+
+
+def test_sampler_and_eta_are_options_over_http_too(stochastic_bundle):
+    with client_of([stochastic_bundle]) as client:
+        response = client.post("/colorize", content=PHOTO, params={"solver": "ancestral", "steps": 2, "seed": 3})
+        assert response.content == Colorizer(stochastic_bundle)(PHOTO, solver="ancestral", steps=2, seed=3)
+        assert "solver" in detail(client.post("/colorize", content=PHOTO, params={"solver": "none"}), 422)
 
 
 def test_photos_without_requests_are_deleted(bundle):

@@ -21,7 +21,7 @@ from ..inference import bundle
 from .jobs import Jobs, Limits
 from .middleware import SecurityMiddleware
 from .routes import router
-from .schemas import ColorParameters, Model
+from .schemas import Model
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LOCAL_ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0", "::")  # shown as localhost
@@ -37,9 +37,8 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
         card, procedure = loaded.card, loaded.procedure
         if not procedure.colorizes:
             raise ValueError(f"{name}: does not colorize photos: choose another model")
-        options = [option for option in procedure.option_names if option in ColorParameters.model_fields]
         shown = {field: getattr(card, field) for field in ("name", "family", "summary", "size", "licence")}
-        model = Model(path=path, stochastic=procedure.stochastic, options=options, **shown)
+        model = Model(path=path, stochastic=procedure.stochastic, options=list(procedure.option_names), **shown)
         other = models.setdefault(card.name, model)
         if other.path != path:
             raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")

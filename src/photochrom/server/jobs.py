@@ -51,7 +51,7 @@ class Job:
     name: str  # as the client calls the photo, never used as a path
     request: ColorizeRequest
     stored: int  # bytes of its files
-    reserved: int = 0  # bytes that further outputs may take at most
+    reserved: int = 0  # bytes that its next output may take at most
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
     opened: Opened | None = None
@@ -189,11 +189,12 @@ class Jobs:
                 worker.ensure_process()
         worker.stop()
 
-    def _reserve(self, job: Job, opened: Opened) -> bool:
-        """Return whether the outputs of a job fit into the remaining space, which they occupy from now on."""
+    def _reserve(self, job: Job, size: int) -> bool:
+        """Count new bytes of a job and reserve those of its next output. Return whether there is room for both."""
+        assert job.opened
         with self.lock:
-            job.opened, job.reserved = opened, opened.output_size * job.request.options.variants
-            job.stored += opened.size
+            job.stored += size
+            job.reserved = job.opened.output_size if len(job.seeds) < job.request.options.variants else 0
             return self.occupied() <= self.limits.stored_bytes
 
     def _finish(self, job: Job, failure: Failed | None) -> None:
@@ -211,7 +212,7 @@ class Jobs:
             job.finished.set_result(None)
 
 
-Reserve = Callable[[Job, Opened], bool]  # see `Jobs._reserve`
+Reserve = Callable[[Job, int], bool]  # see `Jobs._reserve`
 
 
 class _Worker:
@@ -273,12 +274,12 @@ class _Worker:
                 continue
             event = self.pipe.recv()
             self.idle = event is IDLE
-            if isinstance(event, Opened) and not reserve(job, event):
-                return NO_SPACE
+            if isinstance(event, Opened):
+                job.opened = event
             if isinstance(event, OutputWritten):
-                job.stored += event.size
-                job.reserved -= event.size
                 job.seeds.append(event.seed)
+            if isinstance(event, Opened | OutputWritten) and not reserve(job, event.size):
+                return NO_SPACE
             if isinstance(event, Failed):
                 failure = event
         return failure

@@ -26,6 +26,8 @@ class ColorParameters(BaseModel):
     saturation: float = _limited("saturation", 1.0, "Color saturation: 0 = grayscale, 1 = model output.")
     size: int | None = _limited("size", None, "Inference size: short side in pixels; the model's own if not given.")
     steps: int | None = _limited("steps", None, "Number of sampling steps; more take longer.")
+    solver: str | None = Field(None, max_length=100, description="Name of the sampler, if the model has several.")
+    eta: float | None = _limited("eta", None, "Noise added at each step of ddim: 0 none, 1 ancestral.")
     temperature: float | None = _limited("temperature", None, "Below 1 safer colors, above 1 more varied ones.")
     hint: tuple[HintText, ...] = Field(
         (), max_length=MAX_HINTS, description="Color at a pixel: x,y,#rrggbb; repeatable."

@@ -30,6 +30,7 @@ PREVIEW_SUFFIX = ".preview.jpg"  # beside an output
 PREVIEW_SIDE = 1600  # longest side of a preview, in pixels
 CLEANUP_SECONDS = 10
 CACHE_BYTES = 64 << 20
+STATUSES = {PhotoTooLarge: 413, WriteError: 507, BundleError: 500}  # HTTP status of an error; 422 of any other
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,11 @@ def _colorize(
         size = 0
         if request.previews:
             size = (request.folder / ORIGINAL_PREVIEW).write_bytes(preview(photo, PREVIEW_SIDE))
-        # LZW, the least efficient of the lossless methods, makes noise larger by half; the rest is for the preview and
-        # the headers. Metadata is copied from the upload.
+        # LZW, the least efficient of the lossless methods, makes noise larger by half; lossy methods never make it
+        # larger. The rest is for the preview and the headers; metadata is copied from the upload.
         pixels = photo.width * photo.height * (4 if photo.alpha else 3) * photo.depth // 8
-        output_size = 2 * pixels + (request.folder / UPLOAD).stat().st_size + (1 << 14)
+        growth = 1 if photo.suffix in (".jpg", ".avif") else 2
+        output_size = growth * pixels + (request.folder / UPLOAD).stat().st_size + (1 << 14)
         yield Opened(photo.width, photo.height, photo.suffix, size, output_size)
         for result in colorizers[request.model].colorize_photo(photo, request.options):
             output = result.save(request.folder / f"{result.seed}{photo.suffix}")
@@ -151,14 +153,9 @@ def _colorize(
                 image = preview(open_photo(output, max_pixels), PREVIEW_SIDE)
                 size += output.with_suffix(PREVIEW_SUFFIX).write_bytes(image)
             yield OutputWritten(result.seed, size)
-    except PhotoTooLarge as error:
-        yield Failed(str(error), 413)
-    except BundleError as error:
-        yield Failed(str(error), 500)
-    except WriteError as error:
-        # The client is not told where the server keeps its files.
-        yield Failed(str(error).replace(f"{request.folder}{os.sep}", ""), 507)
     except ValueError as error:
-        yield Failed(str(error), 422)
+        status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
+        # The client does not learn where the server keeps its files.
+        yield Failed(str(error).replace(f"{request.folder}{os.sep}", ""), status)
     except OSError as error:
         yield Failed(f"{UPLOAD}: cannot be stored ({error.strerror})", 507)
