@@ -285,6 +285,7 @@ def test_manifests_of_earlier_versions(tmp_path, strength):
 def test_the_watch_for_workers_ends_with_the_scheduler(monkeypatch):
     class StoppedScheduler:
         calls = threading.Event()
+        cluster = None
 
         def nthreads(self):
             self.calls.set()

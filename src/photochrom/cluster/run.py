@@ -250,6 +250,9 @@ def _watch_workers(client: Client, notify: Notify) -> Iterator[None]:
                 workers = bool(client.nthreads())
             except Exception:  # the scheduler does not respond, which the run itself reports
                 return
+            # Dask starts a local worker again only if it had started completely before it ended.
+            if not workers and client.cluster:
+                client.cluster.scale(len(client.cluster.worker_spec))
             if before and not workers:
                 notify(f"no worker is left: waiting for others (Ctrl-C stops; {RESUME})")
 
