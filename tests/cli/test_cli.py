@@ -142,7 +142,7 @@ def test_a_second_run_skips_and_reports_it(photos, bundle):
         (
             ["colorize", "x.jpg", "--trace"],
             2,
-            "unet colorizes in one pass; --trace needs an iterative model",
+            "unet has no steps to show; --trace needs an iterative model",
         ),
         (
             ["colorize", "x.jpg", "--uncertainty"],

@@ -69,7 +69,10 @@ def test_a_stopped_training_can_be_resumed(colors, tmp_path, number):
         (["--data", "mistyped"], "mistyped: there is no such folder or zip"),
         (["--set", "trainer.accelerator=gpu"], "trainer.accelerator = 'gpu', devices = 1: not on this machine"),
         (["--set", "data.size=50"], "data.size = 50: must divide by 4"),
-        (["--set", "model.net.depth=0"], "recipes/tiny/classify.toml: model.net: depth 0: must be at least 1"),
+        (
+            ["--set", "model.net.depth=0"],
+            "classify.toml: model.net.depth = 0: Input should be greater than or equal to 1",
+        ),
         (["--export", "colors"], "colors exists: name another folder or remove it"),
     ],
 )

@@ -158,3 +158,13 @@ def test_weights_are_identified_by_their_digest(bundle, tmp_path):
     assert len(card.weights) == 8
     assert card.weights != other.weights
     assert bundles.save(tmp_path / "again", card, {"colors": b"other"}).weights == other.weights
+
+
+def test_the_name_of_a_bundle_in_the_folder_bundles_gives_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "ddpm.zip").write_bytes(b"")
+    with pytest.raises(
+        BundleError, match=r"no model 'ddpm': .* for example bundles.ddpm\.zip, or one of default, unet"
+    ):
+        load("ddpm")

@@ -156,7 +156,7 @@ def test_a_hint_passes_through_the_sampler(bundle):
         (["--temperature", "-1"], "-1.0 is not in the range"),
         (["--steps", "5"], "steps: not supported by this model or its solver; supported options: solver, temperature"),
         (["--solver", "ddim"], "solver 'ddim': choose one of sample, greedy"),
-        (["--trace"], "coltran colorizes in one pass; --trace needs an iterative model"),
+        (["--trace"], "coltran has no steps to show; --trace needs an iterative model"),
         (["--solver", "greedy", "--variants", "3"], "coltran is deterministic; --variants needs"),
         (
             ["--solver", "greedy", "--temperature", "0.5"],

@@ -127,7 +127,8 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
             for file in outcome.files:
                 print_path(printable(file))
     for reason, number in skipped.items():
-        advice = "" if reason == SkipReason.COLORIZED else " (use --overwrite to replace it)"
-        typer.echo(f"{count(number, 'photo')} skipped: {reason}{advice}", err=True)
+        colorized = reason == SkipReason.COLORIZED
+        advice = "name the file to colorize it again" if colorized else "use --overwrite to replace it"
+        typer.echo(f"{count(number, 'photo')} skipped: {reason} ({advice})", err=True)
     if failed:
         fail(f"{failed} of {count(len(tasks), 'photo')} failed", 1)

@@ -25,5 +25,7 @@ def models(
         for protocol, scores in card["scores"].items():
             texts = []
             for metric, score in scores.items():
-                texts.append(f"{metric} {score:.4g}" if isinstance(score, float) else f"{metric} {score}")
+                if isinstance(score, float):
+                    texts.append(f"{metric} {score:.4g}")
             typer.echo(f"  {protocol}: {', '.join(texts)}")
+    typer.echo("Other bundles are given by their path: --model bundles/ddpm.zip")

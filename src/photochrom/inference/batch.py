@@ -183,7 +183,7 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
         option = "--variants" if color.variants > 1 else "--uncertainty"
         raise ValueError(f"{name} is deterministic; {option} needs a stochastic model, for example ddpm")
     if "trace" in extras and not colorizer.procedure.iterative:
-        raise ValueError(f"{name} colorizes in one pass; --trace needs an iterative model, for example ddpm")
+        raise ValueError(f"{name} has no steps to show; --trace needs an iterative model, for example ddpm")
     if "uncertainty" in extras and color.variants < 2:
         raise ValueError("--uncertainty compares variants; add for example --variants 8")
     if color.hints and photos != 1:

@@ -87,7 +87,17 @@ def find(name: str | Path) -> Path:
                 return path
         if Path(name).exists():
             raise BundleError(_explain_invalid(Path(name)))
-    raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {', '.join(installed())}")
+    choices = ", ".join(["default", *installed()])
+    raise BundleError(f"no model {str(name)!r}: give the path of a bundle{_similar_bundle(name)} or one of {choices}")
+
+
+def _similar_bundle(name: str | Path) -> str:
+    """Return an example for whoever gives the name of a bundle that a clone of the project has in its folder."""
+    bundle = Path("bundles") / f"{name}.zip"
+    with suppress(OSError):  # a name that no file can have
+        if bundle.is_file():
+            return f", for example {bundle},"
+    return ""
 
 
 def _explain_invalid(path: Path) -> str:

@@ -203,7 +203,7 @@ class Colorizer:
     def trajectory(self, gray: Gray, seed: int = 0, hints: Hints | None = None) -> list[AB]:
         """Return the ab of a gray at each sampling step. Raises ValueError for a model that colorizes in one pass."""
         if not self.procedure.iterative:
-            raise ValueError(f"{self.card.name} colorizes in one pass; choose an iterative model, for example ddpm")
+            raise ValueError(f"{self.card.name} has no steps to show; choose an iterative model, for example ddpm")
         steps = self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)
         return [ab[0] for ab in steps]
 
