@@ -167,4 +167,4 @@ def test_the_name_of_a_bundle_in_the_folder_bundles_gives_its_path(tmp_path, mon
     with pytest.raises(
         BundleError, match=r"no model 'ddpm': .* for example bundles.ddpm\.zip, or one of default, unet"
     ):
-        load("ddpm")
+        bundles.find("ddpm")
