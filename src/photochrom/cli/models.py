@@ -25,7 +25,8 @@ def models(
         for protocol, scores in card["scores"].items():
             texts = []
             for metric, score in scores.items():
-                if isinstance(score, float):
+                # Texts say how the scores were measured; they are in the card, see --json.
+                if not isinstance(score, str):
                     texts.append(f"{metric} {score:.4g}")
             typer.echo(f"  {protocol}: {', '.join(texts)}")
     typer.echo("Other bundles are given by their path: --model bundles/ddpm.zip")
