@@ -155,15 +155,23 @@ def stored_bytes(folder):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
-def test_reserved_bytes_are_enough_and_end_as_the_bytes_of_the_files(jobs, stochastic_bundle, suffix):
+def test_reserved_bytes_are_enough_and_end_as_the_bytes_of_the_files(jobs, stochastic_bundle, monkeypatch, suffix):
     noise = encode(np.random.default_rng(0).integers(0, 256, (300, 400)), suffix)
+    reserved = []
+    reserve = jobs._reserve
+
+    def record(job, size):
+        enough = reserve(job, size)
+        reserved.append(jobs.occupied())
+        return enough
+
+    monkeypatch.setattr(jobs, "_reserve", record)
     job = submit(jobs, stochastic_bundle, noise, ColorOptions(variants=3))
-    largest = 0
-    while not job.finished.done():
-        largest = max(largest, jobs.occupied())
+    wait_for(job)
     assert job.state == "done"
     assert jobs.occupied() == stored_bytes(jobs.folder)
-    assert largest > jobs.occupied()
+    assert len(reserved) == 4  # after the previews and after each output
+    assert max(reserved[:3]) > jobs.occupied() == reserved[3]
     with jobs.admission(1000):
         assert jobs.occupied() == stored_bytes(jobs.folder) + 1000
     again = jobs.resubmit(job, "", job.request)
