@@ -10,7 +10,7 @@ import torch
 from photochrom import models
 from photochrom.core.degradation import DEGRADATIONS
 from photochrom.core.sampling import describe
-from photochrom.core.sampling.cold import SOLVERS
+from photochrom.core.sampling.cold import Cold
 from photochrom.imaging.photo import open_photo
 from photochrom.inference.bundle import BundleError, ModelCard
 from photochrom.inference.bundle import save as save_bundle
@@ -104,7 +104,7 @@ def test_the_autoencoder_is_frozen_and_all_of_it_is_in_the_bundle(autoencoder, l
     before, after = (load(run)[0].state_dict() for run in (autoencoder, latent_run))
     assert all(torch.equal(before[name], after[name]) for name in before)
     photo = np.random.default_rng(0).integers(60, 190, (37, 53), np.uint8)
-    for solver in SOLVERS:
+    for solver in Cold.solvers:
         image = Colorizer(latent_bundle, solver=solver)(photo)
         assert (image.max(-1) != image.min(-1)).any()
     gray = Colorizer(latent_bundle).prepare(open_photo(photo)).gray
@@ -187,7 +187,7 @@ def test_a_perfect_network_restores_an_image_of_8_bits(degradation, degradation_
     """With a network that knows the image, whatever the degradation and the solver."""
     path = degradation_bundle(degradation)
     photo = np.random.default_rng(0).integers(60, 190, (48, 63, 3), np.uint8)  # whose sides divide by nothing
-    for solver in SOLVERS:
+    for solver in Cold.solvers:
         restorer = Restorer(path, solver=solver)
         degraded, noise = restorer.degrade(photo)
         clean = open_photo(photo).resize(24, restorer.card.multiple)

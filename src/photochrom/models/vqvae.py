@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.sampling.reconstruction import Reconstruction
+from ..core.sampling import Reconstruction
 from ._autoencoder import Autoencoder, concatenate_levels, perplexity
 from ._settings import NonNegative
 from .family import Family, Network

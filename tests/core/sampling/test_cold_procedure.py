@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photochrom.core.color import rgb_to_lab
-from photochrom.core.sampling.cold import SOLVERS, Cold
-from photochrom.core.sampling.reconstruction import Reconstruction
+from photochrom.core.sampling.cold import Cold
+from photochrom.core.sampling.one_pass import Reconstruction
 
 CLEAN = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12))  # float64, so that exact results are exact
 GRAY = CLEAN.mean(1, keepdims=True).repeat(3, 1)
@@ -54,7 +54,7 @@ def test_improved_gives_the_gray_and_the_mean_chroma_of_all_predictions():
     np.testing.assert_allclose(result, GRAY + np.mean([chroma(p) for p in predictions], 0), atol=1e-12)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", Cold.solvers)
 @pytest.mark.parametrize("latent", [False, True])
 @pytest.mark.parametrize("steps", [1, 7, 50])
 def test_an_exact_restorer_gives_the_clean_image(solver, latent, steps):

@@ -8,7 +8,6 @@ import torch
 
 from photochrom.core import color, sampling
 from photochrom.core.sampling import diffusion_steps as diffusion
-from photochrom.core.sampling.diffusion import SOLVERS
 
 GRAY = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 12)).astype(np.float32)
 LOGITS = np.random.default_rng(1).normal(0, 4, (2, len(color.ab_bins()), 4, 6)).astype(np.float32)
@@ -92,7 +91,7 @@ def test_temperature_must_be_positive():
         sampling.AnnealedMean(0.0)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", sampling.Diffusion.solvers)
 @pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
 def test_an_exact_denoiser_leads_to_the_ground_truth(solver, prediction):
     """With the exact prediction at every level, every solver ends at the clean image, in any number of steps."""

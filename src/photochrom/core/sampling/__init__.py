@@ -11,15 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from .annealed_mean import AnnealedMean
 from .autoregressive import Autoregressive
 from .cold import Cold
 from .diffusion import Diffusion
-from .direct import Direct
+from .one_pass import AnnealedMean, Direct, Reconstruction
 from .procedure import Procedure
-from .reconstruction import Reconstruction
 
-__all__ = ["PROCEDURES", "AnnealedMean", "Autoregressive", "Cold", "Diffusion", "Direct", "describe", "load_procedure"]
+__all__ = ["PROCEDURES", "AnnealedMean", "Autoregressive", "Cold", "Diffusion", "Direct", "Reconstruction"]
+__all__ += ["describe", "load_procedure"]
 
 PROCEDURES: dict[str, Callable[..., Procedure]] = {
     "direct": Direct,

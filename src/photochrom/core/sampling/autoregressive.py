@@ -1,7 +1,7 @@
 """The procedure of ColTran (Kumar, Weissenborn & Kalchbrenner 2021): coarse colors pixel by pixel, then refined."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar
@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int
 
 from ..color import AB_SCALE, L_SCALE, lab_to_rgb, namespace, signed_rgb_to_ab
-from ..degradation import Noise
+from ..degradation import Image, Noise
 from ..resample import average_pool, check_divisible, upsample_nearest
-from .procedure import AB, Gray, Hints, Image, Net, Nets, Procedure, blend_hints
+from .procedure import AB, Gray, Hints, Net, Nets, Procedure, blend_hints
 
 Coarse = Float[Any, "b 3 h2 w2"]  # RGB in [-1, 1], at 1 / factor of the sides of the gray
 Pixel = Float[Any, "*b 3"]  # RGB in [-1, 1], channel last
@@ -63,11 +63,12 @@ class Autoregressive(Procedure):
     temperature: float = 1.0
     target: ClassVar[str] = "rgb"
     has_likelihood: ClassVar[bool] = True
+    solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"sample": ("solver", "temperature"), "greedy": ("solver",)}
 
     def __post_init__(self) -> None:
         if not self.stages or ",".join(self.stages) not in ",".join(STAGES):
             raise ValueError(f"stages {list(self.stages)}: choose one or more of {', '.join(STAGES)}, in order, no gap")
-        self._check_choices(solver=("sample", "greedy"))
+        self._check_choices(solver=self.solvers)
         if not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
             limits = f"must be above 0 (from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g})"
             raise ValueError(
@@ -77,11 +78,6 @@ class Autoregressive(Procedure):
             raise ValueError(f"bits {self.bits}: must be from 1 (8 colors) to 4 (4096)")
         if self.factor < 1:
             raise ValueError(f"factor {self.factor}: must be at least 1")
-
-    @property
-    def option_names(self) -> tuple[str, ...]:
-        """Settings that a user may change; greedy has no temperature."""
-        return ("solver", "temperature") if self.stochastic else ("solver",)
 
     @property
     def stochastic(self) -> bool:

@@ -1,15 +1,13 @@
 """The procedure of cold diffusion, which undoes a degradation step by step (Bansal et al. 2022)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from ..color import signed_rgb_to_ab
-from ..degradation import DEGRADATIONS, Degradation, Noise, interpolate
-from .procedure import AB, Gray, Hints, Image, Net, Nets, Procedure, blend_hints
-
-SOLVERS = ("improved", "naive", "one-shot")
+from ..degradation import DEGRADATIONS, Degradation, Image, Noise, interpolate
+from .procedure import AB, Gray, Hints, Net, Nets, Procedure, blend_hints
 
 
 @dataclass(frozen=True)
@@ -30,16 +28,16 @@ class Cold(Procedure):
     target: ClassVar[str] = "rgb"
     iterative: ClassVar[bool] = True
     restores: ClassVar[bool] = True
+    solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "improved": ("steps", "solver"),
+        "naive": ("steps", "solver"),
+        "one-shot": ("solver",),
+    }
 
     def __post_init__(self) -> None:
-        self._check_choices(degradation=DEGRADATIONS, solver=SOLVERS)
+        self._check_choices(degradation=DEGRADATIONS, solver=self.solvers)
         if not 1 <= self.steps <= self.levels:
             raise ValueError(f"{self.steps} steps: trained with {self.levels}, choose from 1 to {self.levels}")
-
-    @property
-    def option_names(self) -> tuple[str, ...]:
-        """Settings that a user may change; one-shot has no steps."""
-        return ("solver",) if self.solver == "one-shot" else ("steps", "solver")
 
     @property
     def colorizes(self) -> bool:

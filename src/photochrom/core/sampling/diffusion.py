@@ -1,6 +1,6 @@
 """The procedure of diffusion models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from ..degradation import Noise
 from . import diffusion_steps as diffusion
 from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
 
-SOLVERS = ("ancestral", "ddim", "dpm-solver")
+OPTIONS = ("steps", "solver", "eta")
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Diffusion(Procedure):
     guided: bool = False
     stochastic: ClassVar[bool] = True
     iterative: ClassVar[bool] = True
-    option_names: ClassVar[tuple[str, ...]] = ("steps", "solver", "eta")
+    solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"ancestral": OPTIONS, "ddim": OPTIONS, "dpm-solver": OPTIONS}
 
     def __post_init__(self) -> None:
         self._check_choices(target=("ab", "rgb"), schedule=("linear", "cosine"), prediction=diffusion.PREDICTIONS)
-        self._check_choices(solver=SOLVERS, variance=("posterior", "forward", "learned"))
+        self._check_choices(solver=self.solvers, variance=("posterior", "forward", "learned"))
         first, final = self.betas
         if not 0 < first <= final < 1:
             raise ValueError(f"betas {list(self.betas)}: must rise, from above 0 to below 1")

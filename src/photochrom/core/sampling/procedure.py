@@ -7,11 +7,10 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
-from ..degradation import Degradation, Noise
+from ..degradation import Degradation, Image, Noise
 
 Gray = Float[Any, "b 1 h w"]
 AB = Float[Any, "b 2 h2 w2"]
-Image = Float[Any, "b 3 h w"]  # RGB in [-1, 1]
 
 # A network, called with keyword inputs only: ``net(gray=gray)``, ``net(noisy=noisy, condition=gray, t=0.3)``.
 # An input is an array with the batch first, or a Python float that the adapter repeats over the batch.
@@ -59,6 +58,7 @@ class Procedure(ABC):
     iterative: ClassVar[bool] = False  # has a `trajectory`
     has_likelihood: ClassVar[bool] = False  # has an `nll`
     restores: ClassVar[bool] = False  # `restore` needs nothing but an image and the noise of its degradation
+    solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # the `option_names` with each solver
 
     @property
     @abstractmethod
@@ -79,8 +79,8 @@ class Procedure(ABC):
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """Settings that a user may change, since they need no other weights."""
-        return ()
+        """Settings that a user may change, since they need no other weights; the solver decides which."""
+        return self.solvers.get(getattr(self, "solver", ""), ())
 
     @property
     def stochastic(self) -> bool:
@@ -114,12 +114,12 @@ class Procedure(ABC):
 
     def applicable_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the options that this procedure supports, with the solver among them."""
-        names = self._with_solver(options).option_names
+        names = self._supported(options)
         return {name: value for name, value in options.items() if name in names}
 
     def with_options(self, **options: Any) -> "Procedure":
         """Return a copy with other settings. Raises ValueError for an option it does not support or a wrong value."""
-        supported = self._with_solver(options).option_names
+        supported = self._supported(options)
         for name in options:
             if not supported:
                 raise ValueError(f"{name}: not supported, because this model has no sampler options")
@@ -133,8 +133,6 @@ class Procedure(ABC):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
 
-    def _with_solver(self, options: Mapping[str, Any]) -> "Procedure":
-        # The solver decides which of the other options apply: greedy has no temperature, for example.
-        if "solver" in options and "solver" in self.option_names:
-            return replace(self, solver=options["solver"])  # type: ignore[call-arg]
-        return self
+    def _supported(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        # The solver among them decides which of the others apply: greedy has no temperature, for example.
+        return self.solvers.get(options.get("solver", ""), self.option_names)

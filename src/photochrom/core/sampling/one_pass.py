@@ -1,0 +1,88 @@
+"""The procedures of one forward pass: of colors, of a distribution over colors, or of an autoencoder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..color import AB_SCALE, ab_bins, namespace, signed_rgb_to_ab
+from ..degradation import Image, Noise
+from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
+
+
+@dataclass(frozen=True)
+class Direct(Procedure):
+    """The network ``colors`` gives ab, or RGB in [-1, 1] whose ab is used.
+
+    ``chroma`` multiplies the result. ``noise``: channels of normal noise that the network takes beside the gray, for
+    networks with random dropout at inference.
+    """
+
+    target: str = "ab"
+    chroma: float = 1.0
+    noise: int = 0
+    network_names: ClassVar[tuple[str, ...]] = ("colors",)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the network takes noise."""
+        return self.noise > 0
+
+    def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
+        """See `Procedure`."""
+        inputs = {"gray": gray}
+        if self.noise:
+            inputs["noise"] = noise(gray[:, [0] * self.noise])
+        color = nets["colors"](**inputs)
+        ab = signed_rgb_to_ab(color) if self.target == "rgb" else color
+        return blend_hints((ab * self.chroma).clip(-1, 1), hints)
+
+
+@dataclass(frozen=True)
+class AnnealedMean(Procedure):
+    """Mean of the color bins under a sharpened softmax of the network ``logits`` (Zhang et al. 2016, section 2.3).
+
+    ``temperature`` 1 gives the plain mean (safe, grayish), towards 0 the mode (vivid, blotchy); the paper uses 0.38.
+    ``chroma`` multiplies the result.
+    """
+
+    temperature: float = 0.38
+    chroma: float = 1.0
+    target: ClassVar[str] = "ab"
+    network_names: ClassVar[tuple[str, ...]] = ("logits",)
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature {self.temperature}: must be above 0 (0.38 is the paper's)")
+
+    def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
+        """See `Procedure`."""
+        logits = nets["logits"](gray=gray) * (1 / self.temperature)  # (b, bins, h', w')
+        xp = namespace(logits)
+        weights = xp.exp(logits - xp.amax(logits, 1)[:, None])
+        sum_a, sum_b = 0, 0
+        for index, (a, b) in enumerate(ab_bins()):
+            sum_a = sum_a + (a * self.chroma / AB_SCALE) * weights[:, index]
+            sum_b = sum_b + (b * self.chroma / AB_SCALE) * weights[:, index]
+        total = weights.sum(1)
+        ab = xp.stack([sum_a / total, sum_b / total], 1).clip(-1, 1)
+        return blend_hints(ab, hints)
+
+
+@dataclass(frozen=True)
+class Reconstruction(Procedure):
+    """An image as its ``encoder`` and ``decoder`` reconstruct it; it does not colorize."""
+
+    target: ClassVar[str] = "rgb"
+    network_names: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
+    colorizes: ClassVar[bool] = False
+    restores: ClassVar[bool] = True
+
+    def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
+        """Return the ab of the reconstructed gray image, which is close to 0."""
+        _, image = self.restore(nets, gray[:, [0, 0, 0]])
+        return blend_hints(signed_rgb_to_ab(image), hints)
+
+    def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
+        """Yield the image (b, 3, h, w) in [-1, 1] and its reconstruction."""
+        yield image
+        yield nets["decoder"](latent=nets["encoder"](color=image))
