@@ -197,9 +197,9 @@ def test_the_number_of_threads_reaches_the_strips(colorizer, bundle, monkeypatch
     several = colorizer(noise)
     thread_counts, map_ahead = [], strips._map_ahead
 
-    def record(process, rows, threads):
+    def record(process, image, rows, threads):
         thread_counts.append(threads)
-        return map_ahead(process, rows, threads)
+        return map_ahead(process, image, rows, threads)
 
     monkeypatch.setattr(strips, "_map_ahead", record)
     for threads in (1, 2):
