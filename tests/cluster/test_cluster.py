@@ -323,7 +323,9 @@ class TestRemoteTasks:
         tasks = plan_remote(folder, "memory://out/", (1, 2), ("sheet",))
         assert [task.target for task in tasks][:2] == ["memory://out/a scan.png", "memory://out/b/ü.jpg"]
         assert tasks[0].source == f"{folder}/a scan.png"
-        assert tasks[0].files == [f"memory://out/a scan-{end}" for end in ("1.png", "2.png", "1-2-sheet.jpg")]
+        assert list(tasks[0].files.values()) == [
+            f"memory://out/a scan-{end}" for end in ("1.png", "2.png", "1-2-sheet.jpg")
+        ]
 
     def test_addresses_stay_text(self):
         fsspec.filesystem("memory").pipe_file("/bucket/a.png", b"")

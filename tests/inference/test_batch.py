@@ -89,13 +89,13 @@ def test_outputs_in_a_searched_folder_are_skipped(photos, colorizer):
 
 def test_outcomes_come_one_by_one(photos, colorizer, monkeypatch):
     """The second photo of a batch is written only after the outcome of the first has arrived."""
-    received, write = threading.Semaphore(1), batch._write_output
+    received, write = threading.Semaphore(1), batch._Job.write
 
     def wait_and_write(*arguments):
         assert received.acquire(timeout=10)
         return write(*arguments)
 
-    monkeypatch.setattr(batch, "_write_output", wait_and_write)
+    monkeypatch.setattr(batch._Job, "write", wait_and_write)
     outcomes = colorize_batch(colorizer, [t for t in plan([photos]) if t.source.name != "bad.jpg"], BatchOptions())
     for outcome in outcomes:
         assert outcome.status == "written"

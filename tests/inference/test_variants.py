@@ -33,7 +33,7 @@ def read(content):
 def test_each_variant_has_the_colors_of_its_seed(photos, colorizer):
     (outcome,) = colorize_batch(colorizer, plan([photos / "one.png"], None, range(7, 17)), BatchOptions())
     assert outcome.status == "written"
-    names = [path.name for path in outcome.task.files]
+    names = [path.name for path in outcome.task.files.values()]
     assert names == [f"one-color-{seed}.png" for seed in range(7, 17)]
     alone = colorizer((photos / "one.png").read_bytes(), seed=16)
     assert (read(alone).numpy() == pixels(photos / "one-color-16.png")).all()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import fsspec
 
 from ..imaging.sources import is_image_name
-from ..inference.batch import BatchOptions, Outcome, SkipReason, Status, Task, check_targets, colorize_batch
+from ..inference.batch import BatchOptions, Location, Outcome, SkipReason, Status, Task, check_targets, colorize_batch
 from ..inference.colorizer import Colorizer, writable_path
 
 
@@ -38,7 +38,7 @@ def plan_remote(source: str, out: str, seeds: Sequence[int], extras: Sequence[st
         raise ValueError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
     if is_file:
         raise ValueError(f"{source}: is a file: name its folder")
-    tasks, files = [], []
+    tasks: dict[Location, Task] = {}
     out_is_inside = out.startswith(f"{source}/")
     for path in paths:
         name = path.removeprefix(f"{root}/")
@@ -46,11 +46,10 @@ def plan_remote(source: str, out: str, seeds: Sequence[int], extras: Sequence[st
         if name == path or (out_is_inside and address.startswith(f"{out}/")):
             continue
         if is_image_name(name):
-            task = Task(address, f"{out}/{writable_path(PurePosixPath(name))}", tuple(seeds), tuple(extras))
-            tasks.append(task)
-            files += [(file, address) for file in task.files]
-    check_targets(files, {task.source for task in tasks})
-    return tasks
+            target = f"{out}/{writable_path(PurePosixPath(name))}"
+            tasks[address] = Task(address, target, tuple(seeds), tuple(extras))
+    check_targets(tasks)
+    return list(tasks.values())
 
 
 def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, folder: Path) -> tuple[Outcome, str]:
@@ -67,7 +66,7 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
         storage, path = fsspec.url_to_fs(source)
         out_storage, out_path = fsspec.url_to_fs(target)
         out_folder = out_path.rpartition("/")[0]
-        files = [Path(file) for file in local_task.files]
+        files = [Path(file) for file in local_task.files.values()]
         existing = [] if options.overwrite else [f for f in files if out_storage.exists(f"{out_folder}/{f.name}")]
         if len(existing) == len(files):
             return Outcome(task, Status.SKIPPED, SkipReason.EXISTS), digest

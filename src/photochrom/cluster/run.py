@@ -229,7 +229,7 @@ def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterat
             outcomes.append(replace(outcome, reason=SkipReason.OTHER_OPTIONS))
             continue
         outcomes.append(outcome)
-        details["outputs"] = list(map(str, outcome.task.files if exists else outcome.files))
+        details["outputs"] = list(map(str, outcome.task.files.values() if exists else outcome.files))
         if outcome.reason:
             details["skipped" if outcome.status is Status.SKIPPED else "error"] = outcome.reason
         at = datetime.now(UTC).isoformat(timespec="seconds")

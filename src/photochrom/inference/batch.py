@@ -2,12 +2,11 @@
 
 import queue
 import threading
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.formats import SAVERS
 from ..imaging.limits import MAX_PIXELS
-from ..imaging.photo import open_photo
+from ..imaging.photo import Photo, open_photo
 from ..imaging.sources import IMAGE_SUFFIXES, image_files
 from . import contact_sheet
 from .bundle import BundleError
@@ -58,31 +57,22 @@ class Task:
     searched: bool = False
 
     @property
-    def outputs(self) -> dict[int, Location]:
-        """The colorized photo of each seed: `target`, or `target-SEED` for several seeds."""
-        if len(self.seeds) == 1:
-            return {self.seeds[0]: self.target}
-        name = PurePath(self.target)
-        return {seed: self._beside_target(f"{name.stem}-{seed}{name.suffix}") for seed in self.seeds}
+    def files(self) -> dict[int | str, Location]:
+        """The file of each seed: `target`, or `target-SEED` for several; and the JPEG of each extra.
 
-    @property
-    def extra_files(self) -> dict[str, Location]:
-        """A JPEG for each extra, named by its first and last seed: `target-7-sheet.jpg`, `target-7-9-sheet.jpg`."""
-        first, last = self.seeds[0], self.seeds[-1]
+        An extra is named by the first and last seed: `target-7-sheet.jpg`, `target-7-9-sheet.jpg`.
+        """
+        target, first, last = PurePath(self.target), self.seeds[0], self.seeds[-1]
         seeds = f"{first}" if first == last else f"{first}-{last}"
-        stem = PurePath(self.target).stem
-        return {extra: self._beside_target(f"{stem}-{seeds}-{extra}.jpg") for extra in self.extras}
-
-    @property
-    def files(self) -> list[Location]:
-        """All files that are written."""
-        return [*self.outputs.values(), *self.extra_files.values()]
-
-    def _beside_target(self, name: str) -> Location:
+        names: dict[int | str, str] = {}
+        for seed in self.seeds:
+            names[seed] = target.name if first == last else f"{target.stem}-{seed}{target.suffix}"
+        for extra in self.extras:
+            names[extra] = f"{target.stem}-{seeds}-{extra}.jpg"
         if isinstance(self.target, Path):
-            return self.target.with_name(name)
+            return {key: self.target.with_name(name) for key, name in names.items()}
         folder, slash, _ = self.target.rpartition("/")
-        return f"{folder}{slash}{name}"
+        return {key: f"{folder}{slash}{name}" for key, name in names.items()}
 
 
 @dataclass(frozen=True)
@@ -103,6 +93,10 @@ class BatchOptions:
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
 
+    def is_due(self, file: Location) -> bool:
+        """Return whether a file is to be written: it does not exist, or is to be replaced."""
+        return self.overwrite or not Path(file).exists()
+
 
 def plan(
     sources: Sequence[Path], out: Path | None = None, seeds: Sequence[int] = (0,), extras: Sequence[str] = ()
@@ -115,63 +109,52 @@ def plan(
 
     Raises ValueError if two outputs would be one file, an output would be an original, or `out` cannot be written.
     """
-    tasks: dict[Path, Task] = {}
+    tasks: dict[Location, Task] = {}
     for source in sources:
-        for task in _plan_source(source, out, alone=len(sources) == 1):
-            tasks[Path(task.source).resolve()] = replace(task, seeds=tuple(seeds), extras=tuple(extras))
+        for photo, target in _plan_source(source, out, alone=len(sources) == 1):
+            tasks[photo.resolve()] = Task(photo, target, tuple(seeds), tuple(extras), searched=source.is_dir())
     if out is None:
         # An output of an earlier run that is named together with its original is not a photo to colorize.
-        for file, _ in _resolve_files(tasks):
-            tasks.pop(file, None)
-    check_targets(_resolve_files(tasks), tasks)
+        for task in list(tasks.values()):
+            for file in task.files.values():
+                tasks.pop(Path(file).resolve(), None)
+    check_targets(tasks)
     return list(tasks.values())
 
 
-def _resolve_files(tasks: Mapping[Path, Task]) -> list[tuple[Path, Location]]:
-    files: list[tuple[Path, Location]] = []
-    for task in tasks.values():
-        for file in task.files:
-            files.append((Path(file).resolve(), task.source))
-    return files
-
-
-def _plan_source(source: Path, out: Path | None, alone: bool) -> list[Task]:
+def _plan_source(source: Path, out: Path | None, alone: bool) -> list[tuple[Path, Path]]:
+    """Return each photo of a source with its target."""
     if out is not None and out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
         if not alone or source.is_dir():
             raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
         if out.suffix.lower() not in SAVERS:
             raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(SAVERS)}, or a folder")
-        return [Task(source, out)]
-    if source.is_dir():
-        return _plan_folder(source, out)
-    if out is None:
-        return [Task(source, output_path(source))]
-    return [Task(source, out / writable_path(Path(source.name)))]
-
-
-def _plan_folder(source: Path, out: Path | None) -> list[Task]:
+        return [(source, out)]
+    if not source.is_dir():
+        return [(source, out / writable_path(Path(source.name)) if out else output_path(source))]
     named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
     root = out or named.with_name(f"{named.name}-color")
     # Where the outputs lie inside the folder itself, those of an earlier run are not originals.
     outputs_inside = source.resolve() in root.resolve().parents
-    tasks = []
-    for path in image_files(source):
-        if outputs_inside and root.resolve() in path.resolve().parents:
-            continue
-        tasks.append(Task(path, root / writable_path(path.relative_to(source)), searched=True))
-    return tasks
+    targets = []
+    for photo in image_files(source):
+        if not outputs_inside or root.resolve() not in photo.resolve().parents:
+            targets.append((photo, root / writable_path(photo.relative_to(source))))
+    return targets
 
 
-def check_targets(files: Iterable[tuple[Location, Location]], originals: Container[Any]) -> None:
-    """Raise ValueError if one of the files, each with its source, is an original or belongs to two sources."""
+def check_targets(tasks: Mapping[Location, Task]) -> None:
+    """Raise ValueError if a file of the tasks, here by their originals, is an original or belongs to two of them."""
     sources: dict[Location, Location] = {}
-    for file, source in files:
-        if file in originals:
-            raise ValueError(f"{printable(file)}: is an original, which is never overwritten; choose another -o")
-        other = sources.setdefault(file, source)
-        if other != source:
-            both = f"{printable(source)} and {printable(other)}"
-            raise ValueError(f"{both} would both become {printable(file)}; colorize one of them separately")
+    for task in tasks.values():
+        for target in task.files.values():
+            file = target.resolve() if isinstance(target, Path) else target
+            if file in tasks:
+                raise ValueError(f"{printable(file)}: is an original, which is never overwritten; choose another -o")
+            other = sources.setdefault(file, task.source)
+            if other != task.source:
+                both = f"{printable(task.source)} and {printable(other)}"
+                raise ValueError(f"{both} would both become {printable(file)}; colorize one of them separately")
 
 
 def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str], photos: int) -> None:
@@ -225,23 +208,51 @@ def colorize_batch(
 
 @dataclass(eq=False)
 class _Job:
-    """A photo in progress, with the colors of each seed that exist so far."""
+    """A photo in progress: the seeds to predict, the colors of those that are done, and the outcome so far."""
 
+    colorizer: Colorizer
     task: Task
     options: BatchOptions
     prepared: Prepared
+    seeds: Sequence[int]
+    outcome: Outcome
     colors: dict[int, AB] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
-    failure: Outcome | None = None
 
-    def missing(self, file: Location) -> bool:
-        return self.options.overwrite or not Path(file).exists()
+    def write(self, seed: int, ab: AB | Exception) -> None:
+        """Write the output of a seed and, after the last one, the images about all of them."""
+        if isinstance(ab, Exception):
+            raise ab
+        result = self.colorizer.merge(self._open(), ab, seed, self.options.color.saturation)
+        self.colors[seed] = result.ab  # not the result itself, which may hold a decoded photo
+        output = Path(self.task.files[seed])
+        if self.options.is_due(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            self._add(result.save(output, self.options.overwrite))
+        if seed != self.seeds[-1] or self.outcome.status is not Status.WRITTEN:
+            return
+        for extra in self.task.extras:
+            path = Path(self.task.files[extra])
+            if self.options.is_due(path):
+                with atomic_write(path, self.options.overwrite) as stream:
+                    stream.write(self._draw(extra))
+                self._add(path)
 
-    def needed_seeds(self) -> list[int]:
-        """Return the seeds of missing outputs, or all seeds if an image about them is missing."""
-        if any(map(self.missing, self.task.extra_files.values())):
-            return list(self.task.seeds)
-        return [seed for seed, output in self.task.outputs.items() if self.missing(output)]
+    def _open(self) -> Photo:
+        return open_photo(self.task.source, self.options.max_pixels)
+
+    def _add(self, file: Path) -> None:
+        self.outcome = replace(self.outcome, files=(*self.outcome.files, file))
+
+    def _draw(self, extra: str) -> bytes:
+        seed = self.task.seeds[0]
+        provenance = self.colorizer.provenance(seed)
+        gray = self._open().gray(contact_sheet.SIDE)
+        if extra == "trace":
+            saturation = np.float32(self.options.color.saturation)
+            steps = self.colorizer.trajectory(self.prepared.gray, seed, self.prepared.hints)
+            return contact_sheet.trace(gray, list(np.stack(steps) * saturation), provenance)
+        draw = contact_sheet.variants if extra == "sheet" else contact_sheet.uncertainty
+        return draw(gray, [self.colors[seed] for seed in self.task.seeds], provenance)
 
 
 def _process(
@@ -256,81 +267,46 @@ def _process(
         if isinstance(job, Outcome):
             yield job
         else:
-            images.extend((job, seed) for seed in job.needed_seeds())
-    last_seed = dict(images)
+            images.extend((job, seed) for seed in job.seeds)
     for start in range(0, len(images), BATCH):
         if stop.is_set():
             return
-        batch_jobs, seeds = zip(*images[start : start + BATCH], strict=True)
-        grays = [job.prepared.gray for job in batch_jobs]
-        colors = _predict(colorizer, grays, seeds, batch_jobs[0].prepared.hints)
-        for job, seed, ab in zip(batch_jobs, seeds, colors, strict=True):
-            _write_output(colorizer, job, seed, ab)
-            if seed == last_seed[job]:
-                yield _finish(colorizer, job)
+        batch = images[start : start + BATCH]
+        for (job, seed), ab in zip(batch, _predict(colorizer, batch), strict=True):
+            try:
+                job.write(seed, ab)
+            except Exception as error:
+                if job.outcome.status is Status.WRITTEN:  # the first error of the photo
+                    job.outcome = replace(_failure(job.task, error), files=job.outcome.files)
+            if seed == job.seeds[-1]:
+                yield job.outcome
 
 
 def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:
-    if not options.overwrite and all(Path(file).exists() for file in task.files):
+    due = {key for key, file in task.files.items() if options.is_due(file)}
+    if not due:
         return Outcome(task, Status.SKIPPED, SkipReason.EXISTS)
+    needs_all = due.intersection(task.extras)  # which are about all seeds
+    seeds = [seed for seed in task.seeds if needs_all or seed in due]
     try:
         photo = open_photo(task.source, options.max_pixels)
         if task.searched and photo.is_colorized:
             return Outcome(task, Status.SKIPPED, SkipReason.COLORIZED)
-        return _Job(task, options, colorizer.prepare(photo, options.color))
+        prepared = colorizer.prepare(photo, options.color)
     except Exception as error:
         return _failure(task, error)
+    return _Job(colorizer, task, options, prepared, seeds, Outcome(task, Status.WRITTEN))
 
 
-def _predict(colorizer: Colorizer, grays: Sequence[Any], seeds: Sequence[int], hints: Any) -> Sequence[AB | Exception]:
+def _predict(colorizer: Colorizer, images: Sequence[tuple[_Job, int]]) -> Sequence[AB | Exception]:
     """Predict a batch; if it fails (out of memory), one by one, with errors in place of colors."""
+    grays = [job.prepared.gray for job, _ in images]
     try:
-        return colorizer.predict(grays, seeds, hints)
+        return colorizer.predict(grays, [seed for _, seed in images], images[0][0].prepared.hints)
     except Exception as error:
-        if len(grays) == 1:
+        if len(images) == 1:
             return [error]
-    singles = zip(grays, seeds, strict=True)
-    return [_predict(colorizer, [gray], [seed], hints)[0] for gray, seed in singles]
-
-
-def _write_output(colorizer: Colorizer, job: _Job, seed: int, ab: AB | Exception) -> None:
-    try:
-        if isinstance(ab, Exception):
-            raise ab
-        photo = open_photo(job.task.source, job.options.max_pixels)
-        result = colorizer.merge(photo, ab, seed, job.options.color.saturation)
-        job.colors[seed] = result.ab  # not the result itself, which may hold a decoded photo
-        output = Path(job.task.outputs[seed])
-        if job.missing(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
-            job.files.append(result.save(output, job.options.overwrite))
-    except Exception as error:
-        job.failure = job.failure or _failure(job.task, error)
-
-
-def _finish(colorizer: Colorizer, job: _Job) -> Outcome:
-    if job.failure is None:
-        try:
-            for extra, file in job.task.extra_files.items():
-                if job.missing(file):
-                    with atomic_write(Path(file), job.options.overwrite) as stream:
-                        stream.write(_draw_extra(colorizer, job, extra))
-                    job.files.append(Path(file))
-        except Exception as error:
-            job.failure = _failure(job.task, error)
-    return replace(job.failure or Outcome(job.task, Status.WRITTEN), files=tuple(job.files))
-
-
-def _draw_extra(colorizer: Colorizer, job: _Job, extra: str) -> bytes:
-    seed = job.task.seeds[0]
-    provenance = colorizer.provenance(seed)
-    gray = open_photo(job.task.source, job.options.max_pixels).gray(contact_sheet.SIDE)
-    if extra == "trace":
-        saturation = np.float32(job.options.color.saturation)
-        steps = colorizer.trajectory(job.prepared.gray, seed, job.prepared.hints)
-        return contact_sheet.trace(gray, list(np.stack(steps) * saturation), provenance)
-    draw = contact_sheet.variants if extra == "sheet" else contact_sheet.uncertainty
-    return draw(gray, [job.colors[seed] for seed in job.task.seeds], provenance)
+    return [_predict(colorizer, [image])[0] for image in images]
 
 
 def _failure(task: Task, error: Exception) -> Outcome:
