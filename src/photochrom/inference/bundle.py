@@ -14,13 +14,13 @@ from ..core.color import GRAY_CONVENTIONS
 from ..core.sampling import load_procedure
 from ..core.sampling.procedure import Procedure
 from ..imaging.atomic import atomic_path, atomic_write
+from .options import LIMITS
 
 FORMAT = 1
 CARD = "model.json"
 INSTALLED = Path(__file__).parent / "bundles"
 DEFAULT = "unet"  # the bundle that the name "default" stands for
 MAX_NETWORK_BYTES = 2**31 - 1  # ONNX files cannot be larger
-MAX_SIZE = 4096  # inference size in pixels
 
 
 class BundleError(ValueError):
@@ -81,23 +81,18 @@ class Bundle:
 
 def find(name: str | Path) -> Path:
     """Return the folder or zip of an installed model, of ``default``, or at a path. Raises BundleError."""
+    path, cloned = Path(name), Path("bundles") / f"{name}.zip"  # a clone of the project has bundles in a folder
+    example = ""
     with suppress(OSError):  # a name that no file can have
-        for path in (INSTALLED / (DEFAULT if name == "default" else str(name)), Path(name)):
-            if (path / CARD).is_file() or zipfile.is_zipfile(path):
-                return path
-        if Path(name).exists():
-            raise BundleError(_explain_invalid(Path(name)))
+        for candidate in (INSTALLED / (DEFAULT if name == "default" else name), path):
+            if (candidate / CARD).is_file() or zipfile.is_zipfile(candidate):
+                return candidate
+        if path.exists():
+            raise BundleError(_explain_invalid(path))
+        if cloned.is_file():
+            example = f", for example {cloned},"
     choices = ", ".join(["default", *installed()])
-    raise BundleError(f"no model {str(name)!r}: give the path of a bundle{_similar_bundle(name)} or one of {choices}")
-
-
-def _similar_bundle(name: str | Path) -> str:
-    """Return an example for whoever gives the name of a bundle that a clone of the project has in its folder."""
-    bundle = Path("bundles") / f"{name}.zip"
-    with suppress(OSError):  # a name that no file can have
-        if bundle.is_file():
-            return f", for example {bundle},"
-    return ""
+    raise BundleError(f"no model {str(name)!r}: give the path of a bundle{example} or one of {choices}")
 
 
 def _explain_invalid(path: Path) -> str:
@@ -120,7 +115,7 @@ def _is_valid(key: str, value: Any) -> bool:
         case "gray":
             return value in GRAY_CONVENTIONS
         case "size" | "multiple":
-            return isinstance(value, int) and 0 < value <= MAX_SIZE
+            return isinstance(value, int) and 0 < value <= LIMITS["size"][1]
         case "square":
             return isinstance(value, bool)
         case "networks" | "parameters":
@@ -133,9 +128,10 @@ def _is_valid(key: str, value: Any) -> bool:
 
 def read_card(path: Path) -> ModelCard:
     """Return the card of a bundle, without its networks. Raises BundleError."""
+    content = _read(path, CARD)
     try:
-        entries = json.loads(_read(path, CARD))
-    except (ValueError, UnicodeDecodeError) as error:
+        entries = json.loads(content)
+    except ValueError as error:
         raise BundleError(f"{path}: {CARD} is damaged ({error}); download or export the bundle again") from None
     if not isinstance(entries, dict) or not isinstance(entries.get("format"), int):
         raise BundleError(f"{path}: {CARD} has no format; this is not a Photochrom bundle")
@@ -174,14 +170,13 @@ def save(path: Path, card: ModelCard, networks: Mapping[str, bytes]) -> ModelCar
     """Write a bundle as a new folder and return the card with its digests. Raises FileExistsError."""
     if path.exists():
         raise FileExistsError(f"{path} exists: name another folder or remove it")
-    digests = {}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in networks.items()}
+    card = replace(card, networks=digests)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as folder:
         folder.mkdir()
         for name, content in networks.items():
-            digests[name] = hashlib.sha256(content).hexdigest()
             (folder / f"{name}.onnx").write_bytes(content)
-        card = replace(card, networks=digests)
         (folder / CARD).write_bytes(_to_json(card))
     return card
 
