@@ -11,7 +11,7 @@ from photochrom.imaging.photo import Provenance, open_photo
 from photochrom.inference import batch, contact_sheet
 from photochrom.inference.batch import EXTRAS, BatchOptions, colorize_batch, plan
 from photochrom.inference.colorizer import Colorizer
-from photochrom.inference.hints import build_hints, hint_ab
+from photochrom.inference.hints import HintMaps, hint_ab
 from photochrom.inference.options import ColorOptions, Hint
 
 PROVENANCE = Provenance("stochastic", "0", 0)
@@ -130,8 +130,10 @@ def test_hints_are_met_by_a_sampler(photos, colorizer):
 def test_a_hint_changes_what_the_sampler_continues_from(photos, colorizer):
     """A hint does more than change the result."""
     photo = open_photo(photos / "one.png")
-    gray = colorizer.prepare(photo).gray
-    hints = build_hints(photo, gray, [Hint.parse("20,10,#c03020")])
+    prepared = colorizer.prepare(photo)
+    assert prepared.hints is None
+    gray = prepared.gray
+    hints = HintMaps(photo, gray, [Hint.parse("20,10,#c03020")])
     (with_hint,), (without,) = colorizer.predict([gray], 3, hints), colorizer.predict([gray], 3)
     assert np.abs(with_hint - hints.at(*without.shape[1:]).blend(without[None])[0]).max() > 1e-3
     row, column = 10 * gray.shape[1] // photo.height, 20 * gray.shape[2] // photo.width

@@ -18,10 +18,11 @@ from ..imaging.photo import Photo, open_photo
 from ..imaging.sources import IMAGE_SUFFIXES, image_files
 from . import contact_sheet
 from .bundle import BundleError
-from .colorizer import AB, BATCH, Colorizer, Prepared, output_path, writable_path
+from .colorizer import AB, Colorizer, Prepared, output_path, writable_path
 from .options import ColorOptions
 
 FILE_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")  # an output path with one of these is a file, with any other a folder
+BATCH = 8  # most images that go through the model together
 EXTRAS = ("sheet", "uncertainty", "trace")  # images about the outputs of a photo; see `contact_sheet`
 Location = Path | str  # a path, or the address of a file on a cluster's storage
 

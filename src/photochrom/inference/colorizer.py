@@ -19,7 +19,7 @@ from ..imaging.formats import OUTPUT_SUFFIX
 from ..imaging.metadata import Provenance
 from ..imaging.photo import ColorizedPhoto, Photo, open_photo
 from .bundle import BundleError
-from .hints import build_hints
+from .hints import HintMaps
 from .onnx import SeededNoise, load_model, with_options
 from .options import ColorKeywords, ColorOptions, SamplerOptions, merge_options
 
@@ -32,7 +32,6 @@ AB = Float[np.ndarray, "2 _h _w"]
 P = TypeVar("P", bound=PurePath)
 StrPath = str | os.PathLike[str]
 SameType = TypeVar("SameType", bytes, io.BytesIO, "NDArray[Any]", "Image.Image")  # a photo comes back as its own type
-BATCH = 8  # most images that go through the model together
 DEFAULTS = ColorOptions()
 
 
@@ -156,34 +155,30 @@ class Colorizer:
             self.procedure.check_size(*gray.shape[1:])
         except ValueError as error:
             raise PhotoError(f"{photo.name}: {error}") from None
-        return Prepared(gray, build_hints(photo, gray, options.hints, options.saturation))
+        return Prepared(gray, HintMaps(photo, gray, options.hints, options.saturation) if options.hints else None)
 
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
-        """Return the ab of each gray, both in [-1, 1]; grays of one shape are predicted together, up to `BATCH`.
+        """Return the ab of each gray, both in [-1, 1]; grays of one shape are predicted together.
 
         ``seeds``: one for each gray, or one for all; ``hints``: those of one photo, to which all grays then belong.
         Raises BundleError for a model whose output is not a number.
         """
-        if isinstance(seeds, int):
-            seeds = [seeds] * len(grays)
-        positions = defaultdict(list)
+        seeds = [seeds] * len(grays) if isinstance(seeds, int) else seeds
+        batches = defaultdict(list)
         for position, gray in enumerate(grays):
-            positions[gray.shape].append(position)
-        results: list[Any] = [None] * len(grays)
-        for same_shape in positions.values():
-            for start in range(0, len(same_shape), BATCH):
-                batch = same_shape[start : start + BATCH]
-                noise = SeededNoise([seeds[position] for position in batch])
-                try:
-                    ab = self.procedure(self.nets, np.stack([grays[position] for position in batch]), noise, hints)
-                except FloatingPointError:
-                    ab = np.full(1, np.nan)
-                # NaN would otherwise become a gray image, and nobody would know.
-                if not np.isfinite(ab).all():
-                    raise BundleError(f"{self.card.name}: the model output is not a number; train the model again")
-                for position, result in zip(batch, ab, strict=True):
-                    results[position] = result
-        return results
+            batches[gray.shape].append(position)
+        results: dict[int, AB] = {}
+        for batch in batches.values():
+            noise = SeededNoise([seeds[position] for position in batch])
+            try:
+                ab = self.procedure(self.nets, np.stack([grays[position] for position in batch]), noise, hints)
+            except FloatingPointError:
+                ab = np.full(1, np.nan)
+            # NaN would otherwise become a gray image, and nobody would know.
+            if not np.isfinite(ab).all():
+                raise BundleError(f"{self.card.name}: the model output is not a number; train the model again")
+            results.update(zip(batch, ab, strict=True))
+        return [results[position] for position in range(len(grays))]
 
     def merge(self, photo: Photo, ab: AB, seed: int, saturation: float = 1.0) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""

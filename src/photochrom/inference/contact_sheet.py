@@ -72,8 +72,7 @@ def preview(photo: Photo, longest: int) -> bytes:
         shrink = next((n for n in (8, 4, 2) if photo.reader.kind == "jpeg" and scale >= n), 1)
         image = icc.to_standard(photo.reader.open(shrink), photo.name)
         image = image.thumbnail_image(longest, height=longest, size="down").colourspace("srgb")
-        jpeg: bytes = image.write_to_buffer(".jpg", Q=90)
-    return jpeg
+        return image.write_to_buffer(".jpg", Q=90)
 
 
 def _colorize(gray: Gray, ab: AB) -> pyvips.Image:
@@ -94,5 +93,4 @@ def _join(images: Sequence[pyvips.Image], columns: int, provenance: Provenance |
     if provenance is not None:
         joined = joined.copy()
         joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp_packet(provenance))
-    jpeg: bytes = joined.write_to_buffer(".jpg", Q=90)
-    return jpeg
+    return joined.write_to_buffer(".jpg", Q=90)

@@ -54,21 +54,29 @@ def read_hints(path: Path) -> list[Hint]:
 
 @dataclass(frozen=True, eq=False)
 class HintMaps:
-    """The hints of one photo, spread over its gray at whatever size a model gives colors; computed once for a size."""
+    """The hints of one photo, spread over its pixels at whatever size a model gives colors; computed once for a size.
+
+    ``gray``: the photo's at the inference size; ``saturation``: factor that multiplies all colors afterwards.
+    Raises PhotoError for a hint outside the photo.
+    """
 
     photo: Photo
     gray: Float[np.ndarray, "1 h w"]
     hints: Sequence[Hint]
-    saturation: float
+    saturation: float = 1.0
     maps: dict[tuple[int, int], HintMap] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        photo = self.photo
+        for hint in self.hints:
+            if hint.x >= photo.width or hint.y >= photo.height:
+                size = f"{photo.width} x {photo.height} pixels"
+                raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photo, which has {size}")
 
     def at(self, height: int, width: int) -> HintMap:
         """Return the map of this size. Raises PhotoError for two hints of different color in one of its pixels."""
-        if (height, width) not in self.maps:
-            self.maps[height, width] = self._spread(height, width)
-        return self.maps[height, width]
-
-    def _spread(self, height: int, width: int) -> HintMap:
+        if (height, width) in self.maps:
+            return self.maps[height, width]
         photo = self.photo
         by_pixel: dict[tuple[int, int], Hint] = {}
         for hint in self.hints:
@@ -83,22 +91,9 @@ class HintMaps:
         colors = np.array(list(map(hint_ab, by_pixel.values())), np.float32).T / (self.saturation or 1)
         blocks = self.gray[0].reshape(height, self.gray.shape[1] // height, width, self.gray.shape[2] // width)
         shares = hint_shares(blocks.mean((1, 3)), rows, columns)
-        return HintMap(np.einsum("ck,khw->chw", colors, shares)[None], shares.sum(0)[None, None])
-
-
-def build_hints(
-    photo: Photo, gray: Float[np.ndarray, "1 h w"], hints: Sequence[Hint], saturation: float = 1.0
-) -> HintMaps | None:
-    """Return the hints of a photo for a procedure, None if there are none.
-
-    ``gray``: the photo's at the inference size; ``saturation``: factor that multiplies all colors afterwards.
-    Raises PhotoError for a hint outside the photo.
-    """
-    for hint in hints:
-        if hint.x >= photo.width or hint.y >= photo.height:
-            size = f"{photo.width} x {photo.height} pixels"
-            raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photo, which has {size}")
-    return HintMaps(photo, gray, hints, saturation) if hints else None
+        ab = np.einsum("ck,khw->chw", colors, shares)
+        self.maps[height, width] = HintMap(ab[None], shares.sum(0)[None, None])
+        return self.maps[height, width]
 
 
 def hint_shares(gray: Float[np.ndarray, "h w"], rows: np.ndarray, columns: np.ndarray) -> Maps:

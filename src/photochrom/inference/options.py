@@ -23,7 +23,6 @@ MAX_HINTS = 100
 HINT_PATTERN = r"^\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*#?([0-9a-fA-F]{6})\s*$"  # x,y,#rrggbb
 
 INTEGERS = ("size", "seed", "variants", "steps")
-SAMPLER_OPTIONS = ("steps", "solver", "eta", "temperature")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class ColorOptions:
     @property
     def sampler(self) -> dict[str, Any]:
         """The sampler options that are set, by name."""
-        return {name: getattr(self, name) for name in SAMPLER_OPTIONS if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in SamplerOptions.__annotations__ if getattr(self, name) is not None}
 
 
 class SamplerOptions(TypedDict, total=False):
