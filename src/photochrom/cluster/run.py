@@ -4,6 +4,7 @@ A worker is any process with photochrom installed; it keeps one colorizer and do
 """
 
 import logging
+import queue
 import re
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, Future, LocalCluster, as_completed, get_worker
+from distributed import Client, Future, LocalCluster, get_worker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
@@ -168,8 +169,6 @@ def batch_size(photos: int, threads: int) -> int:
 
 def spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifest, notify: Notify) -> Iterator[Outcome]:
     """Yield the outcome of each task; see `colorize_on_cluster`."""
-    # Tasks of workers that have ended are suspects, which are done one by one after all others; one that ends several
-    # workers alone has failed.
     tasks_left = []
     for task in tasks:
         if not work.options.overwrite and manifest.has(str(task.source), work.settings(task)):
@@ -177,47 +176,62 @@ def spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifest
         else:
             tasks_left.append(task)
     size = batch_size(len(tasks_left), sum(client.nthreads().values()))
-    waiting = [tasks_left[start : start + size] for start in reversed(range(0, len(tasks_left), size))]
+    batches = [tasks_left[start : start + size] for start in range(0, len(tasks_left), size)]
+    # Tasks of workers that have ended are suspects, which are done one by one after all others; one that ends several
+    # workers alone has failed.
     suspects: list[Task] = []
-    running: dict[Any, list[Task]] = {}
-    futures = as_completed(with_results=False)
+    for batch, results in _run(client, batches, work, notify):
+        if results is None:
+            suspects += batch
+        else:
+            yield from _record(results, work, manifest)
+    for task in suspects:
+        reason = f"{task.source}: ended every worker that colorized it (please report this)"
+        failed: list[Result] = [(Outcome(task, Status.FAILED, reason), {})]
+        for _, results in _run(client, [[task]], work, notify):
+            yield from _record(results or failed, work, manifest)
 
-    def submit(batch: list[Task]) -> None:
-        future = client.submit(colorize_tasks, batch, work, pure=False)
-        running[future.key] = batch
-        futures.add(future)
 
-    def submit_more() -> None:
+def _run(
+    client: Client, batches: Sequence[list[Task]], work: Work, notify: Notify
+) -> Iterator[tuple[list[Task], list[Result] | None]]:
+    """Yield each batch with its results as it ends; None in place of them where it has ended several workers."""
+    waiting = list(reversed(batches))
+    running: dict[Future[Any], list[Task]] = {}
+    ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+    has_workers = True
+    while waiting or running:
         while waiting and len(running) < QUEUED_PER_THREAD * max(1, sum(client.nthreads().values())):
-            submit(waiting.pop())
-        if not running and suspects:
-            submit([suspects.pop()])
+            batch = waiting.pop()
+            future = client.submit(colorize_tasks, batch, work, pure=False)
+            running[future] = batch
+            future.add_done_callback(ended.put)
+        try:
+            future = ended.get(timeout=WORKER_POLL_SECONDS)
+        except queue.Empty:
+            has_workers = _check_workers(client, has_workers, notify)
+            continue
+        try:
+            results = future.result()
+        except KilledWorker:
+            results = None
+        except FutureCancelledError:
+            raise ClusterError(f"the scheduler of the cluster does not respond any more; {RESUME}") from None
+        yield running.pop(future), results
 
-    alone = False
-    submit_more()
-    with _watch_workers(client, notify):
-        for future in futures:
-            batch = running.pop(future.key)
-            results = _results(future, batch, alone)
-            if results is None:
-                suspects.extend(batch)
-            else:
-                yield from _record(results, work, manifest)
-            future.release()
-            alone = not (waiting or running)
-            submit_more()
 
-
-def _results(future: Future[Any], batch: Sequence[Task], alone: bool) -> list[Result] | None:
+def _check_workers(client: Client, had_workers: bool, notify: Notify) -> bool:
+    """Return whether the cluster has workers, after a message if the last one has ended."""
     try:
-        return future.result()
-    except KilledWorker:
-        if not alone:
-            return None
-        reason = "ended every worker that colorized it (please report this)"
-        return [(Outcome(task, Status.FAILED, f"{task.source}: {reason}"), {}) for task in batch]
-    except FutureCancelledError:
-        raise ClusterError(f"the scheduler of the cluster does not respond any more; {RESUME}") from None
+        has_workers = bool(client.nthreads())
+    except Exception:  # the scheduler does not respond, which `_run` reports
+        return had_workers
+    # Dask starts a local worker again only if it had started completely before it ended.
+    if not has_workers and client.cluster:
+        client.cluster.scale(len(client.cluster.worker_spec))
+    if had_workers and not has_workers:
+        notify(f"no worker is left: waiting for others (Ctrl-C stops; {RESUME})")
+    return has_workers
 
 
 def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterator[Outcome]:
@@ -236,31 +250,6 @@ def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterat
         entries.append(Entry(source, settings, at=at, version=__version__, **details))
     manifest.add(entries)
     yield from outcomes
-
-
-@contextmanager
-def _watch_workers(client: Client, notify: Notify) -> Iterator[None]:
-    ended = threading.Event()
-
-    def watch() -> None:
-        workers = True
-        while not ended.wait(WORKER_POLL_SECONDS):
-            before = workers
-            try:
-                workers = bool(client.nthreads())
-            except Exception:  # the scheduler does not respond, which the run itself reports
-                return
-            # Dask starts a local worker again only if it had started completely before it ended.
-            if not workers and client.cluster:
-                client.cluster.scale(len(client.cluster.worker_spec))
-            if before and not workers:
-                notify(f"no worker is left: waiting for others (Ctrl-C stops; {RESUME})")
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
 
 
 # The following functions run on workers.
