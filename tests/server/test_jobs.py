@@ -38,9 +38,9 @@ def jobs(stochastic_bundle):
 
 
 def submit(jobs, stochastic_bundle, photo=PHOTO, options=ColorOptions()):  # noqa: B008 - frozen
-    folder = jobs.new_folder()
-    (folder / UPLOAD).write_bytes(photo)
-    return jobs.submit("one.png", ColorizeRequest(folder, str(stochastic_bundle), options))
+    with jobs.admission() as folder:
+        (folder / UPLOAD).write_bytes(photo)
+        return jobs.submit("one.png", ColorizeRequest(folder, str(stochastic_bundle), options))
 
 
 def wait_for_start(job):
@@ -94,7 +94,9 @@ def test_a_crash_affects_one_job_only(jobs, stochastic_bundle):
 def test_a_killed_worker_leaves_no_temporary_files(jobs, stochastic_bundle):
     pixels = np.linspace(20, 235, 3000 * 4000).reshape(3000, 4000)
     before = set(Path(tempfile.gettempdir()).glob("photochrom-*"))
-    job = submit(jobs, stochastic_bundle, encode(pixels, ".jpg", orientation=6))
+    photo = encode(pixels, ".jpg", orientation=6)
+    # Each variant makes temporary files again, so that sooner or later there are some when this test looks for them.
+    job = submit(jobs, stochastic_bundle, photo, ColorOptions(variants=100))
     scratch = jobs.workers[0].scratch
     wait_until(lambda: list(scratch.glob("photochrom-*/*")))
     jobs.remove(job)
@@ -128,8 +130,9 @@ def test_a_worker_that_ended_while_idle_is_started_again(jobs, stochastic_bundle
         job = submit(jobs, stochastic_bundle)
         wait_for(job)
         assert job.state == "done"
-        jobs.workers[0].process.kill()
-        jobs.workers[0].process.join()
+        process = jobs.workers[0].process  # which may be another one as soon as this has ended
+        process.kill()
+        process.join()
 
 
 def test_a_job_is_canceled_while_its_worker_starts(jobs, stochastic_bundle):
@@ -158,14 +161,14 @@ def stored_bytes(folder):
 def test_reserved_bytes_are_enough_and_end_as_the_bytes_of_the_files(jobs, stochastic_bundle, monkeypatch, suffix):
     noise = encode(np.random.default_rng(0).integers(0, 256, (300, 400)), suffix)
     reserved = []
-    reserve = jobs._reserve
+    reserve = jobs.reserve
 
     def record(job, size):
         enough = reserve(job, size)
         reserved.append(jobs.occupied())
         return enough
 
-    monkeypatch.setattr(jobs, "_reserve", record)
+    monkeypatch.setattr(jobs, "reserve", record)
     job = submit(jobs, stochastic_bundle, noise, ColorOptions(variants=3))
     wait_for(job)
     assert job.state == "done"

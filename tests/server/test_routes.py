@@ -261,10 +261,12 @@ def test_sampler_and_eta_are_options_over_http_too(stochastic_bundle):
         assert "solver" in detail(client.post("/colorize", content=PHOTO, params={"solver": "none"}), 422)
 
 
-def test_photos_without_requests_are_deleted(bundle):
-    with client_of([bundle], Limits(retention=0.2)) as client:
+def test_photos_without_requests_are_deleted(bundle, monkeypatch):
+    monkeypatch.setattr(app, "EXPIRY_POLL_SECONDS", 0.1)
+    with client_of([bundle]) as client:
         job = submit(client)
         folder = folder_of(client, job)
+        server_jobs(client).limits = Limits(retention=0.2)
         wait_until(lambda: not folder.exists())
         assert "deleted" in detail(client.get(f"/jobs/{job['id']}"), 404)
         assert "deleted" in detail(client.post(f"/jobs/{job['id']}/again"), 404)
@@ -391,7 +393,8 @@ def test_ctrl_c_is_reported_to_waiting_clients(stochastic_bundle, tmp_path):
     with web_command("--model", stochastic_bundle, env=env) as (process, url), ThreadPoolExecutor() as pool:
         slow = f"{url}/colorize?size=2048&steps=1000"
         response = pool.submit(httpx.post, slow, content=PHOTO, timeout=TIMEOUT)
-        wait_until(lambda: list(tmp_path.glob("photochrom-web-*/jobs/*/photo")))
+        # The server answers no request between the last byte of an upload and its place in the queue.
+        wait_until(lambda: [len(PHOTO)] == [f.stat().st_size for f in tmp_path.glob("photochrom-web-*/jobs/*/photo")])
         wait_until(lambda: httpx.get(f"{url}/health").json()["waiting"] == 0)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=TIMEOUT)

@@ -37,8 +37,8 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
         card, procedure = loaded.card, loaded.procedure
         if not procedure.colorizes:
             raise ValueError(f"{name}: does not colorize photos: choose another model")
-        shown = {field: getattr(card, field) for field in ("name", "family", "summary", "size", "licence")}
-        model = Model(path=path, stochastic=procedure.stochastic, options=list(procedure.option_names), **shown)
+        options = list(procedure.option_names)
+        model = Model(path=path, stochastic=procedure.stochastic, options=options, **vars(card))
         other = models.setdefault(card.name, model)
         if other.path != path:
             raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from fastapi import HTTPException
 
 from .._processes import interrupts_blocked
 from ..imaging.limits import MAX_PIXELS
-from .worker import IDLE, UPLOAD, ColorizeRequest, Failed, Opened, OutputWritten, serve
+from .worker import UPLOAD, ColorizeRequest, Failed, Opened, OutputWritten, serve
 
 State = Literal["queued", "working", "done", "failed"]
 REMOVED = "no such photo: it was removed, or deleted after a time without requests"
@@ -75,7 +75,7 @@ class Job:
 
 
 class Jobs:
-    """All jobs and the worker processes, with the files in a private folder that `close` deletes.
+    """All jobs and their workers, with the files in a private folder that `close` deletes.
 
     ``models``: paths of bundles, the most used first; ``threads``: of each of the worker ``processes``.
     """
@@ -87,26 +87,32 @@ class Jobs:
         self.folder.mkdir()
         self.jobs: dict[str, Job] = {}
         self.uploads: list[int] = []  # bytes of each photo that is being uploaded
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.workers = [_Worker(self.root, models, threads, limits.pixels) for _ in range(processes)]
-        self.threads = [threading.Thread(target=self._work, args=(worker,), daemon=True) for worker in self.workers]
-        for thread in self.threads:
-            thread.start()
+        self.workers = [_Worker(self, models, threads) for _ in range(processes)]
+        for worker in self.workers:
+            worker.start()
 
     @contextmanager
-    def admission(self, size: int = 0) -> Iterator[None]:
-        """Count a photo of ``size`` bytes while it is uploaded. Raises HTTPException where that exceeds a limit."""
+    def admission(self, size: int = 0) -> Iterator[Path]:
+        """Yield a folder for a photo, counted as ``size`` bytes in the block and deleted if that raises an error.
+
+        Raises HTTPException where the photo would exceed a limit.
+        """
         with self.lock:
-            waiting = len(self.uploads) + sum(job.state == "queued" for job in self.jobs.values())
+            waiting = len(self.uploads) + self.waiting()
             if waiting >= self.limits.queued:
                 raise HTTPException(429, f"{waiting} photos are waiting already: try again later", RETRY_LATER)
             if self.occupied() + size > self.limits.stored_bytes:
                 full = f"{self.limits.stored_bytes >> 20} MB of photos are stored already"
                 raise HTTPException(429, f"{full}: remove some, or try again later", RETRY_LATER)
+            folder = Path(tempfile.mkdtemp(dir=self.folder))
             self.uploads.append(size)
         try:
-            yield
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         finally:
             with self.lock:
                 self.uploads.remove(size)
@@ -122,10 +128,6 @@ class Jobs:
         end = jobs.index(before) if before in jobs else None
         return sum(job.state == "queued" for job in jobs[:end])
 
-    def new_folder(self) -> Path:
-        """Create a folder for an upload."""
-        return Path(tempfile.mkdtemp(dir=self.folder))
-
     def submit(self, name: str, request: ColorizeRequest) -> Job:
         """Queue the photo in the folder of a request."""
         job = Job(name, request, stored=(request.folder / UPLOAD).stat().st_size)
@@ -135,14 +137,13 @@ class Jobs:
         return job
 
     def resubmit(self, job: Job, name: str, request: ColorizeRequest) -> Job:
-        """Queue the photo of a job with other settings. Raises HTTPException where it is removed."""
-        folder = self.new_folder()
-        try:
-            os.link(job.request.folder / UPLOAD, folder / UPLOAD)
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise HTTPException(404, REMOVED) from None
-        return self.submit(name or job.name, replace(request, folder=folder))
+        """Queue the photo of a job with other settings. Raises HTTPException as `admission`, or where it is removed."""
+        with self.admission() as folder:
+            try:
+                os.link(job.request.folder / UPLOAD, folder / UPLOAD)
+            except OSError:
+                raise HTTPException(404, REMOVED) from None
+            return self.submit(name or job.name, replace(request, folder=folder))
 
     def get(self, job_id: str) -> Job:
         """Return a job by its id. Raises HTTPException where there is none."""
@@ -157,8 +158,8 @@ class Jobs:
         with self.lock:
             self.jobs.pop(job.id, None)
             job.canceled = True
-        if job.state != "working":  # otherwise the thread of its worker does the rest
-            self._finish(job, CANCELED)
+        if job.state != "working":  # otherwise its worker does the rest
+            self.finish(job, CANCELED)
 
     def remove_expired(self) -> None:
         """Remove the jobs whose retention time is over."""
@@ -172,24 +173,13 @@ class Jobs:
         """Cancel all jobs, stop the workers and delete all files. Further calls do nothing."""
         for job in list(self.jobs.values()):
             self.remove(job)
-        for _ in self.threads:
+        for _ in self.workers:
             self.queue.put(None)
-        for thread in self.threads:
-            thread.join()
+        for worker in self.workers:
+            worker.join()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _work(self, worker: "_Worker") -> None:
-        for job in iter(self.queue.get, None):
-            with self.lock:
-                if job.canceled:
-                    continue
-                job.state = "working"
-            self._finish(job, worker.run(job, self.limits.seconds, self._reserve))
-            with suppress(OSError):  # the next job reports it if it fails again
-                worker.ensure_process()
-        worker.stop()
-
-    def _reserve(self, job: Job, size: int) -> bool:
+    def reserve(self, job: Job, size: int) -> bool:
         """Count new bytes of a job and reserve those of its next output. Return whether there is room for both."""
         assert job.opened
         with self.lock:
@@ -197,11 +187,12 @@ class Jobs:
             job.reserved = job.opened.output_size if len(job.seeds) < job.request.options.variants else 0
             return self.occupied() <= self.limits.stored_bytes
 
-    def _finish(self, job: Job, failure: Failed | None) -> None:
+    def finish(self, job: Job, failure: Failed | None) -> None:
+        """Set the final state of a job, and delete its files if it is canceled."""
         with self.lock:
-            failure = CANCELED if job.canceled else failure
             if job.state in ("queued", "working"):
-                job.failure, job.state = failure, "failed" if failure else "done"
+                job.failure = CANCELED if job.canceled else failure
+                job.state = "failed" if job.failure else "done"
             job.reserved, job.last_request = 0, time.monotonic()
         if job.canceled:
             shutil.rmtree(job.request.folder, ignore_errors=True)
@@ -212,27 +203,26 @@ class Jobs:
             job.finished.set_result(None)
 
 
-Reserve = Callable[[Job, int], bool]  # see `Jobs._reserve`
+class _Worker(threading.Thread):
+    """A thread that passes jobs to its process, which it starts again after a crash, or after it had to be killed."""
 
+    def __init__(self, jobs: Jobs, models: Sequence[str], threads: int) -> None:
+        super().__init__(daemon=True)
+        self.jobs = jobs
+        self.arguments = (models, threads, jobs.limits.pixels)
+        self.start_process()
 
-class _Worker:
-    """A worker process, started again after it has crashed or had to be killed."""
-
-    def __init__(self, root: Path, models: Sequence[str], threads: int, max_pixels: int) -> None:
-        self.scratch = Path(tempfile.mkdtemp(prefix="worker-", dir=root))
-        self.arguments = (root, self.scratch, models, threads, max_pixels)
-        self.start()
-
-    def start(self) -> None:
-        self.scratch.mkdir(exist_ok=True)
+    def start_process(self) -> None:
+        self.scratch = Path(tempfile.mkdtemp(prefix="worker-", dir=self.jobs.root))
         context = multiprocessing.get_context("spawn")
         pipe, their_end = context.Pipe()
-        process = context.Process(target=serve, args=(their_end, *self.arguments), daemon=True)
+        arguments = (their_end, self.jobs.root, self.scratch, *self.arguments)
+        process = context.Process(target=serve, args=arguments, daemon=True)
         with interrupts_blocked(), their_end:
             process.start()
         self.pipe, self.process, self.idle = pipe, process, False
 
-    def stop(self) -> None:
+    def stop_process(self) -> None:
         self.process.kill()
         self.process.join()
         self.pipe.close()
@@ -240,30 +230,44 @@ class _Worker:
 
     def ensure_process(self) -> None:
         if not self.process.is_alive():
-            self.stop()
-            self.start()
+            self.stop_process()
+            self.start_process()
 
-    def run(self, job: Job, seconds: float, reserve: Reserve) -> Failed | None:
+    def run(self) -> None:
+        for job in iter(self.jobs.queue.get, None):
+            with self.jobs.lock:
+                if job.canceled:
+                    continue
+                job.state = "working"
+            failure = self.colorize(job)
+            if not self.idle:
+                self.stop_process()
+            self.jobs.finish(job, failure)
+            with suppress(OSError):  # the next job reports it if it fails again
+                self.ensure_process()
+        self.stop_process()
+
+    def colorize(self, job: Job) -> Failed | None:
         """Work on a job to its end. Return why it failed, or None."""
+        seconds = self.jobs.limits.seconds
         late = Failed(f"{UPLOAD}: took longer than {seconds:g} seconds: ask for fewer steps, or a faster model", 504)
         not_ready = Failed(f"{UPLOAD}: no worker process was ready after {START_SECONDS} seconds", 500)
         try:
             self.ensure_process()
-            failure = self._wait_until_idle(job, START_SECONDS, not_ready, reserve)
-            if not failure:
-                self.idle = False
-                self.pipe.send(job.request)
-                failure = self._wait_until_idle(job, seconds, late, reserve)
+            failure = self.wait_until_idle(job, START_SECONDS, not_ready)
+            if failure:
+                return failure
+            self.idle = False
+            self.pipe.send(job.request)
+            return self.wait_until_idle(job, seconds, late)
         except (EOFError, ConnectionError):
-            failure = CRASHED
+            return CRASHED
         except Exception as error:  # for example no memory for a process
-            failure = Failed(f"{UPLOAD}: no worker process could be started ({error}): try again later", 500)
-        if not self.idle:
-            self.stop()
-        return failure
+            return Failed(f"{UPLOAD}: no worker process could be started ({error}): try again later", 500)
 
-    def _wait_until_idle(self, job: Job, seconds: float, late: Failed, reserve: Reserve) -> Failed | None:
-        start, failure = time.monotonic(), None
+    def wait_until_idle(self, job: Job, seconds: float, late: Failed) -> Failed | None:
+        """Follow the events of the process. Return why they ended too early, or what has failed, or None."""
+        start = time.monotonic()
         while not self.idle:
             job.seconds = time.monotonic() - start
             if job.canceled:
@@ -272,14 +276,14 @@ class _Worker:
                 return late
             if not self.pipe.poll(POLL_SECONDS):
                 continue
-            event = self.pipe.recv()
-            self.idle = event is IDLE
-            if isinstance(event, Opened):
-                job.opened = event
-            if isinstance(event, OutputWritten):
-                job.seeds.append(event.seed)
-            if isinstance(event, Opened | OutputWritten) and not reserve(job, event.size):
+            match self.pipe.recv():
+                case Opened() as event:
+                    job.opened = event
+                case OutputWritten() as event:
+                    job.seeds.append(event.seed)
+                case end:
+                    self.idle = True
+                    return end
+            if not self.jobs.reserve(job, event.size):
                 return NO_SPACE
-            if isinstance(event, Failed):
-                failure = event
-        return failure
+        return None

@@ -3,11 +3,9 @@
 import asyncio
 import mimetypes
 import re
-import shutil
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,8 +89,7 @@ COLORIZE = UPLOAD_ERRORS | FILE_ERRORS | PHOTO | _errors(504)
 async def colorize(request: Request, jobs: AllJobs, parameters: OneOutput) -> Response:
     """Colorize a photo and return it in the same format, size and depth, with its metadata. Nothing is kept."""
     job = await _receive(request, jobs, parameters, previews=False)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(asyncio.to_thread, jobs.remove, job)
+    try:
         finished = asyncio.wrap_future(job.finished)
         while not finished.done():
             await asyncio.wait([finished], timeout=DISCONNECT_POLL_SECONDS)
@@ -101,9 +98,11 @@ async def colorize(request: Request, jobs: AllJobs, parameters: OneOutput) -> Re
         if job.failure:
             raise HTTPException(job.failure.status, job.failure.reason)
         response = await photo(job, parameters.seed)
-        response.background = BackgroundTask(jobs.remove, job)
-        stack.pop_all()  # from here on the response removes the job, once it is sent
-        return response
+    except BaseException:
+        await asyncio.to_thread(jobs.remove, job)
+        raise
+    response.background = BackgroundTask(jobs.remove, job)  # once it is sent
+    return response
 
 
 @router.post("/jobs", status_code=202, responses=UPLOAD_ERRORS, openapi_extra=UPLOAD_BODY)
@@ -116,8 +115,7 @@ async def submit(request: Request, jobs: AllJobs, parameters: Outputs) -> Status
 async def resubmit(request: Request, jobs: AllJobs, job: OneJob, parameters: Outputs) -> Status:
     """Queue the photo of a job once more, with other parameters; both jobs stay."""
     color_request = _color_request(request, parameters)
-    with jobs.admission():
-        return job_status(jobs, jobs.resubmit(job, _plain_name(parameters.name), color_request))
+    return job_status(jobs, jobs.resubmit(job, _plain_name(parameters.name), color_request))
 
 
 @router.get("/jobs/{identity}", responses=_errors(404))
@@ -197,36 +195,32 @@ async def _receive(request: Request, jobs: Jobs, parameters: ColorParameters, pr
     too_large = HTTPException(413, f"{UPLOAD}: is larger than the limit of {limit >> 20} MB")
     if size > limit:
         raise too_large
-    with jobs.admission(size or limit), ExitStack() as stack:
-        try:
-            folder = jobs.new_folder()
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        with jobs.admission(size or limit) as folder:
             async with asyncio.timeout(jobs.limits.seconds):
                 if await _write_body(request, folder / UPLOAD, limit) > limit:
                     raise too_large
-        except TimeoutError:
-            raise HTTPException(408, f"{UPLOAD}: the upload took too long: send it again") from None
-        except errors.PhotoError as error:
-            raise HTTPException(415, str(error)) from None
-        except OSError as error:
-            raise HTTPException(507, f"{UPLOAD}: cannot be stored ({error.strerror})") from None
-        job = jobs.submit(_plain_name(parameters.name) or UPLOAD, replace(color_request, folder=folder))
-        stack.pop_all()
-        return job
+            return jobs.submit(_plain_name(parameters.name) or UPLOAD, replace(color_request, folder=folder))
+    except TimeoutError:
+        raise HTTPException(408, f"{UPLOAD}: the upload took too long: send it again") from None
+    except errors.PhotoError as error:
+        raise HTTPException(415, str(error)) from None
+    except OSError as error:
+        raise HTTPException(507, f"{UPLOAD}: cannot be stored ({error.strerror})") from None
 
 
 async def _write_body(request: Request, path: Path, limit: int) -> int:
     """Write the body, but little more than ``limit`` bytes, and return the size. Raises PhotoError for other files."""
-    parts, size = request.stream(), 0
+    clock, size = asyncio.get_running_loop().time, 0
     with path.open("x+b") as file:
-        while size <= limit:
-            async with asyncio.timeout(STALL_SECONDS):
-                part = await anext(parts, None)
-            if part is None:
-                file.seek(0)
-                formats.detect_kind(file.read(64), UPLOAD)
-                break
-            size += file.write(part)
+        async with asyncio.timeout(STALL_SECONDS) as stall:
+            async for part in request.stream():
+                stall.reschedule(clock() + STALL_SECONDS)
+                size += file.write(part)
+                if size > limit:
+                    return size
+        file.seek(0)
+        formats.detect_kind(file.read(64), UPLOAD)
     return size
 
 

@@ -8,13 +8,10 @@ import signal
 import tempfile
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-
-import numpy as np
 
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoTooLarge, WriteError
@@ -70,8 +67,8 @@ class Failed:
     status: int
 
 
-Event = Opened | OutputWritten | Failed
-IDLE = None  # sent once the first model is loaded, and after the last event of a request
+IDLE = None  # sent once the first model is loaded, and as the last event of a request that did not fail
+Event = Opened | OutputWritten | Failed | None
 
 
 class CachedColorizer(Colorizer):
@@ -79,7 +76,7 @@ class CachedColorizer(Colorizer):
 
     def __init__(self, model: str, threads: int) -> None:
         super().__init__(model, threads)
-        self.cache: OrderedDict[bytes, AB] = OrderedDict()
+        self.cache: dict[bytes, AB] = {}  # the one that was used last comes last
 
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
         """As `Colorizer.predict`; results with hints are not cached."""
@@ -90,18 +87,18 @@ class CachedColorizer(Colorizer):
         for gray, seed in zip(grays, seeds, strict=True):
             # The procedure holds the sampler options; a deterministic model gives the same colors for every seed.
             settings = f"{self.procedure} {seed if self.procedure.stochastic else 0} {gray.shape}".encode()
-            key = hashlib.sha256(settings + np.ascontiguousarray(gray).tobytes()).digest()
+            key = hashlib.sha256(settings + gray.tobytes()).digest()
             if key not in self.cache:
                 (self.cache[key],) = super().predict([gray], [seed])
-            self.cache.move_to_end(key)
+            self.cache[key] = self.cache.pop(key)
             results.append(self.cache[key])
         while sum(ab.nbytes for ab in self.cache.values()) > CACHE_BYTES:
-            self.cache.popitem(last=False)
+            del self.cache[next(iter(self.cache))]
         return results
 
 
 def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], threads: int, max_pixels: int) -> None:
-    """Answer each `ColorizeRequest` from ``pipe`` with its events, the last of which is `IDLE`, until the server ends.
+    """Answer each `ColorizeRequest` from ``pipe`` with its events until the server ends.
 
     ``root``: all files of the server, removed at its end; ``scratch``: folder for temporary files, which the server
     removes if it kills this process; ``models``: paths of bundles, the first of which is loaded at once.
@@ -121,10 +118,9 @@ def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], th
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)  # for libvips and for Python
     try:
         colorizers = {models[0]: CachedColorizer(models[0], threads)}
+        pipe.send(IDLE)
         while True:
-            pipe.send(IDLE)
-            request = pipe.recv()
-            for event in _colorize(colorizers, request, threads, max_pixels):
+            for event in _colorize(colorizers, pipe.recv(), threads, max_pixels):
                 pipe.send(event)
     except (EOFError, ConnectionError):
         cleanup.join()
@@ -153,6 +149,7 @@ def _colorize(
                 image = preview(open_photo(output, max_pixels), PREVIEW_SIDE)
                 size += output.with_suffix(PREVIEW_SUFFIX).write_bytes(image)
             yield OutputWritten(result.seed, size)
+        yield IDLE
     except ValueError as error:
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
         # The client does not learn where the server keeps its files.
