@@ -7,12 +7,14 @@ from photochrom.training import checkpoint
 
 def test_round_trip(tmp_path):
     shared = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
-    tensors = {"a.w": shared, "a.v": shared, "b.n": torch.tensor(3)}
-    checkpoint.write(tmp_path / "last.safetensors", tensors, {"step": 7})
+    sections = {"a": {"w": shared, "v.x": shared}, "b": {"n": torch.tensor(3)}}
+    checkpoint.write(tmp_path / "last.safetensors", sections, {"step": 7})
     restored, record = checkpoint.read(tmp_path / "last.safetensors")
     assert record == {"step": 7}
-    assert all(torch.equal(restored[name], tensors[name]) for name in tensors)
-    assert list(checkpoint.without_prefix("b", restored)) == ["n"]
+    assert restored.keys() == sections.keys()
+    for section, tensors in sections.items():
+        assert restored[section].keys() == tensors.keys()
+        assert all(torch.equal(restored[section][name], tensors[name]) for name in tensors)
     assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
 
 
@@ -20,7 +22,7 @@ def test_round_trip(tmp_path):
 def test_damaged_files(tmp_path, content):
     path = tmp_path / "last.safetensors"
     if content is None:
-        checkpoint.write(path, {"w": torch.zeros(1000)}, {})
+        checkpoint.write(path, {"ema": {"w": torch.zeros(1000)}}, {})
         content = path.read_bytes()[:-100]
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"last\.safetensors: not a checkpoint, or a damaged one"):
@@ -29,7 +31,7 @@ def test_damaged_files(tmp_path, content):
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
     with pytest.raises(WriteError, match=r"last\.safetensors: cannot be written \(.*No such file"):
-        checkpoint.write(tmp_path / "missing" / "last.safetensors", {"w": torch.zeros(3)}, {})
+        checkpoint.write(tmp_path / "missing" / "last.safetensors", {"ema": {"w": torch.zeros(3)}}, {})
 
 
 def test_a_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
@@ -38,10 +40,10 @@ def test_a_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
         raise checkpoint.SafetensorError("No space left on device")
 
     path = tmp_path / "last.safetensors"
-    checkpoint.write(path, {"w": torch.zeros(3)}, {"step": 1})
+    checkpoint.write(path, {"ema": {"w": torch.zeros(3)}}, {"step": 1})
     monkeypatch.setattr(checkpoint, "save_file", fill_disk)
     with pytest.raises(WriteError, match=r"last\.safetensors: cannot be written \(No space left on device\)"):
-        checkpoint.write(path, {"w": torch.zeros(3)}, {"step": 2})
+        checkpoint.write(path, {"ema": {"w": torch.zeros(3)}}, {"step": 2})
     assert checkpoint.read(path)[1] == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
 
@@ -72,7 +74,7 @@ def test_optimizer_round_trip():
         take_step(net, optimizer)
     other, other_optimizer, other_parameters = create_network()
     other.load_state_dict(net.state_dict())
-    state = checkpoint.optimizer_state(optimizer, parameters)
+    state = checkpoint.optimizer_state(optimizer, parameters) | {"another.weight:step": torch.tensor(9.0)}
     checkpoint.restore_optimizer(other_optimizer, other_parameters, state)
     take_step(net, optimizer)
     take_step(other, other_optimizer)

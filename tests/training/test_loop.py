@@ -12,7 +12,7 @@ import torch
 import toy
 
 from photochrom.training import validation
-from photochrom.training.checkpoint import load, read, without_prefix
+from photochrom.training.checkpoint import load, read
 from photochrom.training.log import read_rows
 from photochrom.training.loop import Stopped, TrainingLoop, learning_rate, parameter_groups, train
 from photochrom.training.recipe import Optimizer, parse, resolved
@@ -45,9 +45,12 @@ def rows(run, key="lr"):
 
 
 def assert_same(run, other):
-    ours, theirs = (read(r / "last.safetensors")[0] for r in (run, other))
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    sections, others = (read(r / "last.safetensors")[0] for r in (run, other))
+    assert sections.keys() == others.keys() == {"model", "ema", "optimizer"}
+    for section, ours in sections.items():
+        theirs = others[section]
+        assert ours.keys() == theirs.keys()
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
     clock = {"photos_per_second", "seconds"}
     ours, theirs = ([{k: v for k, v in row.items() if k not in clock} for row in rows(r)] for r in (run, other))
     assert ours == theirs
@@ -153,24 +156,24 @@ def test_data_workers_change_nothing(recipe, tmp_path):
 
 
 def test_the_average_leaves_buffers_alone(recipe, tmp_path):
-    tensors, _ = read(train(recipe(), tmp_path / "run") / "last.safetensors")
-    model, average = without_prefix("model", tensors), without_prefix("ema", tensors)
+    sections, _ = read(train(recipe(), tmp_path / "run") / "last.safetensors")
+    model, average = sections["model"], sections["ema"]
     assert model["seen"] == average["seen"] == 80
     same = {name for name in model if torch.equal(model[name], average[name])}
     assert same == {name for name in model if "running" in name or "num_batches" in name or name == "seen"}
-    tensors, _ = read(train(recipe(optimizer__ema=0.0), tmp_path / "plain") / "last.safetensors")
-    model, average = without_prefix("model", tensors), without_prefix("ema", tensors)
+    sections, _ = read(train(recipe(optimizer__ema=0.0), tmp_path / "plain") / "last.safetensors")
+    model, average = sections["model"], sections["ema"]
     assert all(torch.equal(model[name], average[name]) for name in model)
 
 
 def test_every_part_is_trained(recipe, tmp_path):
     run = train(recipe("adversarial"), tmp_path / "run")
     assert {"critic/total", "critic/norm", "colors/total", "colors/l1"} <= rows(run)[0].keys()
-    tensors, _ = read(run / "last.safetensors")
+    sections, _ = read(run / "last.safetensors")
     for part in ("critic", "colors"):
-        memory = without_prefix(f"optimizer.{part}", tensors)
+        memory = [name for name in sections["optimizer"] if name.startswith(part) and name.endswith("exp_avg_sq")]
         assert memory
-        assert all(value.abs().sum() > 0 for name, value in memory.items() if name.endswith("exp_avg_sq"))
+        assert all(sections["optimizer"][name].abs().sum() > 0 for name in memory)
     model, *_ = load(run, "last")
     assert all(p.requires_grad for p in model.parameters())
 
@@ -218,7 +221,7 @@ def test_a_run_that_does_not_learn_is_reported(recipe, tmp_path, caplog):
 def test_init_takes_the_weights_of_another_run(recipe, tmp_path):
     first = train(recipe(), tmp_path / "first")
     second = train(recipe(optimizer__lr=1e-9), tmp_path / "second", init=first)
-    ours, theirs = (without_prefix("ema", read(run / "best.safetensors")[0]) for run in (first, second))
+    ours, theirs = (read(run / "best.safetensors")[0]["ema"] for run in (first, second))
     assert torch.allclose(ours["colors.head.1.weight"], theirs["colors.head.1.weight"], atol=1e-6)
 
 
@@ -346,7 +349,7 @@ def in_two_processes(tmp_path):
 def test_two_processes_equal_one(family, recipe, tmp_path, in_two_processes):
     settings = recipe(family, model__plain=True, model__dropout=0.0, data__workers=1)
     alone, two = train(settings, tmp_path / "alone"), in_two_processes(settings)
-    ours, theirs = (without_prefix("model", read(run / "last.safetensors")[0]) for run in (alone, two))
+    ours, theirs = (read(run / "last.safetensors")[0]["model"] for run in (alone, two))
     floats = [name for name, value in ours.items() if value.is_floating_point()]
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in floats)
     assert [r["step"] for r in rows(two)] == list(range(1, 21))

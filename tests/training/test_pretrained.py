@@ -28,7 +28,7 @@ PUBLISHED = [bundles.DEFAULT, *sorted(BUNDLES.glob("*.zip"))]
 def test_a_run(tmp_path):
     trained, wider = toy.Model(toy.Config()), toy.Adversarial(toy.Config())
     torch.nn.init.constant_(trained.colors.encoder[0].weight, 5.0)
-    checkpoint.write(tmp_path / "best.safetensors", checkpoint.with_prefix("ema", trained.state_dict()), {})
+    checkpoint.write(tmp_path / "best.safetensors", {"ema": trained.state_dict()}, {})
     for path in (tmp_path, tmp_path / "best.safetensors"):
         torch.nn.init.zeros_(wider.colors.encoder[0].weight)
         others = load_weights(wider, path)

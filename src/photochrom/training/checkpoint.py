@@ -1,6 +1,7 @@
 """Checkpoints: one safetensors file each, with a JSON record in its header; no pickle, never half written."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,29 +19,38 @@ from .recipe import Recipe, parse
 CHECKPOINTS = ("best", "last")
 
 
-def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-    """Write tensors and a record of JSON values as one file, atomically, over an earlier one. Raises WriteError."""
-    stored = {}
-    for name, tensor in tensors.items():
-        # Tensors that share memory, or are not dense, cannot be stored: each is copied.
-        stored[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+def write(path: Path, sections: Mapping[str, Mapping[str, Tensor]], record: Mapping[str, Any]) -> None:
+    """Write sections of tensors and a record of JSON values as one file, over an earlier one. Raises WriteError."""
+    tensors = {}
+    for section, entries in sections.items():
+        for name, tensor in entries.items():
+            # Tensors that share memory, or are not dense, cannot be stored: each is copied.
+            tensors[f"{section}.{name}"] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     with atomic_path(path, overwrite=True) as temporary:
         try:
-            save_file(stored, temporary, {"record": json.dumps(record)})
+            save_file(tensors, temporary, {"record": json.dumps(record)})
         except SafetensorError as error:
             raise OSError(str(error)) from None
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the record of a checkpoint. Raises ValueError when it is missing or damaged."""
+def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Return the sections and the record of a checkpoint. Raises ValueError when it is missing or damaged.
+
+    The section ``ema`` has the averaged weights. ``last`` has two more: ``model``, the weights that are trained, and
+    ``optimizer``, as `optimizer_state` returns it.
+    """
+    sections = defaultdict[str, dict[str, Tensor]](dict)
     try:
         with safe_open(path, "pt") as file:
             record = json.loads(file.metadata()["record"])
-        return load_file(path), record
+        for key, tensor in load_file(path).items():
+            section, _, name = key.partition(".")
+            sections[section][name] = tensor
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such checkpoint") from None
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
+    return sections, record
 
 
 def load(run: Path, name: str = "best") -> tuple[Family, Recipe, dict[str, Any]]:
@@ -51,22 +61,11 @@ def load(run: Path, name: str = "best") -> tuple[Family, Recipe, dict[str, Any]]
     """
     if name not in CHECKPOINTS:
         raise ValueError(f"checkpoint {name!r}: choose one of {', '.join(CHECKPOINTS)}")
-    tensors, record = read(Path(run) / f"{name}.safetensors")
+    sections, record = read(Path(run) / f"{name}.safetensors")
     recipe = parse(record["recipe"], f"{run}: stored recipe")
     model: Family = models.load_family(recipe.family)(recipe.model)
-    model.load_state_dict(without_prefix("ema", tensors))
+    model.load_state_dict(sections["ema"])
     return model.eval(), recipe, record
-
-
-def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names start with ``prefix.``, without it."""
-    start = f"{prefix}."
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
-
-
-def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with ``prefix.`` before their names."""
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -81,10 +80,11 @@ def optimizer_state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, T
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Give an optimizer the state that `optimizer_state` returned."""
+    """Give an optimizer the state of its parameters in what `optimizer_state` returned for one or more optimizers."""
     for key, tensor in tensors.items():
         name, _, quantity = key.rpartition(":")
-        # In the parameter's memory format: otherwise sums are taken in another order, and a resumed run differs.
-        like = parameters[name] if tensor.shape == parameters[name].shape else tensor
-        state = optimizer.state[parameters[name]]
-        state[quantity] = torch.empty_like(like, device=parameters[name].device).copy_(tensor)
+        if name in parameters:
+            parameter = parameters[name]
+            # In the parameter's memory format: otherwise sums are taken in another order, and a resumed run differs.
+            like = parameter if tensor.shape == parameter.shape else tensor
+            optimizer.state[parameter][quantity] = torch.empty_like(like, device=parameter.device).copy_(tensor)

@@ -5,13 +5,15 @@ import json
 import logging
 import math
 import signal
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -68,55 +70,59 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     if not resume:
         initialize(model, init)
     _prepare_folder(run, resume)
-
-    loop = TrainingLoop(model, recipe, gather(recipe.data, run / "photos.json"), run, fabric)
-    loop.state.fresh = init is None
+    library = gather(recipe.data, run / "photos.json")
+    state, sections = TrainingState(fresh=init is None), None
     steps = recipe.trainer.steps
     if resume:
-        loop.restore(*checkpoint.read(run / "last.safetensors"))
-        if loop.state.step >= steps:
-            log.warning("%s: at step %d of %d: nothing to resume", run, loop.state.step, steps)
+        state, sections = _read_progress(run, recipe, library)
+        if state.step >= steps:
+            log.warning("%s: at step %d of %d: nothing to resume", run, state.step, steps)
             return run
+
     if is_main_process():
         with atomic_write(run / "recipe.json", overwrite=True) as file:
             file.write(json.dumps(resolved(recipe), indent=2).encode())
     with launched(fabric):
+        loop = TrainingLoop(model, recipe, library, run, fabric, state)
+        if sections:
+            loop.restore(sections)
         loop.run_steps()
-    if loop.state.step < steps and is_main_process():
-        raise Stopped(f"stopped at step {loop.state.step} of {steps}; continue with --resume")
+    if state.step < steps and is_main_process():
+        raise Stopped(f"stopped at step {state.step} of {steps}; continue with --resume")
     return run
 
 
 class TrainingLoop:
     """One run. The randomness of a step comes from (seed, step, rank), so a resumed run equals an unstopped one."""
 
-    def __init__(self, model: Family, recipe: Recipe, library: Library, run: Path, fabric: Fabric) -> None:
+    def __init__(
+        self, model: Family, recipe: Recipe, library: Library, run: Path, fabric: Fabric, state: TrainingState
+    ) -> None:
         self.model: Family = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.average = fabric.to_device(copy.deepcopy(self.model).requires_grad_(False).eval())
+        self.part_loss: nn.Module = fabric.setup(PartLoss(self.model.train()))
         self.recipe, self.settings, self.library, self.run, self.fabric = recipe, recipe.trainer, library, run, fabric
         self.log = TrainingLog(run / "log.jsonl", self.settings.steps, self.settings.batch)
-        self.state = TrainingState()
+        self.state, self.stop_requested = state, False
+        # Fabric need not know the optimizers: it would only scale gradients, which neither precision asks for.
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.stored_optimizers: dict[str, Tensor] = {}
-        self.stop_requested = False
+        self.parameters: dict[str, dict[str, nn.Parameter]] = {}
+        settings = recipe.optimizer
+        for part in self.model.trainable:
+            groups = parameter_groups(self.model, part, settings)
+            self.optimizers[part] = torch.optim.AdamW(groups, settings.lr, settings.betas, fused=True)
+            named = self.model.get_submodule(part).named_parameters(prefix=part)
+            self.parameters[part] = {name: parameter for name, parameter in named if parameter.requires_grad}
 
-    def restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Continue from a checkpoint. Raises ValueError when it is of another model."""
-        config, stored = resolved(self.recipe)["model"], record["recipe"]["model"]
-        if stored != config:
-            raise ValueError(f"the checkpoint's [model] is {stored}, the recipe's {config}")
-        if record["photographs"]["digest"] != self.library.digest:
-            log.warning("the photos are not those the run began with: the result will differ from an unstopped run")
-        self.model.load_state_dict(checkpoint.without_prefix("model", tensors))
-        self.average.load_state_dict(checkpoint.without_prefix("ema", tensors))
-        self.stored_optimizers = checkpoint.without_prefix("optimizer", tensors)
-        for field in fields(TrainingState):
-            if field.name in record:
-                setattr(self.state, field.name, record[field.name])
+    def restore(self, sections: Mapping[str, dict[str, Tensor]]) -> None:
+        """Continue from the sections of a checkpoint of this model."""
+        self.model.load_state_dict(sections["model"])
+        self.average.load_state_dict(sections["ema"])
+        for part, optimizer in self.optimizers.items():
+            checkpoint.restore_optimizer(optimizer, self.parameters[part], sections["optimizer"])
 
     def run_steps(self) -> None:
         """Take all steps that are left, or those until a stop is requested."""
-        part_loss = self._set_up()
         with handle_signals(self._request_stop), closing(self.log):
             if self.fabric.is_global_zero:
                 self.log.start(self.state.step, self.state.seconds)
@@ -125,22 +131,9 @@ class TrainingLoop:
                     self._write_samples()
                     self._save("last")  # so that an early crash can be resumed, and a full disk is noticed at once
             for batch in self._batches():
-                self._take_step(part_loss, batch)
+                self._take_step(batch)
                 if self._finish_step():
                     break
-
-    def _set_up(self) -> nn.Module:
-        part_loss: nn.Module = self.fabric.setup(PartLoss(self.model.train()))
-        self.fabric.to_device(self.average)
-        # Fabric need not know the optimizers: it would only scale gradients, which neither precision asks for.
-        settings = self.recipe.optimizer
-        for part in self.model.trainable:
-            groups = parameter_groups(self.model, part, settings)
-            self.optimizers[part] = torch.optim.AdamW(groups, settings.lr, settings.betas, fused=True)
-            state = checkpoint.without_prefix(part, self.stored_optimizers)
-            checkpoint.restore_optimizer(self.optimizers[part], self._parameters(part), state)
-        self.stored_optimizers = {}
-        return part_loss
 
     def _batches(self) -> DataLoader[Any]:
         world, rank, batch = self.fabric.world_size, self.fabric.global_rank, self.settings.batch
@@ -159,7 +152,7 @@ class TrainingLoop:
             pin_memory=self.fabric.device.type == "cuda",
         )
 
-    def _take_step(self, part_loss: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    def _take_step(self, batch: tuple[Tensor, Tensor]) -> None:
         gray, color = (x.contiguous(memory_format=torch.channels_last) for x in self.fabric.to_device(batch))
         torch.manual_seed((self.settings.seed * 1_000_003 + self.state.step) * 1024 + self.fabric.global_rank)
         lr = learning_rate(self.state.step, self.settings.steps, self.recipe.optimizer)
@@ -167,23 +160,19 @@ class TrainingLoop:
         for part, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * lr
-            self._freeze_other_parts(part)
-            losses |= self._train_part(part_loss, part, gray, color)
+            for other, parameters in self.parameters.items():
+                for parameter in parameters.values():
+                    parameter.requires_grad_(other == part)
+            losses |= self._train_part(part, gray, color)
         self.state.step += 1
         self._update_average()
         self.log.add(losses)
 
-    def _freeze_other_parts(self, part: str) -> None:
-        for other, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    parameter.requires_grad_(other == part)
-
-    def _train_part(self, part_loss: nn.Module, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = part_loss(part, gray, color)
+    def _train_part(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = self.part_loss(part, gray, color)
         self.optimizers[part].zero_grad()
         self.fabric.backward(losses["total"])
-        norm = nn.utils.clip_grad_norm_(self._parameters(part).values(), self.recipe.optimizer.clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters[part].values(), self.recipe.optimizer.clip)
         self.optimizers[part].step()
         return {f"{part}/{name}": value.detach() for name, value in {**losses, "norm": norm}.items()}
 
@@ -275,22 +264,18 @@ class TrainingLoop:
 
     def _save(self, name: str) -> None:
         """Write the whole state as ``last``, or the averaged weights as ``best``."""
-        tensors = checkpoint.with_prefix("ema", self._averaged_model().state_dict())
+        sections = {"ema": self._averaged_model().state_dict()}
         if name == "last":
-            tensors |= checkpoint.with_prefix("model", self.model.state_dict())
+            sections |= {"model": self.model.state_dict(), "optimizer": {}}
             for part, optimizer in self.optimizers.items():
-                state = checkpoint.optimizer_state(optimizer, self._parameters(part))
-                tensors |= checkpoint.with_prefix(f"optimizer.{part}", state)
+                sections["optimizer"] |= checkpoint.optimizer_state(optimizer, self.parameters[part])
         self.state.seconds = self.log.seconds
         record = {**asdict(self.state), "photographs": self.library.record(), "recipe": resolved(self.recipe)}
         if name == "best" and self.state.best is None:
             record["validation"] = None  # these weights were not validated
-        checkpoint.write(self.run / f"{name}.safetensors", tensors, {"format": 1, **record})
+        checkpoint.write(self.run / f"{name}.safetensors", sections, {"format": 1, **record})
         if name == "last" and self.state.step and self.state.best is None:
             self._save("best")
-
-    def _parameters(self, part: str) -> dict[str, nn.Parameter]:
-        return dict(self.model.get_submodule(part).named_parameters())
 
 
 class PartLoss(nn.Module):
@@ -353,3 +338,14 @@ def _prepare_folder(run: Path, resume: bool) -> None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"{run}: cannot be a folder for a run ({error.strerror}): name another") from None
+
+
+def _read_progress(run: Path, recipe: Recipe, library: Library) -> tuple[TrainingState, dict[str, dict[str, Tensor]]]:
+    """Return the progress of a run and the sections of its last checkpoint; ValueError for one of another model."""
+    sections, record = checkpoint.read(run / "last.safetensors")
+    config, other = resolved(recipe)["model"], record["recipe"]["model"]
+    if other != config:
+        raise ValueError(f"the checkpoint's [model] is {other}, the recipe's {config}")
+    if record["photographs"]["digest"] != library.digest:
+        log.warning("the photos are not those the run began with: the result will differ from an unstopped run")
+    return TypeAdapter(TrainingState).validate_python(record), sections

@@ -47,8 +47,8 @@ def load_weights(model: Family, path: Path) -> set[str]:
     own = model.state_dict()
     best = path / "best.safetensors"
     if best.exists() or path.suffix == ".safetensors":
-        tensors, _ = checkpoint.read(best if best.exists() else path)
-        weights = checkpoint.without_prefix("ema", tensors)
+        sections, _ = checkpoint.read(best if best.exists() else path)
+        weights = sections["ema"]
     else:
         weights = _bundle_weights(model, path, own)
     fitting = {name: tensor for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
