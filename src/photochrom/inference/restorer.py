@@ -44,7 +44,7 @@ class Restorer:
         image = self._resize(photo, size)
         noise = self._draw_noise(image, seed)
         operator = self.procedure.operator
-        degraded = image if operator is None else operator.degrade(image, operator.steps, noise)
+        degraded = image if operator is None else operator.degrade(image, 1.0, noise)
         return _to_pixels(degraded), noise
 
     def _draw_noise(self, image: Image, seed: int = 0) -> Any:

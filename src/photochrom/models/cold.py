@@ -140,7 +140,7 @@ class Model(Family):
         """Return color images (b, 3, h, w) after the last step of the degradation, and its noise."""
         operator = self.procedure.operator
         drawn = operator.draw(color, noise)
-        return operator.degrade(color, operator.steps, drawn), drawn
+        return operator.degrade(color, 1.0, drawn), drawn
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the mean of |prediction - clean|^power, relative to the scale."""

@@ -1,7 +1,7 @@
 """The procedure of cold diffusion, which undoes a degradation step by step (Bansal et al. 2022)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -52,7 +52,7 @@ class Cold(Procedure):
     @property
     def operator(self) -> Degradation:
         """The degradation that it undoes."""
-        return replace(DEGRADATIONS[self.degradation], steps=self.levels)
+        return DEGRADATIONS[self.degradation]
 
     def timesteps(self) -> list[int]:
         """Return the degradation steps at which it calls the restorer, from T down, and 0 at the end."""
@@ -103,6 +103,5 @@ class Cold(Procedure):
 
     def degrade(self, clean: Any, step: Any, start: Any, noise: Any = None) -> Any:
         """Return the clean image after ``step`` steps; a latent moves straight towards ``start``, that of step T."""
-        if self.latent:
-            return interpolate(clean, start, step / self.levels)
-        return self.operator.degrade(clean, step, noise)
+        share = step / self.levels
+        return interpolate(clean, start, share) if self.latent else self.operator.degrade(clean, share, noise)
