@@ -80,11 +80,6 @@ def test_the_prediction_target_implies_the_clean_image(gamma, prediction):
     torch.testing.assert_close(noise_from(noisy, CLEAN, gamma), NOISE, atol=1e-6, rtol=1e-6)
 
 
-def test_an_unknown_prediction_is_refused():
-    with pytest.raises(ValueError, match="prediction 'color': choose one of noise, clean, velocity"):
-        prediction_target("color", CLEAN, NOISE, 0.5)
-
-
 @given(GAMMAS, st.floats(0.01, 0.99))
 def test_the_posterior_mean_is_that_of_algorithm_2_of_palette(before, alpha):
     gamma = before * alpha

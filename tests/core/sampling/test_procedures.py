@@ -124,7 +124,7 @@ def test_few_steps_keep_both_ends_of_the_schedule():
     ("settings", "sentence"),
     [
         ({"schedule": "quadratic"}, "choose one of linear, cosine"),
-        ({"prediction": "score"}, "choose one of noise, clean, velocity"),
+        ({"prediction": "score"}, "prediction 'score': choose one of noise, clean, velocity"),
         ({"solver": "euler"}, "choose one of ancestral, ddim, dpm-solver"),
         ({"variance": "own"}, "choose one of posterior, forward, learned"),
         ({"steps": 1001}, "choose from 1 to 1000"),

@@ -10,6 +10,7 @@ from ..degradation import Noise
 from . import diffusion_steps as diffusion
 from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
 
+CHANNELS = {"ab": 2, "rgb": 3}  # of a target
 OPTIONS = ("steps", "solver", "eta")
 
 
@@ -41,7 +42,7 @@ class Diffusion(Procedure):
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"ancestral": OPTIONS, "ddim": OPTIONS, "dpm-solver": OPTIONS}
 
     def __post_init__(self) -> None:
-        self._check_choices(target=("ab", "rgb"), schedule=("linear", "cosine"), prediction=diffusion.PREDICTIONS)
+        self._check_choices(target=CHANNELS, schedule=("linear", "cosine"), prediction=diffusion.PREDICTIONS)
         self._check_choices(solver=self.solvers, variance=("posterior", "forward", "learned"))
         first, final = self.betas
         if not 0 < first <= final < 1:
@@ -51,11 +52,6 @@ class Diffusion(Procedure):
         if not self.gain > 0:
             raise ValueError(f"gain {self.gain}: must be above 0")
         self.timesteps()
-
-    @property
-    def channels(self) -> int:
-        """Channels of the target."""
-        return 2 if self.target == "ab" else 3
 
     @property
     def network_names(self) -> tuple[str, ...]:
@@ -80,7 +76,7 @@ class Diffusion(Procedure):
     def trajectory(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> Iterator[AB]:
         """Yield the ab from pure noise to the result: ``steps`` + 1 of them, noisy but for the last."""
         condition = nets["guide"](gray=gray) if self.guided else gray
-        noisy = noise(condition[:, [0] * self.channels])
+        noisy = noise(condition[:, [0] * CHANNELS[self.target]])
         last, ab = None, noisy
         for before, gamma in reversed(list(pairwise(self.timesteps()))):
             yield self._to_ab(noisy)
@@ -102,8 +98,8 @@ class Diffusion(Procedure):
         """Return the prediction in the network's output, and the ``share`` that `diffusion_steps.variance` takes."""
         if self.variance != "learned":
             return output, float(self.variance == "forward")
-        share = (output[:, self.channels :] * 0.5 + 0.5).clip(0, 1)
-        return output[:, : self.channels], share
+        channels = CHANNELS[self.target]
+        return output[:, :channels], (output[:, channels:] * 0.5 + 0.5).clip(0, 1)
 
     def _to_ab(self, image: Any) -> AB:
         image = image * (1 / self.gain)

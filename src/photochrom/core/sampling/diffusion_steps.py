@@ -20,20 +20,20 @@ Schedule = tuple[float, ...]
 PREDICTIONS = ("noise", "clean", "velocity")
 
 
-def from_betas(betas: list[float]) -> Schedule:
-    """Return the gammas of the variances that each step adds: 1, then the running product of 1 - beta."""
-    return tuple(accumulate(betas, lambda gamma, beta: gamma * (1 - beta), initial=1.0))
-
-
 def linear_schedule(steps: int, first: float, last: float) -> Schedule:
     """Return gammas whose betas rise linearly from first to last (Ho et al. 2020: 1000, 1e-4, 0.02)."""
-    return from_betas([first + (last - first) * i / max(1, steps - 1) for i in range(steps)])
+    return _from_betas([first + (last - first) * i / max(1, steps - 1) for i in range(steps)])
 
 
 def cosine_schedule(steps: int, offset: float = 0.008, largest: float = 0.999) -> Schedule:
     """Return gammas that fall as a squared cosine, with betas up to ``largest`` (Nichol & Dhariwal 2021, eq. 17)."""
     levels = [math.cos((i / steps + offset) / (1 + offset) * math.pi / 2) ** 2 for i in range(steps + 1)]
-    return from_betas([min(1 - after / before, largest) for before, after in pairwise(levels)])
+    return _from_betas([min(1 - after / before, largest) for before, after in pairwise(levels)])
+
+
+def _from_betas(betas: list[float]) -> Schedule:
+    # A beta is the variance that a step adds.
+    return tuple(accumulate(betas, lambda gamma, beta: gamma * (1 - beta), initial=1.0))
 
 
 def respace(schedule: Schedule, steps: int) -> Schedule:
@@ -50,8 +50,7 @@ def add_noise(clean: Image, noise: Image, gamma: Any) -> Image:
 
 
 def prediction_target(prediction: str, clean: Image, noise: Image, gamma: Any) -> Image:
-    """Return what a network learns to predict; the velocity is that of Salimans & Ho (2022)."""
-    _check(prediction)
+    """Return what a network learns to predict, one of `PREDICTIONS`; velocity: Salimans & Ho (2022)."""
     if prediction == "velocity":
         return noise * gamma**0.5 - clean * (1 - gamma) ** 0.5
     return noise if prediction == "noise" else clean
@@ -59,7 +58,6 @@ def prediction_target(prediction: str, clean: Image, noise: Image, gamma: Any) -
 
 def clean_from(prediction: str, noisy: Image, predicted: Image, gamma: Any) -> Image:
     """Return the clean image that a prediction implies. For noise at a gamma near 0 it is huge: clip it."""
-    _check(prediction)
     if prediction == "noise":
         return (noisy - predicted * (1 - gamma) ** 0.5) * gamma**-0.5
     return predicted if prediction == "clean" else noisy * gamma**0.5 - predicted * (1 - gamma) ** 0.5
@@ -68,11 +66,6 @@ def clean_from(prediction: str, noisy: Image, predicted: Image, gamma: Any) -> I
 def noise_from(noisy: Image, clean: Image, gamma: float) -> Image:
     """Return the noise that turns the clean image into the noisy one."""
     return (noisy - clean * gamma**0.5) * (1 - gamma) ** -0.5
-
-
-def _check(prediction: str) -> None:
-    if prediction not in PREDICTIONS:
-        raise ValueError(f"prediction {prediction!r}: choose one of {', '.join(PREDICTIONS)}")
 
 
 def posterior_mean(noisy: Image, clean: Image, gamma: Any, before: Any) -> Image:
@@ -99,7 +92,7 @@ def ancestral_step(noisy: Image, clean: Image, gamma: float, before: float, nois
 
 def ddim_step(noisy: Image, clean: Image, gamma: float, before: float, noise: Noise, eta: float = 0.0) -> Image:
     """Return a step that reuses the noise of the image (``eta`` 0) or renews it (1) (Song et al. 2021, eq. 12)."""
-    spread = eta * ((1 - before) / (1 - gamma) * (1 - gamma / before)) ** 0.5
+    spread = eta * variance(gamma, before) ** 0.5
     reused = max(0.0, 1 - before - spread**2) ** 0.5
     mean = clean * before**0.5 + noise_from(noisy, clean, gamma) * reused
     return mean + noise(noisy) * spread if spread else mean
