@@ -19,7 +19,6 @@ FROM_XYZ = (
     (0.0556434310, -0.2040259135, 1.0572251882),
 )
 WHITE = (0.95047, 1.0, 1.08883)
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 KNEE = 6 / 29  # below it, the cube root of Lab is replaced by its tangent
 L_SCALE, AB_SCALE = 50.0, 110.0  # between modules: gray = L / 50 - 1, ab = ab / 110
 BIN_STEP = 10  # Lab units between the color bins of Zhang et al. (2016)
@@ -120,7 +119,7 @@ def rgb_to_gray(rgb: RGB, convention: str = "lab") -> Plane:
     if convention == "lab":
         return _channels(rgb_to_lab(rgb))[0] / L_SCALE - 1
     if convention == "luma":
-        return (LUMA[0] * r + LUMA[1] * g + LUMA[2] * b) * 2 - 1
+        return (0.299 * r + 0.587 * g + 0.114 * b) * 2 - 1
     if convention == "mean":
         return (r + g + b) * (2 / 3) - 1
     raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
@@ -153,13 +152,12 @@ def colorfulness(rgb: RGB, absolute: bool = False) -> Float[Any, "*b"]:
     Their opponent planes are signed; much published code takes ``absolute`` values, which gives less.
     """
     r, g, b = _channels(rgb * 255)
-    variance: Any = 0
-    energy: Any = 0
-    for plane in (r - g, (r + g) / 2 - b):
-        plane = abs(plane) if absolute else plane
-        mean = plane.mean(-1).mean(-1)
-        variance = variance + ((plane - mean[..., None, None]) ** 2).mean(-1).mean(-1)
-        energy = energy + mean**2
+    planes = namespace(rgb).stack([r - g, (r + g) / 2 - b], 0)
+    if absolute:
+        planes = abs(planes)
+    mean = planes.mean(-1).mean(-1)
+    variance = ((planes - mean[..., None, None]) ** 2).mean(-1).mean(-1).sum(0)
+    energy = (mean**2).sum(0)
     return variance.clip(1e-12, None) ** 0.5 + 0.3 * energy.clip(1e-12, None) ** 0.5
 
 

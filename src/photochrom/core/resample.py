@@ -4,6 +4,8 @@ from typing import Any
 
 from jaxtyping import Float
 
+from .color import namespace
+
 
 def average_pool(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
     """Return means over squares of ``factor`` pixels. Raises ValueError for sides that the factor does not divide."""
@@ -14,10 +16,9 @@ def average_pool(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c 
 
 def upsample_nearest(planes: Float[Any, "b c h w"], factor: int) -> Float[Any, "b c h2 w2"]:
     """Return each pixel repeated as a square of ``factor`` pixels."""
-    height, width = planes.shape[2:]
-    rows = [i // factor for i in range(height * factor)]
-    columns = [i // factor for i in range(width * factor)]
-    return planes[:, :, rows][..., columns]
+    b, c, h, w = planes.shape
+    repeated = namespace(planes).broadcast_to(planes[:, :, :, None, :, None], (b, c, h, factor, w, factor))
+    return repeated.reshape(b, c, h * factor, w * factor)
 
 
 def check_divisible(height: int, width: int, factor: int) -> None:
