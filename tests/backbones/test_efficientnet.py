@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from photochrom.backbones import efficientnet
+from photochrom.backbones import efficientnet, weights
 from photochrom.backbones.efficientnet import CHANNELS, EfficientNetLite0
 
 GRAY = torch.rand(2, 1, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -48,7 +48,7 @@ def test_other_weights_are_rejected(tmp_path, monkeypatch):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not those")
     with pytest.raises(ValueError, match=r"weights\.pth: sha256 .*reinstall"):
-        efficientnet.read_checked(path, efficientnet.SHA256, "reinstall it")
+        weights.open_checked(path, efficientnet.SHA256, "reinstall it")
 
 
 def test_classifier_equals_the_library_on_pixels_in_minus_one_to_one():
@@ -56,7 +56,7 @@ def test_classifier_equals_the_library_on_pixels_in_minus_one_to_one():
     ours = efficientnet.Classifier()
     features, logits = ours(rgb)
     library = ours.net((rgb * 255 - 127) / 128)
-    assert features.shape == (2, efficientnet.Classifier.dim)
+    assert features.shape == (2, 1280)
     torch.testing.assert_close(logits, library, atol=1e-3, rtol=1e-3)
 
 

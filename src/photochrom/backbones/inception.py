@@ -1,7 +1,8 @@
 """Inception-v3 (Szegedy et al. 2015), with which FID and the Inception score are measured, from the published files."""
 
-import io
 import os
+import tomllib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,27 +12,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .weights import read_checked
+from .weights import open_checked
 
 VARIABLE = "PHOTOCHROM_INCEPTION"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as in torchvision
-THREE, FIVE, WIDE, TALL, FORK = ((3, 3),), ((5, 5),), ((1, 7),), ((7, 1),), ((1, 3), (3, 1))
+BLOCKS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A published network."""
+    """A published network, in a ``file`` whose name ends with the first 8 hex digits of its sha256."""
 
     file: str
     classes: int
     tensorflow: bool = False  # pools as the graph of 2015, and no bias in the logits
     gain: Sequence[float] = (2, 2, 2)  # of sRGB, for the input
     offset: Sequence[float] = (-1, -1, -1)
-
-    @property
-    def digest(self) -> str:
-        """First 8 hex digits of the file's sha256, which end its name."""
-        return Path(self.file).stem[-8:]
 
 
 GOOGLE = "inception_v3_google-1a9a5a14.pth"
@@ -43,50 +39,36 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A convolution of a branch, padded unless its stride is 2; with two ``kernels``, two of them side by side."""
-
-    channels: int
-    kernels: tuple[tuple[int, int], ...] = ((1, 1),)
-    stride: int = 1
-
-
-Branches = Mapping[str, Sequence[Layer]]
-
-
-class Conv(nn.Module):
-    """Convolution, batch norm, ReLU."""
-
-    def __init__(self, channels: int, out: int, kernel: tuple[int, int], stride: int = 1, pad: bool = False) -> None:
-        super().__init__()
-        padding = (kernel[0] // 2, kernel[1] // 2) if pad else 0
-        self.conv = nn.Conv2d(channels, out, kernel, stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(out, eps=0.001)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (b, channels, h, w) -> (b, out, h', w')."""
-        return F.relu(self.bn(self.conv(x)), inplace=True)
+def _conv(channels: int, out: int, kernel: tuple[int, int], stride: int = 1, pad: bool = False) -> nn.Sequential:
+    padding = (kernel[0] // 2, kernel[1] // 2) if pad else 0
+    conv = nn.Conv2d(channels, out, kernel, stride, padding, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out, eps=0.001), relu=nn.ReLU(inplace=True)))
 
 
 class Block(nn.Module):
-    """Branches side by side, whose modules are named as in the published files: 1, 2a, 2b and so on."""
+    """A block of ``inception.toml``; its ``branch_pool`` begins with the ``pool``, unless it halves the image."""
 
-    def __init__(self, channels: int, branches: Branches, pool: nn.Module) -> None:
+    def __init__(self, channels: int, branches: Mapping[str, Sequence[str]], pool: nn.Module) -> None:
         super().__init__()
-        self.pool = pool
-        self.paths: dict[str, list[list[str]]] = {}  # module names of each branch, step by step
+        halves = not branches["branch_pool"]
+        self.pool = nn.MaxPool2d(3, 2) if halves else pool
         self.channels = 0
+        self.paths: dict[str, list[list[nn.Sequential]]] = {}  # side by side in each step of a branch
         for branch, layers in branches.items():
             self.paths[branch] = []
             width = channels
             for number, layer in enumerate(layers, 1):
+                out, *kernels = layer.split()
                 name = branch if len(layers) == 1 else f"{branch}_{number}"
-                names = [name] if len(layer.kernels) == 1 else [f"{name}a", f"{name}b"]
-                for module, kernel in zip(names, layer.kernels, strict=True):
-                    self.add_module(module, Conv(width, layer.channels, kernel, layer.stride, pad=layer.stride == 1))
-                self.paths[branch].append(names)
-                width = layer.channels * len(names)
+                stride = 2 if halves and number == len(layers) else 1
+                step = []
+                for suffix, kernel in zip("ab" if len(kernels) == 2 else [""], kernels, strict=True):
+                    height, breadth = kernel.split("x")
+                    conv = _conv(width, int(out), (int(height), int(breadth)), stride, pad=stride == 1)
+                    self.add_module(name + suffix, conv)
+                    step.append(conv)
+                self.paths[branch].append(step)
+                width = int(out) * len(step)
             self.channels += width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,49 +76,10 @@ class Block(nn.Module):
         outputs = []
         for branch, path in self.paths.items():
             y = self.pool(x) if branch == "branch_pool" else x
-            for names in path:
-                y = torch.cat([self.get_submodule(name)(y) for name in names], 1)
+            for step in path:
+                y = torch.cat([conv(y) for conv in step], 1)
             outputs.append(y)
         return torch.cat(outputs, 1)
-
-
-def _a(pooled: int) -> Branches:
-    return {
-        "branch1x1": [Layer(64)],
-        "branch5x5": [Layer(48), Layer(64, FIVE)],
-        "branch3x3dbl": [Layer(64), Layer(96, THREE), Layer(96, THREE)],
-        "branch_pool": [Layer(pooled)],
-    }
-
-
-def _c(width: int) -> Branches:
-    across, down = Layer(width, WIDE), Layer(width, TALL)
-    return {
-        "branch1x1": [Layer(192)],
-        "branch7x7": [Layer(width), across, Layer(192, TALL)],
-        "branch7x7dbl": [Layer(width), down, across, down, Layer(192, WIDE)],
-        "branch_pool": [Layer(192)],
-    }
-
-
-B: Branches = {
-    "branch3x3": [Layer(384, THREE, 2)],
-    "branch3x3dbl": [Layer(64), Layer(96, THREE), Layer(96, THREE, 2)],
-    "branch_pool": [],
-}
-D: Branches = {
-    "branch3x3": [Layer(192), Layer(320, THREE, 2)],
-    "branch7x7x3": [Layer(192), Layer(192, WIDE), Layer(192, TALL), Layer(192, THREE, 2)],
-    "branch_pool": [],
-}
-E: Branches = {
-    "branch1x1": [Layer(320)],
-    "branch3x3": [Layer(384), Layer(384, FORK)],
-    "branch3x3dbl": [Layer(448), Layer(384, THREE), Layer(384, FORK)],
-    "branch_pool": [Layer(192)],
-}
-MIXED = {"5b": _a(32), "5c": _a(64), "5d": _a(64), "6a": B, "6b": _c(128), "6c": _c(160), "6d": _c(160)}
-MIXED |= {"6e": _c(192), "7a": D, "7b": E, "7c": E}
 
 
 class Inception(nn.Module):
@@ -149,31 +92,28 @@ class Inception(nn.Module):
             et al. (2023), which undo a normalization that was never done: their FID compares with no other.
     """
 
-    name, dim, side = "inception", 2048, 299
+    name, side = "inception", 299
 
     def __init__(self, variant: str = "fid") -> None:
         super().__init__()
-        self.variant = _variant(variant)
-        self.Conv2d_1a_3x3 = Conv(3, 32, (3, 3), stride=2)
-        self.Conv2d_2a_3x3 = Conv(32, 32, (3, 3))
-        self.Conv2d_2b_3x3 = Conv(32, 64, (3, 3), pad=True)
+        if variant not in VARIANTS:
+            raise ValueError(f"Inception {variant!r}: choose one of {', '.join(VARIANTS)}")
+        self.variant = VARIANTS[variant]
+        self.Conv2d_1a_3x3 = _conv(3, 32, (3, 3), stride=2)
+        self.Conv2d_2a_3x3 = _conv(32, 32, (3, 3))
+        self.Conv2d_2b_3x3 = _conv(32, 64, (3, 3), pad=True)
         self.maxpool1 = nn.MaxPool2d(3, 2)
-        self.Conv2d_3b_1x1 = Conv(64, 80, (1, 1))
-        self.Conv2d_4a_3x3 = Conv(80, 192, (3, 3))
+        self.Conv2d_3b_1x1 = _conv(64, 80, (1, 1))
+        self.Conv2d_4a_3x3 = _conv(80, 192, (3, 3))
         self.maxpool2 = nn.MaxPool2d(3, 2)
-        channels = 192
-        for name, branches in MIXED.items():
-            block = Block(channels, branches, self._pool(name))
+        channels, tensorflow = 192, self.variant.tensorflow
+        for name, branches in BLOCKS.items():
+            average = nn.AvgPool2d(3, 1, 1, count_include_pad=not tensorflow)
+            block = Block(channels, branches, nn.MaxPool2d(3, 1, 1) if tensorflow and name == "7c" else average)
             self.add_module(f"Mixed_{name}", block)
             channels = block.channels
         self.fc = nn.Linear(channels, self.variant.classes)
         self.requires_grad_(False).eval()
-
-    def _pool(self, name: str) -> nn.Module:
-        if name in ("6a", "7a"):
-            return nn.MaxPool2d(3, 2)
-        tensorflow = self.variant.tensorflow
-        return nn.MaxPool2d(3, 1, 1) if name == "7c" and tensorflow else nn.AvgPool2d(3, 1, 1, False, not tensorflow)
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 2048"], Float[Tensor, "b classes"]]:
         """sRGB in [0, 1], resized to 299 x 299 (bilinear, not antialiased) -> mean features, and logits.
@@ -196,19 +136,14 @@ def load(variant: str, path: str | Path | None = None) -> Inception:
 
     Raises FileNotFoundError, with what to do, without the file, and ValueError for another file.
     """
-    published, path = _variant(variant), path or os.environ.get(VARIABLE)
-    if not path or not Path(path).is_file():
-        name = f"{published.file} (sha256 {published.digest}...) is " + (f"not at {path}" if path else "not given")
-        raise FileNotFoundError(f"{name}: pass its path, or set {VARIABLE} to it")
-    content = read_checked(Path(path), published.digest, f"this is not the published {published.file}")
-    weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     net = Inception(variant)
+    file, path = net.variant.file, path or os.environ.get(VARIABLE)
+    digest = Path(file).stem[-8:]
+    if not path or not Path(path).is_file():
+        problem = f"not at {path}" if path else "not given"
+        raise FileNotFoundError(f"{file} (sha256 {digest}...) is {problem}: pass its path, or set {VARIABLE} to it")
+    content = open_checked(Path(path), digest, f"this is not the published {file}")
+    weights = torch.load(content, map_location="cpu", weights_only=True)
     # torchvision's second head is used in training only.
     net.load_state_dict({name: value for name, value in weights.items() if not name.startswith("AuxLogits.")})
     return net
-
-
-def _variant(name: str) -> Variant:
-    if name not in VARIANTS:
-        raise ValueError(f"Inception {name!r}: choose one of {', '.join(VARIANTS)}")
-    return VARIANTS[name]

@@ -53,7 +53,6 @@ class Perceptual(nn.Module):
             before = conv.channels
         self.load_state_dict(load_lpips(name))
         self.requires_grad_(False).eval()
-        self.dim = before
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"], count: int = 5) -> list[Tensor]:
         """sRGB in [0, 1], sides of at least 32 -> the first ``count`` feature maps, after their ReLU."""

@@ -28,27 +28,27 @@ def load_lpips(name: str) -> dict[str, Tensor]:
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"the weights of LPIPS are missing: {LPIPS}")
     path = Path(spec.submodule_search_locations[0]) / "weights" / f"{name}.ckpt"
-    tree = _ArrayUnpickler(io.BytesIO(read_checked(path, DIGESTS[name], LPIPS))).load()
+    tree = _ArrayUnpickler(open_checked(path, DIGESTS[name], LPIPS)).load()
     weights = {}
     for layer, content in tree.items():
         if layer.startswith("NetLinLayer_"):
             weights[layer.replace("NetLinLayer_", "heads.")] = torch.tensor(content["Conv_0"]["kernel"]).flatten()
-            continue
-        for conv, arrays in content.items():
-            name = conv.replace("Conv_", "convs.")
-            # flax has (h, w, in, out), torch (out, in, h, w).
-            weights[f"{name}.weight"] = torch.tensor(arrays["kernel"]).permute(3, 2, 0, 1).contiguous()
-            weights[f"{name}.bias"] = torch.tensor(arrays["bias"])
+        else:
+            for conv, arrays in content.items():
+                name = conv.replace("Conv_", "convs.")
+                # flax has (h, w, in, out), torch (out, in, h, w).
+                weights[f"{name}.weight"] = torch.tensor(arrays["kernel"]).permute(3, 2, 0, 1).contiguous()
+                weights[f"{name}.bias"] = torch.tensor(arrays["bias"])
     return weights
 
 
-def read_checked(path: Path, digest: str, fix: str) -> bytes:
-    """Return the bytes of a file whose sha256 starts with ``digest``. Raises ValueError that ends with ``fix``."""
+def open_checked(path: Path, digest: str, fix: str) -> io.BytesIO:
+    """Return a file in memory whose sha256 starts with ``digest``. Raises ValueError that ends with ``fix``."""
     content = path.read_bytes()
     actual = hashlib.sha256(content).hexdigest()
     if not actual.startswith(digest):
         raise ValueError(f"{path}: sha256 {actual[:8]}..., not {digest[:8]}...: {fix}")
-    return content
+    return io.BytesIO(content)
 
 
 class _ArrayUnpickler(pickle.Unpickler):
