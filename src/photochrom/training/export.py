@@ -1,6 +1,7 @@
 """Export: one run, or one run for each stage of a model, becomes a bundle that needs no PyTorch."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def merge_runs(runs: Sequence[Path]) -> tuple[Family, Recipe, dict[str, Any], di
             "photographs": stage_record["photographs"],
             "step": stage_record["step"],
         }
-    return model, recipe.model_copy(update={"model": model.config}), record, stages
+    return model, replace(recipe, model=model.config), record, stages
 
 
 def require_complete(recipe: Recipe) -> None:

@@ -3,26 +3,25 @@
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
 
 from .. import models
 
 OLD_DATA_KEYS = {"wear": "degrade"}  # earlier names in [data], which recipes and run folders may still have
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class RecipeError(ValueError):
     """A recipe is invalid; the message names the key, its value and the choices."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Data(_Table):
+@dataclass(frozen=True, config=STRICT)
+class Data:
     """The ``[data]`` table: which images, and how they are turned into training pairs."""
 
     photos: tuple[Path, ...] = ()  # folders (searched through), zips (read in place), folders in a zip
@@ -43,7 +42,8 @@ class Data(_Table):
         return scale
 
 
-class Optimizer(_Table):
+@dataclass(frozen=True, config=STRICT)
+class Optimizer:
     """The ``[optimizer]`` table: AdamW, linear warm-up, cosine decay to zero, and an average of the weights."""
 
     lr: float = Field(default=1e-3, gt=0)
@@ -54,7 +54,8 @@ class Optimizer(_Table):
     ema: float = Field(default=0.999, ge=0, lt=1)
 
 
-class Trainer(_Table):
+@dataclass(frozen=True, config=STRICT)
+class Trainer:
     """The ``[trainer]`` table: how long, on which devices, and how often something is written."""
 
     steps: int = Field(default=10_000, ge=1)
@@ -72,7 +73,8 @@ class Trainer(_Table):
     best: Literal["loss", "ab_error", "last"] = "loss"  # metric of the best checkpoint: the least, or the latest
 
 
-class Recipe(_Table):
+@dataclass(frozen=True, config=STRICT)
+class Recipe:
     """A valid recipe; ``model`` is the family's frozen ``Config``."""
 
     family: str
@@ -97,7 +99,6 @@ def read(path: Path, sets: Iterable[str] = (), photos: Sequence[Path] = ()) -> R
         raise RecipeError(f"{path}: cannot be read ({error.strerror}): give the path of a recipe (.toml)") from None
     except ValueError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from None
-    tables = _rename_old_keys(tables)
     for assignment in sets:
         override(tables, assignment)
     if photos:
@@ -107,27 +108,37 @@ def read(path: Path, sets: Iterable[str] = (), photos: Sequence[Path] = ()) -> R
 
 def parse(tables: Mapping[str, Any], name: str = "recipe") -> Recipe:
     """Return the recipe in tables as TOML or `resolved` gives them. Raises RecipeError, starting with ``name``."""
-    tables = _rename_old_keys(tables)
-    table = tables.pop("model", None)
-    if not isinstance(table, Mapping) or "family" not in table:
+    settings = tables.get("model")
+    if not isinstance(settings, Mapping) or "family" not in settings:
         raise RecipeError(f"{name}: [model] must name a family: choose one of {', '.join(models.family_names())}")
-    settings = dict(table)
-    family = settings.pop("family")
+    family = settings["family"]
     try:
         config_type = models.load_family(family).Config
     except LookupError as error:
         raise RecipeError(f"{name}: model.family = {family!r}: {error.args[0]}") from None
-    _refuse_unknown_keys(settings, config_type, f"{name}: model.")
-    config = _validate(TypeAdapter(config_type), settings, name, "model.")
-    recipe = _validate(TypeAdapter(Recipe), {**tables, "family": family, "model": None}, name)
-    return recipe.model_copy(update={"model": config})
+
+    types = {"model": config_type, "data": Data, "optimizer": Optimizer, "trainer": Trainer}
+    tables = {**tables, "model": {key: value for key, value in settings.items() if key != "family"}}
+    data = tables.get("data")
+    if isinstance(data, Mapping):
+        # Both names are there only when --set gives one of them: it comes last and overrides the file.
+        tables["data"] = {OLD_DATA_KEYS.get(key, key): value for key, value in data.items()}
+    _refuse_unknown_keys(tables, types, f"{name}: ")
+    parts = {}
+    for key, table_type in types.items():
+        # JSON, since only there does strict pydantic accept lists as tuples and strings as paths.
+        text = json.dumps(tables.get(key, {}), default=str)
+        try:
+            parts[key] = TypeAdapter(table_type).validate_json(text, strict=True)
+        except ValidationError as error:
+            raise RecipeError(f"{name}: {key}{_first_error(error)}") from None
+    return Recipe(family, **parts)
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe with every default filled in, as plain JSON values that `parse` reads back."""
-    tables = recipe.model_dump(mode="json", exclude={"family", "model"})
-    config = TypeAdapter(type(recipe.model)).dump_python(recipe.model, mode="json")
-    return {"model": {"family": recipe.family, **config}, **tables}
+    tables = TypeAdapter(Recipe).dump_python(recipe, mode="json")
+    return {"model": {"family": tables.pop("family"), **tables.pop("model")}, **tables}
 
 
 def override(tables: dict[str, Any], assignment: str) -> None:
@@ -145,41 +156,19 @@ def override(tables: dict[str, Any], assignment: str) -> None:
         tables[key] = text.strip()
 
 
-def _rename_old_keys(tables: Mapping[str, Any]) -> dict[str, Any]:
-    data = tables.get("data")
-    if not isinstance(data, Mapping):
-        return dict(tables)
-    # Both names are there only when --set gives the old one: it then overrides the file, as the later item does.
-    items = sorted(data.items(), key=lambda item: item[0] in OLD_DATA_KEYS)
-    return {**tables, "data": {OLD_DATA_KEYS.get(key, key): value for key, value in items}}
-
-
-def _refuse_unknown_keys(table: Mapping[str, Any], config: type, prefix: str) -> None:
-    # Pydantic ignores keys that are no field of a plain dataclass, so they are looked for here, at every depth.
-    types = get_type_hints(config)
+def _refuse_unknown_keys(table: Mapping[str, Any], types: Mapping[str, Any], prefix: str) -> None:
+    # Pydantic ignores keys that are no field of a dataclass, so they are looked for here, at every depth.
     for key, value in table.items():
         if key not in types:
             raise RecipeError(f"{prefix}{key} is not known: choose one of {', '.join(types) or 'none'}")
         if is_dataclass(types[key]) and isinstance(value, Mapping):
-            _refuse_unknown_keys(value, types[key], f"{prefix}{key}.")
+            inner = {field.name: field.type for field in fields(types[key]) if field.init}
+            _refuse_unknown_keys(value, inner, f"{prefix}{key}.")
 
 
-def _validate(adapter: TypeAdapter[Any], table: Mapping[str, Any], name: str, prefix: str = "") -> Any:
-    try:
-        # JSON, since only there does strict pydantic accept lists as tuples and strings as paths.
-        return adapter.validate_json(json.dumps(table, default=str), strict=True)
-    except ValidationError as error:
-        raise RecipeError(_error_message(error, name, prefix)) from None
-
-
-def _error_message(error: ValidationError, name: str, prefix: str) -> str:
+def _first_error(error: ValidationError) -> str:
     first = error.errors()[0]
-    parts = list(map(str, first["loc"]))
-    key = prefix + ".".join(parts)
-    if first["type"] == "extra_forbidden":
-        table: Any = Recipe.model_fields[parts[0]].annotation if len(parts) > 1 else Recipe
-        choices = [field for field in table.model_fields if field != "family"]
-        return f"{name}: {key} is not known: choose one of {', '.join(choices)}"
+    key = "".join(f".{part}" for part in first["loc"])
     # A whole table is not printed: the message names the key inside it.
     value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return f"{name}: {key.rstrip('.')}{value}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{key}{value}: {first['msg'].removeprefix('Value error, ')}"
