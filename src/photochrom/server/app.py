@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from .._processes import available_processors
@@ -67,7 +66,6 @@ def create_app(
     app = FastAPI(title="Photochrom", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.models = models
     app.add_middleware(SecurityMiddleware, hosts=hosts)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.include_router(router)
     app.mount("/", StaticFiles(directory=Path(__file__).parent / "static", html=True))
@@ -78,10 +76,6 @@ async def _remove_expired(jobs: Jobs) -> None:
     while True:
         await asyncio.sleep(min(EXPIRY_POLL_SECONDS, jobs.limits.retention))
         await asyncio.to_thread(jobs.remove_expired)
-
-
-async def _on_disconnect(_: Request, __: Exception) -> Response:
-    return Response(status_code=499)
 
 
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:

@@ -90,8 +90,6 @@ class Jobs:
         self.lock = threading.RLock()
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.workers = [_Worker(self, models, threads) for _ in range(processes)]
-        for worker in self.workers:
-            worker.start()
 
     @contextmanager
     def admission(self, size: int = 0) -> Iterator[Path]:
@@ -211,6 +209,7 @@ class _Worker(threading.Thread):
         self.jobs = jobs
         self.arguments = (models, threads, jobs.limits.pixels)
         self.start_process()
+        self.start()
 
     def start_process(self) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="worker-", dir=self.jobs.root))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 DRAIN_SECONDS = 10  # longest time spent reading the rest of a request that is refused
@@ -59,6 +60,8 @@ class SecurityMiddleware:
         handler = self._refusal(Request(scope)) or self.app
         try:
             await handler(scope, receive_body, send_with_headers)
+        except ClientDisconnect:  # nobody waits for a response
+            return
         except Exception:
             if response_started:
                 raise

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
@@ -49,15 +48,17 @@ ZIP: Responses = {200: _file("A zip.", "application/zip")}
 FILE_ERRORS = _errors(404, 409, 416, 422)
 
 
-def _jobs(request: Request) -> Jobs:
+async def _jobs(request: Request) -> Jobs:
     return request.app.state.jobs
 
 
-async def _job(identity: str, request: Request) -> Job:
-    return _jobs(request).get(identity)
-
-
 AllJobs = Annotated[Jobs, Depends(_jobs)]
+
+
+async def _job(identity: str, jobs: AllJobs) -> Job:
+    return jobs.get(identity)
+
+
 OneJob = Annotated[Job, Depends(_job)]
 OneOutput = Annotated[ColorParameters, Query()]
 Outputs = Annotated[JobParameters, Query()]
@@ -149,7 +150,7 @@ async def preview(job: OneJob, seed: int) -> FileResponse:
 async def photo(job: OneJob, seed: int) -> FileResponse:
     """Return a colorized photo in the format, size and depth of the original, with its metadata."""
     path = _output(job, seed)
-    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=_attachment(job.title(seed)))
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], filename=job.title(seed))
 
 
 @router.get("/archive", response_class=Response, responses=ZIP | _errors(404, 409, 422))
@@ -165,7 +166,8 @@ async def archive(
         raise HTTPException(409, "no photo is colorized yet")
     if not all(path.exists() for _, _, path in outputs):
         raise HTTPException(404, REMOVED)
-    return StreamingResponse(_zip(outputs), media_type="application/zip", headers=_attachment("colorized-photos.zip"))
+    headers = {"Content-Disposition": 'attachment; filename="colorized-photos.zip"'}
+    return StreamingResponse(_zip(outputs), media_type="application/zip", headers=headers)
 
 
 def _color_request(request: Request, parameters: ColorParameters, previews: bool = True) -> ColorizeRequest:
@@ -237,10 +239,6 @@ def _output(job: Job, seed: int) -> Path:
     if seed not in job.seeds:
         raise HTTPException(409, f"seed {seed}: the photo is not available")
     return job.output(seed)
-
-
-def _attachment(name: str) -> dict[str, str]:
-    return {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}  # RFC 6266
 
 
 class _Buffer(bytearray):

@@ -8,8 +8,6 @@ from .._version import __version__
 from ..inference.options import HINT_PATTERN, LIMITS, MAX_HINTS
 from .jobs import Job, Jobs, State
 
-HintText = Annotated[str, Field(pattern=HINT_PATTERN)]
-
 
 def _limited(name: str, default: float | None, description: str) -> Any:
     low, high = LIMITS[name]
@@ -29,7 +27,7 @@ class ColorParameters(BaseModel):
     solver: str | None = Field(None, max_length=100, description="Name of the sampler, if the model has several.")
     eta: float | None = _limited("eta", None, "Noise added at each step of ddim: 0 none, 1 ancestral.")
     temperature: float | None = _limited("temperature", None, "Below 1 safer colors, above 1 more varied ones.")
-    hint: tuple[HintText, ...] = Field(
+    hint: tuple[Annotated[str, Field(pattern=HINT_PATTERN)], ...] = Field(
         (), max_length=MAX_HINTS, description="Color at a pixel: x,y,#rrggbb; repeatable."
     )
 
@@ -105,8 +103,8 @@ def job_status(jobs: Jobs, job: Job) -> Status:
     """Return the state of a job."""
     address, opened, outputs = f"/jobs/{job.id}", job.opened, []
     for seed in job.seeds:
-        links = {"photo": f"{address}/photo/{seed}", "preview": f"{address}/preview/{seed}"}
-        outputs.append(Output(seed=seed, name=job.title(seed), **links))
+        photo, preview = f"{address}/photo/{seed}", f"{address}/preview/{seed}"
+        outputs.append(Output(seed=seed, name=job.title(seed), photo=photo, preview=preview))
     return Status(
         id=job.id,
         name=job.name,
