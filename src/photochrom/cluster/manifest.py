@@ -41,12 +41,11 @@ class Manifest(AbstractContextManager["Manifest"]):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = path.open("a+b")
-        except OSError as error:
-            raise ManifestError(f"{path}: cannot be written ({error.strerror})") from None
-        try:
             self._lock()
             self.file.truncate(self._read())
-        except ValueError:
+        except OSError as error:
+            raise ManifestError(f"{path}: cannot be written ({error.strerror})") from None
+        except ManifestError:
             self.file.close()
             raise
 
@@ -54,15 +53,13 @@ class Manifest(AbstractContextManager["Manifest"]):
         self.file.close()
 
     def _lock(self) -> None:
-        with suppress(ImportError):  # Windows has no such locks
+        with suppress(ImportError, OSError):  # Windows and some file systems have no such locks
             import fcntl
 
             try:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ManifestError(f"{self.path}: another run writes it: wait for its end, or stop it") from None
-            except OSError:  # some file systems have none either
-                return
 
     def _read(self) -> int:
         """Read all entries and return the number of bytes of complete lines."""

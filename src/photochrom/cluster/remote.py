@@ -47,7 +47,7 @@ def plan_remote(source: str, out: str, seeds: Sequence[int], extras: Sequence[st
             continue
         if is_image_name(name):
             target = f"{out}/{writable_path(PurePosixPath(name))}"
-            tasks[address] = Task(address, target, tuple(seeds), tuple(extras))
+            tasks[address] = Task(address, target, tuple(seeds), tuple(extras), searched=True)
     check_targets(tasks)
     return list(tasks.values())
 
@@ -60,7 +60,7 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
     source, target = str(task.source), str(task.target)
     local_source = folder / "in" / PurePosixPath(source).name
     local_target = folder / "out" / PurePosixPath(target).name
-    local_task = Task(local_source, local_target, task.seeds, task.extras, searched=True)
+    local_task = replace(task, source=local_source, target=local_target)
     digest = ""
     try:
         storage, path = fsspec.url_to_fs(source)

@@ -56,13 +56,8 @@ class Work:
     def settings(self, task: Task) -> dict[str, Any]:
         """Return all that decides the outputs of a photo, for the manifest."""
         color = asdict(self.options.color) | {"hints": list(map(str, self.options.color.hints))}
-        return {
-            "model": self.model,
-            "weights": self.weights,
-            "target": str(task.target),
-            "extras": task.extras,
-            **color,
-        }
+        model = {"model": self.model, "weights": self.weights}
+        return {**model, "target": str(task.target), "extras": task.extras, **color}
 
 
 Result = tuple[Outcome, dict[str, Any]]  # of a worker for a photo, with further fields of its entry in the manifest
