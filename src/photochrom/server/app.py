@@ -124,6 +124,3 @@ def serve(
         _Server(config).run([listener])
     except KeyboardInterrupt:  # uvicorn raises it again after the shutdown
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    finally:
-        if hasattr(app.state, "jobs"):
-            app.state.jobs.close()
