@@ -195,11 +195,11 @@ def test_reports_are_written_whole_or_not_at_all(tmp_path):
     from photochrom.cli.console import write
     from photochrom.imaging.errors import WriteError
 
-    write([(tmp_path / "report.json", "{}")])
-    write([(tmp_path / "report.json", "[]")])
+    write(tmp_path / "report.json", "{}")
+    write(tmp_path / "report.json", "[]")
     assert (tmp_path / "report.json").read_text() == "[]"
     with pytest.raises(WriteError, match=r"report\.csv: cannot be written \(No such file or directory\)"):
-        write([(tmp_path / "missing" / "report.csv", "")])
+        write(tmp_path / "missing" / "report.csv", "")
     assert files(tmp_path) == ["report.json"]
 
 

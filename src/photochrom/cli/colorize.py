@@ -7,12 +7,16 @@ from typing import Annotated
 import typer
 
 from ..imaging.limits import MAX_PIXELS
-from .console import fail, loading, needs_extra, notify, report
-from .options import Model, Saturation, Seed, Size, limited
+from .console import exit_on, fail, loading, notify, report
+from .options import Model, Saturation, Seed, Size, Strength, limited
 
+VARIANTS = "Number of results, with seeds counting up, and a contact sheet of them."
 SOLVERS = (
     "Sampler to use (diffusion: ddim, ancestral, dpm-solver; cold: improved, naive, one-shot; coltran: sample, greedy)."
 )
+TEMPERATURE = "Randomness of sampling: below 1 safer colors, above 1 bolder ones."
+CLUSTER = "Run on a Dask cluster: local, local:2, or the address of a scheduler."
+MANIFEST = "File that records what was done with each photo (with --cluster)."
 
 
 def colorize(  # noqa: PLR0913 - each is an option of the command
@@ -21,17 +25,13 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     model: Model = "default",
     seed: Seed = 0,
     saturation: Saturation = 1.0,
-    strength: Annotated[float | None, limited("saturation", "Alias of --saturation.", hidden=True)] = None,
+    strength: Strength = None,
     size: Size = None,
-    variants: Annotated[
-        int, limited("variants", "Number of results, with seeds counting up, and a contact sheet of them.")
-    ] = 1,
+    variants: Annotated[int, limited("variants", VARIANTS)] = 1,
     steps: Annotated[int | None, limited("steps", "Number of sampling steps; the model's own by default.")] = None,
     solver: Annotated[str | None, typer.Option(help=SOLVERS)] = None,
     eta: Annotated[float | None, limited("eta", "Noise added at each step of ddim: 0 none, 1 ancestral.")] = None,
-    temperature: Annotated[
-        float | None, limited("temperature", "Randomness of sampling: below 1 safer colors, above 1 bolder ones.")
-    ] = None,
+    temperature: Annotated[float | None, limited("temperature", TEMPERATURE)] = None,
     hint: Annotated[list[str] | None, typer.Option(help="Color of a pixel, written x,y,#rrggbb; repeatable.")] = None,
     hints: Annotated[Path | None, typer.Option(help="Text file with one such hint per line.")] = None,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write a map of where variants differ.")] = False,
@@ -39,12 +39,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photos processed at once.")] = 1,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = MAX_PIXELS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
-    cluster: Annotated[
-        str | None, typer.Option(help="Run on a Dask cluster: local, local:2, or the address of a scheduler.")
-    ] = None,
-    manifest: Annotated[
-        Path | None, typer.Option(help="File that records what was done with each photo (with --cluster).")
-    ] = None,
+    cluster: Annotated[str | None, typer.Option(help=CLUSTER)] = None,
+    manifest: Annotated[Path | None, typer.Option(help=MANIFEST)] = None,
 ) -> None:
     """Colorize photos; the originals are never changed.
 
@@ -58,31 +54,21 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         from ..inference.batch import EXTRAS, BatchOptions, check_batch, colorize_batch, plan
         from ..inference.colorizer import Colorizer
         from ..inference.hints import read_hints
-        from ..inference.options import ColorOptions, parse_hints
+        from ..inference.options import ColorOptions, SamplerOptions, parse_hints
 
     selected = dict(zip(EXTRAS, (variants > 1, uncertainty, trace), strict=True))
     extras = [extra for extra in EXTRAS if selected[extra]]
     saturation = saturation if strength is None else strength
-    try:
+    sampler: SamplerOptions = {"steps": steps, "solver": solver, "eta": eta, "temperature": temperature}
+    with exit_on(ValueError):
         all_hints = parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())])
-        color = ColorOptions(
-            saturation=saturation,
-            size=size,
-            seed=seed,
-            variants=variants,
-            hints=all_hints,
-            steps=steps,
-            solver=solver,
-            eta=eta,
-            temperature=temperature,
-        )
+        color = ColorOptions(saturation=saturation, size=size, seed=seed, variants=variants, hints=all_hints, **sampler)
         options = BatchOptions(color, overwrite, max_pixels)
         if cluster:
-            needs_extra("cluster")
+            with loading("cluster"):
+                from ..cluster import run
             if jobs > 1:
                 raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
-            from ..cluster import run
-
             run.check_address(cluster)
             tasks = run.plan_tasks(photos, out, color.seeds, extras)
             work = run.create_work(model, options, extras, len(tasks))
@@ -95,16 +81,10 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             colorizer = Colorizer(model, threads=max(1, available_processors() // jobs))
             check_batch(colorizer, color, extras, len(tasks))
             outcomes = colorize_batch(colorizer, tasks, options, jobs)
-    except ValueError as error:
-        fail(str(error), 2)
     if not tasks:
         fail(f"no photos in {', '.join(photos)}", 1)
     try:
-        with closing(outcomes):
+        with exit_on(ManifestError), exit_on(ClusterError, code=1), closing(outcomes):
             report(tasks, outcomes)
-    except ManifestError as error:
-        fail(str(error), 2)
-    except ClusterError as error:
-        fail(str(error), 1)
     except KeyboardInterrupt:
         fail("stopped; run the same command again to continue", 130)

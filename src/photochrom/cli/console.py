@@ -41,22 +41,30 @@ def fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+@contextmanager
+def exit_on(*errors: type[BaseException], code: int = 2) -> Iterator[None]:
+    """Exit with this code and the message of the error where the block raises one of these errors."""
+    try:
+        yield
+    except errors as error:
+        fail(str(error), code)
+
+
 def count(number: int, noun: str) -> str:
     """Return `1 photo`, `2 photos`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def needs_extra(extra: str) -> None:
-    """Exit with the pip command to run unless the modules of an extra are installed."""
-    modules = EXTRAS[extra]
+@contextmanager
+def loading(extra: str | None = None) -> Iterator[None]:
+    """Exit at once on Ctrl-C or SIGTERM while libraries are imported, since some of them would swallow it.
+
+    Exit with the pip command to run unless the modules of the extra are installed.
+    """
+    modules = EXTRAS[extra] if extra else ()
     if any(importlib.util.find_spec(name) is None for name in modules):
         torch = TORCH if "torch" in modules else ""
         fail(f"this command needs more packages: pip install 'photochrom[{extra}]'{torch}", 2)
-
-
-@contextmanager
-def loading() -> Iterator[None]:
-    """Exit at once on Ctrl-C or SIGTERM while libraries are imported, since some of them would swallow it."""
 
     def leave(*_: object) -> NoReturn:
         os.write(2, b"photochrom: stopped\n")
@@ -84,8 +92,9 @@ def progress() -> "Progress":
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
-def writable(paths: Sequence[Path], overwrite: bool) -> None:
-    """Exit with an error unless each path can be written: before long work, not after it."""
+def writable(outputs: Sequence[Path | None], overwrite: bool) -> None:
+    """Exit with an error unless each path that is given can be written: before long work, not after it."""
+    paths = [path for path in outputs if path]
     if len({path.absolute() for path in paths}) < len(paths):
         fail(f"{paths[0]}: two outputs have the same path; choose two", 2)
     for path in paths:
@@ -97,13 +106,12 @@ def writable(paths: Sequence[Path], overwrite: bool) -> None:
             fail(f"{path}: exists already; choose another path or use --overwrite", 2)
 
 
-def write(texts: Sequence[tuple[Path, str]]) -> None:
-    """Write text files, each whole or not at all. Raises WriteError."""
+def write(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all. Raises WriteError."""
     from ..imaging.atomic import atomic_write
 
-    for path, text in texts:
-        with atomic_write(path, overwrite=True) as file:
-            file.write(text.encode())
+    with atomic_write(path, overwrite=True) as file:
+        file.write(text.encode())
 
 
 def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:

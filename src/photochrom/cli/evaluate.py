@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import count, fail, loading, needs_extra, progress, writable, write
-from .options import Saturation, Seed, Size, limited
+from .console import count, exit_on, fail, loading, progress, writable, write
+from .options import Saturation, Seed, Size, Strength, limited
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 DATA = "Color photos as ground truth: folder, zip, or folder in a zip; repeatable."
 IMAGES = "Images colorized elsewhere, with the names of the photos; repeatable."
+STEPS = "Number of sampling steps; repeatable, a row for each."
+ETA = "Noise of each step of ddim; repeatable, a row for each."
 TEMPERATURE = "Randomness of sampling; repeatable, a row for each."
 HELD_OUT = "Only photos that a training with this data.validation holds out."
 
@@ -29,15 +31,11 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     lists: Annotated[Path | None, typer.Option(help="Folder of the lists of names that a protocol needs.")] = None,
     size: Size = None,
     saturation: Saturation = 1.0,
-    strength: Annotated[float | None, limited("saturation", "Alias of --saturation.", hidden=True)] = None,
+    strength: Strength = None,
     seed: Seed = 0,
-    steps: Annotated[
-        list[int] | None, limited("steps", "Number of sampling steps; repeatable, a row for each.")
-    ] = None,
+    steps: Annotated[list[int] | None, limited("steps", STEPS)] = None,
     solver: Annotated[list[str] | None, typer.Option(help="Sampler to use; repeatable, a row for each.")] = None,
-    eta: Annotated[
-        list[float] | None, limited("eta", "Noise of each step of ddim; repeatable, a row for each.")
-    ] = None,
+    eta: Annotated[list[float] | None, limited("eta", ETA)] = None,
     temperature: Annotated[list[float] | None, limited("temperature", TEMPERATURE)] = None,
     samples: Annotated[int, limited("variants", "Samples of each photo, with consecutive seeds.")] = 1,
     held_out: Annotated[float, typer.Option(min=0, max=1, help=HELD_OUT)] = 1.0,
@@ -53,52 +51,47 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     Measurements are cached (PHOTOCHROM_CACHE): stop at any time and run again to continue. Exit code 1 when a photo
     cannot be read.
     """
-    needs_extra("evaluate")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # photos are measured in parallel: more threads would only wait
-    with loading():
+    with loading("evaluate"):
         from ..evaluation.report import as_csv, as_html, as_json, as_markdown
         from ..evaluation.run import Request, record_scores, run
         from ..inference.options import ColorOptions
 
-    writable([path for path in (json_file, csv_file, html_file) if path], overwrite)
+    writable((json_file, csv_file, html_file), overwrite)
     saturation = saturation if strength is None else strength
     stages: dict[str, TaskID] = {}
-    try:
+
+    def advance(stage: str, done: int, total: int) -> None:
+        if stage not in stages:
+            stages[stage] = bar.add_task(stage, total=total)
+        bar.update(stages[stage], completed=done)
+
+    with exit_on(ValueError, ModuleNotFoundError, OSError), progress() as bar:
         request = Request(
-            data,
-            model or ([] if images else ["default"]),
-            _combine(solver=solver, eta=eta, temperature=temperature, steps=steps),
-            images or [],
-            protocol,
-            lists,
-            ColorOptions(saturation=saturation, size=size, seed=seed, variants=samples),
-            held_out,
+            data=data,
+            models=model or ([] if images else ["default"]),
+            samplers=_combine(solver=solver, eta=eta, temperature=temperature, steps=steps),
+            images=images or [],
+            protocol=protocol,
+            lists=lists,
+            color=ColorOptions(saturation=saturation, size=size, seed=seed, variants=samples),
+            held_out=held_out,
             force=force,
             contact_sheets=html_file is not None,
             record=record,
             overwrite=overwrite,
             command=shlex.join(["photochrom", *sys.argv[1:]]),
         )
-        with progress() as bar:
-
-            def advance(stage: str, done: int, total: int) -> None:
-                if stage not in stages:
-                    stages[stage] = bar.add_task(stage, total=total)
-                bar.update(stages[stage], completed=done)
-
-            result = run(request, advance)
-    except (ValueError, ModuleNotFoundError, OSError) as error:
-        fail(str(error), 2)
+        result = run(request, advance)
     typer.echo(f"{count(result.n, 'photo')}, protocol {protocol}\n{as_markdown(result)}")
     for sentence in (*result.verdicts, *result.warnings):
         typer.echo(sentence, err=True)
-    outputs = ((json_file, as_json), (csv_file, as_csv), (html_file, as_html))
-    try:
-        write([(path, render(result)) for path, render in outputs if path])
+    with exit_on(ValueError, code=1):
+        for path, render in ((json_file, as_json), (csv_file, as_csv), (html_file, as_html)):
+            if path:
+                write(path, render(result))
         if record:
             record_scores(result)
-    except ValueError as error:
-        fail(str(error), 1)
     if result.unreadable:
         summary = f"{count(len(result.unreadable), 'photo')} could not be measured"
         fail("\n".join([*result.unreadable.values(), summary]), 1)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .console import fail, loading, needs_extra
+from .console import exit_on, fail, loading
 from .options import Out, Sets, Size
 
 
@@ -23,8 +23,7 @@ def export(
 
     --set model.KEY=VALUE changes a sampling setting (a temperature) without training again.
     """
-    needs_extra("train")
-    with loading():
+    with loading("train"):
         from ..training.export import export as write_bundle
         from ..training.graph import ExportError
     if len(runs) > 1 and not out:
@@ -32,8 +31,6 @@ def export(
     out = out or runs[0] / "bundle" / runs[0].resolve().name
     if out.exists():
         fail(f"{out} exists: name another folder or remove it", 2)
-    try:
+    with exit_on(ValueError, OSError, ExportError):
         write_bundle(runs, out, sets or (), size, sources, summary=summary)
-    except (ValueError, OSError, ExportError) as error:
-        fail(str(error), 2)
     typer.echo(out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import count, fail, loading, progress, writable, write
+from .console import count, exit_on, fail, loading, progress, writable, write
 
 if TYPE_CHECKING:
     from ..evaluation.dataset_colors import RGB
@@ -32,7 +32,7 @@ def inspect(  # noqa: C901 - one step after another
 
     if out and out.suffix.lower() != ".svg":
         fail(f"{out}: the chart is an SVG file; name a file that ends in .svg", 2)
-    writable([path for path in (out, json_file) if path], overwrite)
+    writable((out, json_file), overwrite)
     left_out: list[str] = []
 
     def readable() -> "Iterator[RGB]":
@@ -43,11 +43,9 @@ def inspect(  # noqa: C901 - one step after another
             else:
                 yield result
 
-    try:
+    with exit_on(ValueError):
         # Files with the same content count once.
         images = {image.key: image for source in photos for image in find_images(source)}
-    except ValueError as error:
-        fail(str(error), 2)
     if not images:
         fail(f"no photos in {', '.join(map(str, photos))}", 2)
     with progress() as bar:
@@ -62,11 +60,11 @@ def inspect(  # noqa: C901 - one step after another
         typer.echo(f"{name}: {', '.join(texts)}")
     for sentence in colors.warnings():
         typer.echo(sentence, err=True)
-    values = json.dumps(colors.summary() | colors.histograms()) + "\n"
-    try:
-        write([(path, text) for path, text in ((out, draw_chart(colors)), (json_file, values)) if path])
-    except ValueError as error:
-        fail(str(error), 1)
+    with exit_on(ValueError, code=1):
+        if out:
+            write(out, draw_chart(colors))
+        if json_file:
+            write(json_file, json.dumps(colors.summary() | colors.histograms()) + "\n")
     if left_out:
         verb = "was" if len(left_out) == 1 else "were"
         fail("\n".join([*left_out, f"{count(len(left_out), 'photo')} {verb} left out"]), 1)

@@ -16,7 +16,6 @@ from .train import train
 from .web import web
 
 app = typer.Typer(
-    help="Colorize black-and-white photos.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,

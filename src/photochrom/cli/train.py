@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from .console import fail, loading, needs_extra
+from .console import exit_on, fail, loading
 from .export import export
 from .options import Out, Sets
+
+DATA = "Folder, zip, or folder in a zip, of color photos; repeatable."
 
 
 def train(  # noqa: PLR0913 - each is an option of the command
     recipe: Annotated[Path, typer.Argument(help="Recipe (TOML); see the folder recipes.")],
-    data: Annotated[
-        list[Path] | None, typer.Option(help="Folder, zip, or folder in a zip, of color photos; repeatable.")
-    ] = None,
+    data: Annotated[list[Path] | None, typer.Option(help=DATA)] = None,
     out: Out = None,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run with its own recipe.")] = False,
@@ -27,8 +27,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
 
     Stop at any moment (exit code 130) and continue with --resume.
     """
-    needs_extra("train")
-    with loading():
+    with loading("train"):
         from ..training.export import require_complete
         from ..training.loop import Stopped
         from ..training.loop import train as train_recipe
@@ -40,15 +39,11 @@ def train(  # noqa: PLR0913 - each is an option of the command
     if bundle and bundle.exists():
         fail(f"{bundle} exists: name another folder or remove it", 2)
     stored = run / "recipe.json"
-    try:
+    with exit_on(Stopped, code=130), exit_on(ValueError, OSError, FloatingPointError, ModuleNotFoundError):
         settings = read(stored if resume and stored.exists() else recipe, sets or (), data or ())
         if bundle:
             require_complete(settings)
         train_recipe(settings, run, resume, init)
-    except Stopped as stop:
-        fail(str(stop), 130)
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        fail(str(error), 2)
     if is_main_process():
         typer.echo(run)
         if bundle:

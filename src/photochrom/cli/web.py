@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from ..imaging.limits import MAX_PIXELS
-from .console import fail, loading, needs_extra
+from .console import exit_on, loading
+
+MODEL = "Model name or path of a bundle; repeatable, the first is the default."
 
 
 def web(  # noqa: PLR0913 - each is an option of the command
-    model: Annotated[
-        list[str] | None, typer.Option(help="Model name or path of a bundle; repeatable, the first is the default.")
-    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help=MODEL)] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 = any free port.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 = all.")] = "127.0.0.1",
     allow: Annotated[list[str] | None, typer.Option(help="Further host name to respond to; repeatable.")] = None,
@@ -27,8 +27,7 @@ def web(  # noqa: PLR0913 - each is an option of the command
 
     Photos stay on this machine, in a private folder that is deleted when the server stops (Ctrl-C).
     """
-    needs_extra("web")
-    with loading():
+    with loading("web"):
         from ..server.app import serve
         from ..server.jobs import Limits
 
@@ -38,7 +37,5 @@ def web(  # noqa: PLR0913 - each is an option of the command
             webbrowser.open(url)
 
     limits = Limits(max_megabytes << 20, max_pixels, max_seconds, queue)
-    try:
+    with exit_on(ValueError, OSError):
         serve(model or ["default"], limits, (host, port), allow or (), jobs, on_start)
-    except (ValueError, OSError) as error:
-        fail(str(error), 2)
