@@ -17,13 +17,12 @@ from ..core.color import AB_SCALE, ab_bins
 from ..core.sampling import AnnealedMean
 from ._blocks import ColorNet, downsample
 from ._settings import Positive
-from .family import Family, Network
+from .family import Family
 
 
 class Model(Family):
     """Gray in, a distribution over color bins out, one network."""
 
-    trainable = ("net",)
     bins: Tensor  # (q, 2), Lab units
     prior: Tensor  # (q,), the frequency of each bin
 
@@ -45,10 +44,6 @@ class Model(Family):
         self.net = ColorNet(config.net, channels=len(ab_bins()))
         self.register_buffer("bins", torch.tensor(ab_bins()), persistent=False)
         self.register_buffer("prior", torch.full((len(ab_bins()),), 1 / len(ab_bins())))
-
-    def networks(self) -> dict[str, Network]:
-        """See `Family`."""
-        return {"logits": self.net}
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the soft cross-entropy, weighted by the rarity of the nearest bin, and the unweighted one."""

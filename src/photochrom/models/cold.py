@@ -71,7 +71,6 @@ class Restorer(Network):
 class Model(Family):
     """A degraded image in, the clean one out."""
 
-    trainable = ("net",)
     pretrained_from = "vqvae"
     gray_convention = "mean"  # what the degradation ``color`` ends in
 
@@ -131,10 +130,6 @@ class Model(Family):
         autoencoder.encoder.size_multiple *= restorer.size_multiple
         weights = [f"net.{name}" for name in self.net.state_dict() if not name.startswith("restorer.")]
         self.frozen_weights = tuple(name for name in weights if not name.endswith(CODEBOOK_STATE))
-
-    def networks(self) -> dict[str, Network]:
-        """See `Family`."""
-        return {name: cast(Network, self.net[name]) for name in self.procedure.network_names}
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return color images (b, 3, h, w) after the last step of the degradation, and its noise."""

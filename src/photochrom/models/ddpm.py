@@ -6,7 +6,6 @@ the features of a `ColorNet` (``guided``), which runs once per image however man
 
 import math
 from dataclasses import field
-from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -19,7 +18,7 @@ from ..core.sampling import diffusion_steps as diffusion
 from ._blocks import ColorNet, Guide, downsample
 from ._denoiser import Denoiser, Prediction, predict, simple_loss
 from ._settings import NonNegative, Power
-from .family import Family, Network
+from .family import Family
 
 LEVELS_PER_IMAGE = 8  # at which the bound of an image is estimated
 
@@ -27,7 +26,6 @@ LEVELS_PER_IMAGE = 8  # at which the bound of an image is estimated
 class Model(Family):
     """Gray and noisy color in, its noise out; with a guide, two networks."""
 
-    trainable = ("net",)
     pretrained_from = "classify or unet"
     gammas: Tensor  # (T + 1,), clean first
 
@@ -58,14 +56,6 @@ class Model(Family):
             denoiser.size_multiple *= guide.stride
             self.net["guide"] = guide
             self.frozen_weights = guide.frozen_weights("net.guide")
-
-    def networks(self) -> dict[str, Network]:
-        """See `Family`."""
-        return {name: cast(Network, net) for name, net in self.net.items()}
-
-    def learning_rates(self, part: str) -> dict[str, float]:
-        """See `Family`."""
-        return {"guide.": self.config.guide_rate}
 
     def condition(self, gray: Tensor) -> Tensor:
         """Return what the denoiser sees of the gray (b, 1, h, w): the guide's features, or the gray itself."""

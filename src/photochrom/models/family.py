@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from math import lcm
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from torch import Tensor, nn
 
@@ -30,14 +30,13 @@ class Family(nn.Module):
     - ``Config``: a nested frozen dataclass, the ``[model]`` table of a recipe. Its ``__post_init__`` raises ValueError
       for settings that cannot work.
     - ``procedure``: how colors are sampled, a `core.sampling` procedure; its ``target`` is ``ab`` or ``rgb``.
-    - ``trainable``: names of the submodules that are trained, each with an optimizer of its own, in this order.
-    - `networks` and `loss`.
+    - ``net``: the `Network` that the procedure calls, or a module that holds several, under the names in
+      ``procedure.network_names``. A family with other submodules defines ``trainable`` and `networks` itself.
+    - `loss`.
 
     All other members are optional; their defaults are below. A whole family::
 
         class Model(Family):
-            trainable = ("net",)
-
             @dataclass(frozen=True)
             class Config:
                 width: int = 32
@@ -46,9 +45,6 @@ class Family(nn.Module):
                 super().__init__(config)
                 self.procedure = Direct()
                 self.net = MyNetwork(config.width)  # a Network
-
-            def networks(self):
-                return {"colors": self.net}
 
             def loss(self, part, gray, color):
                 return {"total": (self.net(gray) - color).abs().mean()}
@@ -59,8 +55,8 @@ class Family(nn.Module):
 
     Config: ClassVar[Any]
     procedure: Any
-    trainable: tuple[str, ...]
 
+    trainable: tuple[str, ...] = ("net",)  # submodules that are trained, each with its own optimizer, in this order
     family_name: ClassVar[str]  # set by the name of the file or package
     gray_convention: str | None = None  # the only `data.gray` that this model works with; None: any
     image_size: int | None = None  # the only side of square images, in pixels, that this model works with; None: any
@@ -87,16 +83,23 @@ class Family(nn.Module):
 
     def networks(self) -> Mapping[str, Network]:
         """Return the networks to export, by the names in ``procedure.network_names``."""
-        raise NotImplementedError
+        net, names = self.get_submodule("net"), self.procedure.network_names
+        if isinstance(net, Network):
+            return {names[0]: net}
+        return {name: cast(Network, net.get_submodule(name)) for name in names}
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the losses of a part: ``total``, which is minimized, and others to be logged."""
         raise NotImplementedError
 
     def learning_rates(self, part: str) -> Mapping[str, float]:
-        """Return learning rates relative to the recipe's, by prefix of the parameter; by default the network's own."""
-        module = self.get_submodule(part)
-        return module.learning_rates if isinstance(module, Network) else {}
+        """Return learning rates relative to the recipe's, by prefix of the parameter; by default the networks' own."""
+        rates = {}
+        for name, module in self.get_submodule(part).named_modules():
+            if isinstance(module, Network):
+                for prefix, rate in module.learning_rates.items():
+                    rates[f"{name}.{prefix}".removeprefix(".")] = rate
+        return rates
 
     def diagnostics(self, means: Mapping[str, float]) -> Iterable[str]:
         """Return warnings about the means of recent losses, which are named ``part/loss``."""

@@ -14,13 +14,12 @@ from ..core.sampling import Diffusion
 from ..core.sampling import diffusion_steps as diffusion
 from ._denoiser import Denoiser, predict, simple_loss
 from ._settings import Count, Power
-from .family import Family, Network
+from .family import Family
 
 
 class Model(Family):
     """Gray and noisy RGB in, its noise out."""
 
-    trainable = ("net",)
     gammas: Tensor  # (levels + 1,) of the training schedule, clean first
 
     @dataclass(frozen=True)
@@ -47,10 +46,6 @@ class Model(Family):
         gammas = diffusion.linear_schedule(config.levels, *config.betas)
         self.register_buffer("gammas", torch.tensor(gammas), persistent=False)
         self.net = Denoiser(config.net, 3, 1)
-
-    def networks(self) -> dict[str, Network]:
-        """See `Family`."""
-        return {"denoiser": self.net}
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the loss of Algorithm 1; gamma is drawn evenly between two steps."""

@@ -11,13 +11,11 @@ from torch import Tensor
 from ..core.sampling import Direct
 from ._blocks import ColorNet, downsample
 from ._losses import RegressionConfig
-from .family import Family, Network
+from .family import Family
 
 
 class Model(Family):
     """Gray in, colors out, one network."""
-
-    trainable = ("net",)
 
     @dataclass(frozen=True)
     class Config(RegressionConfig):
@@ -30,10 +28,6 @@ class Model(Family):
         self.procedure = Direct(config.target, config.chroma)
         self.gray_convention = config.gray_convention
         self.net = ColorNet(config.net, config.channels)
-
-    def networks(self) -> dict[str, Network]:
-        """See `Family`."""
-        return {"colors": self.net}
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the losses at the size of the network's output."""

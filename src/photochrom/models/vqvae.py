@@ -14,13 +14,11 @@ from torch.nn import functional as F
 from ..core.sampling import Reconstruction
 from ._autoencoder import Autoencoder, concatenate_levels, perplexity
 from ._settings import NonNegative
-from .family import Family, Network
+from .family import Family
 
 
 class Model(Family):
     """Color in, the same color out, through codes."""
-
-    trainable = ("net",)
 
     @dataclass(frozen=True)
     class Config:
@@ -34,10 +32,6 @@ class Model(Family):
         super().__init__(config)
         self.procedure = Reconstruction()
         self.net = Autoencoder(config.net)
-
-    def networks(self) -> dict[str, Network]:
-        """See `Family`."""
-        return {"encoder": self.net.encoder, "decoder": self.net.decoder}
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return the color image, which is to be reconstructed."""

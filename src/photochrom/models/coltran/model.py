@@ -123,10 +123,6 @@ class Model(Family):
                 networks[stage] = cast(Network, self.get_submodule(stage))
         return networks
 
-    def learning_rates(self, part: str) -> dict[str, float]:
-        """See `Family`."""
-        return {"guide.": self.config.core.guide_rate} if part == "core" else {}
-
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return the input of the first stage, at the size of the gray, and the gray; for stages without a core."""
         return upsample_nearest(self.stage_input(self.trainable[0], color), self.procedure.factor), gray
