@@ -12,7 +12,7 @@ from photochrom.core.resample import average_pool
 from photochrom.core.sampling.autoregressive import Autoregressive, bin_centers, channel_last
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models._blocks import ColorNet
-from photochrom.models.coltran.axial import Attention, Axial, Layer, Norms, PositionEmbedding, resample
+from photochrom.models.coltran.axial import Attention, Axial, Layer, Norms, PositionEmbedding
 from photochrom.models.coltran.core import Core, CoreConfig, shift
 from photochrom.models.coltran.model import Model, Upsampler
 from photochrom.training.graph import export_network
@@ -204,10 +204,12 @@ def test_norms_take_the_weighted_mean_of_the_context():
 
 
 def test_positions_are_interpolated_for_other_sizes():
-    table = torch.arange(4.0)[:, None]
-    assert torch.equal(resample(table, 4, 0), table)
-    torch.testing.assert_close(resample(table, 8, 0)[:, 0], torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]))
-    assert torch.equal(resample(table.T, 2, 1), torch.tensor([[0.5, 2.5]]))
+    positions = PositionEmbedding(4, 1)
+    positions.rows.data, positions.columns.data = torch.arange(4.0)[:, None], torch.arange(4.0)[:, None] * 10
+    result = positions(8, 2)[..., 0]
+    rows = torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3])
+    torch.testing.assert_close(result, rows[:, None] + torch.tensor([5.0, 25.0]))
+    assert torch.equal(positions(4, 4)[..., 0], torch.arange(4.0)[:, None] + torch.arange(4.0) * 10)
     assert PositionEmbedding(4, 8)(6, 3).shape == (6, 3, 8)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .._settings import Count, Natural
 
@@ -35,16 +36,6 @@ class Axial:
         return ("row", "column") if self.attention == "axial" else ("both", "both")
 
 
-def resample(table: Tensor, count: int, dim: int) -> Tensor:
-    """Return a table of positions along ``dim`` linearly interpolated at ``count`` positions over the same length."""
-    length = table.shape[dim]
-    at = ((torch.arange(count, device=table.device) + 0.5) * (length / count) - 0.5).clamp(0, length - 1)
-    low = at.floor().long()
-    fraction = (at - low).reshape(-1, *[1] * (table.dim() - 1 - dim))
-    high = (low + 1).clamp(max=length - 1)
-    return torch.lerp(table.index_select(dim, low), table.index_select(dim, high), fraction)
-
-
 def modulate(x: Tensor, modulation: Tensor | None) -> Tensor:
     """Return x times a scale plus a shift, the two halves of the modulation (..., 2 d), if there is one."""
     if modulation is None:
@@ -63,7 +54,10 @@ class PositionEmbedding(nn.Module):
 
     def forward(self, height: int, width: int) -> Tensor:
         """(height, width, d)."""
-        return resample(self.rows, height, 0)[:, None] + resample(self.columns, width, 0)
+        dim = self.rows.shape[1]
+        rows = F.interpolate(self.rows[None, None], (height, dim), mode="bilinear")[0, 0]
+        columns = F.interpolate(self.columns[None, None], (width, dim), mode="bilinear")[0, 0]
+        return rows[:, None] + columns
 
 
 class Attention(nn.Module):
@@ -193,7 +187,7 @@ class Norms(nn.Module):
     def forward(self, context: Tensor) -> Tensor:
         """(b, h, w, d) -> (b, norms, 2 d)."""
         _, h, w, d = context.shape
-        weights = resample(resample(self.places, h, 1), w, 2).reshape(-1, h * w)
+        weights = F.interpolate(self.places[None], (h, w), mode="bilinear").reshape(-1, h * w)
         means = weights @ context.reshape(-1, h * w, d) / (h * w)
         return (means[:, :, None] @ self.weight)[:, :, 0] + self.bias
 
