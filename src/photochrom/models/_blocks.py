@@ -110,13 +110,6 @@ class Guide(ColorNet):
         if not rate:
             self.requires_grad_(False)
 
-    def frozen_weights(self, prefix: str) -> tuple[str, ...]:
-        """Return the names of the weights that must come from ``--init``: all, unless the guide is trained."""
-        if self.rate:
-            return ()
-        # Bundles hold no counts of batches, and nothing reads them.
-        return tuple(f"{prefix}.{name}" for name in self.state_dict() if not name.endswith("num_batches_tracked"))
-
     def train(self, mode: bool = True) -> "Guide":
         """Set training mode, in which a guide that is not trained keeps its statistics."""
         return super().train(mode and self.rate > 0)

@@ -18,7 +18,6 @@ from ._settings import Count, Natural, Power
 from .family import Family, Network
 
 ROUNDING = 2 / 255  # distance of two 8-bit values in [-1, 1]
-CODEBOOK_STATE = (".counts", ".sums")  # of training, which no bundle has
 
 
 class Mlp(nn.Module):
@@ -128,8 +127,6 @@ class Model(Family):
         autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
         self.net.update({"encoder": autoencoder.encoder, "decoder": autoencoder.decoder})
         autoencoder.encoder.size_multiple *= restorer.size_multiple
-        weights = [f"net.{name}" for name in self.net.state_dict() if not name.startswith("restorer.")]
-        self.frozen_weights = tuple(name for name in weights if not name.endswith(CODEBOOK_STATE))
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return color images (b, 3, h, w) after the last step of the degradation, and its noise."""

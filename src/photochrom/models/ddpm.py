@@ -55,7 +55,6 @@ class Model(Family):
         if guide:
             denoiser.size_multiple *= guide.stride
             self.net["guide"] = guide
-            self.frozen_weights = guide.frozen_weights("net.guide")
 
     def condition(self, gray: Tensor) -> Tensor:
         """Return what the denoiser sees of the gray (b, 1, h, w): the guide's features, or the gray itself."""

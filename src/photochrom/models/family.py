@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Self, cast
 
 from torch import Tensor, nn
 
+TRAINING_STATE = ("num_batches_tracked", ".counts", ".sums")  # of norms and codebooks: bundles do not have it
+
 
 class Network(nn.Module):
     """A network that is exported to ONNX and called by a sampling procedure.
@@ -61,20 +63,26 @@ class Family(nn.Module):
     gray_convention: str | None = None  # the only `data.gray` that this model works with; None: any
     image_size: int | None = None  # the only side of square images, in pixels, that this model works with; None: any
     minimum_size: int = 1  # shortest side of images in training, in pixels
-    frozen_weights: tuple[str, ...] = ()  # names in the state dict that are not trained and must come from ``--init``
+    pretrained_from: str  # the families, in words, whose weights ``--init`` takes; by default its own
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.family_name = cls.__module__.removeprefix(f"{__package__}.").partition(".")[0]
+        cls.pretrained_from = vars(cls).get("pretrained_from", cls.family_name)
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config
 
     @property
-    def pretrained_from(self) -> str:
-        """The families, in words, whose weights ``--init`` takes; by default its own."""
-        return self.family_name
+    def frozen_weights(self) -> set[str]:
+        """Names in the state dict that must come from ``--init``: all of networks that are not trained."""
+        names: set[str] = set()
+        for prefix, net in self.named_modules():
+            if isinstance(net, Network) and not any(weight.requires_grad for weight in net.parameters()):
+                weights = [name for name in net.state_dict() if not name.endswith(TRAINING_STATE)]
+                names.update(f"{prefix}.{name}" for name in weights)
+        return names
 
     @property
     def size_multiple(self) -> int:

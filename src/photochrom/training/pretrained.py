@@ -24,7 +24,7 @@ def initialize(model: Family, init: Path | None) -> None:
     """
     names = set(model.state_dict())
     random = names if init is None else load_weights(model, Path(init))
-    frozen = {name for name in names if name.startswith(model.frozen_weights)}
+    frozen = model.frozen_weights
     missing = frozen & random
     if missing:
         problem = "no --init" if init is None else f"{init} has no {min(missing)} that fits"

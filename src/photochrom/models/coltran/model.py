@@ -99,21 +99,15 @@ class Model(Family):
         super().__init__(config)
         self.procedure = config.sampling
         self.trainable = self.procedure.stages
-        self.guided = self.procedure.guided and "core" in self.trainable
         factor, bits = self.procedure.factor, self.procedure.bits
         if "core" in self.trainable:
             self.core = Core(config.core, self.procedure)
-            if self.core.guide:
-                self.frozen_weights = self.core.guide.frozen_weights("core.guide")
+            if self.core.guide:  # which starts from a model that predicts colors in one pass
+                self.pretrained_from = "unet or classify"
         if "color" in self.trainable:
             self.color = Upsampler(config.color, 2**bits, factor)
         if "spatial" in self.trainable:
             self.spatial = Upsampler(config.spatial, LEVELS, factor)
-
-    @property
-    def pretrained_from(self) -> str:
-        """A guide starts from a model that predicts colors in one pass."""
-        return "unet or classify" if self.guided else self.family_name
 
     def networks(self) -> dict[str, Network]:
         """See `Family`."""
@@ -153,12 +147,13 @@ class Model(Family):
     def merge_stages(cls, parts: Mapping[str, "Model"]) -> "Model":
         """See `Family`. Raises ValueError for stages that are missing, given twice, or of another factor or bits."""
         runs = _stage_runs(parts)
-        stages = tuple(stage for stage in STAGES if stage in runs)
-        for needed in STAGES[: STAGES.index(stages[-1])]:
-            if needed not in runs:
-                raise ValueError(f"{runs[stages[-1]]}: its stage {stages[-1]} needs {needed}: give that run too")
-        configs = {stage: vars(parts[run].config)[stage] for stage, run in runs.items()}
+        last = max(runs, key=STAGES.index)
+        stages = STAGES[: STAGES.index(last) + 1]
+        for stage in stages:
+            if stage not in runs:
+                raise ValueError(f"{runs[last]}: its stage {last} needs {stage}: give that run too")
         sampling = replace(parts[runs["core"]].procedure, stages=stages)
+        configs = {stage: getattr(parts[run].config, stage) for stage, run in runs.items()}
         model = cls(replace(next(iter(parts.values())).config, sampling=sampling, **configs))
         for stage, run in runs.items():
             model.get_submodule(stage).load_state_dict(parts[run].get_submodule(stage).state_dict())
@@ -168,15 +163,14 @@ class Model(Family):
 def _stage_runs(parts: Mapping[str, Model]) -> dict[str, str]:
     """The run of each stage. Raises ValueError where runs differ in settings or have the same stage."""
     first = next(iter(parts))
-    settings = vars(parts[first].procedure)
     runs: dict[str, str] = {}
     for run, part in parts.items():
         for name in ("factor", "bits"):
-            value = vars(part.procedure)[name]
-            if value != settings[name]:
+            value, agreed = getattr(part.procedure, name), getattr(parts[first].procedure, name)
+            if value != agreed:
                 raise ValueError(
-                    f"{run}: its stage {', '.join(part.trainable)} has sampling.{name} = {value}, but "
-                    f"{settings[name]} in {first}: stages of one model must agree"
+                    f"{run}: its stage {', '.join(part.trainable)} has sampling.{name} = {value}, but {agreed} in "
+                    f"{first}: stages of one model must agree"
                 )
         for stage in part.trainable:
             if stage in runs:
