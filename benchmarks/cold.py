@@ -97,7 +97,7 @@ def main() -> None:
     for run in options.runs:
         try:
             model, recipe, _ = checkpoint.load(run)
-            if not (isinstance(model.procedure, Cold) and model.procedure.colorizes):
+            if not (isinstance(model.procedure, Cold) and model.procedure.capabilities.colorizes):
                 raise ValueError(f"{run}: not a run of the family cold with loss of color")
             for count in options.steps:
                 replace(model.procedure, steps=count)

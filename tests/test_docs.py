@@ -172,7 +172,7 @@ def test_the_example_family_of_contributing_trains_and_exports_its_networks(monk
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     assert model.family_name == "mine"
-    assert set(model.networks()) == set(model.procedure.network_names)
+    assert set(model.networks()) == set(model.procedure.capabilities.network_names)
 
 
 def names_in_walks():

@@ -62,7 +62,7 @@ def test_members_are_complete(model):
     assert model.trainable
     assert all(any(True for _ in model.get_submodule(part).parameters()) for part in model.trainable)
     assert all(isinstance(net, Network) for net in model.networks().values())
-    assert set(model.networks()) == set(model.procedure.network_names)
+    assert set(model.networks()) == set(model.procedure.capabilities.network_names)
     sizes = [size for net in model.networks().values() for dims in net.inputs.values() for size in dims]
     assert all(isinstance(size, int) or size in ("h", "w") for size in sizes)
     assert model.procedure.target in ("ab", "rgb")
@@ -141,7 +141,7 @@ def test_init_from_a_bundle_restores_every_weight(exported, model):
 @pytest.fixture
 def colorizer(exported):
     """A colorizer of a family that colorizes; other families are rejected."""
-    if exported[0].procedure.colorizes:
+    if exported[0].procedure.capabilities.colorizes:
         return Colorizer(exported[1])
     with pytest.raises(BundleError, match="does not colorize"):
         Colorizer(exported[1])

@@ -105,9 +105,9 @@ def test_test_mode_can_change_without_training():
     recipe = parse({"model": {"family": "pix2pix", "net": NET, "patch": 16, "width": 4}})
     paper = Model(recipe.model)
     assert paper.procedure.noise
-    assert paper.procedure.stochastic
+    assert paper.procedure.capabilities.stochastic
     plain, _ = change_settings(paper, recipe, ["model.net.test=eval"])
-    assert not plain.procedure.stochastic
+    assert not plain.procedure.capabilities.stochastic
 
 
 @pytest.mark.parametrize("size", [(33, 47), (16, 16), (17, 64), (1, 5)])
@@ -199,7 +199,7 @@ def test_generator_can_be_a_colornet():
     assert family.learning_rates("discriminator") == {}
     family.loss("generator", gray, color)["total"].backward()
     assert all(p.grad is not None for p in family.generator.parameters())
-    assert not family.procedure.stochastic
+    assert not family.procedure.capabilities.stochastic
 
 
 def test_diagnostics_name_an_imbalance():

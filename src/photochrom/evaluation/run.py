@@ -160,7 +160,8 @@ def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: Color
         return [colorizer(truth, seed=s, saturation=color.saturation, size=size) for s in color.seeds]
 
     def own_metrics(truth: RGB8) -> dict[str, float]:
-        return {"bits-per-dim": colorizer.bits_per_dim(truth, size)} if colorizer.procedure.has_likelihood else {}
+        has_likelihood = colorizer.procedure.capabilities.has_likelihood
+        return {"bits-per-dim": colorizer.bits_per_dim(truth, size)} if has_likelihood else {}
 
     name, key = " ".join([card.name, *map(str, sampler.values())]), f"model {json.dumps(decisive, sort_keys=True)}"
     return ModelRow(name, key, colorize, own_metrics, source=source, sampler=sampler, colorizer=colorizer)

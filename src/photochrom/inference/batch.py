@@ -163,10 +163,10 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
     name = colorizer.card.name
     colorizer.card.inference_size(color.size)
     colorizer = colorizer.with_sampler(**color.sampler)
-    if not colorizer.procedure.stochastic and (color.variants > 1 or "uncertainty" in extras):
+    if not colorizer.procedure.capabilities.stochastic and (color.variants > 1 or "uncertainty" in extras):
         option = "--variants" if color.variants > 1 else "--uncertainty"
         raise ValueError(f"{name} is deterministic; {option} needs a stochastic model, for example ddpm")
-    if "trace" in extras and not colorizer.procedure.iterative:
+    if "trace" in extras and not colorizer.procedure.capabilities.iterative:
         raise ValueError(f"{name} has no steps to show; --trace needs an iterative model, for example ddpm")
     if "uncertainty" in extras and color.variants < 2:
         raise ValueError("--uncertainty compares variants; add for example --variants 8")

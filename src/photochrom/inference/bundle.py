@@ -160,7 +160,7 @@ def load(name: str | Path) -> Bundle:
         procedure = load_procedure(card.procedure)
     except ValueError as error:
         raise BundleError(f"{path}: {error}; upgrade photochrom") from None
-    missing = set(procedure.network_names) - set(networks)
+    missing = set(procedure.capabilities.network_names) - set(networks)
     if missing:
         raise BundleError(f"{path}: {card.procedure['kind']} needs the network {', '.join(missing)}; export it again")
     return Bundle(card, procedure, networks)

@@ -79,7 +79,7 @@ class Colorizer:
     ) -> None:
         self.card, self.procedure, self.nets = load_model(model, threads, sampler)
         self.threads = threads
-        if not self.procedure.colorizes:
+        if not self.procedure.capabilities.colorizes:
             kind = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
             raise BundleError(f"{model}: this model does not colorize ({kind}); choose another model")
 
@@ -132,7 +132,7 @@ class Colorizer:
     def variants(self, photo: Any, **settings: Unpack[ColorKeywords]) -> Iterator[Colorized]:
         """Yield a photo colorized with each of `variants` seeds from `seed` on; arguments and errors as `__call__`."""
         options = merge_options(**settings)
-        if options.variants > 1 and not self.procedure.stochastic:
+        if options.variants > 1 and not self.procedure.capabilities.stochastic:
             raise ValueError(f"{self.card.name} is deterministic; variants need a stochastic model, for example ddpm")
         return self.colorize_photo(open_photo(photo), options)
 
@@ -197,7 +197,7 @@ class Colorizer:
 
     def trajectory(self, gray: Gray, seed: int = 0, hints: Hints | None = None) -> list[AB]:
         """Return the ab of a gray at each sampling step. Raises ValueError for a model that colorizes in one pass."""
-        if not self.procedure.iterative:
+        if not self.procedure.capabilities.iterative:
             raise ValueError(f"{self.card.name} has no steps to show; choose an iterative model, for example ddpm")
         steps = self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)
         return [ab[0] for ab in steps]
@@ -207,7 +207,7 @@ class Colorizer:
 
         Raises ValueError for a model without likelihoods, PhotoError for a photo that cannot be read.
         """
-        if not self.procedure.has_likelihood:
+        if not self.procedure.capabilities.has_likelihood:
             raise ValueError(f"{self.card.name} has no likelihoods; choose an autoregressive model")
         opened = open_photo(photo)
         gray = self.prepare(opened, ColorOptions(size=size)).gray

@@ -20,7 +20,7 @@ class Restorer:
 
     def __init__(self, model: str | Path, threads: int | None = None, **sampler: Unpack[SamplerOptions]) -> None:
         self.card, self.procedure, self.nets = load_model(model, threads, sampler)
-        if not self.procedure.restores:
+        if not self.procedure.capabilities.restores:
             raise BundleError(f"{model}: {self.card.family} does not restore photos; choose a model of cold or vqvae")
 
     def __call__(self, photo: Any, noise: Any = None, size: int | None = None) -> Pixels:
@@ -43,12 +43,12 @@ class Restorer:
         """Return a photo after the whole degradation that the model undoes, and its noise (None if it has none)."""
         image = self._resize(photo, size)
         noise = self._draw_noise(image, seed)
-        operator = self.procedure.operator
+        operator = self.procedure.capabilities.operator
         degraded = image if operator is None else operator.degrade(image, 1.0, noise)
         return _to_pixels(degraded), noise
 
     def _draw_noise(self, image: Image, seed: int = 0) -> Any:
-        operator = self.procedure.operator
+        operator = self.procedure.capabilities.operator
         return None if operator is None else operator.draw(image, SeededNoise([seed]))
 
     def _resize(self, photo: Any, size: int | None) -> Image:

@@ -32,8 +32,8 @@ class Family(nn.Module):
     - ``Config``: a nested frozen dataclass, the ``[model]`` table of a recipe. Its ``__post_init__`` raises ValueError
       for settings that cannot work.
     - ``procedure``: how colors are sampled, a `core.sampling` procedure; its ``target`` is ``ab`` or ``rgb``.
-    - ``net``: the `Network` that the procedure calls, or a module that holds several, under the names in
-      ``procedure.network_names``. A family with other submodules defines ``trainable`` and `networks` itself.
+    - ``net``: the `Network` that the procedure calls, or a module that holds several, under the ``network_names`` of
+      its capabilities. A family with other submodules defines ``trainable`` and `networks` itself.
     - `loss`.
 
     All other members are optional; their defaults are below. A whole family::
@@ -90,8 +90,8 @@ class Family(nn.Module):
         return lcm(*(net.size_multiple for net in self.networks().values()))
 
     def networks(self) -> Mapping[str, Network]:
-        """Return the networks to export, by the names in ``procedure.network_names``."""
-        net, names = self.get_submodule("net"), self.procedure.network_names
+        """Return the networks to export, by the names in ``procedure.capabilities.network_names``."""
+        net, names = self.get_submodule("net"), self.procedure.capabilities.network_names
         if isinstance(net, Network):
             return {names[0]: net}
         return {name: cast(Network, net.get_submodule(name)) for name in names}

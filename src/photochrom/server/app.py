@@ -34,10 +34,10 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
     for name in names:
         loaded, path = bundle.load(name), str(bundle.find(name).resolve())
         card, procedure = loaded.card, loaded.procedure
-        if not procedure.colorizes:
+        if not procedure.capabilities.colorizes:
             raise ValueError(f"{name}: does not colorize photos: choose another model")
         options = list(procedure.option_names)
-        model = Model(path=path, stochastic=procedure.stochastic, options=options, **vars(card))
+        model = Model(path=path, stochastic=procedure.capabilities.stochastic, options=options, **vars(card))
         other = models.setdefault(card.name, model)
         if other.path != path:
             raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")

@@ -86,7 +86,7 @@ class CachedColorizer(Colorizer):
         results = []
         for gray, seed in zip(grays, seeds, strict=True):
             # The procedure holds the sampler options; a deterministic model gives the same colors for every seed.
-            settings = f"{self.procedure} {seed if self.procedure.stochastic else 0} {gray.shape}".encode()
+            settings = f"{self.procedure} {seed if self.procedure.capabilities.stochastic else 0} {gray.shape}".encode()
             key = hashlib.sha256(settings + gray.tobytes()).digest()
             if key not in self.cache:
                 (self.cache[key],) = super().predict([gray], [seed])

@@ -84,7 +84,7 @@ def metrics(model: Family, batches: Iterable[Batch], seed: int) -> dict[str, flo
         count += len(gray)
         for part in model.trainable:
             sums["loss"] += model.loss(part, gray, color)["total"].item() * len(gray)
-        if model.procedure.colorizes:
+        if model.procedure.capabilities.colorizes:
             predicted = colorize(model, gray, seed) * AB_SCALE
         else:
             predicted = signed_rgb_to_ab(restore(model, gray, color, seed)[1]) * AB_SCALE
@@ -101,7 +101,7 @@ def write_samples(model: Family, batch: Batch, path: Path, seed: int) -> None:
     """Write a PNG of three rows: the model's inputs, its outputs, and ground truth."""
     device = next(model.parameters()).device
     gray, color, rgb = (tensor.to(device) for tensor in batch)
-    if model.procedure.colorizes:
+    if model.procedure.capabilities.colorizes:
         lightness, ab = rgb_to_lab(rgb)[:, :1], colorize(model, gray, seed)
         inputs = gray.expand(-1, 3, -1, -1) / 2 + 0.5
         outputs = lab_to_rgb(fit_gamut(torch.cat([lightness, ab * AB_SCALE], 1)))

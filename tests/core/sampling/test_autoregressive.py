@@ -60,8 +60,8 @@ def test_wrong_settings_are_refused(settings, sentence):
 def test_description_round_trip():
     procedure = Autoregressive(("core",), 2, temperature=0.7)
     assert load_procedure(describe(procedure)) == procedure
-    assert procedure.network_names == ("encoder", "row", "pixel", "outer")
-    assert Autoregressive(guided=True).network_names == (
+    assert procedure.capabilities.network_names == ("encoder", "row", "pixel", "outer")
+    assert Autoregressive(guided=True).capabilities.network_names == (
         "guide",
         "encoder",
         "row",
@@ -70,7 +70,7 @@ def test_description_round_trip():
         "color",
         "spatial",
     )
-    assert not Autoregressive(("color",)).colorizes
+    assert not Autoregressive(("color",)).capabilities.colorizes
 
 
 class Toy(dict):
@@ -145,8 +145,8 @@ def test_greedy_takes_the_most_likely_color_as_does_sampling_at_a_low_temperatur
     coarse = greedy.sample_coarse(Toy(table), GRAY, SeededNoise([0, 1]))
     assert (coarse_indices(np.moveaxis(coarse, 1, -1), 1) == 7).all()
     np.testing.assert_array_equal(coarse, cold.sample_coarse(Toy(table), GRAY, SeededNoise([0, 1])))
-    assert cold.stochastic
-    assert not greedy.stochastic
+    assert cold.capabilities.stochastic
+    assert not greedy.capabilities.stochastic
 
 
 def test_a_seed_gives_the_same_image_in_any_batch():

@@ -116,11 +116,11 @@ def test_latents_are_encoded_and_decoded():
         "decoder": lambda latent: latent / 2,
     }
     procedure = Cold(latent=True, steps=2)
-    assert procedure.network_names == ("encoder", "restorer", "decoder")
+    assert procedure.capabilities.network_names == ("encoder", "restorer", "decoder")
     *_, restored = procedure.restore(nets, GRAY)
     np.testing.assert_allclose(restored, GRAY)
-    assert procedure.colorizes
-    assert not Cold("blur").colorizes
+    assert procedure.capabilities.colorizes
+    assert not Cold("blur").capabilities.colorizes
     image, reconstruction = Reconstruction().restore(nets, CLEAN)
     np.testing.assert_allclose(image, reconstruction)
 

@@ -31,9 +31,9 @@ class OneHint:
 @pytest.mark.parametrize("cls", PROCEDURES.values(), ids=PROCEDURES)
 def test_a_capability_is_declared_where_its_method_is_defined(cls):
     procedure = cls()
-    assert procedure.iterative == (cls.trajectory is not Procedure.trajectory)
-    assert procedure.has_likelihood == (cls.nll is not Procedure.nll)
-    assert not procedure.restores or cls.restore is not Procedure.restore
+    assert procedure.capabilities.iterative == (cls.trajectory is not Procedure.trajectory)
+    assert procedure.capabilities.has_likelihood == (cls.nll is not Procedure.nll)
+    assert not procedure.capabilities.restores or cls.restore is not Procedure.restore
     assert procedure.target in ("ab", "rgb")
     assert all(hasattr(procedure, name) for name in procedure.option_names)
     procedure.check_size(64, 64)

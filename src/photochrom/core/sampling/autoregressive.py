@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from ..color import AB_SCALE, L_SCALE, lab_to_rgb, namespace, signed_rgb_to_ab
 from ..degradation import Image, Noise
 from ..resample import average_pool, check_divisible, upsample_nearest
-from .procedure import AB, Gray, Hints, Net, Nets, Procedure, blend_hints
+from .procedure import AB, Capabilities, Gray, Hints, Net, Nets, Procedure, blend_hints
 
 Coarse = Float[Any, "b 3 h2 w2"]  # RGB in [-1, 1], at 1 / factor of the sides of the gray
 Pixel = Float[Any, "*b 3"]  # RGB in [-1, 1], channel last
@@ -62,7 +62,6 @@ class Autoregressive(Procedure):
     solver: str = "sample"
     temperature: float = 1.0
     target: ClassVar[str] = "rgb"
-    has_likelihood: ClassVar[bool] = True
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"sample": ("solver", "temperature"), "greedy": ("solver",)}
 
     def __post_init__(self) -> None:
@@ -80,22 +79,15 @@ class Autoregressive(Procedure):
             raise ValueError(f"factor {self.factor}: must be at least 1")
 
     @property
-    def stochastic(self) -> bool:
-        """Whether colors are sampled."""
-        return self.solver == "sample"
-
-    @property
-    def colorizes(self) -> bool:
-        """Whether it has the core; the later stages refine colors that are given."""
-        return "core" in self.stages
-
-    @property
-    def network_names(self) -> tuple[str, ...]:
-        """Names of the networks it calls."""
-        if not self.colorizes:
-            return self.stages
-        guide = ("guide",) if self.guided else ()
-        return (*guide, "encoder", "row", "pixel", "outer", *self.stages[1:])
+    def capabilities(self) -> Capabilities:
+        """See `Procedure`; without the core, it refines colors that are given."""
+        networks, has_core = self.stages, "core" in self.stages
+        if has_core:
+            networks = ("encoder", "row", "pixel", "outer", *self.stages[1:])
+        if has_core and self.guided:
+            networks = ("guide", *networks)
+        stochastic = self.solver == "sample"
+        return Capabilities(networks, stochastic=stochastic, colorizes=has_core, has_likelihood=True)
 
     def check_size(self, height: int, width: int) -> None:
         """Raises ValueError for sides that the factor does not divide, or an image that no memory would hold."""
@@ -139,7 +131,7 @@ class Autoregressive(Procedure):
         def choose(row: int, column: int, logits: Any) -> Index:
             nonlocal row_noise
             _check_finite(logits)
-            if self.stochastic:
+            if self.solver == "sample":
                 # Gumbel noise on logits makes the argmax a sample. One draw a row, since each call costs time.
                 if column == 0:
                     row_noise = noise(logits[:, None][:, [0] * width], "gumbel")

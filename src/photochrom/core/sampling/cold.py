@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..color import signed_rgb_to_ab
 from ..degradation import DEGRADATIONS, Degradation, Image, Noise, interpolate
-from .procedure import AB, Gray, Hints, Net, Nets, Procedure, blend_hints
+from .procedure import AB, Capabilities, Gray, Hints, Net, Nets, Procedure, blend_hints
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,6 @@ class Cold(Procedure):
     solver: str = "improved"
     latent: bool = False
     target: ClassVar[str] = "rgb"
-    iterative: ClassVar[bool] = True
-    restores: ClassVar[bool] = True
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "improved": ("steps", "solver"),
         "naive": ("steps", "solver"),
@@ -40,14 +38,11 @@ class Cold(Procedure):
             raise ValueError(f"{self.steps} steps: trained with {self.levels}, choose from 1 to {self.levels}")
 
     @property
-    def colorizes(self) -> bool:
-        """Whether the degradation is the loss of color."""
-        return self.degradation == "color"
-
-    @property
-    def network_names(self) -> tuple[str, ...]:
-        """Names of the networks it calls."""
-        return ("encoder", "restorer", "decoder") if self.latent else ("restorer",)
+    def capabilities(self) -> Capabilities:
+        """See `Procedure`; it colorizes where the degradation is the loss of color."""
+        networks = ("encoder", "restorer", "decoder") if self.latent else ("restorer",)
+        colorizes = self.degradation == "color"
+        return Capabilities(networks, colorizes=colorizes, iterative=True, restores=True, operator=self.operator)
 
     @property
     def operator(self) -> Degradation:

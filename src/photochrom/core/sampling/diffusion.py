@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ..color import AB_SCALE, lab_to_rgb, namespace, rgb_to_lab, signed_rgb_to_ab
 from ..degradation import Noise
 from . import diffusion_steps as diffusion
-from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
+from .procedure import AB, Capabilities, Gray, Hints, Nets, Procedure, blend_hints
 
 CHANNELS = {"ab": 2, "rgb": 3}  # of a target
 OPTIONS = ("steps", "solver", "eta")
@@ -37,8 +37,6 @@ class Diffusion(Procedure):
     variance: str = "posterior"
     gain: float = 1.0
     guided: bool = False
-    stochastic: ClassVar[bool] = True
-    iterative: ClassVar[bool] = True
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"ancestral": OPTIONS, "ddim": OPTIONS, "dpm-solver": OPTIONS}
 
     def __post_init__(self) -> None:
@@ -54,9 +52,10 @@ class Diffusion(Procedure):
         self.timesteps()
 
     @property
-    def network_names(self) -> tuple[str, ...]:
-        """Names of the networks it calls."""
-        return ("guide", "denoiser") if self.guided else ("denoiser",)
+    def capabilities(self) -> Capabilities:
+        """See `Procedure`."""
+        networks = ("guide", "denoiser") if self.guided else ("denoiser",)
+        return Capabilities(networks, stochastic=True, iterative=True)
 
     def gammas(self) -> diffusion.Schedule:
         """Return every level of the schedule, clean first."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ..color import AB_SCALE, ab_bins, namespace, signed_rgb_to_ab
 from ..degradation import Image, Noise
-from .procedure import AB, Gray, Hints, Nets, Procedure, blend_hints
+from .procedure import AB, Capabilities, Gray, Hints, Nets, Procedure, blend_hints
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,11 @@ class Direct(Procedure):
     target: str = "ab"
     chroma: float = 1.0
     noise: int = 0
-    network_names: ClassVar[tuple[str, ...]] = ("colors",)
 
     @property
-    def stochastic(self) -> bool:
-        """Whether the network takes noise."""
-        return self.noise > 0
+    def capabilities(self) -> Capabilities:
+        """See `Procedure`; it is stochastic where the network takes noise."""
+        return Capabilities(("colors",), stochastic=self.noise > 0)
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
         """See `Procedure`."""
@@ -48,7 +47,7 @@ class AnnealedMean(Procedure):
     temperature: float = 0.38
     chroma: float = 1.0
     target: ClassVar[str] = "ab"
-    network_names: ClassVar[tuple[str, ...]] = ("logits",)
+    capabilities: ClassVar[Capabilities] = Capabilities(("logits",))
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -73,9 +72,7 @@ class Reconstruction(Procedure):
     """An image as its ``encoder`` and ``decoder`` reconstruct it; it does not colorize."""
 
     target: ClassVar[str] = "rgb"
-    network_names: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
-    colorizes: ClassVar[bool] = False
-    restores: ClassVar[bool] = True
+    capabilities: ClassVar[Capabilities] = Capabilities(("encoder", "decoder"), colorizes=False, restores=True)
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
         """Return the ab of the reconstructed gray image, which is close to 0."""

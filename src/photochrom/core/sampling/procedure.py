@@ -48,16 +48,25 @@ def blend_hints(ab: AB, hints: Hints | None) -> AB:
 
 
 @dataclass(frozen=True)
+class Capabilities:
+    """What a procedure can do with its settings, so that callers never ask for its class."""
+
+    network_names: tuple[str, ...]  # of the networks that it calls
+    stochastic: bool = False  # another seed gives another image
+    colorizes: bool = True  # it gives color to a gray image
+    iterative: bool = False  # it has a `trajectory`
+    has_likelihood: bool = False  # it has an `nll`
+    restores: bool = False  # `restore` needs nothing but an image and the noise of its degradation
+    operator: Degradation | None = None  # the degradation that it undoes
+
+
+@dataclass(frozen=True)
 class Procedure(ABC):
     """How networks colorize: a frozen dataclass whose fields are the settings that `describe` stores in ``model.json``.
 
-    It runs in numpy and in torch by the rules in `core.sampling`. Required are `target`, `network_names` and
-    `__call__`; the other members declare what a procedure can do, so callers never ask for its class.
+    It runs in numpy and in torch by the rules in `core.sampling`. Required are `target`, `capabilities` and `__call__`.
     """
 
-    iterative: ClassVar[bool] = False  # has a `trajectory`
-    has_likelihood: ClassVar[bool] = False  # has an `nll`
-    restores: ClassVar[bool] = False  # `restore` needs nothing but an image and the noise of its degradation
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # the `option_names` with each solver
 
     @property
@@ -67,8 +76,8 @@ class Procedure(ABC):
 
     @property
     @abstractmethod
-    def network_names(self) -> tuple[str, ...]:
-        """Names of the networks it calls."""
+    def capabilities(self) -> Capabilities:
+        """What it can do with these settings."""
 
     @abstractmethod
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
@@ -81,21 +90,6 @@ class Procedure(ABC):
     def option_names(self) -> tuple[str, ...]:
         """Settings that a user may change, since they need no other weights; the solver decides which."""
         return self.solvers.get(getattr(self, "solver", ""), ())
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether another seed gives another image."""
-        return False
-
-    @property
-    def colorizes(self) -> bool:
-        """Whether it gives color to a gray image."""
-        return True
-
-    @property
-    def operator(self) -> Degradation | None:
-        """The degradation that it undoes, if any."""
-        return None
 
     def check_size(self, height: int, width: int) -> None:  # noqa: B027  (the default accepts every size)
         """Raises ValueError for a gray image of a size that it cannot process."""
