@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from photochrom.core.sampling import Diffusion
-from photochrom.core.sampling import diffusion_steps as diffusion
+from photochrom.core.sampling import Diffusion, diffusion
 from photochrom.models.ddpm import gaussian_kl, interval_nll, variational_bound
 
 UNIT = 0.01

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from photochrom import models
-from photochrom.core.sampling import Diffusion
-from photochrom.core.sampling import diffusion_steps as diffusion
+from photochrom.core.sampling import Diffusion, diffusion
 from photochrom.models import ddpm, palette
 from photochrom.models._denoiser import Attention, Denoiser, predict, simple_loss
 

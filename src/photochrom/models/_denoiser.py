@@ -10,8 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.sampling import Diffusion
-from ..core.sampling import diffusion_steps as diffusion
+from ..core.sampling import Diffusion, diffusion
 from ._settings import Count, Share
 from .family import Network
 

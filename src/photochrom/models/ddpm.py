@@ -13,8 +13,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..core.color import AB_SCALE
-from ..core.sampling import Diffusion
-from ..core.sampling import diffusion_steps as diffusion
+from ..core.sampling import Diffusion, diffusion
 from ._blocks import ColorNet, Guide, downsample
 from ._denoiser import Denoiser, Prediction, predict, simple_loss
 from ._settings import NonNegative, Power
@@ -130,8 +129,8 @@ def step_cost(prediction: Prediction, clean: Tensor, estimate: Tensor, gammas: T
     gammas, before = _spatial(gammas), _spatial(before)
     true_mean = diffusion.posterior_mean(prediction.noisy, clean, gammas, before)
     difference = true_mean - diffusion.posterior_mean(prediction.noisy, estimate, gammas, before)
-    true_variance = diffusion.variance(gammas, before)
-    return gaussian_kl(difference, true_variance, diffusion.variance(gammas, before, prediction.share))
+    true_variance = diffusion.step_variance(gammas, before)
+    return gaussian_kl(difference, true_variance, diffusion.step_variance(gammas, before, prediction.share))
 
 
 def gaussian_kl(difference: Tensor, true_variance: Tensor, variance: Tensor) -> Tensor:

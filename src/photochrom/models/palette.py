@@ -10,8 +10,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from ..core.sampling import Diffusion
-from ..core.sampling import diffusion_steps as diffusion
+from ..core.sampling import Diffusion, diffusion
 from ._denoiser import Denoiser, predict, simple_loss
 from ._settings import Count, Power
 from .family import Family

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from photochrom.core import color, sampling
-from photochrom.core.sampling import diffusion_steps as diffusion
+from photochrom.core.sampling import diffusion
 
 GRAY = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 12)).astype(np.float32)
 LOGITS = np.random.default_rng(1).normal(0, 4, (2, len(color.ab_bins()), 4, 6)).astype(np.float32)

@@ -10,9 +10,8 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photochrom.core.sampling import Diffusion
-from photochrom.core.sampling import diffusion_steps as diffusion
-from photochrom.core.sampling.diffusion_steps import (
+from photochrom.core.sampling import Diffusion, diffusion
+from photochrom.core.sampling.diffusion import (
     add_noise,
     clean_from,
     cosine_schedule,
