@@ -13,8 +13,8 @@ from conftest import memory_images
 from fake_networks import FakeNetworks, sample_image
 from photochrom.evaluation import cost, metrics
 from photochrom.evaluation import report as reports
-from photochrom.evaluation.catalog import METRICS, find_metric
 from photochrom.evaluation.measure import Row, baselines, measure, survey
+from photochrom.evaluation.metrics import METRICS, find_metric
 from photochrom.evaluation.protocols import PROTOCOLS, find_protocol
 from photochrom.evaluation.summary import compare_models, summarize
 from photochrom.inference.contact_sheet import GAP, TILE, sheet
@@ -51,7 +51,6 @@ def report(tables):
         warnings,
         costs,
         "photochrom evaluate",
-        "1",
         histograms,
         [("a & b", jpeg)],
     )
@@ -94,10 +93,10 @@ def test_csv_has_a_line_for_each_metric(report):
 
 
 def test_models_are_compared_on_the_same_images(report, tables):
-    differences_by_metric = {c.metric: c.difference for c in report.comparisons}
+    differences_by_metric = {c.metric: c for c in report.comparisons}
     differences = tables["half"]["ab-error"] - tables["<third>"]["ab-error"]
     assert differences_by_metric["ab-error"].mean == pytest.approx(differences.mean())
-    assert "ab-error: half is better than <third>" in report.verdicts[0]
+    assert "ab-error: half is better than <third>" in report.comparisons[0].verdict
 
 
 def test_a_frechet_distance_of_too_few_images_is_left_out_or_marked(tables):

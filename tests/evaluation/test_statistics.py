@@ -7,12 +7,11 @@ from scipy import stats
 from photochrom.evaluation.statistics import (
     GROUPS,
     STUDENT,
-    Difference,
+    Comparison,
     absolute_mean,
+    compare,
     jackknife,
-    paired_difference,
     ratio_of_means,
-    verdict,
 )
 
 RNG = np.random.default_rng(0)
@@ -57,17 +56,16 @@ def test_intervals_contain_the_true_value_as_often_as_stated():
 
 
 def test_a_real_difference_is_significant_and_noise_is_not():
-    difference = paired_difference(SAMPLE + 0.1 + RNG.normal(0, 0.2, 300), SAMPLE)
-    assert difference.significant
-    assert difference.p == pytest.approx(stats.wilcoxon(SAMPLE + 0.1, SAMPLE).pvalue, abs=1e-3)
-    assert verdict("ab-error", "one", "other", difference).startswith("ab-error: other is better than one by")
-    assert verdict("psnr", "one", "other", difference).startswith("psnr: one is better than other by")
-    same = paired_difference(SAMPLE, SAMPLE)
+    columns = {"one": SAMPLE + 0.1 + RNG.normal(0, 0.2, 300), "other": SAMPLE}
+    error = compare("ab-error", columns)
+    assert error.significant
+    assert error.p == pytest.approx(stats.wilcoxon(SAMPLE + 0.1, SAMPLE).pvalue, abs=1e-3)
+    assert error.verdict.startswith("ab-error: other is better than one by")
+    assert compare("psnr", columns).verdict.startswith("psnr: one is better than other by")
+    same = compare("psnr", {"one": SAMPLE, "other": SAMPLE})
     assert (same.mean, same.p, same.significant) == (0, 1, False)
-    assert verdict("psnr", "one", "other", same).startswith(
-        "psnr: no significant difference between one and other (one - other:"
-    )
-    noise = paired_difference(SAMPLE + RNG.normal(0, 1, 300), SAMPLE + RNG.normal(0, 1, 300))
+    assert same.verdict.startswith("psnr: no significant difference between one and other (one - other:")
+    noise = compare("psnr", {"one": SAMPLE + RNG.normal(0, 1, 300), "other": SAMPLE + RNG.normal(0, 1, 300)})
     assert noise.low < 0 < noise.high
 
 
@@ -75,14 +73,14 @@ def test_a_real_difference_is_significant_and_noise_is_not():
 @pytest.mark.parametrize("metric", ["ab-error", "psnr"])
 def test_the_interval_of_a_verdict_has_the_sign_of_its_advantage(metric, mean):
     low, high = sorted((mean * 0.8, mean * 1.2))
-    sentence = verdict(metric, "one", "other", Difference(mean, low, high, 1e-6, mean))
+    sentence = Comparison(metric, ("one", "other"), mean, low, high, 1e-6, mean).verdict
     first_wins = (mean > 0) == (metric == "psnr")
     assert f"{'one' if first_wins else 'other'} is better than" in sentence
     assert "by 8.479 (6.783 to 10.17, p = 1e-06)" in sentence
 
 
 def test_a_few_large_wins_do_not_outweigh_many_losses():
-    difference = paired_difference(np.array([-1.0] * 80 + [50.0] * 20), np.zeros(100))
+    difference = compare("psnr", {"one": np.array([-1.0] * 80 + [50.0] * 20), "other": np.zeros(100)})
     assert difference.mean > 0 > difference.rank
     assert not difference.significant
 
@@ -101,4 +99,4 @@ def test_an_interval_that_is_not_a_number_is_none():
 
 def test_columns_of_other_images_are_refused():
     with pytest.raises(ValueError, match="300 and 299 photos: models are compared on the same"):
-        paired_difference(SAMPLE, SAMPLE[1:])
+        compare("psnr", {"one": SAMPLE, "other": SAMPLE[1:]})

@@ -84,8 +84,10 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
         )
         result = run(request, advance)
     typer.echo(f"{count(result.n, 'photo')}, protocol {protocol}\n{as_markdown(result)}")
-    for sentence in (*result.verdicts, *result.warnings):
-        typer.echo(sentence, err=True)
+    for comparison in result.comparisons:
+        typer.echo(comparison.verdict, err=True)
+    for warning in result.warnings:
+        typer.echo(warning, err=True)
     with exit_on(ValueError, code=1):
         for path, render in ((json_file, as_json), (csv_file, as_csv), (html_file, as_html)):
             if path:

@@ -1,9 +1,14 @@
 """Metrics of one image against its ground truth, and of one set of images against another: pure functions.
 
-``docs/metrics.md`` explains what each measures and when it misleads.
+``metrics.toml`` lists them; ``docs/metrics.md`` explains what each measures and when it misleads.
 """
 
 import math
+import tomllib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -27,6 +32,27 @@ SPLITS = 10  # parts of a set whose Inception scores are averaged
 _WINDOW = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
 _SHIFTS = [np.eye(BLOCK + 2 * SSIM_RADIUS, BLOCK, -k) for k in range(2 * SSIM_RADIUS + 1)]
 WINDOWS = np.tensordot(_WINDOW / _WINDOW.sum(), _SHIFTS, 1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that a report can show; a ``name`` that ends in ``*`` stands for one metric for each network."""
+
+    name: str  # key in JSON and CSV
+    better: Literal["higher", "lower", "truth"]  # truth: closer to the value of the ground truth
+    label: str
+
+
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+METRICS = [Metric(name, **table) for name, table in _TABLES.items()]
+
+
+def find_metric(name: str) -> Metric:
+    """Return the record of a metric by its key, such as ``fd-vgg16``. Raises ValueError for an unknown key."""
+    for metric in METRICS:
+        if fnmatchcase(name, metric.name):
+            return metric
+    raise ValueError(f"unknown metric {name!r}: add a record with its direction to metrics.toml")
 
 
 def mse(rgb: RGB, truth: RGB) -> float:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
 
-from .catalog import find_metric
+from .._version import __version__
 from .dataset_colors import draw_histogram
 from .measure import BASELINES, TRUTH
-from .metrics import PSNR_LIMIT
+from .metrics import PSNR_LIMIT, find_metric
 from .protocols import Protocol
-from .statistics import Estimate, verdict
-from .summary import Comparison, Estimates
+from .statistics import Comparison, Estimate
+from .summary import Estimates
 
 # Metrics of the Markdown table and of model.json; of the distances between sets the first that there is.
 HEADLINE = (
@@ -46,7 +46,6 @@ class EvaluationResult:
     warnings: Sequence[str] = ()
     cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     command: str = ""
-    version: str = ""  # of Photochrom
     histograms: Mapping[str, np.ndarray] = field(default_factory=dict)  # frequency of color bins (262,) by row
     contact_sheets: Sequence[tuple[str, bytes]] = ()  # caption and JPEG file
     models: Mapping[str, str] = field(default_factory=dict)  # name or path of the model by row
@@ -64,15 +63,8 @@ class EvaluationResult:
     def headline(self) -> list[str]:
         """The most important of its metrics."""
         names = [name for name in HEADLINE if name in self.metrics]
-        for name in SET_DISTANCES:
-            if name in self.metrics:
-                return [*names, name]
-        return names
-
-    @property
-    def verdicts(self) -> list[str]:
-        """The comparisons in words."""
-        return [verdict(c.metric, c.first, c.second, c.difference) for c in self.comparisons]
+        distances = [name for name in SET_DISTANCES if name in self.metrics]
+        return names + distances[:1]
 
     def best_model(self, metric: str) -> str | None:
         """Return the name of the best model by a metric, where there are several."""
@@ -89,16 +81,16 @@ class EvaluationResult:
 def as_json(result: EvaluationResult) -> str:
     """Return the result in the layout that ``docs/metrics.md`` documents."""
     content: dict[str, Any] = {"protocol": result.protocol.name, "rows": {}, "comparisons": []}
-    for key in ("n", "data", "cost", "warnings", "command", "version"):
+    for key in ("n", "data", "cost", "warnings", "command"):
         content[key] = getattr(result, key)
+    content["version"] = __version__
     for row, estimates in result.rows.items():
         content["rows"][row] = {metric: asdict(estimate) for metric, estimate in estimates.items()}
         for value in content["rows"][row].values():
             if not value["note"]:
                 del value["note"]
-    for c in result.comparisons:
-        entry = {"metric": c.metric, "models": [c.first, c.second], **asdict(c.difference)}
-        content["comparisons"].append({**entry, "clear": c.difference.significant})
+    for comparison in result.comparisons:
+        content["comparisons"].append({**asdict(comparison), "clear": comparison.significant})
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
@@ -139,4 +131,4 @@ def as_html(result: EvaluationResult) -> str:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     helpers = {"find_metric": find_metric, "format_estimate": format_estimate, "title": _title}
     drawing = {"draw_histogram": draw_histogram, "b64encode": b64encode}
-    return environment.get_template("report.html").render(result=result, **helpers, **drawing)
+    return environment.get_template("report.html").render(result=result, version=__version__, **helpers, **drawing)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .._version import __version__
 from ..backbones.inception import VARIABLE
 from ..core.sampling import describe
 from ..imaging.errors import printable
@@ -205,7 +204,6 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
         warnings,
         costs,
         request.command,
-        __version__,
         histograms={name: columns["bins"].mean(0) for name, columns in tables.items()},
         contact_sheets=list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else [],
         models=models,

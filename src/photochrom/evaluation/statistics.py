@@ -1,6 +1,6 @@
 """Confidence intervals of metrics, and the paired comparison of two models on the same images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata, wilcoxon
 
-from .catalog import find_metric
+from .metrics import find_metric
 
 RESAMPLES = 1000  # of the bootstrap
 GROUPS = 10  # of the jackknife
@@ -29,19 +29,36 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One model minus another over the same images: mean, 95% interval, two-sided Wilcoxon p, sum of signed ranks."""
+class Comparison:
+    """A metric of two models on the same images: the first minus the second, with a 95% interval."""
 
+    metric: str
+    models: tuple[str, str]
     mean: float
     low: float
     high: float
-    p: float
-    rank: float
+    p: float  # of the two-sided Wilcoxon signed-rank test
+    rank: float  # sum of the signed ranks
 
     @property
     def significant(self) -> bool:
         """Whether interval and test agree that there is a difference, and on its sign."""
         return (self.low > 0 or self.high < 0) and self.p < 1 - LEVEL and self.rank * self.mean > 0
+
+    @property
+    def verdict(self) -> str:
+        """The comparison in a sentence, whose interval is that of the advantage it names."""
+        (first, second), low, high = self.models, self.low, self.high
+        if not self.significant:
+            interval = f"{first} - {second}: {low:+.4g} to {high:+.4g}, p = {self.p:.2g}"
+            return f"{self.metric}: no significant difference between {first} and {second} ({interval})"
+        # The difference is first minus second; the sentence says by how much the better one leads, which is positive.
+        if self.mean < 0:
+            low, high = -high, -low
+        first_wins = (self.mean > 0) == (find_metric(self.metric).better == "higher")
+        better, worse = (first, second) if first_wins else (second, first)
+        advantage = f"{abs(self.mean):.4g} ({low:.4g} to {high:.4g}, p = {self.p:.2g})"
+        return f"{self.metric}: {better} is better than {worse} by {advantage}"
 
 
 def ratio_of_means(values: Column, weights: Column) -> Estimate:
@@ -98,27 +115,16 @@ def jackknife(statistic: Callable[..., float], *columns: np.ndarray, note: str =
     return Estimate(value, value - margin, value + margin, note)
 
 
-def paired_difference(first: Column, second: Column) -> Difference:
-    """Compare a metric of two models over the same two or more images. Raises ValueError for other columns."""
+def compare(metric: str, columns: Mapping[str, Column]) -> Comparison:
+    """Compare two models, by name, over the same two or more images. Raises ValueError for columns of other images."""
+    first, second = columns.values()
     if len(first) != len(second) or len(first) < 2:
         raise ValueError(f"{len(first)} and {len(second)} photos: models are compared on the same two or more photos")
+    one, other = columns
     differences = first - second
     if not differences.any():
-        return Difference(0.0, 0.0, 0.0, 1.0, 0.0)
+        return Comparison(metric, (one, other), mean=0.0, low=0.0, high=0.0, p=1.0, rank=0.0)
     low, high = _interval(_resampled_means(differences))
+    p = float(wilcoxon(differences).pvalue)
     rank = float((np.sign(differences) * rankdata(np.abs(differences))).sum())
-    return Difference(float(differences.mean()), low, high, float(wilcoxon(differences).pvalue), rank)
-
-
-def verdict(metric: str, first: str, second: str, difference: Difference) -> str:
-    """Describe a comparison in a sentence, whose interval is that of the advantage it names."""
-    low, high, p = difference.low, difference.high, f"p = {difference.p:.2g}"
-    if not difference.significant:
-        interval = f"{first} - {second}: {low:+.4g} to {high:+.4g}"
-        return f"{metric}: no significant difference between {first} and {second} ({interval}, {p})"
-    # The difference is first minus second; the sentence says by how much the better one leads, which is positive.
-    if difference.mean < 0:
-        low, high = -high, -low
-    first_wins = (difference.mean > 0) == (find_metric(metric).better == "higher")
-    better, worse = (first, second) if first_wins else (second, first)
-    return f"{metric}: {better} is better than {worse} by {abs(difference.mean):.4g} ({low:.4g} to {high:.4g}, {p})"
+    return Comparison(metric, (one, other), float(differences.mean()), low, high, p, rank)

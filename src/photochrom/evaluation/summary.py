@@ -1,31 +1,20 @@
 """Summarize measured columns: every metric of every row with its interval, and comparisons of models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 
 from . import metrics
-from .catalog import find_metric
 from .measure import BASELINES, GRAY, TRUTH, WEIGHT, Columns
-from .statistics import Difference, Estimate, absolute_mean, jackknife, paired_difference, ratio_of_means
+from .metrics import find_metric
+from .statistics import Comparison, Estimate, absolute_mean, compare, jackknife, ratio_of_means
 
 COLORLESS = 0.5  # mean chroma in Lab units below which images are gray: rounding alone gives as much
 COMPARED = ("ab-error", "ciede2000", "psnr", "lpips-alex", "lpips-vgg")
 
 Estimates = dict[str, Estimate]  # by metric
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A metric of two models on the same images: ``first`` minus ``second``."""
-
-    metric: str
-    first: str
-    second: str
-    difference: Difference
 
 
 def summarize(
@@ -106,6 +95,6 @@ def compare_models(tables: Mapping[str, Columns]) -> list[Comparison]:
     for first, second in combinations(models, 2):
         for metric in COMPARED:
             if metric in tables[first] and len(tables[first][metric]) > 1:
-                difference = paired_difference(tables[first][metric], tables[second][metric])
-                comparisons.append(Comparison(metric, first, second, difference))
+                columns = {first: tables[first][metric], second: tables[second][metric]}
+                comparisons.append(compare(metric, columns))
     return comparisons
