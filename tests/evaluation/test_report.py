@@ -219,7 +219,7 @@ def test_parameters_and_operations_are_counted():
     network = model.SerializeToString()
     assert onnx.load_from_string(network).graph.node[0].op_type == "Conv"
     assert cost.count_parameters([network, network]) == 72
-    assert cost.count_operations(network, {"x": (1, 1, 16, 16)}) == 2 * 8 * 8 * 4 * 9
+    assert cost.count_operations(network, x=(1, 1, 16, 16)) == 2 * 8 * 8 * 4 * 9
 
 
 def test_operations_of_attention_depend_on_the_input():
@@ -230,9 +230,9 @@ def test_operations_of_attention_depend_on_the_input():
     nodes = [helper.make_node("Transpose", ["x"], ["z"], perm=[0, 2, 1]), helper.make_node("MatMul", ["x", "z"], ["y"])]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    assert cost.count_operations(model.SerializeToString(), {"x": (1, 5, 8)}) == 2 * 5 * 5 * 8
+    assert cost.count_operations(model.SerializeToString(), x=(1, 5, 8)) == 2 * 5 * 5 * 8
 
 
 def test_a_network_without_convolutions_has_no_operations(bundle):
     network = (bundle / "colors.onnx").read_bytes()
-    assert cost.count_operations(network, {"gray": (1, 1, 8, 8)}) == 0
+    assert cost.count_operations(network, gray=(1, 1, 8, 8)) == 0

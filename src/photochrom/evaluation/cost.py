@@ -5,6 +5,9 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,8 +23,6 @@ from .protocols import RGB8
 
 REPEATS = 3  # colorizations of a photo, of which the fastest counts
 COUNTED = ("Conv", "Gemm", "MatMul")
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 def model_cost(
@@ -43,17 +44,14 @@ def model_cost(
 
 
 def _count_all_operations(networks: Mapping[str, bytes], colorizer: Colorizer, side: int) -> int:
-    counts: dict[tuple[str, str], int] = {}  # by network and shapes: each is counted once
+    count_once = cache(count_operations)  # most steps of a sampler call a network with the same shapes
     total = 0
 
     def counting(name: str) -> Net:
         def net(**inputs: Any) -> Any:
             nonlocal total
-            shapes = {key: array.shape for key, array in colorizer.nets[name].feeds(**inputs).items()}
-            key = (name, str(shapes))
-            if key not in counts:
-                counts[key] = count_operations(networks[name], shapes)
-            total += counts[key]
+            feeds = colorizer.nets[name].feeds(**inputs)
+            total += count_once(networks[name], **{key: array.shape for key, array in feeds.items()})
             return colorizer.nets[name](**inputs)
 
         return net
@@ -72,34 +70,26 @@ def count_parameters(networks: Iterable[bytes]) -> int:
     return total
 
 
-def count_operations(network: bytes, inputs: Shapes) -> int:
+def count_operations(network: bytes, /, **inputs: tuple[int, ...]) -> int:
     """Return the operations of convolutions and matrix products in one forward pass of a network (ONNX file).
 
     A multiplication and its addition count as two. The network runs once on inputs of the given shapes, because shapes
-    inside attention depend on its input.
+    inside attention depend on its input; the profile of the run has the shapes of every operation.
     """
-    model = onnx.load_from_string(network)
-    graph, shapes = model.graph, dict(inputs)
-    for weight in graph.initializer:
-        shapes[weight.name] = tuple(weight.dims)
-    nodes = [node for node in graph.node if node.op_type in COUNTED]
-    names: set[str] = set()
-    for node in nodes:
-        names.update((node.output[0], *node.input[:2]))
-    needed = sorted(names - shapes.keys())
-    for name in names - shapes.keys() - {value.name for value in graph.output}:
-        graph.output.append(onnx.ValueInfoProto(name=name))
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    feeds = {value.name: np.zeros(shapes[value.name], np.float32) for value in session.get_inputs()}
-    # With an empty list of names the runtime would return every output.
-    results = session.run(needed, feeds) if needed else []
-    for name, array in zip(needed, results, strict=True):
-        shapes[name] = array.shape
+    options.enable_profiling = True
+    with TemporaryDirectory() as folder:
+        options.profile_file_prefix = f"{folder}/profile"
+        session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        session.run(None, {name: np.zeros(shape, np.float32) for name, shape in inputs.items()})
+        profile = json.loads(Path(session.end_profiling()).read_text())
     total = 0
-    for node in nodes:
-        first, second = shapes[node.input[0]], shapes[node.input[1]]
-        inner = math.prod(second[1:]) if node.op_type == "Conv" else first[-1]
-        total += 2 * math.prod(shapes[node.output[0]]) * inner
+    for event in profile:
+        details = event.get("args", {})
+        if event["name"].endswith("_kernel_time") and details["op_name"] in COUNTED:
+            tensors = [*details["input_type_shape"], *details["output_type_shape"]]  # such as {"float": [1, 3, 8, 8]}
+            first, second, *_, output = [shape for (shape,) in map(dict.values, tensors)]
+            inner = math.prod(second[1:]) if details["op_name"] == "Conv" else first[-1]
+            total += 2 * math.prod(output) * inner
     return total
