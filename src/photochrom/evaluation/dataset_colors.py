@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -66,6 +68,11 @@ class DatasetColors:
     colorfulness: float  # mean
 
     @property
+    def photos(self) -> str:
+        """Number of images in words."""
+        return "1 photo" if self.n == 1 else f"{self.n} photos"
+
+    @property
     def effective_bins(self) -> float:
         """Number of equally frequent bins with the same variety: the exponential of the entropy."""
         shares = self.bins[self.bins > 0]
@@ -101,8 +108,7 @@ class DatasetColors:
         """Yield what will go wrong in a training on this data set, a sentence each."""
         if self.n < SMALL_SET:
             advice = "start from a trained model (--init) and watch the validation loss"
-            photos = "1 photo" if self.n == 1 else f"{self.n} photos"
-            yield f"{photos}: a network trained from scratch overfits so few; {advice}"
+            yield f"{self.photos}: a network trained from scratch overfits so few; {advice}"
         if self.near_gray > 0.1:
             near_gray = f"{self.near_gray:.0%} of the photos are near gray (colorfulness under {MIN_COLORFULNESS:g})"
             advice = "with a lower data.min_colorfulness the model would learn to stay gray"
@@ -189,26 +195,23 @@ def draw_histogram(shares: np.ndarray) -> str:
 def draw_chart(colors: DatasetColors) -> str:
     """Draw an SVG file: frequency of colors, distances from gray, and kinds of color."""
     side, width, limit = CELL * GRID, 260, colors.chroma_for(0.999)
-    left, right = side + 100, side + 400  # of the distances and of the kinds
-    texts: list[tuple[float, float, str]] = [
-        (0, 12, "frequency of colors (log)"),
-        (left, 12, "distance from gray"),
-        (right, 12, "kinds of color"),
-        (0, side + 36, f"{colors.n} photos, {colors.effective_bins:.0f} effective colors"),
-        (left, side + 36, f"0 to {limit} Lab units; half within {colors.chroma_for(0.5)}"),
-    ]
-    shapes = []
+    bars, kinds = [], []
     for distance, height in enumerate(side * colors.distances[:limit] / colors.distances.max()):
-        shapes.append(_rectangle(left + width * distance / limit, 20 + side - height, width / limit, height, "#888"))
+        bars.append(_rectangle(width * distance / limit, 20 + side - height, width / limit, height, "#888"))
     for row, (kind, share) in enumerate(colors.kinds.items()):
-        shapes.append(_rectangle(right + 60, 30 * row + 30, 200 * share, 18, FILLS[row]))
-        texts += [(right, 30 * row + 44, kind), (right + 66 + 200 * share, 30 * row + 44, f"{share:.0%}")]
-    for x, y, text in texts:
-        shapes.append(f"<text x='{x:.1f}' y='{y}'>{text}</text>")
-    size = f"viewBox='0 0 {right + 310} {side + 40}' width='{right + 310}' font-family='sans-serif' font-size='12'"
-    histogram = f"<g transform='translate(0 20)'>{draw_histogram(colors.bins)}</g>"
-    background = "<rect width='100%' height='100%' fill='white'/>"
-    return f"<svg xmlns='http://www.w3.org/2000/svg' {size}>{background}{histogram}{''.join(shapes)}</svg>\n"
+        x, y = 66 + 200 * share, 30 * row + 44
+        kinds.append(_rectangle(60, 30 * row + 30, 200 * share, 18, FILLS[row]))
+        kinds.append(f"<text y='{y}'>{kind}</text><text x='{x:.1f}' y='{y}'>{share:.0%}</text>")
+    chart = Template(Path(__file__).with_suffix(".svg").read_text(encoding="utf-8"))
+    return chart.substitute(
+        histogram=draw_histogram(colors.bins),
+        photos=colors.photos,
+        effective=round(colors.effective_bins),
+        bars="\n".join(bars),
+        limit=limit,
+        half=colors.chroma_for(0.5),
+        kinds="\n".join(kinds),
+    )
 
 
 def _rectangle(x: float, y: float, width: float, height: float, fill: str, opacity: float = 1.0) -> str:
