@@ -38,7 +38,7 @@ class Protocol:
     n: int | None = None  # number of images, where it is defined
     names: NameList | None = None  # of the images, where they are listed
     reference: NameList | None = None  # other images to which distances between sets are taken
-    numbers: Sequence[int] = ()  # first and last number at the end of names, where images are numbered
+    numbered: bool = False  # whether names end in the number of the image, from 1 to `n`
     inception: str | None = None  # variant of `backbones.inception` that it needs
     lpips_side: int = 256  # short side in pixels for LPIPS
 
@@ -47,14 +47,13 @@ class Protocol:
             raise ValueError(f"protocol {self.name}: unknown square {self.square!r} or scaling {self.scaling!r}")
 
     def names_outside(self, names: Iterable[str]) -> list[str]:
-        """Return the names (without suffix) that do not end in one of its numbers; none where it has no numbers."""
-        if not self.numbers:
+        """Return the names (without suffix) that do not end in one of its numbers; none where it is not numbered."""
+        if not self.numbered or self.n is None:
             return []
-        first, last = self.numbers
         outside = []
         for name in names:
             digits = re.search(r"\d+$", name)
-            if digits is None or not first <= int(digits[0]) <= last:
+            if digits is None or not 1 <= int(digits[0]) <= self.n:
                 outside.append(name)
         return outside
 
