@@ -13,6 +13,7 @@ from .metrics import find_metric
 RESAMPLES = 1000  # of the bootstrap
 GROUPS = 10  # of the jackknife
 LEVEL = 0.95
+LIMITS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 STUDENT = 2.262  # quantile of Student's t with GROUPS - 1 degrees of freedom: LEVEL lies within this on either side
 
 Column = Float[np.ndarray, "n"]
@@ -67,7 +68,7 @@ def ratio_of_means(values: Column, weights: Column) -> Estimate:
     if len(values) < 2:
         return Estimate(value)
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = _interval(_resampled_means(values) / _resampled_means(weights))
+        low, high = np.quantile(_resampled_means(values) / _resampled_means(weights), LIMITS).tolist()
     return Estimate(value, low, high) if np.isfinite([low, high]).all() else Estimate(value)
 
 
@@ -78,11 +79,6 @@ def absolute_mean(values: Column) -> Estimate:
         return Estimate(abs(mean.value))
     low, high = sorted((abs(mean.low), abs(mean.high)))
     return Estimate(abs(mean.value), 0.0 if mean.low < 0 < mean.high else low, high)
-
-
-def _interval(values: Column) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def _resampled_means(column: Column) -> Column:
@@ -124,7 +120,7 @@ def compare(metric: str, columns: Mapping[str, Column]) -> Comparison:
     differences = first - second
     if not differences.any():
         return Comparison(metric, (one, other), mean=0.0, low=0.0, high=0.0, p=1.0, rank=0.0)
-    low, high = _interval(_resampled_means(differences))
+    low, high = np.quantile(_resampled_means(differences), LIMITS).tolist()
     p = float(wilcoxon(differences).pvalue)
     rank = float((np.sign(differences) * rankdata(np.abs(differences))).sum())
     return Comparison(metric, (one, other), float(differences.mean()), low, high, p, rank)
