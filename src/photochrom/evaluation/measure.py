@@ -6,13 +6,12 @@ interrupted run continues, and rows that were measured before (baselines, other 
 
 import ast
 import hashlib
-import json
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from .protocols import RGB8, Protocol
 
 Images = Mapping[str, SourceImage]  # by name without suffix
 Columns = dict[str, np.ndarray]
-Progress = Callable[[int], None]  # gets the number of images done
+Progress = Callable[[int, int], None]  # gets the numbers of images done and in total
 
 CHUNK = 32  # images in a cache file
 PACKAGES = ("core", "imaging", "inference", "backbones", "evaluation")  # whose code decides a value
@@ -55,11 +54,11 @@ class Row:
 class Survey:
     """What all images have in common."""
 
-    mean_ab: Sequence[float]
-    prior: Sequence[float]  # frequency of each color bin
+    mean_ab: Float[np.ndarray, "2"]
+    prior: Float[np.ndarray, "bins"]  # frequency of each color bin
     digest: str  # sha256 of the names and contents of the images
     folder: Path  # where values of these images under this protocol are cached
-    unreadable: Mapping[str, str] = field(default_factory=dict)  # reasons, by name, of images left out
+    unreadable: Mapping[str, str]  # reasons, by name, of images left out
 
 
 def to_float(pixels: RGB8) -> metrics.RGB:
@@ -78,15 +77,15 @@ def read_pixels(image: SourceImage) -> RGB8:
     return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def survey(images: Images, protocol: Protocol, store: Path, progress: Progress = lambda done: None) -> Survey:
+def survey(images: Images, protocol: Protocol, store: Path, progress: Progress = lambda done, total: None) -> Survey:
     """Read every image once, unless the cache folder ``store`` has the result.
 
     Raises ValueError when no image can be measured.
     """
     digest, folder = _identify(images, protocol, store)
-    path = folder / "survey.json"
-    with suppress(OSError, ValueError, TypeError):  # missing or damaged: computed again
-        return Survey(**json.loads(path.read_text()), digest=digest, folder=folder)
+    columns = _load(folder / "survey.npz")
+    if columns is not None:
+        return Survey(**columns, digest=digest, folder=folder, unreadable={})
     means, shares, readable, unreadable = [], [], {}, {}
     with ThreadPoolExecutor(available_processors()) as pool:
         # An interruption closes `map`, which cancels the images that wait.
@@ -98,14 +97,14 @@ def survey(images: Images, protocol: Protocol, store: Path, progress: Progress =
                 readable[name] = images[name]
                 means.append(result[0])
                 shares.append(result[1])
-            progress(done)
+            progress(done, len(images))
     if not means:
         raise ValueError("no photos to measure on")
-    content = {"mean_ab": np.mean(means, 0).tolist(), "prior": np.mean(shares, 0).tolist()}
+    columns = {"mean_ab": np.mean(means, 0), "prior": np.mean(shares, 0)}
     if not unreadable:  # otherwise the files may be readable next time
-        _write(path, json.dumps(content).encode())
+        _write(folder / "survey.npz", columns)
     digest, folder = _identify(readable, protocol, store)
-    return Survey(**content, digest=digest, folder=folder, unreadable=unreadable)
+    return Survey(**columns, digest=digest, folder=folder, unreadable=unreadable)
 
 
 def _mean_and_shares(name: str, image: SourceImage, protocol: Protocol) -> tuple[np.ndarray, np.ndarray] | ValueError:
@@ -152,12 +151,12 @@ def code_only(source: str) -> str:
 def baselines(survey: Survey) -> list[Row]:
     """Return the rows of every report: grayscale, the mean color of all images everywhere, and the ground truth."""
 
-    def flat(ab: Sequence[float], name: str, truth: RGB8) -> list[RGB8]:
+    def flat(ab: Float[np.ndarray, "2"], name: str, truth: RGB8) -> list[RGB8]:
         lab = rgb_to_lab(to_float(truth))
         lab[1:] = np.reshape(ab, (2, 1, 1))
         return [to_uint8(lab_to_rgb(lab))]
 
-    gray, mean = Row(GRAY, GRAY, partial(flat, (0, 0))), Row(MEAN, MEAN, partial(flat, survey.mean_ab))
+    gray, mean = Row(GRAY, GRAY, partial(flat, np.zeros(2))), Row(MEAN, MEAN, partial(flat, survey.mean_ab))
     return [gray, mean, Row(TRUTH, TRUTH, lambda name, truth: [truth])]
 
 
@@ -167,7 +166,7 @@ def measure(
     protocol: Protocol,
     networks: FeatureNetworks,
     survey: Survey,
-    progress: Progress = lambda done: None,
+    progress: Progress = lambda done, total: None,
 ) -> dict[str, Columns]:
     """Return the columns of each row, with one value for each image.
 
@@ -191,7 +190,7 @@ def measure(
                 columns = _join([image[row.name] for image in values], np.array)
                 _write(_cache_file(survey, networks, row, start), columns)
                 chunks[row.name].append(columns)
-            progress(start + len(names))
+            progress(start + len(names), len(images))
     return {name: _join(columns, np.concatenate) for name, columns in chunks.items()}
 
 
@@ -203,16 +202,14 @@ def _cache_file(survey: Survey, networks: FeatureNetworks, row: Row, start: int)
     return survey.folder / _sha256(f"{networks.key} {row.key}")[:16] / f"{start:07d}.npz"
 
 
-def _write(path: Path, content: bytes | Columns) -> None:
+def _write(path: Path, columns: Columns) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, overwrite=True) as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            np.savez(file, allow_pickle=False, **content)
+        np.savez(file, allow_pickle=False, **columns)
 
 
 def _load(path: Path) -> Columns | None:
+    """The columns of a file, or None for one that is missing or damaged, so that they are computed again."""
     damage = suppress(OSError, ValueError, EOFError, zipfile.BadZipFile)
     with damage, path.open("rb") as file, np.load(file) as arrays:
         return dict(arrays)
@@ -235,17 +232,17 @@ def _measure_image(
             if pixels is not truth:
                 batch.append(pixels)
             indices[row.name].append(0 if pixels is truth else len(batch) - 1)
-    described = networks(batch)
+    descriptions = networks(batch)
     true_rgb = to_float(truth)
     true_lab = rgb_to_lab(true_rgb)
-    rarity = 1 / np.asarray(survey.prior)[bin_indices(true_lab)]
+    rarity = 1 / survey.prior[bin_indices(true_lab)]
     values = {}
     for row in rows:
         first = indices[row.name][0]
         columns = pixel_metrics(to_float(batch[first]), true_rgb, true_lab, rarity)
-        columns |= {key: description[first] for key, description in described.items()}
+        columns |= {key: column[first] for key, column in descriptions.items()}
         for network in networks.classifiers:
-            classes, features = described[f"classes/{network}"], described[f"features/{network}"]
+            classes, features = descriptions[f"classes/{network}"], descriptions[f"features/{network}"]
             columns[f"class-agreement-{network}"] = float(classes[first].argmax() == classes[0].argmax())
             columns[f"pd-{network}"] = float(np.linalg.norm(features[first] - features[0]))
         if len(indices[row.name]) > 1:
@@ -253,7 +250,7 @@ def _measure_image(
             errors = [metrics.ab_distance(rgb_to_lab(to_float(p)), true_lab).mean(dtype=np.float64) for p in samples]
             columns["oracle-ab-error"] = float(min(errors))
             for metric, diversity in networks.diversity(samples).items():
-                columns[f"oracle-{metric}"] = float(described[metric][indices[row.name]].min())
+                columns[f"oracle-{metric}"] = float(descriptions[metric][indices[row.name]].min())
                 columns[f"diversity-{metric}"] = diversity
         values[row.name] = columns | dict(row.own_metrics(truth))
     return values

@@ -1,10 +1,12 @@
-"""Evaluate models and images colorized elsewhere: prepare, measure, report."""
+"""Evaluate models and images colorized elsewhere: check and load, measure, report."""
 
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,7 @@ from .summary import COLORLESS, compare_models, summarize
 RANDOM, EXTREME = 24, 8  # photos on a contact sheet
 
 Progress = Callable[[str, int, int], None]  # stage, photos done, all photos
-Sampler = Mapping[str, int | float | str]
+Sampler = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,60 +60,57 @@ class ModelRow(Row):
     colorizer: Colorizer
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """A checked request with everything loaded."""
-
-    request: Request
-    protocol: Protocol
-    images: Images
-    reference: Images
-    networks: FeatureNetworks
-    rows: Sequence[Row]
-    warnings: list[str]
-
-
-def prepare(request: Request) -> Evaluation:
-    """Find the images, load the networks, and refuse what cannot be done.
+def run(request: Request, progress: Progress = lambda stage, done, total: None) -> EvaluationResult:
+    """Check a request, load what it needs, measure every row on every image, and report.
 
     Raises ValueError, ModuleNotFoundError or FileNotFoundError with a message for the user.
     """
     protocol = find_protocol(request.protocol)
     if request.record:
         _check_recordable(request)
-    images = truth = find_truth(request.data, request.held_out)
-    if protocol.names:
-        images = select_images(truth, protocol.names, request.lists)
-    reference = select_images(truth, protocol.reference, request.lists) if protocol.reference else {}
-    warnings = _check_number(request, protocol, len(images))
-    others = protocol.names_outside(images)
-    if others:
-        warnings.append(_forced(request, f"not in protocol {protocol.name} by their numbers: {list_names(others)}"))
+    images, reference, warnings = _find_images(request, protocol)
     networks = FeatureNetworks(protocol.lpips_side, protocol.inception or ("fid" if os.environ.get(VARIABLE) else None))
-    rows: list[Row] = []
-    unsupported = set().union(*request.samplers)
-    for source in request.models:
-        for row in _model_rows(source, request.samplers, request.color):
-            rows.append(row)
-            unsupported -= row.sampler.keys()
-    if unsupported:
-        names = ", --".join(sorted(unsupported))
-        raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
-    rows += [match_images(folder, images) for folder in request.images]
+    rows = [*_model_rows(request), *(match_images(folder, images) for folder in request.images)]
+    rows = _with_unique_names(rows)
     warnings += networks.missing
-    return Evaluation(request, protocol, images, reference, networks, _with_unique_names(rows), warnings)
 
+    store = _cache_folder() / "evaluate"
+    overview = survey(images, protocol, store, partial(progress, "reading photos"))
+    if overview.unreadable:
+        images = {name: image for name, image in images.items() if name not in overview.unreadable}
+        warnings.append(f"left out, cannot be measured: {list_names(overview.unreadable)}")
+        warnings += _check_number(request, protocol, len(images), list(overview.unreadable.values())[:5])
+    rows = [*baselines(overview), *rows]
+    tables = measure(images, rows, protocol, networks, overview, partial(progress, "measuring"))
+    reference_columns = _measure_reference(reference, protocol, networks, store, progress)
+    metrics, omissions = summarize(tables, reference_columns, request.force)
+    warnings += [*_gray_warnings(np.array(list(images)), tables), *omissions]
+    if len(images) == 1:
+        warnings.append("only one photo: no intervals, no comparison, no distances between sets")
 
-def _with_unique_names(rows: Sequence[Row]) -> list[Row]:
-    """The rows; a name that occurs again is numbered from 2."""
-    unique: dict[str, Row] = {}
-    for row in rows:
-        name, number = row.name, 1
-        while name in unique or name in BASELINES:
-            number += 1
-            name = f"{row.name} ({number})"
-        unique[name] = replace(row, name=name)
-    return list(unique.values())
+    models = [row for row in rows if isinstance(row, ModelRow)]
+    photo = protocol.prepare(read_pixels(next(iter(images.values()))))
+    costs: dict[str, dict[str, float]] = {}
+    for row in models:
+        try:
+            costs[row.name] = model_cost(row.source, row.sampler, row.colorizer, photo, request.color.size)
+        except Exception as error:  # the metrics are worth more than the cost
+            costs[row.name] = {}
+            warnings.append(f"{row.name}: its cost cannot be measured ({error})")
+    return EvaluationResult(
+        protocol,
+        len(images),
+        {"sources": [printable(source_title(source)) for source in request.data], "digest": overview.digest},
+        metrics,
+        compare_models(tables),
+        warnings,
+        costs,
+        request.command,
+        histograms={name: columns["bins"].mean(0) for name, columns in tables.items()},
+        contact_sheets=list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else [],
+        models={row.name: row.source for row in models},
+        unreadable=overview.unreadable,
+    )
 
 
 def _check_recordable(request: Request) -> None:
@@ -125,6 +124,19 @@ def _check_recordable(request: Request) -> None:
             raise ValueError(f"{path}: not a writable folder, so --record cannot save metrics there")
         if request.protocol in bundle.read_card(path).scores and not request.overwrite:
             raise ValueError(f"{path}: already has metrics of protocol {request.protocol}; --overwrite replaces them")
+
+
+def _find_images(request: Request, protocol: Protocol) -> tuple[Images, Images, list[str]]:
+    """The images to measure, those to which distances between sets are taken if they are others, and warnings."""
+    images = truth = find_truth(request.data, request.held_out)
+    if protocol.names:
+        images = select_images(truth, protocol.names, request.lists)
+    reference = select_images(truth, protocol.reference, request.lists) if protocol.reference else {}
+    warnings = _check_number(request, protocol, len(images))
+    outside = protocol.names_outside(images)
+    if outside:
+        warnings.append(_forced(request, f"not in protocol {protocol.name} by their numbers: {list_names(outside)}"))
+    return images, reference, warnings
 
 
 def _check_number(request: Request, protocol: Protocol, n: int, reasons: Sequence[str] = ()) -> list[str]:
@@ -141,13 +153,23 @@ def _forced(request: Request, problem: str) -> str:
     return f"{problem}: not comparable with published scores"
 
 
-def _model_rows(source: str, samplers: Sequence[Sampler], color: ColorOptions) -> list[ModelRow]:
-    colorizer = Colorizer(source, threads=1)
-    rows: dict[str, ModelRow] = {}
-    for sampler in samplers:
-        options = colorizer.procedure.applicable_options(sampler)
-        rows.setdefault(str(options), _model_row(source, options, colorizer.with_sampler(**options), color))
-    return list(rows.values())
+def _model_rows(request: Request) -> list[ModelRow]:
+    """A row for each model and each of the samplers that differs in the options that the model supports."""
+    rows = []
+    unsupported = set().union(*request.samplers)
+    for source in request.models:
+        colorizer = Colorizer(source, threads=1)
+        samplers: dict[str, Sampler] = {}
+        for sampler in request.samplers:
+            supported = colorizer.procedure.applicable_options(sampler)
+            samplers[str(supported)] = supported
+            unsupported -= supported.keys()
+        for sampler in samplers.values():
+            rows.append(_model_row(source, sampler, colorizer.with_sampler(**sampler), request.color))
+    if unsupported:
+        names = ", --".join(sorted(unsupported))
+        raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
+    return rows
 
 
 def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: ColorOptions) -> ModelRow:
@@ -166,49 +188,16 @@ def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: Color
     return ModelRow(name, key, colorize, own_metrics, source=source, sampler=sampler, colorizer=colorizer)
 
 
-def run(request: Request, progress: Progress = lambda stage, done, total: None) -> EvaluationResult:
-    """Prepare an evaluation, measure every row on every image, and report; raises the errors of `prepare`."""
-    evaluation = prepare(request)
-    protocol, images, warnings = evaluation.protocol, dict(evaluation.images), evaluation.warnings
-    store, total = _cache_folder() / "evaluate", len(images)
-    seen = survey(images, protocol, store, lambda done: progress("reading photos", done, total))
-    for name in seen.unreadable:
-        del images[name]
-    n = len(images)
-    if seen.unreadable:
-        warnings.append(f"left out, cannot be measured: {list_names(seen.unreadable)}")
-        warnings += _check_number(request, protocol, n, list(seen.unreadable.values())[:5])
-    rows = [*baselines(seen), *evaluation.rows]
-    tables = measure(images, rows, protocol, evaluation.networks, seen, lambda done: progress("measuring", done, n))
-    metrics, omissions = summarize(tables, _measure_reference(evaluation, store, progress), request.force)
-    warnings += [*_gray_warnings(np.array(list(images)), tables), *omissions]
-    if n == 1:
-        warnings.append("only one photo: no intervals, no comparison, no distances between sets")
-    photo = protocol.prepare(read_pixels(next(iter(images.values()))))
-    costs: dict[str, dict[str, float]] = {}
-    models: dict[str, str] = {}
-    for row in evaluation.rows:
-        if not isinstance(row, ModelRow):
-            continue
-        models[row.name], costs[row.name] = row.source, {}
-        try:
-            costs[row.name] |= model_cost(row.source, row.sampler, row.colorizer, photo, request.color.size)
-        except Exception as error:  # the metrics are worth more than the cost
-            warnings.append(f"{row.name}: its cost cannot be measured ({error})")
-    return EvaluationResult(
-        protocol,
-        n,
-        {"sources": [printable(source_title(source)) for source in request.data], "digest": seen.digest},
-        metrics,
-        compare_models(tables),
-        warnings,
-        costs,
-        request.command,
-        histograms={name: columns["bins"].mean(0) for name, columns in tables.items()},
-        contact_sheets=list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else [],
-        models=models,
-        unreadable=seen.unreadable,
-    )
+def _with_unique_names(rows: Sequence[Row]) -> list[Row]:
+    """The rows; a name that occurs again is numbered from 2."""
+    unique: dict[str, Row] = {}
+    for row in rows:
+        name, number = row.name, 1
+        while name in unique or name in BASELINES:
+            number += 1
+            name = f"{row.name} ({number})"
+        unique[name] = replace(row, name=name)
+    return list(unique.values())
 
 
 def _cache_folder() -> Path:
@@ -216,16 +205,16 @@ def _cache_folder() -> Path:
     return Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "photochrom"
 
 
-def _measure_reference(evaluation: Evaluation, store: Path, progress: Progress) -> Columns | None:
-    images, protocol, n = evaluation.reference, evaluation.protocol, len(evaluation.reference)
+def _measure_reference(
+    images: Images, protocol: Protocol, networks: FeatureNetworks, store: Path, progress: Progress
+) -> Columns | None:
     if not images:
         return None
-    seen = survey(images, protocol, store, lambda done: progress("reading reference photos", done, n))
-    if seen.unreadable:
-        raise ValueError(f"reference photos that cannot be measured: {list_names(seen.unreadable)}")
-    truth = baselines(seen)[-1:]
-    tables = measure(images, truth, protocol, evaluation.networks, seen, lambda done: progress("reference", done, n))
-    return tables[TRUTH]
+    overview = survey(images, protocol, store, partial(progress, "reading reference photos"))
+    if overview.unreadable:
+        raise ValueError(f"reference photos that cannot be measured: {list_names(overview.unreadable)}")
+    truth = baselines(overview)[-1:]
+    return measure(images, truth, protocol, networks, overview, partial(progress, "reference"))[TRUTH]
 
 
 def _gray_warnings(names: np.ndarray, tables: Mapping[str, Columns]) -> Iterator[str]:
