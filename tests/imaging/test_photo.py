@@ -107,12 +107,9 @@ def test_a_jpeg_is_quantized_no_coarser_than_its_original(quality, written):
 
 def test_default_quality_for_other_formats_and_jpeg_without_tables():
     for source in (encode(make_pixels(), ".png"), b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff", make_pixels()):
-        reader = (
-            formats.Reader(source, "a", formats.detect_kind(source, "a"))
-            if isinstance(source, bytes)
-            else open_photo(source).reader
-        )
-        assert reader.jpeg_quality() == formats.QUALITY
+        is_file = isinstance(source, bytes)
+        reader = formats.reader_of_file(source, "a", 10_000) if is_file else formats.reader_of_array(source, "a")
+        assert reader.jpeg_quality == formats.QUALITY
 
 
 @pytest.mark.parametrize(

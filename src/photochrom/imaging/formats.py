@@ -6,14 +6,15 @@ import warnings
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
 
-from . import tiff
+from . import metadata, tiff
 from .errors import PhotoError, PhotoTooLarge, photo_errors
 from .limits import MAX_PIXELS
+from .metadata import read_field
 
 SUPPORTED = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC, JPEG 2000 and BMP"
 SIGNATURES = {
@@ -38,7 +39,7 @@ OUTPUT_SUFFIX = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".tif", ".j2k": ".tif
 # The suffix that keeps a format, or as much of it as can be written; .png for all others.
 SUFFIX_OF_KIND = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif", "heic": ".jpg", "jp2": ".tif"}
 LOADERS = {"jpeg": "jpegload", "png": "pngload", "tiff": "tiffload", "webp": "webpload", "avif": "heifload"}
-BLOBS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # Pillow's and libvips' names
+VIPS_FIELDS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # by Pillow's names
 START_OF_SCAN, QUANTIZATION_TABLES = 0xDA, 0xDB  # JPEG markers (ITU-T T.81, table B.1)
 
 
@@ -58,7 +59,7 @@ def detect_kind(head: bytes, name: str) -> str:
 def in_memory_kind(kind: str, header: pyvips.Image) -> str:
     """Returns what a file is ("a WebP") that must be decoded in memory; "" for one that is decoded row by row."""
     if kind == "jpeg":
-        return "a progressive JPEG" if header.get("jpeg-multiscan") else ""
+        return "a progressive JPEG" if read_field(header, "jpeg-multiscan", 0) else ""
     if kind == "png":
         return "an interlaced PNG" if header.get_typeof("interlaced") else ""
     return IN_MEMORY.get(kind, "")
@@ -76,54 +77,42 @@ def check_size(name: str, width: int, height: int, max_pixels: int, in_memory: s
 
 @dataclass(frozen=True)
 class Reader:
-    """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; `kind`: format, "array", "pillow"."""
+    """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; `kind`: format, "array", "pillow".
+
+    `fields` are libvips' that its own loaders leave out. `jpeg_quality` is that of a JPEG made from this photo.
+    """
 
     source: Path | bytes | np.ndarray
     name: str
     kind: str
-    blobs: dict[str, bytes] = field(default_factory=dict)
+    fields: dict[str, bytes] = field(default_factory=dict)
     orientation: int = 1
+    jpeg_quality: int = QUALITY
 
     def open(self, shrink: int = 1) -> pyvips.Image:
         """Returns the image, of a file as a stream of rows, top to bottom; JPEG may be shrunk 2, 4 or 8 times."""
         if isinstance(self.source, np.ndarray):
-            return self._open_array(self.source)
+            names = ("b-w", "grey16") if self.source.shape[2] < 3 else ("srgb", "rgb16")
+            name = names[self.source.dtype.itemsize - 1]
+            image = pyvips.Image.new_from_array(self.source).copy(interpretation=name)
+            image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
+        else:
+            image = self._open_file(self.source, shrink).copy()
+        for name, value in self.fields.items():
+            image.set_type(pyvips.GValue.blob_type, name, value)
+        return image
+
+    def _open_file(self, source: Path | bytes, shrink: int) -> pyvips.Image:
         options: dict[str, Any] = {"access": "sequential", "fail_on": "error", "revalidate": True}
         if self.kind == "jpeg":
             options["shrink"] = shrink
         with photo_errors(self.name, "read"):
-            if isinstance(self.source, bytes):
-                return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(self.source, **options)
+            if isinstance(source, bytes):
+                return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(source, **options)
             # By descriptor, since libvips wants names in UTF-8, which not all are.
-            with self.source.open("rb") as file:
-                source = pyvips.Source.new_from_descriptor(file.fileno())
-            return getattr(pyvips.Image, f"{LOADERS[self.kind]}_source")(source, **options)
-
-    def _open_array(self, pixels: np.ndarray) -> pyvips.Image:
-        names = ("b-w", "grey16") if pixels.shape[2] < 3 else ("srgb", "rgb16")
-        image = pyvips.Image.new_from_array(pixels).copy(interpretation=names[pixels.dtype.itemsize - 1])
-        for name, value in self.blobs.items():
-            image.set_type(pyvips.GValue.blob_type, name, value)
-        image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
-        return image
-
-    def tags(self) -> tiff.TagSets:
-        """Returns the tags that libvips leaves out, those of a TIFF file."""
-        if self.kind != "tiff" or isinstance(self.source, np.ndarray):
-            return tiff.TagSets({}, {}, {})
-        with _open_file(self.source) as file:
-            return tiff.read_tags(file)
-
-    def jpeg_quality(self) -> int:
-        """Returns the quality of a JPEG made from this photo: `QUALITY`, or finer where this JPEG is finer."""
-        if self.kind != "jpeg" or isinstance(self.source, np.ndarray):
-            return QUALITY
-        with photo_errors(self.name, "read"), _open_file(self.source) as file:
-            steps = _luma_quantization(file)
-        for quality in range(QUALITY, 100):
-            if all(map(operator.le, _quantization_at(quality), steps)):
-                return quality
-        return 100
+            with source.open("rb") as file:
+                descriptor = pyvips.Source.new_from_descriptor(file.fileno())
+            return getattr(pyvips.Image, f"{LOADERS[self.kind]}_source")(descriptor, **options)
 
 
 def reader_of_array(array: np.ndarray, name: str) -> Reader:
@@ -151,29 +140,28 @@ def reader_of_pillow(image: Any, name: str, kind: str = "pillow") -> Reader:
         mode = "RGB"
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    blobs = {}
-    for pillow_name, vips_name in BLOBS.items():
+    fields = {}
+    for pillow_name, vips_name in VIPS_FIELDS.items():
         if isinstance(image.info.get(pillow_name), bytes):
-            blobs[vips_name] = image.info[pillow_name]
+            fields[vips_name] = image.info[pillow_name]
     if image.mode == "CMYK":
-        blobs.pop("icc-profile-data", None)  # the pixels are RGB now
+        fields.pop("icc-profile-data", None)  # the pixels are RGB now
     orientation = orientation if orientation in range(1, 9) else 1
-    return replace(reader_of_array(pixels, name), kind=kind, blobs=blobs, orientation=orientation)
+    return replace(reader_of_array(pixels, name), kind=kind, fields=fields, orientation=orientation)
 
 
 def reader_of_file(source: Path | bytes, name: str, max_pixels: int) -> Reader:
     """Returns a reader of a file or of the bytes of one."""
-    with photo_errors(name, "read"), _open_file(source) as file:
-        head = file.read(64)
-    kind = detect_kind(head, name)
-    return Reader(source, name, kind) if kind in LOADERS else _decode_with_pillow(source, name, kind, max_pixels)
+    with photo_errors(name, "read"), io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        kind = detect_kind(file.read(64), name)
+        if kind not in LOADERS:
+            return _decode_with_pillow(file, name, kind, max_pixels)
+        fields = metadata.tiff_fields(file) if kind == "tiff" else {}
+        quality = _jpeg_quality(file) if kind == "jpeg" else QUALITY
+    return Reader(source, name, kind, fields, jpeg_quality=quality)
 
 
-def _open_file(source: Path | bytes) -> io.BufferedIOBase:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-
-
-def _decode_with_pillow(source: Path | bytes, name: str, kind: str, max_pixels: int) -> Reader:
+def _decode_with_pillow(file: BinaryIO, name: str, kind: str, max_pixels: int) -> Reader:
     try:
         from PIL import Image
 
@@ -181,8 +169,8 @@ def _decode_with_pillow(source: Path | bytes, name: str, kind: str, max_pixels: 
             import pillow_heif
     except ImportError as error:
         raise PhotoError(f"{name}: to read {kind.upper()}, pip install 'photochrom[formats]'") from error
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
+        file.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
             image: Any = pillow_heif.open_heif(file) if kind == "heic" else Image.open(file)
@@ -198,7 +186,16 @@ def _decode_with_pillow(source: Path | bytes, name: str, kind: str, max_pixels: 
     return reader_of_pillow(image, name, kind)
 
 
-def _luma_quantization(file: io.BufferedIOBase) -> bytes:
+def _jpeg_quality(file: BinaryIO) -> int:
+    """The quality of a copy of a JPEG: `QUALITY`, or the first that is as fine as the JPEG itself."""
+    steps = _luma_quantization(file)
+    for quality in range(QUALITY, 100):
+        if all(map(operator.le, _quantization_at(quality), steps)):
+            return quality
+    return 100
+
+
+def _luma_quantization(file: BinaryIO) -> bytes:
     """The 64 steps by which a JPEG file rounds its luma (ITU-T T.81, B.2.4.1); b"" where there are none of 8 bits."""
     file.seek(2)
     head = file.read(4)

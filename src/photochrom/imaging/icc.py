@@ -6,6 +6,7 @@ import numpy as np
 import pyvips
 
 from .errors import PhotoError
+from .metadata import read_field
 
 PROFILE = "icc-profile-data"
 CHANNELS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}  # by the color space that a profile names at byte 16
@@ -27,7 +28,7 @@ def to_standard(image: pyvips.Image, name: str) -> pyvips.Image:
         image = (image >> 16).cast("ushort")
     if image.format not in ("uchar", "ushort"):
         raise PhotoError(f"{name}: numbers of type {image.format}; save it with 8 or 16 bits a channel")
-    profile = image.get(PROFILE) if image.get_typeof(PROFILE) else b""
+    profile = read_field(image, PROFILE, b"")
     if image.interpretation != "cmyk" and (not profile or _is_neutral(profile, image.bands)):
         return image
     return _apply_profile(image, profile, 16)

@@ -41,54 +41,48 @@ class Provenance:
         return f"Photochrom {__version__} (model {self.model} {self.version}, seed {self.seed})"
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """What an output takes over from its original: libvips' fields (type and value), resolution, and TIFF tags."""
+def read_field(image: pyvips.Image, name: str, default: Any) -> Any:
+    """Returns a field of an image, such as ``exif-data``, or `default` where it has none."""
+    return image.get(name) if image.get_typeof(name) else default
 
-    fields: dict[str, tuple[int, Any]]
-    resolution: tuple[float, float]
-    tags: tiff.TagSets
 
-    @classmethod
-    def read(cls, header: pyvips.Image, tags: tiff.TagSets) -> "Metadata":
-        """Must be called before the pixels are read: libvips changes fields while another thread reads pixels."""
-        names = [name for name in header.get_fields() if name.startswith(COPIED_FIELDS)]
-        fields = {name: (header.get_typeof(name), header.get(name)) for name in names}
-        return cls(fields, (header.xres, header.yres), tags)
+def tiff_fields(file: io.BufferedIOBase) -> dict[str, bytes]:
+    """Returns EXIF and IPTC of a TIFF file, which libvips leaves out, in the form that it reads them from JPEG."""
+    fields = {}
+    tags = tiff.read_tags(file)
+    _, iptc = tags.image.pop(tiff.IPTC, (0, b""))
+    if iptc:
+        # In a resource of Photoshop's, padded to an even size.
+        resource = IPTC_RESOURCE + b"\0\0" + len(iptc).to_bytes(4) + iptc + b"\0" * (len(iptc) % 2)
+        fields["iptc-data"] = b"Photoshop 3.0\0" + resource
+    if any(tags):
+        block = io.BytesIO(b"II*\0\0\0\0\0")
+        tiff.write_tags(block, tags)
+        fields["exif-data"] = b"Exif\0\0" + block.getvalue()
+    return fields
 
-    def apply(self, image: pyvips.Image, provenance: Provenance | None) -> pyvips.Image:
-        """Returns `image`, upright sRGB pixels, with this metadata and the provenance."""
-        image = image.copy(xres=self.resolution[0], yres=self.resolution[1])
-        for name, (kind, value) in self.fields.items():
-            image.set_type(kind, name, value)
-        texts = dict(self.tags.image)
-        _, iptc = texts.pop(tiff.IPTC, (0, b""))
-        if iptc:
-            # As JPEG holds it: in a resource of Photoshop's, padded to an even size.
-            resource = IPTC_RESOURCE + b"\0\0" + len(iptc).to_bytes(4) + iptc + b"\0" * (len(iptc) % 2)
-            image.set_type(BLOB, "iptc-data", b"Photoshop 3.0\0" + resource)
-        tags = self.tags._replace(image=texts)
-        if any(tags):
-            block = io.BytesIO(b"II*\0\0\0\0\0")
-            tiff.write_tags(block, tags)
-            image.set_type(BLOB, "exif-data", b"Exif\0\0" + block.getvalue())
-        image.set_type(INTEGER, "orientation", 1)
-        image.remove("jpeg-thumbnail-data")  # it shows the photo in gray
-        if image.get_typeof(EXIF_COLOR_SPACE):
-            image.set_type(TEXT, EXIF_COLOR_SPACE, "1")
-        if provenance is not None:
-            _, packet = self.fields.get("xmp-data", (0, b""))
-            image.set_type(BLOB, "xmp-data", xmp_packet(provenance, packet))
-            # libvips takes a last bracket for its own remark and drops it.
-            image.set_type(TEXT, EXIF_SOFTWARE, provenance.software + " ()")
-        return image
+
+def copy_metadata(original: pyvips.Image, image: pyvips.Image, provenance: Provenance | None) -> pyvips.Image:
+    """Returns `image`, upright sRGB pixels, with the metadata of `original` and the provenance."""
+    image = image.copy(xres=original.xres, yres=original.yres)
+    for name in original.get_fields():
+        if name.startswith(COPIED_FIELDS):
+            image.set_type(original.get_typeof(name), name, original.get(name))
+    image.set_type(INTEGER, "orientation", 1)
+    image.remove("jpeg-thumbnail-data")  # it shows the photo in gray
+    if image.get_typeof(EXIF_COLOR_SPACE):
+        image.set_type(TEXT, EXIF_COLOR_SPACE, "1")
+    if provenance is not None:
+        image.set_type(BLOB, "xmp-data", xmp_packet(provenance, read_field(original, "xmp-data", b"")))
+        # libvips takes a last bracket for its own remark and drops it.
+        image.set_type(TEXT, EXIF_SOFTWARE, provenance.software + " ()")
+    return image
 
 
 def has_provenance(header: pyvips.Image) -> bool:
     """Whether Photochrom colorized the image: its XMP says so or, where another program dropped that, its EXIF."""
-    if header.get_typeof("xmp-data") and NAMESPACES["photochrom"].encode() in header.get("xmp-data"):
-        return True
-    return bool(header.get_typeof(EXIF_SOFTWARE)) and header.get(EXIF_SOFTWARE).startswith("Photochrom ")
+    in_xmp = NAMESPACES["photochrom"].encode() in read_field(header, "xmp-data", b"")
+    return in_xmp or read_field(header, EXIF_SOFTWARE, "").startswith("Photochrom ")
 
 
 def xmp_packet(provenance: Provenance, packet: bytes = b"") -> bytes:
@@ -156,11 +150,10 @@ def _iptc_records(field: bytes) -> bytes:
 
 def write_tiff_tags(file: io.BufferedIOBase, image: pyvips.Image, provenance: Provenance) -> None:
     """Writes EXIF and IPTC of `image` and the provenance into the TIFF `file` that libvips made of it."""
-    block = image.get("exif-data") if image.get_typeof("exif-data") else b""
-    tags = tiff.read_tags(io.BytesIO(block.removeprefix(b"Exif\0\0")))
+    tags = tiff.read_tags(io.BytesIO(read_field(image, "exif-data", b"").removeprefix(b"Exif\0\0")))
     if tags.exif:
         tags.exif[tiff.COLOR_SPACE] = tiff.SHORT, b"\1\0"  # sRGB
-    iptc = _iptc_records(image.get("iptc-data")) if image.get_typeof("iptc-data") else b""
+    iptc = _iptc_records(read_field(image, "iptc-data", b""))
     if iptc:
         tags.image[tiff.IPTC] = tiff.UNDEFINED, iptc
     tags.image[tiff.SOFTWARE] = tiff.ASCII, provenance.software.encode() + b"\0"

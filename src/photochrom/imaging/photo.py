@@ -48,7 +48,7 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     header = reader.open()
     width, height = header.width, header.height
     formats.check_size(reader.name, width, height, max_pixels, formats.in_memory_kind(reader.kind, header))
-    orientation = header.get("orientation") if header.get_typeof("orientation") else 1
+    orientation = metadata.read_field(header, "orientation", 1)
     if orientation >= 5:
         width, height = height, width
     depth, alpha = 8 if header.format == "uchar" else 16, bool(header.hasalpha())
@@ -160,8 +160,7 @@ class ColorizedPhoto:
         with photo_errors(self.photo.name, "read"), self._render(".webp", provenance) as image:
             result = Image.fromarray(image.numpy())
             exif = Image.Exif()
-            if image.get_typeof("exif-data"):
-                exif.load(image.get("exif-data"))
+            exif.load(metadata.read_field(image, "exif-data", b""))
             if image.get_typeof("xmp-data"):
                 result.info["xmp"] = image.get("xmp-data")
         exif[tiff.ORIENTATION] = 1
@@ -179,7 +178,7 @@ class ColorizedPhoto:
             if self.photo.alpha:
                 reason = f"JPEG cannot keep the transparency of {self.photo.name}"
                 raise PhotoError(f"{printable(name)}: {reason}; choose .png or .tif")
-            options["Q"] = self.photo.reader.jpeg_quality()
+            options["Q"] = self.photo.reader.jpeg_quality
         return options
 
     @contextmanager
@@ -188,7 +187,7 @@ class ColorizedPhoto:
         photo = self.photo
         depth = photo.depth if suffix is None or suffix.lower() in formats.SUFFIXES_OF_16_BITS else 8
         header = photo.reader.open()
-        details = metadata.Metadata.read(header, photo.reader.tags())
+        original = header.copy()  # since libvips changes the header's fields while another thread reads its pixels
         gray = icc.to_standard(header, photo.name)
         inverse = {6: 8, 8: 6}.get(photo.orientation, photo.orientation)
         ab = _shrink_within(_to_upright(self.ab, inverse), gray.width, gray.height)
@@ -206,7 +205,7 @@ class ColorizedPhoto:
                 image = image.bandjoin(icc.alpha_channel(photo.reader.open(), depth))
             if photo.orientation != 1:
                 image = stack.enter_context(_rotate_stream(image, photo.orientation))
-            yield details.apply(image, provenance)
+            yield metadata.copy_metadata(original, image, provenance)
 
 
 def _shrink_within(planes: np.ndarray, width: int, height: int) -> np.ndarray:
