@@ -158,12 +158,12 @@ def wall(cost: Cost) -> str:
 
 def photo_rows(model: str, plan: Plan, megapixels: str, folder: Path) -> None:
     """Print the cost of one large JPEG, from the start of the process to the written file."""
-    from photochrom.imaging.formats import SAVERS
+    from photochrom.imaging.formats import WRITABLE
 
     photo, out = folder / f"{megapixels}.jpg", folder / "out"
     width, height = plan.sizes[megapixels]
     cost(python(LARGE_PHOTO, photo, width, height, 4))
-    saver = SAVERS[".jpg"]
+    saver = WRITABLE[".jpg"].saver
     commands = {
         "ours": [*photochrom("colorize", photo, "--model", model), "-o", str(out), "--overwrite"],
         "vips": python(LAB, photo, folder / "lab.jpg", saver["Q"], saver["subsample_mode"]),

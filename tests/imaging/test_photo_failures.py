@@ -248,7 +248,7 @@ def test_names_that_are_not_utf_8(suffix, tmp_path):
     folder.mkdir()
     path = folder / os.fsdecode(b"caf\xe9" + suffix.encode())
     if suffix == ".jp2":
-        path.write_bytes(in_memory_files()["a JPEG 2000"])
+        path.write_bytes(in_memory_files()["JPEG 2000"])
     else:
         path.write_bytes(encode_noise(suffix))
     photo = open_photo(path)
@@ -277,11 +277,11 @@ def in_memory_files():
     jp2 = io.BytesIO()
     gray.save(jp2, "JPEG2000")
     return {
-        "a progressive JPEG": vips.jpegsave_buffer(interlace=True),
-        "an interlaced PNG": vips.pngsave_buffer(interlace=True),
-        "a WebP": vips.webpsave_buffer(),
-        "an AVIF": vips.heifsave_buffer(compression="av1"),
-        "a JPEG 2000": jp2.getvalue(),
+        "progressive JPEG": vips.jpegsave_buffer(interlace=True),
+        "interlaced PNG": vips.pngsave_buffer(interlace=True),
+        "WebP": vips.webpsave_buffer(),
+        "AVIF": vips.heifsave_buffer(compression="av1"),
+        "JPEG 2000": jp2.getvalue(),
     }
 
 
@@ -291,7 +291,7 @@ def test_files_decoded_in_memory_have_a_lower_limit(kind, monkeypatch):
     assert open_photo(blob).width == 50
     monkeypatch.setattr(formats, "MAX_PIXELS_IN_MEMORY", 1999)
     assert_refused(
-        blob, f"50 x 40 pixels are more than the limit of 1999; it is {kind}, decoded in memory: save it as TIFF"
+        blob, f"50 x 40 pixels are more than the limit of 1999; {kind} is decoded in memory: save it as TIFF"
     )
     assert open_photo(blob, max_pixels=formats.MAX_PIXELS + 1).width == 50
     with pytest.raises(PhotoError, match="limit of 100;"):

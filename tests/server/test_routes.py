@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 from servers import TIMEOUT, serve_in_thread, wait_until
 
 from photochrom import Colorizer
-from photochrom.imaging.formats import SAVERS
+from photochrom.imaging.formats import WRITABLE
 from photochrom.inference.options import LIMITS, MAX_HINTS, Hint
 from photochrom.server import app, middleware, routes
 from photochrom.server.app import create_app, load_models
@@ -95,7 +95,7 @@ def test_colorize_returns_the_bytes_of_the_python_api(client, bundle, suffix, de
 
 
 def test_every_format_that_is_written_has_a_media_type():
-    assert set(routes.MEDIA_TYPES) == set(SAVERS)
+    assert set(routes.MEDIA_TYPES) == set(WRITABLE)
     assert set(routes.MEDIA_TYPES.values()) == {f"image/{kind}" for kind in ("jpeg", "png", "tiff", "webp", "avif")}
 
 

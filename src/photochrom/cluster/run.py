@@ -24,7 +24,7 @@ from distributed.scheduler import KilledWorker
 
 from .._processes import available_processors, interrupts_blocked
 from .._version import __version__
-from ..imaging.formats import SAVERS
+from ..imaging.formats import WRITABLE
 from ..inference.batch import BatchOptions, Outcome, SkipReason, Status, Task, check_batch, colorize_batch, plan
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
@@ -92,7 +92,7 @@ def default_manifest(photos: Sequence[str], out: str | None) -> Path:
     """Return the path of the manifest: in the folder of the outputs, or in the current one if that is an address."""
     if out is not None:
         folder = Path() if is_address(out) else Path(out)
-        return (folder.parent if folder.suffix.lower() in SAVERS else folder) / NAME
+        return (folder.parent if folder.suffix.lower() in WRITABLE else folder) / NAME
     first = Path(photos[0]).absolute()
     return (first.with_name(f"{first.name}-color") if first.is_dir() else first.parent) / NAME
 

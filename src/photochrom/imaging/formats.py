@@ -2,11 +2,12 @@
 
 import io
 import operator
+import re
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -16,53 +17,60 @@ from .errors import PhotoError, PhotoTooLarge, photo_errors
 from .limits import MAX_PIXELS
 from .metadata import read_field
 
-SUPPORTED = "JPEG, PNG, TIFF, WebP, AVIF, and with the extra 'formats' HEIC, JPEG 2000 and BMP"
-SIGNATURES = {
-    "jpeg": (b"\xff\xd8\xff",),
-    "png": (b"\x89PNG\r\n\x1a\n",),
-    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "jp2": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
-    "bmp": (b"BM",),
-}
 MAX_PIXELS_IN_MEMORY = 100_000_000  # of photos that cannot be decoded row by row
-IN_MEMORY = {"webp": "a WebP", "avif": "an AVIF", "heic": "a HEIC", "jp2": "a JPEG 2000", "bmp": "a BMP"}
 QUALITY = 98  # of lossy formats: half the largest error in lightness of 95, for two fifths more bytes
 LOSSY: dict[str, Any] = {"Q": QUALITY, "subsample_mode": "off"}
-PNG, WEBP = {"compression": 6}, {"lossless": True}
 # `metadata.write_tiff_tags` writes IPTC, which libvips cuts short: keep EXIF, XMP, profile, and the rest.
-TIFF = {"compression": "lzw", "predictor": "horizontal", "keep": 1 | 2 | 8 | 16}
-SAVERS = {".jpg": LOSSY, ".jpeg": LOSSY, ".png": PNG, ".tif": TIFF, ".tiff": TIFF, ".webp": WEBP, ".avif": LOSSY}
-JPEG_SUFFIXES, TIFF_SUFFIXES = (".jpg", ".jpeg"), (".tif", ".tiff")
-SUFFIXES_OF_16_BITS = (".png", *TIFF_SUFFIXES)
-# What is added to the name of a file that can only be read, for its output.
-OUTPUT_SUFFIX = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".tif", ".j2k": ".tif", ".bmp": ".png"}
-# The suffix that keeps a format, or as much of it as can be written; .png for all others.
-SUFFIX_OF_KIND = {"jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif", "heic": ".jpg", "jp2": ".tif"}
-LOADERS = {"jpeg": "jpegload", "png": "pngload", "tiff": "tiffload", "webp": "webpload", "avif": "heifload"}
+LZW = {"compression": "lzw", "predictor": "horizontal", "keep": 1 | 2 | 8 | 16}
 VIPS_FIELDS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # by Pillow's names
 START_OF_SCAN, QUANTIZATION_TABLES = 0xDA, 0xDB  # JPEG markers (ITU-T T.81, table B.1)
 
 
-def detect_kind(head: bytes, name: str) -> str:
+@dataclass(frozen=True)
+class Format:
+    """How a file format is recognized, read and written, and what it can hold."""
+
+    title: str
+    signature: bytes  # regular expression of a file's first bytes
+    suffix: str  # of an output that keeps the format, or as much of it as can be written
+    loader: str = ""  # of libvips; "" for what Pillow decodes
+    by_rows: bool = False  # decoded row by row, rather than in memory
+    saver: dict[str, Any] = field(default_factory=dict)  # options of libvips, of a format that can be written
+    depth: int = 8  # of outputs, at most
+    alpha: bool = True
+
+
+JPEG = Format("JPEG", rb"\xff\xd8\xff", ".jpg", "jpegload", by_rows=True, saver=LOSSY, alpha=False)
+PNG = Format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "pngload", by_rows=True, saver={"compression": 6}, depth=16)
+TIFF = Format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif", "tiffload", by_rows=True, saver=LZW, depth=16)
+WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", saver={"lossless": True})
+AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", saver=LOSSY)
+HEIC = Format("HEIC", rb"....ftyp", ".jpg")
+JPEG_2000 = Format("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", ".tif")
+BMP = Format("BMP", rb"BM", ".png")
+ARRAY = Format("array", rb"", ".png", by_rows=True)  # and Pillow images
+FORMATS = (JPEG, PNG, TIFF, WEBP, AVIF, HEIC, JPEG_2000, BMP)
+# By the suffixes of files that can be written, and of those that can only be read.
+WRITABLE = {".jpg": JPEG, ".jpeg": JPEG, ".png": PNG, ".tif": TIFF, ".tiff": TIFF, ".webp": WEBP, ".avif": AVIF}
+READ_ONLY = {".heic": HEIC, ".heif": HEIC, ".jp2": JPEG_2000, ".j2k": JPEG_2000, ".bmp": BMP}
+
+
+def detect_kind(head: bytes, name: str) -> Format:
     """Returns the format that the first bytes of a file show. Raises PhotoError for one that is not supported."""
-    if head[4:8] == b"ftyp":
-        brands = head[8 : int.from_bytes(head[:4])]
-        return "avif" if b"avif" in brands or b"avis" in brands else "heic"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    for kind, signatures in SIGNATURES.items():
-        if head.startswith(signatures):
+    for kind in FORMATS:
+        if re.match(kind.signature, head, re.DOTALL):
             return kind
-    raise PhotoError(f"{name}: {'is not a supported image' if head else 'is empty'}; supported: {SUPPORTED}")
+    supported = ", ".join(kind.title for kind in FORMATS)
+    raise PhotoError(f"{name}: {'is not a supported image' if head else 'is empty'}; supported: {supported}")
 
 
-def in_memory_kind(kind: str, header: pyvips.Image) -> str:
-    """Returns what a file is ("a WebP") that must be decoded in memory; "" for one that is decoded row by row."""
-    if kind == "jpeg":
-        return "a progressive JPEG" if read_field(header, "jpeg-multiscan", 0) else ""
-    if kind == "png":
-        return "an interlaced PNG" if header.get_typeof("interlaced") else ""
-    return IN_MEMORY.get(kind, "")
+def in_memory_kind(kind: Format, header: pyvips.Image) -> str:
+    """Returns what a file is ("WebP") that must be decoded in memory; "" for one that is decoded row by row."""
+    if read_field(header, "jpeg-multiscan", 0):
+        return "progressive JPEG"
+    if read_field(header, "interlaced", 0):
+        return "interlaced PNG"
+    return "" if kind.by_rows else kind.title
 
 
 def check_size(name: str, width: int, height: int, max_pixels: int, in_memory: str) -> None:
@@ -70,27 +78,27 @@ def check_size(name: str, width: int, height: int, max_pixels: int, in_memory: s
     limit, advice = max_pixels, "raise --max-pixels to read it"
     if in_memory and max_pixels <= MAX_PIXELS:  # the user has not raised it above the default
         limit = min(max_pixels, MAX_PIXELS_IN_MEMORY)
-        advice = f"it is {in_memory}, decoded in memory: save it as TIFF, or raise --max-pixels above {MAX_PIXELS}"
+        advice = f"{in_memory} is decoded in memory: save it as TIFF, or raise --max-pixels above {MAX_PIXELS}"
     if width * height > limit:
         raise PhotoTooLarge(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {advice}")
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; `kind`: format, "array", "pillow".
+    """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; opened anew for each pass.
 
     `fields` are libvips' that its own loaders leave out. `jpeg_quality` is that of a JPEG made from this photo.
     """
 
     source: Path | bytes | np.ndarray
     name: str
-    kind: str
+    kind: Format
     fields: dict[str, bytes] = field(default_factory=dict)
     orientation: int = 1
     jpeg_quality: int = QUALITY
 
-    def open(self, shrink: int = 1) -> pyvips.Image:
-        """Returns the image, of a file as a stream of rows, top to bottom; JPEG may be shrunk 2, 4 or 8 times."""
+    def open(self, shrink: float = 1) -> pyvips.Image:
+        """Returns the image, of a file as a stream of rows, top to bottom; JPEG up to `shrink` times (8) smaller."""
         if isinstance(self.source, np.ndarray):
             names = ("b-w", "grey16") if self.source.shape[2] < 3 else ("srgb", "rgb16")
             name = names[self.source.dtype.itemsize - 1]
@@ -102,17 +110,17 @@ class Reader:
             image.set_type(pyvips.GValue.blob_type, name, value)
         return image
 
-    def _open_file(self, source: Path | bytes, shrink: int) -> pyvips.Image:
+    def _open_file(self, source: Path | bytes, shrink: float) -> pyvips.Image:
         options: dict[str, Any] = {"access": "sequential", "fail_on": "error", "revalidate": True}
-        if self.kind == "jpeg":
-            options["shrink"] = shrink
+        if self.kind == JPEG:
+            options["shrink"] = max(factor for factor in (1, 2, 4, 8) if factor <= max(1, shrink))
         with photo_errors(self.name, "read"):
             if isinstance(source, bytes):
-                return getattr(pyvips.Image, f"{LOADERS[self.kind]}_buffer")(source, **options)
+                return getattr(pyvips.Image, f"{self.kind.loader}_buffer")(source, **options)
             # By descriptor, since libvips wants names in UTF-8, which not all are.
             with source.open("rb") as file:
                 descriptor = pyvips.Source.new_from_descriptor(file.fileno())
-            return getattr(pyvips.Image, f"{LOADERS[self.kind]}_source")(descriptor, **options)
+            return getattr(pyvips.Image, f"{self.kind.loader}_source")(descriptor, **options)
 
 
 def reader_of_array(array: np.ndarray, name: str) -> Reader:
@@ -128,10 +136,10 @@ def reader_of_array(array: np.ndarray, name: str) -> Reader:
         pixels = np.rint(pixels * 65535).astype(np.uint16)
     elif pixels.dtype not in (np.uint8, np.uint16):
         raise PhotoError(f"{name}: type {array.dtype} is not supported; give uint8, uint16, bool, or float in [0, 1]")
-    return Reader(np.ascontiguousarray(pixels), name, "array")
+    return Reader(np.ascontiguousarray(pixels), name, ARRAY)
 
 
-def reader_of_pillow(image: Any, name: str, kind: str = "pillow") -> Reader:
+def reader_of_pillow(image: Any, name: str, kind: Format = ARRAY) -> Reader:
     """Returns a reader of a Pillow image of any mode, with its profile, EXIF and XMP."""
     orientation = image.getexif().get(tiff.ORIENTATION, 1)
     modes = {"1": "L", "P": "RGBA" if "transparency" in image.info else "RGB", "PA": "RGBA", "I": "I;16"}
@@ -154,39 +162,38 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int) -> Reader:
     """Returns a reader of a file or of the bytes of one."""
     with photo_errors(name, "read"), io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         kind = detect_kind(file.read(64), name)
-        if kind not in LOADERS:
+        if not kind.loader:
             return _decode_with_pillow(file, name, kind, max_pixels)
-        fields = metadata.tiff_fields(file) if kind == "tiff" else {}
-        quality = _jpeg_quality(file) if kind == "jpeg" else QUALITY
+        fields = metadata.tiff_fields(file) if kind == TIFF else {}
+        quality = _jpeg_quality(file) if kind == JPEG else QUALITY
     return Reader(source, name, kind, fields, jpeg_quality=quality)
 
 
-def _decode_with_pillow(file: BinaryIO, name: str, kind: str, max_pixels: int) -> Reader:
+def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int) -> Reader:
     try:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
 
-        if kind == "heic":
+        if kind == HEIC:
             import pillow_heif
     except ImportError as error:
-        raise PhotoError(f"{name}: to read {kind.upper()}, pip install 'photochrom[formats]'") from error
+        raise PhotoError(f"{name}: to read {kind.title}, pip install 'photochrom[formats]'") from error
     try:
         file.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
-            image: Any = pillow_heif.open_heif(file) if kind == "heic" else Image.open(file)
+            image: Any = pillow_heif.HeifImageFile(file) if kind == HEIC else Image.open(file)
         width, height = image.size  # of the header: no pixel is decoded yet
-        check_size(name, width, height, max_pixels, IN_MEMORY[kind])
-        if kind == "heic":
-            image = image.to_pillow()
+        check_size(name, width, height, max_pixels, kind.title)
         image.load()
     except PhotoError:
         raise
     except Exception as error:  # each decoder has its own
-        raise PhotoError(f"{name}: cannot be read ({error})") from error
+        reason = "damaged or cut short" if isinstance(error, UnidentifiedImageError) else error
+        raise PhotoError(f"{name}: cannot be read ({reason})") from error
     return reader_of_pillow(image, name, kind)
 
 
-def _jpeg_quality(file: BinaryIO) -> int:
+def _jpeg_quality(file: io.BufferedIOBase) -> int:
     """The quality of a copy of a JPEG: `QUALITY`, or the first that is as fine as the JPEG itself."""
     steps = _luma_quantization(file)
     for quality in range(QUALITY, 100):
@@ -195,7 +202,7 @@ def _jpeg_quality(file: BinaryIO) -> int:
     return 100
 
 
-def _luma_quantization(file: BinaryIO) -> bytes:
+def _luma_quantization(file: io.BufferedIOBase) -> bytes:
     """The 64 steps by which a JPEG file rounds its luma (ITU-T T.81, B.2.4.1); b"" where there are none of 8 bits."""
     file.seek(2)
     head = file.read(4)

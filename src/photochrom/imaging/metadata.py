@@ -125,11 +125,11 @@ def _parse_packet(packet: bytes) -> tuple[ElementTree.Element, ElementTree.Eleme
     body = packet.strip(b"\0 \r\n\t\xef\xbb\xbf")
     if b"<!ENTITY" in body or b"<!DOCTYPE" in body:
         body = b""
-    # Else the prefixes of other programs would come back as ns0, ns1, ...
-    for prefix, uri in re.findall(rb"xmlns:([A-Za-z_][\w.-]*)\s*=\s*[\"']([^\"']+)[\"']", body):
-        if not re.fullmatch(rb"ns\d+", prefix):
-            ElementTree.register_namespace(prefix.decode(), uri.decode())
     with suppress(ElementTree.ParseError):
+        # Else the prefixes of other programs would come back as ns0, ns1, ...
+        for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(body), ["start-ns"]):
+            if prefix and not re.fullmatch(r"ns\d+", prefix):
+                ElementTree.register_namespace(prefix, uri)
         root = ElementTree.fromstring(body)
         rdf = root if root.tag == RDF + "RDF" else root.find(RDF + "RDF")
         if rdf is not None:

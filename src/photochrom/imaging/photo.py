@@ -4,7 +4,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,30 +52,26 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     if orientation >= 5:
         width, height = height, width
     depth, alpha = 8 if header.format == "uchar" else 16, bool(header.hasalpha())
-    return Photo(reader, width, height, depth, alpha, orientation, metadata.has_provenance(header))
+    is_colorized = metadata.has_provenance(header)
+    return Photo(reader, reader.name, reader.kind.suffix, width, height, depth, alpha, orientation, is_colorized)
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An opened photo: size in pixels upright, depth in bits, EXIF Orientation (1 to 8) of the stored pixels."""
+    """An opened photo: size in pixels upright, depth in bits, EXIF Orientation (1 to 8) of the stored pixels.
+
+    `name` is what messages call it, `suffix` that of a file that keeps its format, or as much of it as can be written.
+    """
 
     reader: formats.Reader
+    name: str
+    suffix: str
     width: int
     height: int
     depth: int
     alpha: bool
     orientation: int
     is_colorized: bool
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return self.reader.name
-
-    @property
-    def suffix(self) -> str:
-        """The suffix of a file that keeps this photo's format, or as much of it as can be written."""
-        return formats.SUFFIX_OF_KIND.get(self.reader.kind, ".png")
 
     def gray(self, size: int, multiple: int = 32, convention: str = "lab", square: bool = False) -> Gray:
         """Returns the gray for a model, in [-1, 1]; sizes: see `resize`, convention: `core.color.rgb_to_gray`."""
@@ -93,11 +89,8 @@ class Photo:
             width = height = size
         elif self.orientation >= 5:
             width, height = height, width
-        shrink = 1  # JPEG is decoded to at least twice the size, so that averaging has pixels to work on
-        while shrink < 8 and 1 / scale >= 4 * shrink:
-            shrink *= 2
         with photo_errors(self.name, "read"):
-            image = self.reader.open(shrink)
+            image = self.reader.open(1 / scale / 2)  # at least twice the size, so that averaging has pixels to work on
             image = image.resize(width / image.width, vscale=height / image.height).copy_memory()
             icc.check_linear(image, self.name)
             pixels = icc.to_standard(image, self.name).numpy().reshape(height, width, -1)
@@ -132,32 +125,32 @@ class ColorizedPhoto:
         `atomic.atomic_write` does, and PhotoError for a suffix that cannot be written or a damaged photo.
         """
         path = Path(path)
-        options = self._save_options(path.name)
-        with atomic_write(path, overwrite) as file, self._render(path.suffix, provenance) as image:
-            image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), path.suffix, **options)
-            if path.suffix.lower() in formats.TIFF_SUFFIXES:
+        kind, options = self._saver(path.name)
+        with atomic_write(path, overwrite) as file, self._render(kind.depth, provenance) as image:
+            image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), kind.suffix, **options)
+            if kind == formats.TIFF:
                 metadata.write_tiff_tags(file, image, provenance)
         return path
 
     def to_bytes(self, suffix: str, provenance: Provenance) -> bytes:
         """Returns the bytes of the file that `save` would write to a path with this suffix."""
-        options = self._save_options(suffix)
-        with photo_errors(self.photo.name, "written"), self._render(suffix, provenance) as image:
-            file = io.BytesIO(image.write_to_buffer(suffix, **options))
-            if suffix.lower() in formats.TIFF_SUFFIXES:
+        kind, options = self._saver(suffix)
+        with photo_errors(self.photo.name, "written"), self._render(kind.depth, provenance) as image:
+            file = io.BytesIO(image.write_to_buffer(kind.suffix, **options))
+            if kind == formats.TIFF:
                 metadata.write_tiff_tags(file, image, provenance)
         return file.getvalue()
 
     def array(self) -> np.ndarray:
         """Returns sRGB codes (h, w, 3), or (h, w, 4) with alpha: uint8 or uint16 like the photo."""
-        with photo_errors(self.photo.name, "read"), self._render(None, None) as image:
+        with photo_errors(self.photo.name, "read"), self._render(16, None) as image:
             return image.numpy()
 
     def pillow(self, provenance: Provenance | None = None) -> Any:
         """Returns a Pillow image, RGB or RGBA of 8 bits, with profile, EXIF and XMP in its `info`."""
         from PIL import Image
 
-        with photo_errors(self.photo.name, "read"), self._render(".webp", provenance) as image:
+        with photo_errors(self.photo.name, "read"), self._render(8, provenance) as image:
             result = Image.fromarray(image.numpy())
             exif = Image.Exif()
             exif.load(metadata.read_field(image, "exif-data", b""))
@@ -169,23 +162,24 @@ class ColorizedPhoto:
         result.info |= {"exif": exif.tobytes(), "icc_profile": pyvips.Operation.call("profile_load", "srgb")}
         return result
 
-    def _save_options(self, name: str) -> dict[str, Any]:
-        suffix = Path("x" + name).suffix.lower()
-        if suffix not in formats.SAVERS:
-            raise PhotoError(f"{printable(name)}: cannot be written; choose one of {', '.join(formats.SAVERS)}")
-        options = formats.SAVERS[suffix] | {"profile": "srgb"}
-        if suffix in formats.JPEG_SUFFIXES:
-            if self.photo.alpha:
-                reason = f"JPEG cannot keep the transparency of {self.photo.name}"
-                raise PhotoError(f"{printable(name)}: {reason}; choose .png or .tif")
+    def _saver(self, name: str) -> tuple[formats.Format, dict[str, Any]]:
+        """The format of a file name or suffix, and the options with which libvips saves it."""
+        kind = formats.WRITABLE.get(Path("x" + name).suffix.lower())
+        if kind is None:
+            raise PhotoError(f"{printable(name)}: cannot be written; choose one of {', '.join(formats.WRITABLE)}")
+        if self.photo.alpha and not kind.alpha:
+            reason = f"{kind.title} cannot keep the transparency of {self.photo.name}"
+            raise PhotoError(f"{printable(name)}: {reason}; choose .png or .tif")
+        options = kind.saver | {"profile": "srgb"}
+        if kind == formats.JPEG:
             options["Q"] = self.photo.reader.jpeg_quality
-        return options
+        return kind, options
 
     @contextmanager
-    def _render(self, suffix: str | None, provenance: Provenance | None) -> Iterator[pyvips.Image]:
-        """Yields the result as a stream to read once, of the depth that `suffix` keeps (None: the photo's)."""
+    def _render(self, max_depth: int, provenance: Provenance | None) -> Iterator[pyvips.Image]:
+        """Yields the result as a stream to read once, with the depth of the photo but at most `max_depth`."""
         photo = self.photo
-        depth = photo.depth if suffix is None or suffix.lower() in formats.SUFFIXES_OF_16_BITS else 8
+        depth = min(photo.depth, max_depth)
         header = photo.reader.open()
         original = header.copy()  # since libvips changes the header's fields while another thread reads its pixels
         gray = icc.to_standard(header, photo.name)
@@ -197,22 +191,18 @@ class ColorizedPhoto:
         def process(strip: np.ndarray, top: int) -> np.ndarray:
             return merge_chroma(strip, chroma.rows(top, len(strip)), depth)
 
-        with ExitStack() as stack:
-            image = stack.enter_context(process_strips(gray, rows, process, depth, self.threads))
+        with process_strips(gray, rows, process, depth, self.threads) as image:
             image = image.copy(interpretation="rgb16" if depth == 16 else "srgb")
             if photo.alpha:
                 # A stream is read once: the alpha channel needs one of its own.
                 image = image.bandjoin(icc.alpha_channel(photo.reader.open(), depth))
-            if photo.orientation != 1:
-                image = stack.enter_context(_rotate_stream(image, photo.orientation))
-            yield metadata.copy_metadata(original, image, provenance)
+            with _upright_stream(image, photo.orientation) as upright:
+                yield metadata.copy_metadata(original, upright, provenance)
 
 
 def _shrink_within(planes: np.ndarray, width: int, height: int) -> np.ndarray:
     """Shrinks (c, h, w) by averaging where it is larger than width x height."""
     rows, columns = planes.shape[1:]
-    if rows <= height and columns <= width:
-        return planes
     image = pyvips.Image.new_from_array(np.ascontiguousarray(planes.transpose(1, 2, 0)))
     image = image.resize(min(1, width / columns), vscale=min(1, height / rows), kernel="linear")
     return np.ascontiguousarray(image.numpy().transpose(2, 0, 1))
@@ -227,8 +217,11 @@ def _to_upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 @contextmanager
-def _rotate_stream(image: pyvips.Image, orientation: int) -> Iterator[pyvips.Image]:
+def _upright_stream(image: pyvips.Image, orientation: int) -> Iterator[pyvips.Image]:
     """Turns a stream upright by way of tiles on disk, since the last rows stored may be the first ones seen."""
+    if orientation == 1:
+        yield image
+        return
     with tempfile.TemporaryDirectory(prefix="photochrom-") as folder:
         path = str(Path(folder) / "stored.tif")
         image.tiffsave(path, tile=True, tile_width=256, tile_height=256, bigtiff=True)

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from .errors import PhotoError, printable
-from .formats import OUTPUT_SUFFIX, SAVERS
+from .formats import READ_ONLY, WRITABLE
 
-IMAGE_SUFFIXES = (*SAVERS, *OUTPUT_SUFFIX, ".gif", ".psd", ".dng", ".jxl")  # the last are not supported
+IMAGE_SUFFIXES = (*WRITABLE, *READ_ONLY, ".gif", ".psd", ".dng", ".jxl")  # the last are not supported
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -43,27 +44,23 @@ def process_strips(
 
 def _map_ahead(process: Process, image: pyvips.Image, rows: int, threads: int) -> Generator[bytes, None, None]:
     """Results in order, from several threads: numpy releases the interpreter's lock."""
+    dtype = np.uint8 if image.format == "uchar" else np.uint16
 
-    def process_when_read(strip: Future[np.ndarray], top: int) -> bytes:
-        return process(strip.result(), top).tobytes()
+    def process_when_read(strip: Future[Any], top: int) -> bytes:
+        pixels = np.frombuffer(strip.result(), dtype).reshape(-1, image.width, image.bands)
+        return process(pixels, top).tobytes()
 
-    strips, pending = _read_strips(image, rows), deque[Future[bytes]]()
-    # One thread reads, since libvips lets only one read a region.
+    pending: deque[Future[bytes]] = deque()
+    # One thread reads, since libvips lets only one use a region.
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as workers:
+        region = reader.submit(pyvips.Region.new, image).result()
         for top in range(0, image.height, rows):
-            pending.append(workers.submit(process_when_read, reader.submit(next, strips), top))
+            strip = reader.submit(region.fetch, 0, top, image.width, min(rows, image.height - top))
+            pending.append(workers.submit(process_when_read, strip, top))
             if len(pending) > threads + STRIPS_AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-
-
-def _read_strips(image: pyvips.Image, rows: int) -> Iterator[np.ndarray]:
-    region = pyvips.Region.new(image)
-    dtype = np.uint8 if image.format == "uchar" else np.uint16
-    for top in range(0, image.height, rows):
-        pixels = region.fetch(0, top, image.width, min(rows, image.height - top))
-        yield np.frombuffer(pixels, dtype).reshape(-1, image.width, image.bands)
 
 
 def _bigtiff_header(width: int, height: int, rows: int, depth: int) -> bytes:
@@ -71,18 +68,9 @@ def _bigtiff_header(width: int, height: int, rows: int, depth: int) -> bytes:
     tops = np.arange(0, height, rows)
     line = width * 3 * depth // 8
     pixels_at = 512 + 16 * len(tops)  # leaves room for the tags
-    values = {
-        256: width,
-        257: height,
-        258: [depth] * 3,
-        259: 1,  # no compression
-        262: 2,  # RGB
-        273: pixels_at + tops * line,
-        277: 3,  # channels
-        278: rows,
-        279: np.minimum(rows, height - tops) * line,
-        284: 1,  # the channels of a pixel together
-    }
+    values = {256: width, 257: height, 258: [depth] * 3, 277: 3, 278: rows}  # size, bits, channels, rows of a strip
+    values |= {259: 1, 262: 2, 284: 1}  # not compressed, RGB, the channels of a pixel together
+    values |= {273: pixels_at + tops * line, 279: np.minimum(rows, height - tops) * line}  # places and sizes of strips
     tags = {tag: (tiff.LONG8, np.array(value, "<u8").tobytes()) for tag, value in values.items()}
     file = io.BytesIO(b"II+\0\x08\0\0\0" + bytes(8))
     tiff.write_tags(file, tiff.TagSets(tags, {}, {}))

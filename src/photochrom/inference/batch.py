@@ -12,7 +12,7 @@ import numpy as np
 
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
-from ..imaging.formats import SAVERS
+from ..imaging.formats import WRITABLE
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.photo import Photo, open_photo
 from ..imaging.sources import IMAGE_SUFFIXES, image_files
@@ -128,8 +128,8 @@ def _plan_source(source: Path, out: Path | None, alone: bool) -> list[tuple[Path
     if out is not None and out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
         if not alone or source.is_dir():
             raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
-        if out.suffix.lower() not in SAVERS:
-            raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(SAVERS)}, or a folder")
+        if out.suffix.lower() not in WRITABLE:
+            raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(WRITABLE)}, or a folder")
         return [(source, out)]
     if not source.is_dir():
         return [(source, out / writable_path(Path(source.name)) if out else output_path(source))]

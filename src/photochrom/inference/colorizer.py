@@ -15,7 +15,7 @@ from jaxtyping import Float
 from ..core.sampling.autoregressive import bits_per_dim
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoError
-from ..imaging.formats import OUTPUT_SUFFIX
+from ..imaging.formats import READ_ONLY
 from ..imaging.metadata import Provenance
 from ..imaging.photo import ColorizedPhoto, Photo, open_photo
 from .bundle import BundleError
@@ -223,8 +223,8 @@ def output_path(photo: P) -> P:
 
 def writable_path(path: P) -> P:
     """Return the path with a second suffix if its own format can only be read: `scan.heic` becomes `scan.heic.jpg`."""
-    suffix = OUTPUT_SUFFIX.get(path.suffix.lower())
-    return path.with_name(path.name + suffix) if suffix else path
+    kind = READ_ONLY.get(path.suffix.lower())
+    return path.with_name(path.name + kind.suffix) if kind else path
 
 
 @overload

@@ -69,8 +69,7 @@ def preview(photo: Photo, longest: int) -> bytes:
     """Return a photo, upright and in sRGB, whose long side is at most `longest` pixels."""
     scale = max(photo.width, photo.height) / longest
     with photo_errors(photo.name, "read"):
-        shrink = next((n for n in (8, 4, 2) if photo.reader.kind == "jpeg" and scale >= n), 1)
-        image = icc.to_standard(photo.reader.open(shrink), photo.name)
+        image = icc.to_standard(photo.reader.open(scale), photo.name)
         image = image.thumbnail_image(longest, height=longest, size="down").colourspace("srgb")
         return image.write_to_buffer(".jpg", Q=90)
 
