@@ -70,9 +70,8 @@ class Autoregressive(Procedure):
         self._check_choices(solver=self.solvers)
         if not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
             limits = f"must be above 0 (from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g})"
-            raise ValueError(
-                f"temperature {self.temperature}: {limits}; the solver greedy takes the most likely colors"
-            )
+            otherwise = "the solver greedy takes the most likely colors"
+            raise ValueError(f"temperature {self.temperature}: {limits}; {otherwise}")
         if not 1 <= self.bits <= 4:
             raise ValueError(f"bits {self.bits}: must be from 1 (8 colors) to 4 (4096)")
         if self.factor < 1:
@@ -81,13 +80,10 @@ class Autoregressive(Procedure):
     @property
     def capabilities(self) -> Capabilities:
         """See `Procedure`; without the core, it refines colors that are given."""
-        networks, has_core = self.stages, "core" in self.stages
-        if has_core:
-            networks = ("encoder", "row", "pixel", "outer", *self.stages[1:])
-        if has_core and self.guided:
-            networks = ("guide", *networks)
-        stochastic = self.solver == "sample"
-        return Capabilities(networks, stochastic=stochastic, colorizes=has_core, has_likelihood=True)
+        has_core = "core" in self.stages
+        guide = ("guide",) if self.guided else ()
+        networks = (*guide, "encoder", "row", "pixel", "outer", *self.stages[1:]) if has_core else self.stages
+        return Capabilities(networks, stochastic=self.solver == "sample", colorizes=has_core, has_likelihood=True)
 
     def check_size(self, height: int, width: int) -> None:
         """Raises ValueError for sides that the factor does not divide, or an image that no memory would hold."""
