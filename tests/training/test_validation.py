@@ -8,6 +8,7 @@ from torch import nn
 
 from photochrom.core.color import AB_SCALE, rgb_to_lab
 from photochrom.core.sampling import Direct
+from photochrom.core.sampling.procedure import Capabilities
 from photochrom.models.family import Family, Network
 from photochrom.training.dataset import pair
 from photochrom.training.validation import colorize, metrics, torch_nets, torch_noise, write_samples
@@ -19,7 +20,7 @@ class Constant:
 
     ab: torch.Tensor
     target: ClassVar[str] = "ab"
-    colorizes: ClassVar[bool] = True
+    capabilities: ClassVar[Capabilities] = Capabilities(("net",))
 
     def __call__(self, nets, gray, noise):
         return self.ab
