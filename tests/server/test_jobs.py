@@ -31,7 +31,7 @@ PHOTO = encode(np.linspace(20, 235, 300 * 400).reshape(300, 400))
 
 @pytest.fixture
 def jobs(stochastic_bundle):
-    jobs = Jobs([str(stochastic_bundle)], Limits(), 1)
+    jobs = Jobs(str(stochastic_bundle), Limits(), 1)
     yield jobs
     jobs.close()
     assert not jobs.root.exists()
@@ -68,7 +68,7 @@ def test_canceled_jobs_do_not_block_the_queue(jobs, stochastic_bundle):
 
 
 def test_a_job_over_the_time_limit_is_ended(stochastic_bundle):
-    jobs = Jobs([str(stochastic_bundle)], Limits(seconds=6), 1)
+    jobs = Jobs(str(stochastic_bundle), Limits(seconds=6), 1)
     try:
         slow = submit(jobs, stochastic_bundle, options=SLOW)
         wait_for(slow)

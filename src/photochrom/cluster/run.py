@@ -107,7 +107,7 @@ def colorize_on_cluster(
     """
     try:
         with Manifest(manifest_path) as manifest, connect(address, notify) as client:
-            yield from spread(client, tasks, work, manifest, notify)
+            yield from _spread(client, tasks, work, manifest, notify)
     except (ValueError, ClusterError):
         raise
     except Exception as error:  # schedulers and disks have many
@@ -162,8 +162,7 @@ def batch_size(photos: int, threads: int) -> int:
     return min(max(photos // (BATCHES_PER_THREAD * max(1, threads)), MIN_BATCH), MAX_BATCH)
 
 
-def spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifest, notify: Notify) -> Iterator[Outcome]:
-    """Yield the outcome of each task; see `colorize_on_cluster`."""
+def _spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifest, notify: Notify) -> Iterator[Outcome]:
     tasks_left = []
     for task in tasks:
         if not work.options.overwrite and manifest.has(str(task.source), work.settings(task)):

@@ -55,7 +55,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.jobs = Jobs([model.path for model in models.values()], limits, processes, threads)
+        app.state.jobs = Jobs(next(iter(models.values())).path, limits, processes, threads)
         expiry = asyncio.create_task(_remove_expired(app.state.jobs))
         try:
             yield

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -77,10 +77,10 @@ class Job:
 class Jobs:
     """All jobs and their workers, with the files in a private folder that `close` deletes.
 
-    ``models``: paths of bundles, the most used first; ``threads``: of each of the worker ``processes``.
+    ``model``: path of the bundle to load first; ``threads``: of each of the worker ``processes``.
     """
 
-    def __init__(self, models: Sequence[str], limits: Limits, processes: int = 1, threads: int = 1) -> None:
+    def __init__(self, model: str, limits: Limits, processes: int = 1, threads: int = 1) -> None:
         self.limits = limits
         self.root = Path(tempfile.mkdtemp(prefix="photochrom-web-"))
         self.folder = self.root / "jobs"
@@ -89,7 +89,7 @@ class Jobs:
         self.uploads: list[int] = []  # bytes of each photo that is being uploaded
         self.lock = threading.RLock()
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.workers = [_Worker(self, models, threads) for _ in range(processes)]
+        self.workers = [_Worker(self, model, threads) for _ in range(processes)]
 
     @contextmanager
     def admission(self, size: int = 0) -> Iterator[Path]:
@@ -204,10 +204,10 @@ class Jobs:
 class _Worker(threading.Thread):
     """A thread that passes jobs to its process, which it starts again after a crash, or after it had to be killed."""
 
-    def __init__(self, jobs: Jobs, models: Sequence[str], threads: int) -> None:
+    def __init__(self, jobs: Jobs, model: str, threads: int) -> None:
         super().__init__(daemon=True)
         self.jobs = jobs
-        self.arguments = (models, threads, jobs.limits.pixels)
+        self.arguments = (model, threads, jobs.limits.pixels)
         self.start_process()
         self.start()
 

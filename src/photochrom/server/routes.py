@@ -46,6 +46,7 @@ PHOTO: Responses = dict.fromkeys((200, 206), _file("The colorized photo, or a ra
 JPEG: Responses = dict.fromkeys((200, 206), _file("A JPEG, or a range of it.", "image/jpeg"))
 ZIP: Responses = {200: _file("A zip.", "application/zip")}
 FILE_ERRORS = _errors(404, 409, 416, 422)
+COLORIZE = UPLOAD_ERRORS | FILE_ERRORS | PHOTO | _errors(504)
 
 
 async def _jobs(request: Request) -> Jobs:
@@ -81,9 +82,6 @@ async def limits() -> dict[str, list[float]]:
     """Return the lowest and highest value of each parameter, number of hints and number of jobs in an archive."""
     numbers = {name: list(LIMITS[name]) for name in JobParameters.model_fields if name in LIMITS}
     return {**numbers, "hint": [0, MAX_HINTS], "job": [1, MAX_ARCHIVE]}
-
-
-COLORIZE = UPLOAD_ERRORS | FILE_ERRORS | PHOTO | _errors(504)
 
 
 @router.post("/colorize", response_class=Response, responses=COLORIZE, openapi_extra=UPLOAD_BODY)

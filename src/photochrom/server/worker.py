@@ -97,11 +97,11 @@ class CachedColorizer(Colorizer):
         return results
 
 
-def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], threads: int, max_pixels: int) -> None:
+def serve(pipe: Connection, root: Path, scratch: Path, model: str, threads: int, max_pixels: int) -> None:
     """Answer each `ColorizeRequest` from ``pipe`` with its events until the server ends.
 
     ``root``: all files of the server, removed at its end; ``scratch``: folder for temporary files, which the server
-    removes if it kills this process; ``models``: paths of bundles, the first of which is loaded at once.
+    removes if it kills this process; ``model``: path of the bundle to load first.
     """
 
     def exit_with_server() -> None:
@@ -117,7 +117,7 @@ def serve(pipe: Connection, root: Path, scratch: Path, models: Sequence[str], th
     cleanup.start()
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)  # for libvips and for Python
     try:
-        colorizers = {models[0]: CachedColorizer(models[0], threads)}
+        colorizers = {model: CachedColorizer(model, threads)}
         pipe.send(IDLE)
         while True:
             for event in _colorize(colorizers, pipe.recv(), threads, max_pixels):
