@@ -4,13 +4,16 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 
+import httpx
 import uvicorn
 
 from photochrom.server.app import create_app, load_models
 from photochrom.server.jobs import Limits
 
 TIMEOUT = 300  # seconds; generous, since other processes may use all processors
+get, post, delete = (partial(method, timeout=TIMEOUT) for method in (httpx.get, httpx.post, httpx.delete))
 
 
 def wait_until(condition):

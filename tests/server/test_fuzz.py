@@ -1,6 +1,5 @@
 """The HTTP interface against its own OpenAPI description, with generated requests."""
 
-import httpx
 import numpy as np
 import pytest
 import pyvips
@@ -8,6 +7,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from servers import TIMEOUT, post
 
 from photochrom.server.app import create_app
 from photochrom.server.jobs import Limits
@@ -21,7 +21,7 @@ PHOTO = pyvips.Image.new_from_array(np.arange(48 * 48, dtype=np.uint8).reshape(4
 
 @pytest.fixture(scope="module")
 def job(address):
-    return httpx.post(f"{address}/jobs", content=PHOTO).json()["id"]
+    return post(f"{address}/jobs", content=PHOTO).json()["id"]
 
 
 def check_operation(operation, address, job, examples):
@@ -34,7 +34,7 @@ def check_operation(operation, address, job, examples):
         if real and case.method != "DELETE":
             case.path_parameters |= {"identity": job} if "identity" in case.path_parameters else {}
             case.body = PHOTO if operation.body else case.body
-        case.call_and_validate(base_url=address, excluded_checks=EXCLUDED_CHECKS)
+        case.call_and_validate(base_url=address, excluded_checks=EXCLUDED_CHECKS, timeout=TIMEOUT)
 
     check()
 

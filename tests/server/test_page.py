@@ -6,11 +6,10 @@ import shutil
 import zipfile
 from contextlib import contextmanager
 
-import httpx
 import numpy as np
 import pytest
 import pyvips
-from servers import TIMEOUT, wait_until
+from servers import TIMEOUT, delete, get, wait_until
 
 from photochrom import Colorizer
 
@@ -163,7 +162,7 @@ def test_invalid_options_are_shown_before_an_upload(browser, address):
     with open_page(browser, address) as page:
         page.get_by_label("stochastic").check()
         limit = int(page.get_by_label("Variants").get_attribute("max"))
-        assert limit == httpx.get(f"{address}/limits").json()["variants"][1]
+        assert limit == get(f"{address}/limits").json()["variants"][1]
         page.get_by_label("Variants").fill(str(limit + 1))
         add(page, ("one.png", photo()))
         assert page.locator("#variants:invalid").count() == 1
@@ -225,7 +224,7 @@ def test_a_photo_that_the_server_has_deleted_is_uploaded_again(browser, address,
         add(page, ("one.png", photo()))
         one = colorized(page, "one.png")
         link = one.get_by_role("link", name="Download one-color.png")
-        httpx.delete(f"{address}{link.get_attribute('href').rpartition('/photo/')[0]}").raise_for_status()
+        delete(f"{address}{link.get_attribute('href').rpartition('/photo/')[0]}").raise_for_status()
         page.get_by_label("Saturation").fill("0.5")
         one.get_by_role("button", name="Colorize again").click()
         one.get_by_text("Colorized: ").wait_for()
@@ -247,7 +246,7 @@ def test_changes_while_a_photo_is_colorized_are_applied_afterwards(browser, addr
         def downloads_the_last_result():
             one.get_by_text("Colorized: ").wait_for()
             url = f"{address}{link.get_attribute('href')}"
-            return httpx.get(url).content == expected
+            return get(url).content == expected
 
         wait_until(downloads_the_last_result)
         page.get_by_text("1 of 1 photo colorized").wait_for()
@@ -284,9 +283,9 @@ def test_photos_of_a_closed_page_are_deleted(browser, address):
         add(page, ("one.png", photo()))
         link = colorized(page, "one.png").get_by_role("link", name="Download").get_attribute("href")
         job = f"{address}/{link.partition('/photo')[0].strip('/')}"
-        assert httpx.get(job).status_code == 200
+        assert get(job).status_code == 200
         page.goto("about:blank")
-        wait_until(lambda: httpx.get(job).status_code == 404)
+        wait_until(lambda: get(job).status_code == 404)
 
 
 def test_a_server_that_does_not_respond_is_reported(browser, address):

@@ -15,12 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from urllib.parse import unquote
 
-import httpx
 import numpy as np
 import pytest
 import pyvips
 from fastapi.testclient import TestClient
-from servers import TIMEOUT, serve_in_thread, wait_until
+from servers import TIMEOUT, get, post, serve_in_thread, wait_until
 
 from photochrom import Colorizer
 from photochrom.imaging.formats import WRITABLE
@@ -371,9 +370,9 @@ def test_connections_are_limited(bundle):
     with web_command("--model", bundle) as (_, url), ExitStack() as stack:
         for _ in range(app.MAX_CONNECTIONS):
             stack.enter_context(socket.create_connection(socket_address(url)))
-        wait_until(lambda: httpx.get(f"{url}/health").status_code == 503)
+        wait_until(lambda: get(f"{url}/health").status_code == 503)
         stack.close()
-        wait_until(lambda: httpx.get(f"{url}/health").status_code == 200)
+        wait_until(lambda: get(f"{url}/health").status_code == 200)
 
 
 def test_a_disconnect_cancels_the_job(stochastic_bundle, monkeypatch, tmp_path):
@@ -386,17 +385,17 @@ def test_a_disconnect_cancels_the_job(stochastic_bundle, monkeypatch, tmp_path):
         wait_until(lambda: list(tmp_path.glob("photochrom-web-*/jobs/*/photo")))
         connection.close()
         wait_until(lambda: not list(tmp_path.glob("photochrom-web-*/jobs/*")))
-        assert httpx.get(f"{url}/health").json()["waiting"] == 0
+        assert get(f"{url}/health").json()["waiting"] == 0
 
 
 def test_ctrl_c_is_reported_to_waiting_clients(stochastic_bundle, tmp_path):
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     with web_command("--model", stochastic_bundle, env=env) as (process, url), ThreadPoolExecutor() as pool:
         slow = f"{url}/colorize?size=2048&steps=1000"
-        response = pool.submit(httpx.post, slow, content=PHOTO, timeout=TIMEOUT)
+        response = pool.submit(post, slow, content=PHOTO)
         # The server answers no request between the last byte of an upload and its place in the queue.
         wait_until(lambda: [len(PHOTO)] == [f.stat().st_size for f in tmp_path.glob("photochrom-web-*/jobs/*/photo")])
-        wait_until(lambda: httpx.get(f"{url}/health").json()["waiting"] == 0)
+        wait_until(lambda: get(f"{url}/health").json()["waiting"] == 0)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=TIMEOUT)
         assert (process.returncode, errors) == (0, "")
@@ -406,10 +405,10 @@ def test_ctrl_c_is_reported_to_waiting_clients(stochastic_bundle, tmp_path):
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_killed_server_leaves_no_files(stochastic_bundle, tmp_path, busy):
     with web_command("--model", stochastic_bundle, env={**os.environ, "TMPDIR": str(tmp_path)}) as (process, url):
-        assert httpx.get(f"{url}/health", timeout=TIMEOUT).status_code == 200
+        assert get(f"{url}/health").status_code == 200
         assert list(tmp_path.glob("photochrom-web-*"))
         if busy:
-            httpx.post(f"{url}/jobs?size=2048&steps=1000", content=PHOTO)
+            post(f"{url}/jobs?size=2048&steps=1000", content=PHOTO)
             wait_until(lambda: list(tmp_path.glob("photochrom-web-*/jobs/*/original.jpg")))
         process.kill()
         process.wait()
@@ -417,7 +416,8 @@ def test_a_killed_server_leaves_no_files(stochastic_bundle, tmp_path, busy):
 
 
 @pytest.mark.parametrize("length", [True, False])
-def test_a_client_that_reads_late_gets_the_error(bundle, length):
+def test_a_client_that_reads_late_gets_the_error(bundle, monkeypatch, length):
+    monkeypatch.setattr(middleware, "DRAIN_SECONDS", TIMEOUT)
     photo = b"\xff" * 30_000_000
     with serve_in_thread([bundle], Limits(upload_bytes=1_000_000)) as url:
         request = urllib.request.Request(f"{url}/colorize", photo if length else iter([photo]))
