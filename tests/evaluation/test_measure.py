@@ -19,7 +19,7 @@ SQUARE = Protocol("square", "", "crop", 16)
 
 def measured(images, rows, networks, store, protocol=NATIVE):
     summary = survey(images, protocol, store)
-    return measure(images, [*baselines(summary), *rows], protocol, networks, summary)
+    return measure(summary, [*baselines(summary), *rows], networks)
 
 
 def test_columns_hold_the_metrics_of_each_image(images, faded, networks, tmp_path):
@@ -44,7 +44,7 @@ def test_columns_hold_the_metrics_of_each_image(images, faded, networks, tmp_pat
 def test_progress_counts_images(images, networks, tmp_path):
     reading, measuring = [], []
     summary = survey(images, NATIVE, tmp_path, lambda *progress: reading.append(progress))
-    measure(images, baselines(summary), NATIVE, networks, summary, lambda *progress: measuring.append(progress))
+    measure(summary, baselines(summary), networks, lambda *progress: measuring.append(progress))
     assert reading == [(done, 70) for done in range(1, 71)]
     assert measuring == [(32, 70), (64, 70), (70, 70)]
 
@@ -84,9 +84,9 @@ def test_an_interrupted_run_continues(images, faded, networks, tmp_path):
     summary = survey(images, NATIVE, tmp_path)
     rows = [*baselines(summary), faded]
     with pytest.raises(KeyboardInterrupt):
-        measure(images, rows, NATIVE, networks, summary, interrupt)
+        measure(summary, rows, networks, interrupt)
     calls = FakeNetworks.calls
-    resumed = measure(images, rows, NATIVE, networks, summary)
+    resumed = measure(summary, rows, networks)
     assert FakeNetworks.calls == calls + 70 - 32
     whole = measured(images, [faded], networks, tmp_path / "other")
     assert all(np.array_equal(resumed["faded"][name], whole["faded"][name]) for name in whole["faded"])

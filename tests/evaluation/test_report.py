@@ -31,7 +31,7 @@ def tables(tmp_path_factory):
         Row("half", "half", lambda name, truth: [truth // 2 + 60]),
         Row("<third>", "third", lambda name, truth: [truth // 3 + 80]),
     ]
-    return measure(images, [*baselines(summary), *rows], NATIVE, FakeNetworks(), summary)
+    return measure(summary, [*baselines(summary), *rows], FakeNetworks())
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ COUNTED = ("Conv", "Gemm", "MatMul")
 
 
 def model_cost(
-    source: str, sampler: Mapping[str, Any], colorizer: Colorizer, photo: RGB8, size: int | None
+    source: str, sampler: Mapping[str, Any], colorizer: Colorizer, size: int | None, photo: RGB8
 ) -> dict[str, float]:
     """Return the cost of a model (``source``: name or path) for a photo at an inference size, by name and unit."""
     content = pyvips.Image.new_from_array(photo).write_to_buffer(".png")

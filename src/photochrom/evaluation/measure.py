@@ -48,12 +48,16 @@ class Row:
     key: str  # differs for every way that gives other pixels
     colorize: Callable[[str, RGB8], Sequence[RGB8]]  # name and ground truth -> one or more results of the same size
     own_metrics: Callable[[RGB8], Mapping[str, float]] = lambda truth: {}
+    model: str | None = None  # name or path, where it is a model
+    cost: Callable[[RGB8], dict[str, float]] = lambda photo: {}  # to colorize a photo, by name and unit
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What all images have in common."""
+    """The images that can be measured under a protocol, and what they have in common."""
 
+    images: Images
+    protocol: Protocol
     mean_ab: Float[np.ndarray, "2"]
     prior: Float[np.ndarray, "bins"]  # frequency of each color bin
     digest: str  # sha256 of the names and contents of the images
@@ -85,7 +89,7 @@ def survey(images: Images, protocol: Protocol, store: Path, progress: Progress =
     digest, folder = _identify(images, protocol, store)
     columns = _load(folder / "survey.npz")
     if columns is not None:
-        return Survey(**columns, digest=digest, folder=folder, unreadable={})
+        return Survey(images, protocol, **columns, digest=digest, folder=folder, unreadable={})
     means, shares, readable, unreadable = [], [], {}, {}
     with ThreadPoolExecutor(available_processors()) as pool:
         # An interruption closes `map`, which cancels the images that wait.
@@ -104,7 +108,7 @@ def survey(images: Images, protocol: Protocol, store: Path, progress: Progress =
     if not unreadable:  # otherwise the files may be readable next time
         _write(folder / "survey.npz", columns)
     digest, folder = _identify(readable, protocol, store)
-    return Survey(**columns, digest=digest, folder=folder, unreadable=unreadable)
+    return Survey(readable, protocol, **columns, digest=digest, folder=folder, unreadable=unreadable)
 
 
 def _mean_and_shares(name: str, image: SourceImage, protocol: Protocol) -> tuple[np.ndarray, np.ndarray] | ValueError:
@@ -161,11 +165,9 @@ def baselines(survey: Survey) -> list[Row]:
 
 
 def measure(
-    images: Images,
-    rows: Sequence[Row],
-    protocol: Protocol,
-    networks: FeatureNetworks,
     survey: Survey,
+    rows: Sequence[Row],
+    networks: FeatureNetworks,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Columns]:
     """Return the columns of each row, with one value for each image.
@@ -173,6 +175,7 @@ def measure(
     They are the metrics of single images, the share of pixels in each of the color ``bins`` (n, 262), and
     ``features/...`` and ``classes/...`` of the networks.
     """
+    images = survey.images
     chunks: defaultdict[str, list[Columns]] = defaultdict(list)
     with ThreadPoolExecutor(available_processors()) as pool:
         for start in range(0, len(images), CHUNK):
@@ -184,7 +187,7 @@ def measure(
                     missing.append(row)
                 else:
                     chunks[row.name].append(columns)
-            measure_one = partial(_measure_image, rows=missing, protocol=protocol, networks=networks, survey=survey)
+            measure_one = partial(_measure_image, rows=missing, networks=networks, survey=survey)
             values = list(pool.map(measure_one, names, map(images.get, names))) if missing else []
             for row in missing:
                 columns = _join([image[row.name] for image in values], np.array)
@@ -217,15 +220,15 @@ def _load(path: Path) -> Columns | None:
 
 
 def _measure_image(
-    name: str, image: SourceImage, rows: Sequence[Row], protocol: Protocol, networks: FeatureNetworks, survey: Survey
+    name: str, image: SourceImage, rows: Sequence[Row], networks: FeatureNetworks, survey: Survey
 ) -> dict[str, dict[str, Any]]:
-    truth = protocol.prepare(read_pixels(image))
+    truth = survey.protocol.prepare(read_pixels(image))
     # The networks describe all results at once; the ground truth is first, and results that are it are not repeated.
     batch = [truth]
     indices: defaultdict[str, list[int]] = defaultdict(list)
     for row in rows:
         for result in row.colorize(name, truth):
-            pixels = protocol.prepare(result)
+            pixels = survey.protocol.prepare(result)
             if pixels.shape != truth.shape:
                 size, true_size = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{truth.shape[1]} x {truth.shape[0]}"
                 raise ValueError(f"{row.name}: {name} has {size} pixels, its ground truth {true_size}")
@@ -266,7 +269,7 @@ def pixel_metrics(
     return {
         "mse": metrics.mse(rgb, truth),
         "psnr": metrics.psnr(rgb, truth),
-        "psnr-ab": metrics.psnr_ab(lab, true_lab),
+        "psnr-ab": metrics.psnr(lab[1:], true_lab[1:], metrics.PEAK_AB),
         "ssim": metrics.ssim(rgb, truth),
         "mape": metrics.mape(rgb, truth),
         "chroma": float(np.hypot(*lab[1:]).mean(dtype=np.float64)),

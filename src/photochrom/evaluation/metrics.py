@@ -19,7 +19,7 @@ Lab = Float[np.ndarray, "3 h w"]  # as `core.color.rgb_to_lab` gives it
 Features = Float[np.ndarray, "n d"]
 
 PSNR_LIMIT = 100.0  # dB for equal images, where the ratio is infinite, so that means stay finite
-PEAK_AB = 255.0  # range of a and b in 8-bit Lab
+PEAK_AB = 255.0  # range of a and b in 8-bit Lab, the peak of `psnr` over both
 AUC_LIMIT = 150  # Lab units at which the curve of `auc` ends
 SSIM_SIGMA, SSIM_RADIUS = 1.5, 5
 SMALLEST_SIDE = 2 * SSIM_RADIUS + 1  # pixels that hold one window of `ssim`
@@ -41,6 +41,7 @@ class Metric:
     name: str  # key in JSON and CSV
     better: Literal["higher", "lower", "truth"]  # truth: closer to the value of the ground truth
     label: str
+    headline: bool = False  # whether it is in the Markdown table and in model.json
 
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -64,11 +65,6 @@ def psnr(rgb: RGB, truth: RGB, peak: float = 1.0) -> float:
     """Return the peak signal-to-noise ratio in dB, at most `PSNR_LIMIT`."""
     error = mse(rgb, truth) / peak**2
     return PSNR_LIMIT if error <= 0 else min(PSNR_LIMIT, -10 * math.log10(error))
-
-
-def psnr_ab(lab: Lab, truth: Lab) -> float:
-    """Return the peak signal-to-noise ratio over a and b, whose peak is `PEAK_AB`."""
-    return psnr(lab[1:], truth[1:], PEAK_AB)
 
 
 def mape(rgb: RGB, truth: RGB) -> float:
@@ -118,9 +114,9 @@ def auc(distance: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     return np.clip(AUC_LIMIT + 1 - np.ceil(distance), 0, None) / (AUC_LIMIT + 1)
 
 
-def overlap(first: Float[np.ndarray, "bins"], second: Float[np.ndarray, "bins"]) -> float:
-    """Return the intersection of two histograms that each sum to 1; 1 for equal histograms."""
-    return float(np.minimum(first, second).sum())
+def overlap(first: Float[np.ndarray, "n bins"], second: Float[np.ndarray, "n bins"]) -> float:
+    """Return the intersection of the mean histograms of two sets, from 0 to 1 (equal); each histogram sums to 1."""
+    return float(np.minimum(first.mean(0), second.mean(0)).sum())
 
 
 def frechet_distance(first: Features, second: Features) -> float:

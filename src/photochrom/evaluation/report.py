@@ -15,21 +15,12 @@ from jinja2 import Environment, FileSystemLoader
 from .._version import __version__
 from .dataset_colors import draw_histogram
 from .measure import BASELINES, TRUTH
-from .metrics import PSNR_LIMIT, find_metric
+from .metrics import METRICS, PSNR_LIMIT, find_metric
 from .protocols import Protocol
 from .statistics import Comparison, Estimate
 from .summary import Estimates
 
-# Metrics of the Markdown table and of model.json; of the distances between sets the first that there is.
-HEADLINE = (
-    "psnr",
-    "ab-error",
-    "ab-error-to-gray",
-    "colorfulness",
-    "colorfulness-to-truth",
-    "lpips-vgg",
-    "bits-per-dim",
-)
+# In the headline is the first of these that there is.
 SET_DISTANCES = ("fid", "fd-inception-ddcolor", "fd-vgg16")
 ARROWS = {"higher": "↑", "lower": "↓", "truth": "→"}
 
@@ -62,7 +53,7 @@ class EvaluationResult:
     @property
     def headline(self) -> list[str]:
         """The most important of its metrics."""
-        names = [name for name in HEADLINE if name in self.metrics]
+        names = [metric.name for metric in METRICS if metric.headline and metric.name in self.metrics]
         distances = [name for name in SET_DISTANCES if name in self.metrics]
         return names + distances[:1]
 

@@ -51,15 +51,6 @@ class Request:
     command: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelRow(Row):
-    """A model (name or path ``source``) with the sampler options that it is measured with."""
-
-    source: str
-    sampler: Sampler
-    colorizer: Colorizer
-
-
 def run(request: Request, progress: Progress = lambda stage, done, total: None) -> EvaluationResult:
     """Check a request, load what it needs, measure every row on every image, and report.
 
@@ -76,27 +67,28 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
 
     store = _cache_folder() / "evaluate"
     overview = survey(images, protocol, store, partial(progress, "reading photos"))
+    images = overview.images
     if overview.unreadable:
-        images = {name: image for name, image in images.items() if name not in overview.unreadable}
         warnings.append(f"left out, cannot be measured: {list_names(overview.unreadable)}")
         warnings += _check_number(request, protocol, len(images), list(overview.unreadable.values())[:5])
     rows = [*baselines(overview), *rows]
-    tables = measure(images, rows, protocol, networks, overview, partial(progress, "measuring"))
+    tables = measure(overview, rows, networks, partial(progress, "measuring"))
     reference_columns = _measure_reference(reference, protocol, networks, store, progress)
     metrics, omissions = summarize(tables, reference_columns, request.force)
     warnings += [*_gray_warnings(np.array(list(images)), tables), *omissions]
     if len(images) == 1:
         warnings.append("only one photo: no intervals, no comparison, no distances between sets")
 
-    models = [row for row in rows if isinstance(row, ModelRow)]
+    models = {row.name: row.model for row in rows if row.model}
     photo = protocol.prepare(read_pixels(next(iter(images.values()))))
     costs: dict[str, dict[str, float]] = {}
-    for row in models:
-        try:
-            costs[row.name] = model_cost(row.source, row.sampler, row.colorizer, photo, request.color.size)
-        except Exception as error:  # the metrics are worth more than the cost
+    for row in rows:
+        if row.model:
             costs[row.name] = {}
-            warnings.append(f"{row.name}: its cost cannot be measured ({error})")
+            try:
+                costs[row.name] = row.cost(photo)
+            except Exception as error:  # the metrics are worth more than the cost
+                warnings.append(f"{row.name}: its cost cannot be measured ({error})")
     return EvaluationResult(
         protocol,
         len(images),
@@ -108,7 +100,7 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
         request.command,
         histograms={name: columns["bins"].mean(0) for name, columns in tables.items()},
         contact_sheets=list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else [],
-        models={row.name: row.source for row in models},
+        models=models,
         unreadable=overview.unreadable,
     )
 
@@ -153,7 +145,7 @@ def _forced(request: Request, problem: str) -> str:
     return f"{problem}: not comparable with published scores"
 
 
-def _model_rows(request: Request) -> list[ModelRow]:
+def _model_rows(request: Request) -> list[Row]:
     """A row for each model and each of the samplers that differs in the options that the model supports."""
     rows = []
     unsupported = set().union(*request.samplers)
@@ -172,7 +164,7 @@ def _model_rows(request: Request) -> list[ModelRow]:
     return rows
 
 
-def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: ColorOptions) -> ModelRow:
+def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: ColorOptions) -> Row:
     card, size = colorizer.card, color.size
     sizes = (card.gray, card.multiple, card.size, size)
     decisive = (card.weights, describe(colorizer.procedure), *sizes, color.saturation, list(color.seeds))
@@ -185,7 +177,7 @@ def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: Color
         return {"bits-per-dim": colorizer.bits_per_dim(truth, size)} if has_likelihood else {}
 
     name, key = " ".join([card.name, *map(str, sampler.values())]), f"model {json.dumps(decisive, sort_keys=True)}"
-    return ModelRow(name, key, colorize, own_metrics, source=source, sampler=sampler, colorizer=colorizer)
+    return Row(name, key, colorize, own_metrics, source, partial(model_cost, source, sampler, colorizer, size))
 
 
 def _with_unique_names(rows: Sequence[Row]) -> list[Row]:
@@ -213,8 +205,7 @@ def _measure_reference(
     overview = survey(images, protocol, store, partial(progress, "reading reference photos"))
     if overview.unreadable:
         raise ValueError(f"reference photos that cannot be measured: {list_names(overview.unreadable)}")
-    truth = baselines(overview)[-1:]
-    return measure(images, truth, protocol, networks, overview, partial(progress, "reference"))[TRUTH]
+    return measure(overview, baselines(overview)[-1:], networks, partial(progress, "reference"))[TRUTH]
 
 
 def _gray_warnings(names: np.ndarray, tables: Mapping[str, Columns]) -> Iterator[str]:

@@ -58,11 +58,7 @@ def _add_set_metrics(
     estimates: Estimates, columns: Columns, truth: Columns, reference: Columns | None, force: bool
 ) -> list[str]:
     """Add the metrics of the whole set, and return why some are left out."""
-
-    def mean_overlap(first: np.ndarray, second: np.ndarray) -> float:
-        return metrics.overlap(first.mean(0), second.mean(0))
-
-    estimates["ab-overlap"] = jackknife(mean_overlap, columns["bins"], truth["bins"])
+    estimates["ab-overlap"] = jackknife(metrics.overlap, columns["bins"], truth["bins"])
     omissions = []
     for name, column in columns.items():
         kind, _, network = name.partition("/")
