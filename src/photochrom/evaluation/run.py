@@ -65,7 +65,8 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     rows = _with_unique_names(rows)
     warnings += networks.missing
 
-    store = _cache_folder() / "evaluate"
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    store = Path(os.environ.get("PHOTOCHROM_CACHE") or caches / "photochrom") / "evaluate"
     overview = survey(images, protocol, store, partial(progress, "reading photos"))
     images = overview.images
     if overview.unreadable:
@@ -190,11 +191,6 @@ def _with_unique_names(rows: Sequence[Row]) -> list[Row]:
             name = f"{row.name} ({number})"
         unique[name] = replace(row, name=name)
     return list(unique.values())
-
-
-def _cache_folder() -> Path:
-    cache = os.environ.get("PHOTOCHROM_CACHE")
-    return Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "photochrom"
 
 
 def _measure_reference(
