@@ -61,8 +61,7 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
         _check_recordable(request)
     images, reference, warnings = _find_images(request, protocol)
     networks = FeatureNetworks(protocol.lpips_side, protocol.inception or ("fid" if os.environ.get(VARIABLE) else None))
-    rows = [*_model_rows(request), *(match_images(folder, images) for folder in request.images)]
-    rows = _with_unique_names(rows)
+    rows = _with_unique_names([*_model_rows(request), *(match_images(folder, images) for folder in request.images)])
     warnings += networks.missing
 
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -91,14 +90,14 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
             except Exception as error:  # the metrics are worth more than the cost
                 warnings.append(f"{row.name}: its cost cannot be measured ({error})")
     return EvaluationResult(
-        protocol,
-        len(images),
-        {"sources": [printable(source_title(source)) for source in request.data], "digest": overview.digest},
-        metrics,
-        compare_models(tables),
-        warnings,
-        costs,
-        request.command,
+        protocol=protocol,
+        n=len(images),
+        data={"sources": [printable(source_title(source)) for source in request.data], "digest": overview.digest},
+        rows=metrics,
+        comparisons=compare_models(tables),
+        warnings=warnings,
+        cost=costs,
+        command=request.command,
         histograms={name: columns["bins"].mean(0) for name, columns in tables.items()},
         contact_sheets=list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else [],
         models=models,
