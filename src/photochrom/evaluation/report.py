@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,8 @@ class EvaluationResult:
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics of all rows, in order."""
-        names: dict[str, Estimate] = {}
-        for estimates in self.rows.values():
-            names |= estimates
-        return list(names)
+        """The metrics of all rows, each once, in order."""
+        return list(dict.fromkeys(chain.from_iterable(self.rows.values())))
 
     @property
     def headline(self) -> list[str]:
@@ -66,7 +64,7 @@ class EvaluationResult:
                 value = estimates[metric].value
                 target = self.rows[TRUTH][metric].value if better == "truth" else 0.0
                 ranks[row] = {"higher": -value, "lower": value, "truth": abs(value - target)}[better]
-        return min(ranks, key=lambda row: ranks[row]) if len(ranks) > 1 else None
+        return min(ranks, key=ranks.__getitem__) if len(ranks) > 1 else None
 
 
 def as_json(result: EvaluationResult) -> str:
