@@ -40,8 +40,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def _conv(channels: int, out: int, kernel: tuple[int, int], stride: int = 1, pad: bool = False) -> nn.Sequential:
-    padding = (kernel[0] // 2, kernel[1] // 2) if pad else 0
-    conv = nn.Conv2d(channels, out, kernel, stride, padding, bias=False)
+    conv = nn.Conv2d(channels, out, kernel, stride, "same" if pad else 0, bias=False)
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out, eps=0.001), relu=nn.ReLU(inplace=True)))
 
 
@@ -61,8 +60,9 @@ class Block(nn.Module):
                 out, *kernels = layer.split()
                 name = branch if len(layers) == 1 else f"{branch}_{number}"
                 stride = 2 if halves and number == len(layers) else 1
+                suffixes = ("a", "b") if len(kernels) == 2 else ("",)
                 step = []
-                for suffix, kernel in zip("ab" if len(kernels) == 2 else [""], kernels, strict=True):
+                for suffix, kernel in zip(suffixes, kernels, strict=True):
                     height, breadth = kernel.split("x")
                     conv = _conv(width, int(out), (int(height), int(breadth)), stride, pad=stride == 1)
                     self.add_module(name + suffix, conv)
