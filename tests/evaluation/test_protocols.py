@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from photochrom.evaluation.protocols import PROTOCOLS, NameList, Protocol, find_protocol, read_names, resize
+from photochrom.evaluation.inputs import select_images
+from photochrom.evaluation.protocols import PROTOCOLS, NameList, Protocol, find_protocol, resize
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (60, 90, 3), np.uint8)
@@ -65,17 +66,21 @@ def test_numbers_in_names_are_checked():
 
 def test_name_lists_are_checked(tmp_path):
     names_file = NameList("names.txt", 3, ("07", "03"))
+    images = dict.fromkeys(["a/val_05", "b/val_03", "b/val_07", "val_01"])
     with pytest.raises(
         ValueError, match=r"names\.txt is missing \(3 names, one a line\): give its folder with --lists"
     ):
-        read_names(names_file, None)
+        select_images(images, names_file, None)
     with pytest.raises(ValueError, match="is missing"):
-        read_names(names_file, tmp_path)
+        select_images(images, names_file, tmp_path)
     (tmp_path / "names.txt").write_text("val_07.JPEG\nval_03.JPEG\nval_05.JPEG\n")
-    assert read_names(names_file, tmp_path) == ["val_07", "val_03", "val_05"]
+    assert list(select_images(images, names_file, tmp_path)) == ["b/val_07", "b/val_03", "a/val_05"]
+    del images["a/val_05"]
+    with pytest.raises(ValueError, match=r"names\.txt: not among the photos: val_05"):
+        select_images(images, names_file, tmp_path)
     (tmp_path / "names.txt").write_text("val_03.JPEG\nval_07.JPEG\nval_05.JPEG\n")
     with pytest.raises(ValueError, match=r"val_03\.JPEG instead of 07: this is another list, or another order"):
-        read_names(names_file, tmp_path)
+        select_images(images, names_file, tmp_path)
     (tmp_path / "names.txt").write_text("val_07.JPEG\n")
     with pytest.raises(ValueError, match="1 names instead of 3"):
-        read_names(names_file, tmp_path)
+        select_images(images, names_file, tmp_path)

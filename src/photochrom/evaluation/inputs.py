@@ -1,4 +1,4 @@
-"""The images of an evaluation: found, selected by a protocol, and matched with images colorized elsewhere."""
+"""Find the images of an evaluation, select those of a protocol, and match images colorized elsewhere."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..imaging.sources import SourceImage, find_images, is_held_out, source_title
 from .measure import Images, Row, read_pixels
-from .protocols import NameList, read_names
+from .protocols import NameList
 
 LISTED = 5  # names in a message before it only counts
 
@@ -42,13 +42,25 @@ def find_truth(sources: Sequence[Path], held_out: float) -> Images:
 
 
 def select_images(images: Images, names: NameList, folder: Path | None) -> Images:
-    """Return the images that a protocol lists, in its order. Raises ValueError that names those missing."""
+    """Return the images that a protocol lists in a file of the folder, in its order.
+
+    Raises ValueError for a list that is missing or another, and where images are missing, with their names.
+    """
+    path = folder / names.file if folder else None
+    if path is None or not path.is_file():
+        raise ValueError(f"{names.file} is missing ({names.n:,} names, one a line): give its folder with --lists")
+    lines = path.read_text(encoding="utf-8").split()
+    if len(lines) != names.n:
+        raise ValueError(f"{path}: {len(lines):,} names instead of {names.n:,}")
+    for line, digits in zip(lines, names.first, strict=False):
+        if digits not in line:
+            raise ValueError(f"{path}: {line} instead of {digits}: this is another list, or another order")
     by_file_name = {Path(name).name: (name, image) for name, image in images.items()}
-    listed = read_names(names, folder)
-    missing = set(listed) - by_file_name.keys()
+    stems = [Path(line).stem for line in lines]
+    missing = set(stems) - by_file_name.keys()
     if missing:
         raise ValueError(f"{names.file}: not among the photos: {list_names(missing)}")
-    return dict(map(by_file_name.__getitem__, listed))
+    return dict(map(by_file_name.__getitem__, stems))
 
 
 def match_images(folder: Path, images: Images) -> Row:
@@ -70,10 +82,10 @@ def match_images(folder: Path, images: Images) -> Row:
         raise ValueError(f"{folder}: no image for {list_names(missing)}")
     if unknown:
         raise ValueError(f"{folder}: not among the photos: {list_names(unknown)}")
-    matched = dict(zip(images, map(results.__getitem__, stems), strict=True))
-    crcs = sorted((name, image.crc) for name, image in matched.items())
+    counterparts = dict(zip(images, map(results.__getitem__, stems), strict=True))
+    crcs = sorted((name, image.crc) for name, image in counterparts.items())
     digest = hashlib.sha256(repr(crcs).encode()).hexdigest()
-    return Row(folder.name, f"images {digest}", lambda name, truth: [read_pixels(matched[name])])
+    return Row(folder.name, f"images {digest}", lambda name, truth: [read_pixels(counterparts[name])])
 
 
 def _stem(name: str) -> str:

@@ -103,17 +103,3 @@ def find_protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise ValueError(f"protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
-
-
-def read_names(names: NameList, folder: Path | None) -> list[str]:
-    """Return the names (without suffix) in the file of a protocol. Raises ValueError for a missing or other list."""
-    path = folder / names.file if folder else None
-    if path is None or not path.is_file():
-        raise ValueError(f"{names.file} is missing ({names.n:,} names, one a line): give its folder with --lists")
-    lines = path.read_text(encoding="utf-8").split()
-    if len(lines) != names.n:
-        raise ValueError(f"{path}: {len(lines):,} names instead of {names.n:,}")
-    for line, digits in zip(lines, names.first, strict=False):
-        if digits not in line:
-            raise ValueError(f"{path}: {line} instead of {digits}: this is another list, or another order")
-    return [Path(line).stem for line in lines]
