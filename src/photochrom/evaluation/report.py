@@ -21,7 +21,7 @@ from .protocols import Protocol
 from .statistics import Comparison, Estimate
 from .summary import Estimates
 
-# In the headline is the first of these that there is.
+# Distances between sets: the headline has the first one that was measured.
 SET_DISTANCES = ("fid", "fd-inception-ddcolor", "fd-vgg16")
 ARROWS = {"higher": "↑", "lower": "↓", "truth": "→"}
 
