@@ -9,8 +9,7 @@ Light is in units of 1 / UNIT, an index into tables. Planes are changed in place
 arithmetic. Bicubic enlargement gave the truest colors in ``benchmarks/chroma_merge.py``.
 """
 
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float32, Integer
@@ -24,7 +23,7 @@ ROOT_BINS = 1 << 18  # of the table that gives 16-bit codes by the square root o
 KNEE, SLOPE = f32(color.KNEE * ROOT), f32(3 * (color.KNEE * ROOT) ** 2)
 XYZ_WHITE_TO_RGB = np.array([(row[0] * color.WHITE[0], row[2] * color.WHITE[2]) for row in color.FROM_XYZ], f32)
 LUMINANCE_WEIGHTS = np.array(color.TO_XYZ[1], f32)
-BLACK, WHITE = f32(-1e-3), f32(UNIT + 0.02)  # edges of the gamut, a little outside so that no gray is at an edge
+BLACK, WHITE = f32(color.GAMUT[0] * UNIT), f32(color.GAMUT[1] * UNIT)
 STRIP_PIXELS = 1 << 17  # enlarged at once
 MAX_STRIP_ROWS = 32  # so that no matrix product is large enough for BLAS to start threads of its own
 BLOCK_PIXELS = 1 << 15  # merged at once, so that the planes stay in a core's cache
@@ -121,29 +120,22 @@ def merge_chroma(
     return result.reshape(*pixels.shape[:2], 3)
 
 
-@dataclass(frozen=True)
 class ChromaEnlarger:
     """Enlarges chroma, in any unit, bicubically to `width` x `height` (no smaller than `ab`), a few rows at a time."""
 
-    ab: Float32[np.ndarray, "2 small_h small_w"]
-    width: int
-    height: int
-
-    @cached_property
-    def _columns(self) -> list[tuple[slice, slice, np.ndarray]]:
-        """For each block of columns: where it is, the columns of `ab` it is made of, and their weights."""
-        blocks = []
-        for start in range(0, self.width, BLOCK_COLUMNS):
-            stop = min(start + BLOCK_COLUMNS, self.width)
-            source, matrix = _interpolation(self.width, self.ab.shape[2], start, stop - start)
-            blocks.append((slice(start, stop), source, matrix.T))
-        return blocks
+    def __init__(self, ab: Float32[np.ndarray, "2 small_h small_w"], width: int, height: int) -> None:
+        self.ab, self.width, self.height = ab, width, height
+        self.blocks = []  # of columns: where each is, the columns of `ab` it is made of, and their weights
+        for start in range(0, width, BLOCK_COLUMNS):
+            stop = min(start + BLOCK_COLUMNS, width)
+            source, matrix = _interpolation(width, ab.shape[2], start, stop - start)
+            self.blocks.append((slice(start, stop), source, matrix.T))
 
     def rows(self, top: int, count: int) -> Float32[np.ndarray, "2 h w"]:
         """Returns rows `top` to `top + count` at full size."""
         lines, down = _interpolation(self.height, self.ab.shape[1], top, count)
         large = np.empty((2, count, self.width), f32)
-        for block, source, across in self._columns:
+        for block, source, across in self.blocks:
             np.matmul(down, np.matmul(self.ab[:, lines, source], across), out=large[..., block])
         return large
 

@@ -44,8 +44,8 @@ def check_linear(image: pyvips.Image, name: str) -> None:
 def alpha_channel(image: pyvips.Image, depth: int) -> pyvips.Image:
     """Returns the alpha channel of `image` with `depth` bits, 8 or 16."""
     band = image[image.bands - 1]
-    if image.format == "uchar":
-        return band if depth == 8 else (band * 257).cast("ushort")
+    if image.format == "uchar":  # and so are outputs
+        return band
     if image.format != "ushort":
         band = band.linear(65535, 0.5).cast("ushort")
     return band if depth == 16 else (band / 257).rint().cast("uchar")

@@ -93,17 +93,19 @@ class Photo:
             image = self.reader.open(1 / scale / 2)  # at least twice the size, so that averaging has pixels to work on
             image = image.resize(width / image.width, vscale=height / image.height).copy_memory()
             icc.check_linear(image, self.name)
-            pixels = icc.to_standard(image, self.name).numpy().reshape(height, width, -1)
-        planes = pixels.astype(np.float32).transpose(2, 0, 1) / np.float32(np.iinfo(pixels.dtype).max)
-        return _to_upright(np.broadcast_to(planes, (3, height, width)), self.orientation)
+            codes = self._upright_codes(image)
+        return np.ascontiguousarray(codes, np.float32) / np.float32(np.iinfo(codes.dtype).max)
 
     def pixels(self) -> np.ndarray:
         """Returns the photo at full size: sRGB codes (h, w, 3), uint8 or uint16."""
         with photo_errors(self.name, "read"):
-            image = icc.to_standard(self.reader.open(), self.name)
-            stored = image.numpy().reshape(image.height, image.width, -1)
-        upright = _to_upright(np.moveaxis(stored, -1, 0), self.orientation)
-        return np.broadcast_to(np.moveaxis(upright, 0, -1), (self.height, self.width, 3))
+            return np.moveaxis(self._upright_codes(self.reader.open()), 0, -1)
+
+    def _upright_codes(self, stored: pyvips.Image) -> np.ndarray:
+        image = icc.to_standard(stored, self.name)
+        planes = np.moveaxis(image.numpy().reshape(image.height, image.width, -1), -1, 0)
+        upright = _to_upright(planes, self.orientation)
+        return np.broadcast_to(upright, (3, *upright.shape[1:]))
 
     def merge(self, ab: AB, saturation: float = 1.0, threads: int | None = None) -> "ColorizedPhoto":
         """Returns this photo with its own luminance and the chroma `ab` in [-1, 1], of any size, times `saturation`."""
