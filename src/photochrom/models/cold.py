@@ -89,40 +89,32 @@ class Model(Family):
         sampling: Cold = field(default_factory=lambda: Cold(latent=True))
 
         def __post_init__(self) -> None:
-            if self.side % self.size_multiple:
-                raise ValueError(f"side {self.side}: must divide by {self.size_multiple}")
-            numbers = self.channels * self.state_side**2
+            channels, stride, multiple = self.state_layout()
+            if self.side % multiple:
+                raise ValueError(f"side {self.side}: must divide by {multiple}")
+            numbers = channels * (self.side // stride) ** 2
             if self.restorer == "mlp" and not self.mlp.width and numbers % 2:
                 raise ValueError(f"side {self.side}: gives an odd count of numbers, which needs a width")
 
-        @property
-        def channels(self) -> int:
-            """Channels of the states."""
-            return self.autoencoder.channels if self.sampling.latent else 3
-
-        @property
-        def state_side(self) -> int:
-            """Side of the states of images of ``side`` pixels."""
-            return self.side // self.autoencoder.stride if self.sampling.latent else self.side
-
-        @property
-        def size_multiple(self) -> int:
-            """What sides of images must divide by for the autoencoder or the degradation."""
-            return self.autoencoder.size_multiple if self.sampling.latent else self.sampling.operator.size_multiple
+        def state_layout(self) -> tuple[int, int, int]:
+            """Return the channels of states, their stride in pixels, and a number that must divide sides of images."""
+            if self.sampling.latent:
+                return self.autoencoder.channels, self.autoencoder.stride, self.autoencoder.size_multiple
+            return 3, 1, self.sampling.operator.size_multiple
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.procedure = config.sampling
+        channels, stride, multiple = config.state_layout()
         if config.restorer == "unet":
-            denoiser = Denoiser(config.net, config.channels, 0)
-            restorer = Restorer(denoiser, config.channels, None, denoiser.size_multiple)
+            denoiser = Denoiser(config.net, channels, 0)
+            restorer = Restorer(denoiser, channels, None, denoiser.size_multiple)
         else:
-            self.image_size = config.side
-            mlp = Mlp(config.mlp, config.channels, config.state_side)
-            restorer = Restorer(mlp, config.channels, config.state_side, 1)
+            self.image_size, side = config.side, config.side // stride
+            restorer = Restorer(Mlp(config.mlp, channels, side), channels, side, 1)
         self.net = nn.ModuleDict({"restorer": restorer})
         if not self.procedure.latent:
-            restorer.size_multiple = math.lcm(restorer.size_multiple, config.size_multiple)
+            restorer.size_multiple = math.lcm(restorer.size_multiple, multiple)
             return
         autoencoder = Autoencoder(config.autoencoder).requires_grad_(False)
         self.net.update({"encoder": autoencoder.encoder, "decoder": autoencoder.decoder})
