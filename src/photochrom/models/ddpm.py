@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 
 from ..core.color import AB_SCALE
 from ..core.sampling import Diffusion, diffusion
@@ -127,16 +128,12 @@ def variational_bound(
 def step_cost(prediction: Prediction, clean: Tensor, estimate: Tensor, gammas: Tensor, before: Tensor) -> Tensor:
     """Return the nats (b, c, h, w) of a step from gammas (b,) to those before, if ``estimate`` is taken for clean."""
     gammas, before = _spatial(gammas), _spatial(before)
-    true_mean = diffusion.posterior_mean(prediction.noisy, clean, gammas, before)
-    difference = true_mean - diffusion.posterior_mean(prediction.noisy, estimate, gammas, before)
-    true_variance = diffusion.step_variance(gammas, before)
-    return gaussian_kl(difference, true_variance, diffusion.step_variance(gammas, before, prediction.share))
-
-
-def gaussian_kl(difference: Tensor, true_variance: Tensor, variance: Tensor) -> Tensor:
-    """Return the divergence in nats between Gaussians whose means differ by ``difference``."""
-    ratio = true_variance / variance
-    return 0.5 * (ratio - 1 - ratio.log() + difference**2 / variance)
+    steps = []
+    for image, share in ((clean, 0.0), (estimate, prediction.share)):
+        mean = diffusion.posterior_mean(prediction.noisy, image, gammas, before)
+        deviation = diffusion.step_variance(gammas, before, share).sqrt()
+        steps.append(Normal(mean, deviation, validate_args=False))
+    return kl_divergence(*steps)
 
 
 def interval_nll(value: Tensor, mean: Tensor, deviation: Tensor, unit: float) -> Tensor:
