@@ -4,6 +4,7 @@ The procedure `Autoregressive` calls four networks: ``encoder`` once per image, 
 ``pixel`` once per pixel. Training runs the same layers over all pixels at once.
 """
 
+from collections.abc import Container, Sequence
 from dataclasses import field
 from typing import Literal
 
@@ -90,6 +91,26 @@ class Encoder(Network):
         return context, norms, x.new_zeros(b, w, d), x.new_zeros(b, 0, w, self.memory)
 
 
+class DecoderLayers(nn.ModuleList):
+    """Conditional layers along these axes; ``masked``: those whose attention is masked and needs what came before."""
+
+    def __init__(self, config: CoreConfig, axes: Sequence[str], masked: Container[str]) -> None:
+        self.masked = [axis in masked for axis in axes]
+        super().__init__(Layer(config.shape, axis, axis in masked, config.conditional) for axis in axes)
+
+    def forward(self, x: Tensor, conditions: Tensor, norms: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x (b, h, w, d), `Conditions`, two `Norms` per layer, past -> x, memory, as `Attention` takes and gives it."""
+        size, count = conditions.shape[-1] // len(self), sum(self.masked)
+        pasts = [None] * count if past is None else list(past.chunk(count, -1))
+        memory: list[Tensor] = []
+        for i, (layer, masked) in enumerate(zip(self, self.masked, strict=True)):
+            layer_past = pasts[len(memory)] if masked else None
+            x, new = layer(x, conditions[..., i * size : (i + 1) * size], norms[:, 2 * i : 2 * i + 2], layer_past)
+            if masked:
+                memory.append(new)
+        return x, torch.cat(memory, -1)
+
+
 class Row(Network):
     """The gray context and the outer decoder's output for the row above -> the condition of the inner decoder."""
 
@@ -112,9 +133,9 @@ class Pixel(Network):
 
     def __init__(self, config: CoreConfig, bits: int, condition: int) -> None:
         super().__init__()
-        width, self.bits, self.condition = config.shape.width, bits, condition
+        width, self.bits = config.shape.width, bits
         self.embed = nn.Embedding(8**bits, width)
-        self.layers = nn.ModuleList(Layer(config.shape, "row", True, config.conditional) for _ in range(config.inner))
+        self.layers = DecoderLayers(config, ["row"] * config.inner, masked={"row"})
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 8**bits))
         self.inputs = {
             "color": (3,),
@@ -137,17 +158,11 @@ class Pixel(Network):
         self, color: Tensor, has_color: Tensor, condition: Tensor, norms: Tensor, past: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """All pixels at once: colors before them (b, h, w, 3), and whether there are any (b, h, w, 1) -> logits."""
-        width, count = self.embed.embedding_dim, len(self.layers)
+        width = self.embed.embedding_dim
         x = condition[..., :width] + self.embed(coarse_indices(color, self.bits)) * has_color
-        conditions = condition[..., width:]
-        pasts = [None] * count if past is None else past.chunk(count, -1)
-        memory = []
-        for i, (layer, layer_past) in enumerate(zip(self.layers, pasts, strict=True)):
-            layer_condition = conditions[..., i * self.condition : (i + 1) * self.condition]
-            # The last norms are the inner decoder's, two per layer.
-            x, new = layer(x, layer_condition, norms[:, -2 * (count - i) :][:, :2], layer_past)
-            memory.append(new)
-        return self.head(x), torch.cat(memory, -1)
+        # The last norms are the inner decoder's, two per layer.
+        x, memory = self.layers(x, condition[..., width:], norms[:, -2 * len(self.layers) :], past)
+        return self.head(x), memory
 
 
 class Outer(Network):
@@ -158,9 +173,7 @@ class Outer(Network):
         shape, self.bits = config.shape, bits
         self.embed = nn.Embedding(8**bits, shape.width)
         axes = shape.axes() * config.outer
-        # Only attention across rows is masked, and needs the rows above.
-        self.masked = [axis != "row" for axis in axes]
-        self.layers = nn.ModuleList(Layer(shape, axis, axis != "row", config.conditional) for axis in axes)
+        self.layers = DecoderLayers(config, axes, masked={"column", "both"})
         self.conditions = Conditions(shape.width, shape.width, len(axes), config.conditional)
         self.inputs = {
             "color": ("w", 3),
@@ -177,17 +190,8 @@ class Outer(Network):
     def rows(self, color: Tensor, context: Tensor, norms: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """All rows at once (b, h, w, .), each with all above it; not yet shifted down."""
         gray, start, _ = context.chunk(3, -1)
-        conditions, size = self.conditions(gray), self.conditions.size
         x = start + self.embed(coarse_indices(color, self.bits))
-        count = sum(self.masked)
-        pasts = list([None] * count if past is None else past.chunk(count, -1))
-        memory: list[Tensor] = []
-        for i, (layer, masked) in enumerate(zip(self.layers, self.masked, strict=True)):
-            layer_past = pasts[len(memory)] if masked else None
-            x, new = layer(x, conditions[..., i * size : (i + 1) * size], norms[:, 2 * i : 2 * i + 2], layer_past)
-            if masked:
-                memory.append(new)
-        return x, torch.cat(memory, -1)
+        return self.layers(x, self.conditions(gray), norms, past)
 
 
 class Core(nn.Module):
@@ -227,20 +231,22 @@ class Core(nn.Module):
 
     def loss(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return (1 - lambda) autoregressive + lambda parallel cross-entropy, in nats per pixel."""
-        coarse = channel_last(average_pool(color, self.sampling.factor))
-        context, logits = self.logits(gray, coarse)
-        truth = coarse_indices(coarse, self.sampling.bits).flatten()
-        autoregressive = F.cross_entropy(logits.flatten(0, 2), truth)
-        weight = self.config.parallel
+        context, truth, nats = self._score(gray, color)
+        autoregressive, weight = nats.mean(), self.config.parallel
         if not weight:
             return {"total": autoregressive, "autoregressive": autoregressive}
-        parallel = F.cross_entropy(self.parallel(context[..., : self.config.shape.width]).flatten(0, 2), truth)
+        logits = self.parallel(context[..., : self.config.shape.width])
+        parallel = F.cross_entropy(logits.flatten(0, 2), truth.flatten())
         total = (1 - weight) * autoregressive + weight * parallel
         return {"total": total, "autoregressive": autoregressive, "parallel": parallel}
 
     def bits_per_dim(self, gray: Tensor, color: Tensor) -> Tensor:
         """Return -log2 p of each image's coarse colors (b,), per pixel and channel."""
+        return bits_per_dim(self._score(gray, color)[2].mean((1, 2)))
+
+    def _score(self, gray: Tensor, color: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Context, true coarse colors by index (b, h', w'), and their negative log-likelihood in nats (b, h', w')."""
         coarse = channel_last(average_pool(color, self.sampling.factor))
-        logits, truth = self.logits(gray, coarse)[1], coarse_indices(coarse, self.sampling.bits)
-        nats = F.cross_entropy(logits.movedim(-1, 1), truth, reduction="none")
-        return bits_per_dim(nats.mean((1, 2)))
+        context, logits = self.logits(gray, coarse)
+        truth = coarse_indices(coarse, self.sampling.bits)
+        return context, truth, F.cross_entropy(logits.movedim(-1, 1), truth, reduction="none")
