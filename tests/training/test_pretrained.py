@@ -10,6 +10,7 @@ import pytest
 import torch
 import toy
 from onnx import numpy_helper
+from safetensors.torch import save_file
 
 from photochrom import models
 from photochrom.core.sampling import Diffusion, describe
@@ -38,6 +39,20 @@ def test_a_run(tmp_path):
     other = unet(unet.Config(net=ColorNet.Config(depth=1, filters=4)))
     with pytest.raises(ValueError, match="no weight fits this model: start from a run of unet with"):
         load_weights(other, tmp_path)
+
+
+def test_a_file_from_elsewhere(tmp_path):
+    """It names the parameters of the model, or those of its network alone; half precision is read as float32."""
+    unet = models.load_family("unet")
+    trained, started = (unet(unet.Config(net=ColorNet.Config(depth=1, filters=4))) for _ in range(2))
+    for named in (trained, trained.net):
+        torch.nn.init.normal_(started.net.head[1].weight)
+        halves = {name: tensor.half() for name, tensor in named.state_dict().items()}
+        save_file(halves, tmp_path / "weights.safetensors")
+        assert load_weights(started, tmp_path / "weights.safetensors") == set()
+        torch.testing.assert_close(started.net.head[1].weight, trained.net.head[1].weight.half().float())
+    with pytest.raises(ValueError, match="not a checkpoint: it has no record of a run"):
+        checkpoint.read(tmp_path / "weights.safetensors")
 
 
 @pytest.fixture(scope="module")

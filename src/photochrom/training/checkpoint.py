@@ -39,18 +39,36 @@ def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     The section ``ema`` has the averaged weights. ``last`` has two more: ``model``, the weights that are trained, and
     ``optimizer``, as `optimizer_state` returns it.
     """
+    tensors, record = _read_tensors(path)
+    if record is None:
+        raise ValueError(f"{path}: not a checkpoint: it has no record of a run")
     sections = defaultdict[str, dict[str, Tensor]](dict)
+    for key, tensor in tensors.items():
+        section, _, name = key.partition(".")
+        sections[section][name] = tensor
+    return sections, record
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the averaged weights of a checkpoint, or all tensors of a safetensors file from elsewhere.
+
+    Raises ValueError when it is missing or damaged.
+    """
+    tensors, record = _read_tensors(path)
+    if record is None:
+        return tensors
+    return {name.removeprefix("ema."): tensor for name, tensor in tensors.items() if name.startswith("ema.")}
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     try:
         with safe_open(path, "pt") as file:
-            record = json.loads(file.metadata()["record"])
-        for key, tensor in load_file(path).items():
-            section, _, name = key.partition(".")
-            sections[section][name] = tensor
+            record = (file.metadata() or {}).get("record", "null")
+        return load_file(path), json.loads(record)
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such checkpoint") from None
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
-    return sections, record
 
 
 def load(run: Path, name: str = "best") -> tuple[Family, Recipe, dict[str, Any]]:

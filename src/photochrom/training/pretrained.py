@@ -40,15 +40,18 @@ def initialize(model: Family, init: Path | None) -> None:
 def load_weights(model: Family, path: Path) -> set[str]:
     """Copy weights into a model where names and shapes agree; return the names of the other weights.
 
-    ``path`` is a run folder (its best checkpoint, averaged), a ``.safetensors`` file, or a bundle, installed or not.
+    ``path`` is a run folder (its best checkpoint, averaged), a ``.safetensors`` file of a run or from elsewhere, or a
+    bundle, installed or not. A file from elsewhere names the parameters of the model, or those of one of its networks.
     A network takes the weights of the bundle's network of the same name, or of its only one. Raises ValueError when
     nothing agrees.
     """
     own = model.state_dict()
     best = path / "best.safetensors"
     if best.exists() or path.suffix == ".safetensors":
-        sections, _ = checkpoint.read(best if best.exists() else path)
-        weights = sections["ema"]
+        stored = checkpoint.read_weights(best if best.exists() else path)
+        weights = dict(stored)
+        for prefix in _prefixes(model).values():
+            weights |= {f"{prefix}.{name}": tensor for name, tensor in stored.items()}
     else:
         weights = _bundle_weights(model, path, own)
     fitting = {name: tensor for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
@@ -60,11 +63,16 @@ def load_weights(model: Family, path: Path) -> set[str]:
     return own.keys() - fitting.keys()
 
 
+def _prefixes(model: Family) -> dict[str, str]:
+    """Return the name of the module of each network."""
+    modules = {module: name for name, module in model.named_modules()}
+    return {name: modules[net] for name, net in model.networks().items()}
+
+
 def _bundle_weights(model: Family, path: Path, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     bundle = bundles.load(path)
-    prefixes = {module: name for name, module in model.named_modules()}
     weights = {}
-    for name, net in model.networks().items():
+    for name, prefix in _prefixes(model).items():
         source = next(iter(bundle.networks)) if len(bundle.networks) == 1 else name
         if source not in bundle.networks:
             continue
@@ -75,7 +83,7 @@ def _bundle_weights(model: Family, path: Path, own: Mapping[str, Tensor]) -> dic
             parameter = weight.name.removesuffix(HALF) if parameters is None else parameters.get(weight.name)
             if parameter is None:
                 continue
-            key = f"{prefixes[net]}.{parameter.removesuffix(TRANSPOSED)}"
+            key = f"{prefix}.{parameter.removesuffix(TRANSPOSED)}"
             tensor = torch.from_numpy(numpy_helper.to_array(weight).copy()).float()
             tensor = tensor.T if parameter.endswith(TRANSPOSED) else tensor
             # Graphs have axes of size one more or less, as (c, 1, 1) for norms; another shape does not fit the model.
