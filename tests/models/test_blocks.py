@@ -73,6 +73,21 @@ def test_losses_follow_their_formulas():
     assert _losses.distance(x, y, delta).item() == pytest.approx((0.0901 + delta**2) ** 0.5 - delta, rel=1e-5)
 
 
+@pytest.mark.parametrize(("chroma", "weight"), [(0, 1), (25, 1.5), (50, 2), (80, 2)])
+def test_vivid_pixels_count_more(chroma, weight):
+    """The truth is one pixel of this chroma and one gray one, which is off by 10 Lab units."""
+    truth = torch.zeros(1, 2, 1, 2)
+    truth[0, 1, 0, 0] = chroma / 110
+    prediction = truth + torch.tensor([0.0, 10 / 110])
+    loss = _losses.vivid_distance(prediction, truth, 1e-6).item()
+    assert loss == pytest.approx(2**0.5 * 10 / 110 / (weight + 1), rel=1e-3)
+
+
+def test_vivid_distance_needs_ab():
+    with pytest.raises(ValueError, match=r"losses\.vivid-distance: .*target = 'rgb'"):
+        Model.Config(target="rgb", losses={"vivid-distance": 1.0})
+
+
 def test_total_is_the_weighted_sum():
     parts = _losses.RegressionConfig(losses={"l1": 2.0, "l2": 0.5}).total_loss(GRAY, -GRAY, GRAY)
     assert parts["total"].item() == pytest.approx(2 * parts["l1"].item() + 0.5 * parts["l2"].item(), rel=1e-5)
@@ -80,7 +95,7 @@ def test_total_is_the_weighted_sum():
 
 @pytest.mark.parametrize("losses", [{"l3": 1.0}, {}, {"l1": 0.0}, {"l1": 1.0, "l2": -1.0}, {"l1": float("inf")}])
 def test_invalid_loss_weights_are_rejected(losses):
-    message = r"give .* of l1, l2, huber, distance|greater than or equal to 0|finite number"
+    message = r"give .* of l1, l2, huber, distance, vivid-distance, .*|greater than or equal to 0|finite number"
     with pytest.raises(ValueError, match=message):
         Model.Config(losses=losses)
 

@@ -291,6 +291,19 @@ def test_degradation_changes_the_gray_and_not_the_colors(library):
     assert torch.equal(degraded[0], again[0])
 
 
+def test_film_changes_the_gray_of_its_share_of_images(library):
+    plain, some, all_ = (
+        [TrainingPairs(library.training, Data(size=24, film=share), "ab", seed=3)[i] for i in range(40)]
+        for share in (0.0, 0.5, 1.0)
+    )
+    for share, pairs in ((0.5, some), (1.0, all_)):
+        assert all(torch.equal(a[1], b[1]) for a, b in zip(plain, pairs, strict=True))
+        changed = [not torch.equal(a[0], b[0]) for a, b in zip(plain, pairs, strict=True)]
+        assert abs(sum(changed) / 40 - share) < 0.3
+        assert all(-1 <= gray.min() <= gray.max() <= 1 and gray.dtype == torch.float32 for gray, _ in pairs)
+    assert sum(not torch.equal(a[0], b[0]) for a, b in zip(plain, all_, strict=True)) == 40
+
+
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 def test_degradation_keeps_to_its_strength(strength):
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ Matrix and white: IEC 61966-2-1 primaries (the rows sum to the white, so neutral
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float
@@ -123,6 +124,13 @@ def rgb_to_gray(rgb: RGB, convention: str = "lab") -> Plane:
     if convention == "mean":
         return (r + g + b) * (2 / 3) - 1
     raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
+
+
+def film_gray(rgb: RGB, sensitivity: Sequence[float]) -> Plane:
+    """sRGB in [0, 1] -> gray in [-1, 1]: L of a film's exposure by linear red, green and blue in these shares."""
+    r, g, b = _channels(srgb_to_linear(rgb))
+    exposure = r * sensitivity[0] + g * sensitivity[1] + b * sensitivity[2]
+    return _channels(xyz_to_lab(namespace(rgb).stack([exposure] * 3, -3)))[0] / L_SCALE - 1
 
 
 def fit_gamut(lab: Lab) -> Lab:

@@ -17,6 +17,7 @@ from ..core.color import AB_SCALE, L_SCALE, lab_to_rgb
 from ._settings import NonNegative
 
 CHANNELS = {"ab": 2, "rgb": 3}
+VIVID = 50.0  # chroma in Lab units from which a pixel counts twice in `vivid_distance`
 VGG_MINIMUM_SIZE = 32  # pixels
 VggLayer = Annotated[int, Field(ge=0, le=4)]  # of five feature maps
 
@@ -36,8 +37,18 @@ def huber(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
 
 def distance(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
     """Mean Euclidean distance of the color vectors (channels at dim 1), smoothed below ``delta``."""
+    return _distances(prediction, truth, delta).mean()
+
+
+def vivid_distance(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
+    """The same of ab / 110, where pixels count by the chroma of their truth: a gray one once, from 50 on twice."""
+    weights = 1 + (truth.norm(dim=1) * (AB_SCALE / VIVID)).clamp(max=1)
+    return (_distances(prediction, truth, delta) * weights).mean() / weights.mean()
+
+
+def _distances(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
     squared = (prediction - truth).square().sum(1)
-    return ((squared + delta**2).sqrt() - delta).mean()
+    return (squared + delta**2).sqrt() - delta
 
 
 def perceptual(rgb: Tensor, truth: Tensor, layers: tuple[int, ...]) -> Tensor:
@@ -67,7 +78,7 @@ def _vgg16(device: torch.device) -> Perceptual:
     return Perceptual("vgg16").to(device)
 
 
-COLOR_LOSSES = {"l1": l1, "l2": l2, "huber": huber, "distance": distance}
+COLOR_LOSSES = {"l1": l1, "l2": l2, "huber": huber, "distance": distance, "vivid-distance": vivid_distance}
 IMAGE_LOSSES = ("perceptual", "colorfulness")  # of sRGB images instead of color channels
 LOSSES = (*COLOR_LOSSES, *IMAGE_LOSSES)
 
@@ -82,7 +93,7 @@ class RegressionConfig:
     # Factor on predicted colors, since the mean of possible colors is paler than each of them.
     chroma: Annotated[float, Field(gt=0, le=10)] = 1.0
     losses: Mapping[str, NonNegative] = field(default_factory=lambda: {"huber": 1.0})  # weights by name
-    # Where `huber` and `distance` bend, in Lab units; of rgb, in 1 / 110 of half its range.
+    # Where `huber` and the distances bend, in Lab units; of rgb, in 1 / 110 of half its range.
     delta: Annotated[float, Field(gt=0, le=256)] = 5.0
     layers: Annotated[tuple[VggLayer, ...], Field(min_length=1)] = (1, 2)  # that `perceptual` compares
 
@@ -92,6 +103,9 @@ class RegressionConfig:
             raise ValueError(f"losses {dict(self.losses)}: give weights to some of {names}")
         if self.loss_required and not any(self.losses.values()):
             raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {names}")
+
+        if self.target == "rgb" and self.losses.get("vivid-distance"):
+            raise ValueError("losses.vivid-distance: measures chroma, which target = 'rgb' does not predict")
 
     @property
     def channels(self) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .._processes import available_processors
-from ..core.color import AB_SCALE, L_SCALE, colorfulness, rgb_to_gray, rgb_to_lab
+from ..core.color import AB_SCALE, L_SCALE, colorfulness, film_gray, rgb_to_gray, rgb_to_lab
 from ..imaging.atomic import atomic_write
 from ..imaging.photo import open_photo
 from ..imaging.sources import SourceImage, find_images, is_held_out
@@ -31,6 +31,11 @@ log = logging.getLogger(__name__)
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # decoded by Pillow, three times as fast as by libvips
 ANY_SIZE = 10**12  # pixels: training shrinks every image, so that there is no limit to set
 PREVIEW = 64  # pixels of the short side at which colorfulness is measured
+FILM = (
+    0.8,
+    2.0,
+    1.6,
+)  # of the Dirichlet distribution of sensitivities to red, green and blue: old films see little red
 GRAIN = 0.1  # standard deviation of the strongest grain, in gray units: 5 of L
 RGB8 = UInt8[np.ndarray, "h w 3"]
 
@@ -203,7 +208,10 @@ class TrainingPairs(Dataset[tuple[Tensor, ...]]):
         rgb = crop(image, self.settings.size, low + (high - low) * scale, left, top)
         if self.settings.flip and flip < 0.5:
             rgb = rgb[:, ::-1]
-        gray, color = pair(_planes(rgb), self.settings.gray, self.target)
+        planes = _planes(rgb)
+        gray, color = pair(planes, self.settings.gray, self.target)
+        if self.settings.film and rng.random() < self.settings.film:
+            gray = torch.from_numpy(film_gray(planes, rng.dirichlet(FILM).tolist())[None].astype(np.float32))
         return degrade(gray, self.settings.degrade, rng), color
 
 

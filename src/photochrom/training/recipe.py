@@ -32,6 +32,7 @@ class Data:
     scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the image, uniform
     flip: bool = True
     degrade: float = Field(default=0.0, ge=0, le=1)  # strength of fading, blur and grain in the gray input
+    film: float = Field(default=0.0, ge=0, le=1)  # share of images in the gray of a random film, see `film_gray`
     workers: int = Field(default=1, ge=0)
 
     @field_validator("scale")
