@@ -69,7 +69,7 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
         files = [Path(file) for file in local_task.files.values()]
         existing = [] if options.overwrite else [f for f in files if out_storage.exists(f"{out_folder}/{f.name}")]
         if len(existing) == len(files):
-            return Outcome(task, Status.SKIPPED, SkipReason.EXISTS), digest
+            return Outcome(task, SkipReason.EXISTS), digest
         local_source.parent.mkdir()
         local_target.parent.mkdir()
         # Empty files in place of those that exist keep the batch from writing them again.
@@ -83,7 +83,7 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
             _upload(out_storage, str(local_file), f"{out_folder}/{Path(local_file).name}")
     except Exception as error:  # each storage has its own
         reason = f"{source}: cannot be downloaded or uploaded ({type(error).__name__}: {error})"
-        return Outcome(task, Status.FAILED, reason), digest
+        return Outcome(task, reason), digest
     uploaded = [f"{target.rpartition('/')[0]}/{Path(file).name}" for file in outcome.files]
     reason = outcome.reason
     if outcome.status is Status.FAILED:  # the message names the local copy

@@ -166,7 +166,7 @@ def _spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifes
     tasks_left = []
     for task in tasks:
         if not work.options.overwrite and manifest.has(str(task.source), work.settings(task)):
-            yield Outcome(task, Status.SKIPPED, SkipReason.IN_MANIFEST)
+            yield Outcome(task, SkipReason.IN_MANIFEST)
         else:
             tasks_left.append(task)
     size = batch_size(len(tasks_left), sum(client.nthreads().values()))
@@ -181,7 +181,7 @@ def _spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifes
             yield from _record(results, work, manifest)
     for task in suspects:
         reason = f"{task.source}: ended every worker that colorized it (please report this)"
-        failed: list[Result] = [(Outcome(task, Status.FAILED, reason), {})]
+        failed: list[Result] = [(Outcome(task, reason), {})]
         for _, results in _run(client, [[task]], work, notify):
             yield from _record(results or failed, work, manifest)
 
@@ -277,6 +277,6 @@ def _colorize_task(colorizer: Colorizer, task: Task, options: BatchOptions) -> R
             (outcome,) = colorize_batch(colorizer, [task], options)
             digest = sha256_of(Path(task.source))
     except OSError as error:
-        outcome, digest = Outcome(task, Status.FAILED, f"{task.source}: {error.strerror} on its worker"), ""
+        outcome, digest = Outcome(task, f"{task.source}: {error.strerror} on its worker"), ""
     seconds = round(time.perf_counter() - start, 3)
     return outcome, {"sha256": digest, "seconds": seconds, "worker": get_worker().address}

@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePath
 
@@ -81,9 +81,15 @@ class Outcome:
     """What became of a task; `reason` is a `SkipReason` or the error message; `files` are those that were written."""
 
     task: Task
-    status: Status
     reason: str = ""
     files: tuple[Location, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Whether the task was written, skipped or failed."""
+        if isinstance(self.reason, SkipReason):
+            return Status.SKIPPED
+        return Status.FAILED if self.reason else Status.WRITTEN
 
 
 @dataclass(frozen=True)
@@ -209,15 +215,16 @@ def colorize_batch(
 
 @dataclass(eq=False)
 class _Job:
-    """A photo in progress: the seeds to predict, the colors of those that are done, and the outcome so far."""
+    """A photo in progress: the seeds to predict, and the colors, files and first error so far."""
 
     colorizer: Colorizer
     task: Task
     options: BatchOptions
     prepared: Prepared
     seeds: Sequence[int]
-    outcome: Outcome
     colors: dict[int, AB] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    reason: str = ""
 
     def write(self, seed: int, ab: AB | Exception) -> None:
         """Write the output of a seed and, after the last one, the images about all of them."""
@@ -228,21 +235,18 @@ class _Job:
         output = Path(self.task.files[seed])
         if self.options.is_due(output):
             output.parent.mkdir(parents=True, exist_ok=True)
-            self._add(result.save(output, self.options.overwrite))
-        if seed != self.seeds[-1] or self.outcome.status is not Status.WRITTEN:
+            self.files.append(result.save(output, self.options.overwrite))
+        if seed != self.seeds[-1] or self.reason:
             return
         for extra in self.task.extras:
             path = Path(self.task.files[extra])
             if self.options.is_due(path):
                 with atomic_write(path, self.options.overwrite) as stream:
                     stream.write(self._draw(extra))
-                self._add(path)
+                self.files.append(path)
 
     def _open(self) -> Photo:
         return open_photo(self.task.source, self.options.max_pixels)
-
-    def _add(self, file: Path) -> None:
-        self.outcome = replace(self.outcome, files=(*self.outcome.files, file))
 
     def _draw(self, extra: str) -> bytes:
         seed = self.task.seeds[0]
@@ -277,26 +281,25 @@ def _process(
             try:
                 job.write(seed, ab)
             except Exception as error:
-                if job.outcome.status is Status.WRITTEN:  # the first error of the photo
-                    job.outcome = replace(_failure(job.task, error), files=job.outcome.files)
+                job.reason = job.reason or _explain(job.task, error)
             if seed == job.seeds[-1]:
-                yield job.outcome
+                yield Outcome(job.task, job.reason, tuple(job.files))
 
 
 def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:
     due = {key for key, file in task.files.items() if options.is_due(file)}
     if not due:
-        return Outcome(task, Status.SKIPPED, SkipReason.EXISTS)
+        return Outcome(task, SkipReason.EXISTS)
     needs_all = due.intersection(task.extras)  # which are about all seeds
     seeds = [seed for seed in task.seeds if needs_all or seed in due]
     try:
         photo = open_photo(task.source, options.max_pixels)
         if task.searched and photo.is_colorized:
-            return Outcome(task, Status.SKIPPED, SkipReason.COLORIZED)
+            return Outcome(task, SkipReason.COLORIZED)
         prepared = colorizer.prepare(photo, options.color)
     except Exception as error:
-        return _failure(task, error)
-    return _Job(colorizer, task, options, prepared, seeds, Outcome(task, Status.WRITTEN))
+        return Outcome(task, _explain(task, error))
+    return _Job(colorizer, task, options, prepared, seeds)
 
 
 def _predict(colorizer: Colorizer, images: Sequence[tuple[_Job, int]]) -> Sequence[AB | Exception]:
@@ -310,15 +313,13 @@ def _predict(colorizer: Colorizer, images: Sequence[tuple[_Job, int]]) -> Sequen
     return [_predict(colorizer, [image])[0] for image in images]
 
 
-def _failure(task: Task, error: Exception) -> Outcome:
-    """Return the outcome of a task that failed; an error of an unknown kind is a fault of Photochrom itself."""
+def _explain(task: Task, error: Exception) -> str:
+    """Return why a task failed or was skipped; an error of an unknown kind is a fault of Photochrom itself."""
     if isinstance(error, FileExists):  # another run wrote it in the meantime
-        return Outcome(task, Status.SKIPPED, SkipReason.EXISTS)
+        return SkipReason.EXISTS
     if isinstance(error, PhotoError):
-        reason = str(error)
-    elif isinstance(error, OSError):
-        reason = f"{printable(task.target)}: cannot be written ({error.strerror or error})"
-    else:
-        cause = error if isinstance(error, BundleError) else f"{type(error).__name__}: {error} (please report this)"
-        reason = f"{printable(task.source)}: {cause}"
-    return Outcome(task, Status.FAILED, reason)
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{printable(task.target)}: cannot be written ({error.strerror or error})"
+    cause = error if isinstance(error, BundleError) else f"{type(error).__name__}: {error} (please report this)"
+    return f"{printable(task.source)}: {cause}"
