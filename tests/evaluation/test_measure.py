@@ -1,6 +1,8 @@
 """Images are measured one by one, cached, continued after an interruption, and never confused."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +112,17 @@ def test_only_code_decides_the_cache():
     assert code_only(code) == code_only('"""Module."""\n\ndef f(x):\n    # other\n    return (x + 1)\n')
     assert code_only(code) != code_only("def f(x):\n    return x + 2\n")
     assert code_only("x = 'text'") != code_only("x = 'other'")
+
+
+def test_tables_beside_the_code_decide_the_cache(tmp_path, monkeypatch):
+    package = Path(module.__file__).parents[1]
+    copy = shutil.copytree(package, tmp_path / "photochrom", ignore=shutil.ignore_patterns("bundles", "static"))
+    monkeypatch.setattr(module, "__file__", str(copy / "evaluation" / "measure.py"))
+    before = module._code_digest.__wrapped__()
+    assert before == module._code_digest.__wrapped__()
+    table = copy / "backbones" / "inception.toml"
+    table.write_text(table.read_text() + "# edited\n")
+    assert module._code_digest.__wrapped__() != before
 
 
 def test_damaged_cache_files_are_replaced(images, faded, networks, tmp_path):

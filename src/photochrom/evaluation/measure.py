@@ -138,8 +138,10 @@ def _sha256(text: str) -> str:
 def _code_digest() -> str:
     texts = []
     for package in PACKAGES:
-        for path in sorted((Path(__file__).parents[1] / package).rglob("*.py")):
-            texts.append(code_only(path.read_text(encoding="utf-8")))
+        for path in sorted((Path(__file__).parents[1] / package).rglob("*.*")):
+            if path.suffix in (".py", ".toml"):
+                text = path.read_text(encoding="utf-8")
+                texts.append(code_only(text) if path.suffix == ".py" else text)
     return _sha256("".join(texts))
 
 
