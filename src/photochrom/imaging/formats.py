@@ -60,7 +60,8 @@ def detect_kind(head: bytes, name: str) -> Format:
     for kind in FORMATS:
         if re.match(kind.signature, head, re.DOTALL):
             return kind
-    supported = ", ".join(kind.title for kind in FORMATS)
+    supported = ", ".join(kind.title for kind in FORMATS if kind.loader)
+    supported += ", and with the extra 'formats' " + ", ".join(kind.title for kind in FORMATS if not kind.loader)
     raise PhotoError(f"{name}: {'is not a supported image' if head else 'is empty'}; supported: {supported}")
 
 
