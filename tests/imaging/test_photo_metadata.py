@@ -148,7 +148,18 @@ def test_outputs_keep_tiff_tags(order, target, tmp_path):
     open_photo(path).gray(32)
 
 
-@pytest.mark.parametrize("packet", [b"", b"not xml", b"<x>", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>", PACKET + b"\0\0"])
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"not xml",
+        b"<x>",
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>",
+        b"<?xml version='1.0' encoding='none'?><x/>",
+        b"<?xml version='1.0' encoding='utf-7'?><x/>",
+        PACKET + b"\0\0",
+    ],
+)
 def test_provenance_replaces_an_earlier_one_in_any_packet(packet):
     once = xmp_packet(PROVENANCE, packet)
     twice = xmp_packet(Provenance("other", "2", 1), once)

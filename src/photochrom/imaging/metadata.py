@@ -125,7 +125,7 @@ def _parse_packet(packet: bytes) -> tuple[ElementTree.Element, ElementTree.Eleme
     body = packet.strip(b"\0 \r\n\t\xef\xbb\xbf")
     if b"<!ENTITY" in body or b"<!DOCTYPE" in body:
         body = b""
-    with suppress(ElementTree.ParseError):
+    with suppress(ElementTree.ParseError, LookupError, ValueError):  # of encodings that expat does not know, too
         # Else the prefixes of other programs would come back as ns0, ns1, ...
         for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(body), ["start-ns"]):
             if prefix and not re.fullmatch(r"ns\d+", prefix):
