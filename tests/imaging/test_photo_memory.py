@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -55,6 +56,22 @@ def test_strips_keep_every_pixel(depth, rows, threads):
         np.testing.assert_array_equal(result.numpy(), ~pixels)
     assert sorted(strips_done) == [(top, min(rows, 301 - top)) for top in range(0, 301, rows)]
     assert len(thread_ids) <= threads
+
+
+def test_after_an_error_no_further_strip_is_begun():
+    begun = []
+
+    def broken(strip, top):
+        begun.append(top)
+        if top == 0:
+            raise ValueError("no colors")
+        time.sleep(0.2)
+        return np.repeat(strip, 3, -1)
+
+    image = pyvips.Image.black(640, 640)
+    with pytest.raises(ValueError, match="no colors"), strips.process_strips(image, 16, broken, 8, 1) as result:
+        result.write_to_memory()
+    assert len(begun) <= 2  # the second may begin before the error is read
 
 
 def test_an_error_in_a_strip_is_raised_and_a_stream_can_be_left():

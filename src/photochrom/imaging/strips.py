@@ -52,7 +52,8 @@ def _map_ahead(process: Process, image: pyvips.Image, rows: int, threads: int) -
 
     pending: deque[Future[bytes]] = deque()
     # One thread reads, since libvips lets only one use a region.
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as workers:
+    reader, workers = ThreadPoolExecutor(1), ThreadPoolExecutor(threads)
+    try:
         region = reader.submit(pyvips.Region.new, image).result()
         for top in range(0, image.height, rows):
             strip = reader.submit(region.fetch, 0, top, image.width, min(rows, image.height - top))
@@ -61,6 +62,9 @@ def _map_ahead(process: Process, image: pyvips.Image, rows: int, threads: int) -
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    finally:
+        workers.shutdown(cancel_futures=True)  # after an error, no further strip is begun
+        reader.shutdown(cancel_futures=True)
 
 
 def _bigtiff_header(width: int, height: int, rows: int, depth: int) -> bytes:
