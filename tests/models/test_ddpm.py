@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from photochrom.core.sampling import Diffusion, diffusion
-from photochrom.models.ddpm import interval_nll, variational_bound
+from photochrom.core.sampling import Diffusion
+from photochrom.models._denoiser import Prediction
+from photochrom.models.ddpm import interval_nll, step_cost, variational_bound
 
 UNIT = 0.01
 
@@ -28,6 +29,11 @@ def bound_of(net, clean, **settings):
     sampling = Diffusion(prediction="clean", gain=3.0, steps=1, **settings)
     torch.manual_seed(0)
     return sampling, *variational_bound(net, sampling, torch.tensor(sampling.gammas()), clean, clean[:, :1], UNIT)
+
+
+def cost_of_error(clean, error, now, before, share):
+    prediction = Prediction(noisy=clean, output=clean, target=clean, clean=clean + error, share=share)
+    return step_cost(prediction, clean, prediction.clean, torch.tensor([now]), torch.tensor([before]))
 
 
 @pytest.fixture
@@ -54,12 +60,20 @@ def test_error_costs_half_the_change_of_the_signal_to_noise_ratio(clean):
     gammas = sampling.gammas()
     total = 0.0
     for before, now in pairwise(gammas[1:]):
-        difference = diffusion.posterior_mean(clean, clean, now, before) - diffusion.posterior_mean(
-            clean, clean + 0.3, now, before
-        )
-        variance = (1 - now / before) * (1 - before) / (1 - now)
-        total += (difference[0] ** 2 / (2 * variance)).sum().item()
+        total += cost_of_error(clean[:1], 0.3, now, before, share=0.0).sum().item()
     assert total == pytest.approx(expected, rel=1e-3)
+
+
+def test_step_cost_is_the_divergence_of_two_gaussians(clean):
+    """The closed formula, for a share of 0.5: the variance is the geometric mean of both bounds."""
+    now, before, error = 0.3, 0.5, 0.2
+    forward = 1 - now / before
+    posterior = forward * (1 - before) / (1 - now)
+    variance = math.sqrt(forward * posterior)
+    difference = error * math.sqrt(before) * forward / (1 - now)
+    expected = 0.5 * (posterior / variance - 1 - math.log(posterior / variance) + difference**2 / variance)
+    cost = cost_of_error(clean, error, now, before, share=0.5)
+    torch.testing.assert_close(cost, torch.full_like(clean, expected), rtol=1e-3, atol=0)
 
 
 def test_every_image_is_sampled_at_every_level():
