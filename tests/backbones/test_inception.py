@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from photochrom.backbones import inception
 from photochrom.backbones.inception import VARIABLE, VARIANTS, Inception, load
 
 AUXILIARY = 768 * 128 + 256 + 128 * 768 * 25 + 1536 + 769 * 1000  # two convolutions and the classes of that head
@@ -120,6 +121,13 @@ def test_weights_come_from_the_path_or_the_environment_variable(published, monke
             assert torch.equal(from_variable[name], value)
 
 
+@pytest.fixture
+def unbuilt(monkeypatch):
+    """Building the network takes long, so the arguments of `load` are checked first."""
+    monkeypatch.delattr(inception, "Inception")
+
+
+@pytest.mark.usefixtures("unbuilt")
 @pytest.mark.parametrize(("variant", "digest"), [("fid", "6726825d"), ("torchvision", "1a9a5a14")])
 def test_missing_file_is_named_with_what_to_do(variant, digest, tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
@@ -130,6 +138,7 @@ def test_missing_file_is_named_with_what_to_do(variant, digest, tmp_path, monkey
         load(variant)
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_another_file_is_rejected(tmp_path):
     path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
     path.write_bytes(b"not those")
@@ -137,6 +146,7 @@ def test_another_file_is_rejected(tmp_path):
         load("fid", path)
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_file_that_would_run_code_is_rejected(published):
     path, _ = published
     torch.save({"fc.bias": print}, path)

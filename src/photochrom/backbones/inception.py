@@ -39,6 +39,12 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
+def _variant(name: str) -> Variant:
+    if name not in VARIANTS:
+        raise ValueError(f"Inception {name!r}: choose one of {', '.join(VARIANTS)}")
+    return VARIANTS[name]
+
+
 def _conv(channels: int, out: int, kernel: tuple[int, int], stride: int = 1, pad: bool = False) -> nn.Sequential:
     conv = nn.Conv2d(channels, out, kernel, stride, "same" if pad else 0, bias=False)
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out, eps=0.001), relu=nn.ReLU(inplace=True)))
@@ -96,9 +102,7 @@ class Inception(nn.Module):
 
     def __init__(self, variant: str = "fid") -> None:
         super().__init__()
-        if variant not in VARIANTS:
-            raise ValueError(f"Inception {variant!r}: choose one of {', '.join(VARIANTS)}")
-        self.variant = VARIANTS[variant]
+        self.variant = _variant(variant)
         self.Conv2d_1a_3x3 = _conv(3, 32, (3, 3), stride=2)
         self.Conv2d_2a_3x3 = _conv(32, 32, (3, 3))
         self.Conv2d_2b_3x3 = _conv(32, 64, (3, 3), pad=True)
@@ -136,14 +140,14 @@ def load(variant: str, path: str | Path | None = None) -> Inception:
 
     Raises FileNotFoundError, with what to do, without the file, and ValueError for another file.
     """
-    net = Inception(variant)
-    file, path = net.variant.file, path or os.environ.get(VARIABLE)
+    file, path = _variant(variant).file, path or os.environ.get(VARIABLE)
     digest = Path(file).stem[-8:]
     if not path or not Path(path).is_file():
         problem = f"not at {path}" if path else "not given"
         raise FileNotFoundError(f"{file} (sha256 {digest}...) is {problem}: pass its path, or set {VARIABLE} to it")
     content = open_checked(Path(path), digest, f"this is not the published {file}")
     weights = torch.load(content, map_location="cpu", weights_only=True)
+    net = Inception(variant)  # takes long, so after all checks
     # torchvision's second head is used in training only.
     net.load_state_dict({name: value for name, value in weights.items() if not name.startswith("AuxLogits.")})
     return net
