@@ -154,3 +154,11 @@ def test_frozen_weights_must_come_from_somewhere():
     model = cold(cold.Config())
     with pytest.raises(ValueError, match=r"no --init: \d+ of \d+ frozen weights of this model must come from a run or"):
         initialize(model, None)
+
+
+def test_network_without_parameters_is_not_frozen():
+    """Its buffers are constants."""
+    model = toy.Model(toy.Config())
+    model.constant = toy.Network()
+    model.constant.register_buffer("table", torch.zeros(3))
+    assert not model.frozen_weights

@@ -79,7 +79,8 @@ class Family(nn.Module):
         """Names in the state dict that must come from ``--init``: all of networks that are not trained."""
         names: set[str] = set()
         for prefix, net in self.named_modules():
-            if isinstance(net, Network) and not any(weight.requires_grad for weight in net.parameters()):
+            parameters = list(net.parameters())
+            if isinstance(net, Network) and parameters and not any(weight.requires_grad for weight in parameters):
                 weights = [name for name in net.state_dict() if not name.endswith(TRAINING_STATE)]
                 names.update(f"{prefix}.{name}" for name in weights)
         return names
