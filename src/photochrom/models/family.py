@@ -36,7 +36,8 @@ class Family(nn.Module):
       its capabilities. A family with other submodules defines ``trainable`` and `networks` itself.
     - `loss`.
 
-    All other members are optional; their defaults are below. A whole family::
+    All other members are optional; their defaults are below. The weights of a `Network` whose parameters are all
+    ``requires_grad_(False)`` are not trained, so they must come from ``--init``. A whole family::
 
         class Model(Family):
             @dataclass(frozen=True)
