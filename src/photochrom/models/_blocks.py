@@ -106,7 +106,7 @@ class Guide(ColorNet):
     def __init__(self, config: ColorNet.Config, rate: float) -> None:
         super().__init__(config, channels=1)
         self.head = nn.Sequential(self.head[0])
-        self.rate, self.learning_rates = rate, {"": rate}
+        self.rate, self.learning_rates = rate, {"": rate}  # all names begin with ""
         if not rate:
             self.requires_grad_(False)
 

@@ -92,11 +92,14 @@ class Encoder(Network):
 
 
 class DecoderLayers(nn.ModuleList):
-    """Conditional layers along these axes; ``masked``: those whose attention is masked and needs what came before."""
+    """Conditional layers along these axes; ``masked``: those whose attention is masked and needs what came before.
+
+    A list of layers, not a module that holds one, for the names in published weights; it cannot be sliced.
+    """
 
     def __init__(self, config: CoreConfig, axes: Sequence[str], masked: Container[str]) -> None:
-        self.masked = [axis in masked for axis in axes]
         super().__init__(Layer(config.shape, axis, axis in masked, config.conditional) for axis in axes)
+        self.masked = [axis in masked for axis in axes]
 
     def forward(self, x: Tensor, conditions: Tensor, norms: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """x (b, h, w, d), `Conditions`, two `Norms` per layer, past -> x, memory, as `Attention` takes and gives it."""
