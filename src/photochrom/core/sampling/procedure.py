@@ -68,6 +68,7 @@ class Procedure(ABC):
     """
 
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # the `option_names` with each solver
+    solver = ""  # without a type, so that only procedures with `solvers` make it a field
 
     @property
     @abstractmethod
@@ -89,7 +90,7 @@ class Procedure(ABC):
     @property
     def option_names(self) -> tuple[str, ...]:
         """Settings that a user may change, since they need no other weights; the solver decides which."""
-        return self.solvers.get(getattr(self, "solver", ""), ())
+        return self.solvers.get(self.solver, ())
 
     def check_size(self, height: int, width: int) -> None:  # noqa: B027  (the default accepts every size)
         """Raises ValueError for a gray image of a size that it cannot process."""
