@@ -192,16 +192,16 @@ def _run(
     """Yield each batch with its results as it ends; None in place of them where it has ended several workers."""
     waiting = list(reversed(batches))
     running: dict[Future[Any], list[Task]] = {}
-    ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+    completions: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
     has_workers = True
     while waiting or running:
         while waiting and len(running) < QUEUED_PER_THREAD * max(1, sum(client.nthreads().values())):
             batch = waiting.pop()
             future = client.submit(colorize_tasks, batch, work, pure=False)
             running[future] = batch
-            future.add_done_callback(ended.put)
+            future.add_done_callback(completions.put)
         try:
-            future = ended.get(timeout=WORKER_POLL_SECONDS)
+            future = completions.get(timeout=WORKER_POLL_SECONDS)
         except queue.Empty:
             has_workers = _check_workers(client, has_workers, notify)
             continue
