@@ -215,8 +215,21 @@ def test_other_files_are_no_manifest_and_stay_unchanged(tmp_path, text):
 def test_one_run_at_a_time_writes_a_manifest(tmp_path):
     with Manifest(tmp_path / "m.jsonl"), pytest.raises(ValueError, match="another run writes it"):
         Manifest(tmp_path / "m.jsonl")
-    with pytest.raises(ValueError, match="cannot be written"):
+    with pytest.raises(ValueError, match="cannot be read or written"):
         Manifest(tmp_path)
+
+
+def test_a_manifest_that_cannot_be_read_is_closed(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "_read", fail)
+        with pytest.raises(ValueError, match="Input/output error") as failure:
+            Manifest(tmp_path / "m.jsonl")
+    assert "m.jsonl: cannot be read or written" in str(failure.value)
+    with Manifest(tmp_path / "m.jsonl"):  # not locked by the first, which the traceback of `failure` keeps
+        pass
 
 
 def test_outputs_with_other_options_are_reported(scans, bundle, tmp_path, address):

@@ -6,4 +6,4 @@ class ClusterError(Exception):
 
 
 class ManifestError(ValueError):
-    """A file is not a manifest, cannot be written, or is in use by another run."""
+    """A file is not a manifest, cannot be read or written, or is in use by another run."""

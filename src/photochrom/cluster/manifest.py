@@ -41,13 +41,14 @@ class Manifest(AbstractContextManager["Manifest"]):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = path.open("a+b")
-            self._lock()
-            self.file.truncate(self._read())
+            try:
+                self._lock()
+                self.file.truncate(self._read())
+            except BaseException:
+                self.file.close()
+                raise
         except OSError as error:
-            raise ManifestError(f"{path}: cannot be written ({error.strerror})") from None
-        except ManifestError:
-            self.file.close()
-            raise
+            raise ManifestError(f"{path}: cannot be read or written ({error.strerror})") from None
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
