@@ -417,10 +417,10 @@ def output_stats(tmp_path):
     return {path: path.stat() for path in (tmp_path / "out").glob("[!.]*.png")}
 
 
-def check_complete(tmp_path, before=()):
+def check_complete(tmp_path, before=(), killed=False):
     """Check that each photo has its whole output and one line, and that earlier outputs are untouched.
 
-    A kill in the middle of a write leaves a hidden file, which a later run removes once it is old enough.
+    A worker `killed` in the middle of a write leaves a hidden file, which a later run removes once it is old enough.
     """
     stats = output_stats(tmp_path)
     assert len(stats) == COUNT
@@ -430,6 +430,7 @@ def check_complete(tmp_path, before=()):
         assert (stats[path].st_ino, stats[path].st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
     sources = [entry["source"] for entry in read_entries(tmp_path / "out" / "photochrom.jsonl")]
     assert len(sources) == len(set(sources)) == COUNT
+    assert killed or not list((tmp_path / "out").glob(".*"))
 
 
 @pytest.mark.slow
@@ -441,7 +442,7 @@ def test_a_killed_worker_loses_nothing(scans, stochastic_bundle, tmp_path):
             kill(worker)
             _, errors = client.communicate(timeout=TIMEOUT)
         assert client.returncode == 0, errors
-        check_complete(tmp_path)
+        check_complete(tmp_path, killed=True)
 
 
 @pytest.mark.slow
@@ -544,4 +545,4 @@ def test_a_killed_scheduler_is_reported_and_the_next_run_continues(scans, stocha
     with start_scheduler(tmp_path) as (_, address), start_worker(address):
         second = photochrom(*command, address)
     assert second.returncode == 0, second.stderr
-    check_complete(tmp_path, before)
+    check_complete(tmp_path, before, killed=True)
