@@ -80,6 +80,7 @@ def test_a_missing_network_is_refused(copy):
         ({"networks": ["colors"]}, "invalid networks = "),
         ({"size": "big"}, "size = 'big'"),
         ({"size": 0}, "size = 0"),
+        ({"size": 4097}, "size = 4097"),
         ({"multiple": 0}, "multiple = 0"),
         ({"parameters": {"colors": ["net.weight"]}}, "invalid parameters = "),
     ],
@@ -100,6 +101,11 @@ def test_damaged_cards_are_refused(copy, content):
 def test_a_card_may_have_unknown_entries(copy):
     rewrite(copy, mood="hopeful")
     assert bundles.load(copy).card.name == "two-colors"
+
+
+def test_a_card_may_have_a_larger_size_than_options(copy):
+    rewrite(copy, size=4096)
+    assert bundles.load(copy).card.inference_size() == 4096
 
 
 def test_a_card_names_the_parameters_of_its_graphs_if_it_knows_them(copy):

@@ -14,13 +14,13 @@ from ..core.color import GRAY_CONVENTIONS
 from ..core.sampling import load_procedure
 from ..core.sampling.procedure import Procedure
 from ..imaging.atomic import atomic_path, atomic_write
-from .options import LIMITS
 
 FORMAT = 1
 CARD = "model.json"
 INSTALLED = Path(__file__).parent / "bundles"
 DEFAULT = "unet"  # the bundle that the name "default" stands for
 MAX_NETWORK_BYTES = 2**31 - 1  # ONNX files cannot be larger
+MAX_SIZE = 4096  # inference size in pixels; more than `--size` allows, since a recipe may have more
 
 
 class BundleError(ValueError):
@@ -115,7 +115,7 @@ def _is_valid(key: str, value: Any) -> bool:
         case "gray":
             return value in GRAY_CONVENTIONS
         case "size" | "multiple":
-            return isinstance(value, int) and 0 < value <= LIMITS["size"][1]
+            return isinstance(value, int) and 0 < value <= MAX_SIZE
         case "square":
             return isinstance(value, bool)
         case "networks" | "parameters":
