@@ -33,7 +33,7 @@ class ModelCard:
 
     ``procedure``: how the networks colorize, see `core.sampling.describe`. ``networks``: the sha256 of each file.
     ``size``: inference size, the short side in pixels at which the model processes a photo, both sides being multiples
-    of ``multiple``; ``square``: it processes only squares of that size. ``gray``: see `core.color.gray_of`.
+    of ``multiple``; ``square``: it processes only squares of that size. ``gray``: see `core.color.rgb_to_gray`.
     ``parameters``: for each network, the torch parameter of each graph initializer, with ``.T`` after the name if it is
     transposed; see `training.pretrained`. ``data``: record of the training images; ``scores``: by evaluation protocol.
     """
