@@ -67,6 +67,8 @@ def test_the_old_name_of_a_key_is_read(path):
     assert read(path).data.degrade == 0.5
     assert read(path, ["data.degrade=0.2"]).data.degrade == 0.2
     assert read(path, ["data.wear=0.1"]).data.degrade == 0.1
+    assert read(path, ["data.degrade=0.3", "data.wear=0.7"]).data.degrade == 0.7
+    assert read(path, ["data.wear=0.7", "data.degrade=0.3"]).data.degrade == 0.3
     stored = resolved(read(path))
     assert stored["data"]["degrade"] == 0.5
     assert "wear" not in stored["data"]

@@ -122,7 +122,7 @@ def parse(tables: Mapping[str, Any], name: str = "recipe") -> Recipe:
     tables = {**tables, "model": {key: value for key, value in settings.items() if key != "family"}}
     data = tables.get("data")
     if isinstance(data, Mapping):
-        # Both names are there only when --set gives one of them: it comes last and overrides the file.
+        # Where both names are given the last one counts; `override` puts its key at the end.
         tables["data"] = {OLD_DATA_KEYS.get(key, key): value for key, value in data.items()}
     _refuse_unknown_keys(tables, types, f"{name}: ")
     parts = {}
@@ -151,6 +151,7 @@ def override(tables: dict[str, Any], assignment: str) -> None:
             tables = tables.setdefault(name, {})
     if not (equals and path and key and isinstance(tables, dict)):
         raise RecipeError(f"--set {assignment}: write table.key=value, for example trainer.steps=100")
+    tables.pop(key, None)
     try:
         tables[key] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
