@@ -77,6 +77,13 @@ def test_the_old_name_of_a_key_is_read(path):
         read(path, ["data.wear=2"])
 
 
+def test_film_needs_gray_of_lab(path):
+    assert read(path, ["data.film=0.3"]).data.film == 0.3
+    assert read(path, ["data.gray=mean", "data.film=0"]).data.gray == "mean"
+    with pytest.raises(RecipeError, match=r"data\.film = 0\.3: .*choose data\.gray = 'lab'"):
+        read(path, ["data.gray=mean", "data.film=0.3"])
+
+
 @pytest.mark.parametrize(
     ("override", "names"),
     [

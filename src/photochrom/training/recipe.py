@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from .. import models
@@ -41,6 +41,13 @@ class Data:
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError("give two shares of the short side, the smaller first, above 0 and up to 1")
         return scale
+
+    @field_validator("film")
+    @classmethod
+    def _of_lab(cls, film: float, info: ValidationInfo) -> float:
+        if film and info.data.get("gray", "lab") != "lab":
+            raise ValueError("a film renders the L of Lab: choose data.gray = 'lab', or 0 here")
+        return film
 
 
 @dataclass(frozen=True, config=STRICT)
