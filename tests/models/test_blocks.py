@@ -83,6 +83,14 @@ def test_vivid_pixels_count_more(chroma, weight):
     assert loss == pytest.approx(2**0.5 * 10 / 110 / (weight + 1), rel=1e-3)
 
 
+def test_vivid_distance_of_a_batch_is_the_mean_of_its_images():
+    truth = (
+        torch.rand(2, 2, 4, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.1, 1])[:, None, None, None]
+    )
+    both, *each = (_losses.vivid_distance(0 * y, y, 0.05) for y in (truth, truth[:1], truth[1:]))
+    assert both.item() == pytest.approx(sum(each).item() / 2, rel=1e-5)
+
+
 def test_vivid_distance_needs_ab():
     with pytest.raises(ValueError, match=r"losses\.vivid-distance: .*target = 'rgb'"):
         Model.Config(target="rgb", losses={"vivid-distance": 1.0})

@@ -41,9 +41,12 @@ def distance(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
 
 
 def vivid_distance(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
-    """The same of ab / 110, where pixels count by the chroma of their truth: a gray one once, from 50 on twice."""
+    """Mean distance of ab / 110 weighted by the chroma of the truth: 1 for gray to 2 from `VIVID` on.
+
+    The weights are relative to their mean over the image, so that several processes train as one does.
+    """
     weights = 1 + (truth.norm(dim=1) * (AB_SCALE / VIVID)).clamp(max=1)
-    return (_distances(prediction, truth, delta) * weights).mean() / weights.mean()
+    return (_distances(prediction, truth, delta) * weights / weights.mean((1, 2), keepdim=True)).mean()
 
 
 def _distances(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
