@@ -39,9 +39,8 @@ class FeatureNetworks:
             except ModuleNotFoundError as error:
                 self.missing.append(f"{metric} left out: {error}")
         names = f"{sorted(self.classifiers)} {sorted(self.perceptual)}"
-        self.key = (
-            f"{lpips_side} {names} {SHA256[Classifier.name]} {sorted(DIGESTS.items())}"  # differs for other networks
-        )
+        # Differs for other networks.
+        self.key = f"{lpips_side} {names} {SHA256[Classifier.name]} {sorted(DIGESTS.items())}"
 
     @torch.no_grad()
     def __call__(self, images: Sequence[RGB8]) -> dict[str, np.ndarray]:

@@ -31,11 +31,8 @@ log = logging.getLogger(__name__)
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # decoded by Pillow, three times as fast as by libvips
 ANY_SIZE = 10**12  # pixels: training shrinks every image, so that there is no limit to set
 PREVIEW = 64  # pixels of the short side at which colorfulness is measured
-FILM = (
-    0.8,
-    2.0,
-    1.6,
-)  # of the Dirichlet distribution of sensitivities to red, green and blue: old films see little red
+# Of the Dirichlet distribution of a film's sensitivities to red, green and blue: old films see little red.
+FILM = (0.8, 2.0, 1.6)
 GRAIN = 0.1  # standard deviation of the strongest grain, in gray units: 5 of L
 RGB8 = UInt8[np.ndarray, "h w 3"]
 
