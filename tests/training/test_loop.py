@@ -12,7 +12,7 @@ import torch
 import toy
 
 from photochrom.training import validation
-from photochrom.training.checkpoint import load, read
+from photochrom.training.checkpoint import load, read, write
 from photochrom.training.log import read_rows
 from photochrom.training.loop import Stopped, TrainingLoop, learning_rate, parameter_groups, train
 from photochrom.training.recipe import Optimizer, parse, resolved
@@ -269,6 +269,16 @@ def test_a_size_below_the_minimum_is_refused_at_once(recipe, tmp_path, monkeypat
     with pytest.raises(ValueError, match=r"data.size = \d+: this model needs 96 pixels: choose as many or more"):
         train(recipe(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_cannot_be_restored_is_left_as_it_was(recipe, tmp_path):
+    run = train(recipe(trainer__steps=2), tmp_path / "run")
+    sections, record = read(run / "last.safetensors")
+    write(run / "last.safetensors", {**sections, "model": {}}, record)
+    before = content(run)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        train(recipe(trainer__steps=4), run, resume=True)
+    assert content(run) == before
 
 
 def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path, caplog):

@@ -79,13 +79,13 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
             log.warning("%s: at step %d of %d: nothing to resume", run, state.step, steps)
             return run
 
-    if is_main_process():
-        with atomic_write(run / "recipe.json", overwrite=True) as file:
-            file.write(json.dumps(resolved(recipe), indent=2).encode())
     with launched(fabric):
         loop = TrainingLoop(model, recipe, library, run, fabric, state)
         if sections:
             loop.restore(sections)
+        if is_main_process():
+            with atomic_write(run / "recipe.json", overwrite=True) as file:
+                file.write(json.dumps(resolved(recipe), indent=2).encode())
         loop.run_steps()
     if state.step < steps and is_main_process():
         raise Stopped(f"stopped at step {state.step} of {steps}; continue with --resume")
