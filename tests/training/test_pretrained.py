@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,23 @@ def test_a_file_from_elsewhere(tmp_path):
         torch.testing.assert_close(started.net.head[1].weight, trained.net.head[1].weight.half().float())
     with pytest.raises(ValueError, match="not a checkpoint: it has no record of a run"):
         checkpoint.read(tmp_path / "weights.safetensors")
+
+
+def test_a_file_of_one_network_among_several(tmp_path, pytestconfig):
+    """It starts the network that most of its tensors fit, and no other; a tie is refused."""
+    tiny = tomllib.loads((pytestconfig.rootpath / "recipes" / "tiny" / "coltran.toml").read_text())
+    recipe = parse({"model": tiny["model"]})
+    trained, started = (models.load_family("coltran")(recipe.model) for _ in range(2))
+    before = {name: tensor.clone() for name, tensor in started.state_dict().items()}
+    weights = trained.color.state_dict()
+    save_file(weights, tmp_path / "color.safetensors")
+    others = load_weights(started, tmp_path / "color.safetensors")
+    assert others == {name for name in before if not name.startswith("color.")}
+    assert all(torch.equal(started.state_dict()[name], before[name]) for name in others)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in started.color.state_dict().items())
+    save_file({"head.bias": weights["head.bias"]}, tmp_path / "head.safetensors")
+    with pytest.raises(ValueError, match=r"fits color and spatial alike: name .* in full, .*color\.head\.bias"):
+        load_weights(started, tmp_path / "head.safetensors")
 
 
 @pytest.fixture(scope="module")

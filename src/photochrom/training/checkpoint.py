@@ -49,15 +49,15 @@ def read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     return sections, record
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> tuple[dict[str, Tensor], bool]:
     """Return the averaged weights of a checkpoint, or all tensors of a safetensors file from elsewhere.
 
-    Raises ValueError when it is missing or damaged.
+    The second value is whether it is the checkpoint of a run. Raises ValueError when it is missing or damaged.
     """
     tensors, record = _read_tensors(path)
     if record is None:
-        return tensors
-    return {name.removeprefix("ema."): tensor for name, tensor in tensors.items() if name.startswith("ema.")}
+        return tensors, False
+    return {name.removeprefix("ema."): tensor for name, tensor in tensors.items() if name.startswith("ema.")}, True
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:

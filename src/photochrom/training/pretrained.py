@@ -1,4 +1,4 @@
-"""Weights to start a training from: those of another run, a checkpoint, or a bundle."""
+"""Weights to start a training from: those of another run, a checkpoint, a bundle, or a file from elsewhere."""
 
 import logging
 from collections.abc import Mapping
@@ -41,20 +41,17 @@ def load_weights(model: Family, path: Path) -> set[str]:
     """Copy weights into a model where names and shapes agree; return the names of the other weights.
 
     ``path`` is a run folder (its best checkpoint, averaged), a ``.safetensors`` file of a run or from elsewhere, or a
-    bundle, installed or not. A file from elsewhere names the parameters of the model, or those of one of its networks.
-    A network takes the weights of the bundle's network of the same name, or of its only one. Raises ValueError when
-    nothing agrees.
+    bundle, installed or not. A file from elsewhere names the parameters of the model, or those of one of its networks:
+    the one that most of them fit. A network takes the weights of the bundle's network of the same name, or of its only
+    one. Raises ValueError when nothing agrees, or a file from elsewhere fits two networks alike.
     """
     own = model.state_dict()
     best = path / "best.safetensors"
     if best.exists() or path.suffix == ".safetensors":
-        stored = checkpoint.read_weights(best if best.exists() else path)
-        weights = dict(stored)
-        for prefix in _prefixes(model).values():
-            weights |= {f"{prefix}.{name}": tensor for name, tensor in stored.items()}
+        weights, of_run = checkpoint.read_weights(best if best.exists() else path)
+        fitting = _fitting(weights, own) if of_run else _best_fitting(weights, model, path, own)
     else:
-        weights = _bundle_weights(model, path, own)
-    fitting = {name: tensor for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
+        fitting = _fitting(_bundle_weights(model, path, own), own)
     if not fitting:
         raise ValueError(
             f"{path}: no weight fits this model: start from a run of {model.pretrained_from} with the same settings"
@@ -67,6 +64,25 @@ def _prefixes(model: Family) -> dict[str, str]:
     """Return the name of the module of each network."""
     modules = {module: name for name, module in model.named_modules()}
     return {name: modules[net] for name, net in model.networks().items()}
+
+
+def _fitting(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
+
+
+def _best_fitting(
+    weights: Mapping[str, Tensor], model: Family, path: Path, own: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return the weights that fit under their own names, or under those of the network that most of them fit."""
+    fits = {"": _fitting(weights, own)}
+    for network in _prefixes(model).values():
+        fits[network] = _fitting({f"{network}.{name}": tensor for name, tensor in weights.items()}, own)
+    most = max(map(len, fits.values()))
+    best = [network for network, fit in fits.items() if len(fit) == most]
+    if best[0] and len(best) > 1:  # the file's own names come first and are not ambiguous
+        full = min(fits[best[0]])
+        raise ValueError(f"{path}: fits {' and '.join(best)} alike: name its parameters in full, for example {full}")
+    return fits[best[0]]
 
 
 def _bundle_weights(model: Family, path: Path, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
