@@ -12,6 +12,7 @@ from .export import export
 from .options import Out, Sets
 
 DATA = "Folder, zip, or folder in a zip, of color photos; repeatable."
+INIT = "Run, bundle, model or .safetensors file whose weights to start from."
 
 
 def train(  # noqa: PLR0913 - each is an option of the command
@@ -20,7 +21,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
     out: Out = None,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run with its own recipe.")] = False,
-    init: Annotated[Path | None, typer.Option(help="Run, bundle or model whose weights to start from.")] = None,
+    init: Annotated[Path | None, typer.Option(help=INIT)] = None,
     bundle: Annotated[Path | None, typer.Option("--export", help="Bundle to write of the best checkpoint.")] = None,
 ) -> None:
     """Train a model on your own color photos; the run is written to runs/RECIPE-NAME, or to --out.

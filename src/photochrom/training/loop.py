@@ -57,7 +57,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
         recipe: as `recipe.read` returns it.
         run: folder for the checkpoints, the log, samples, and the recipe; must not hold a run unless ``resume``.
         resume: continue from ``last.safetensors``, with the result of a run that was never stopped.
-        init: a run, a checkpoint or a bundle whose weights to start from.
+        init: a run, a checkpoint, a bundle or a ``.safetensors`` file from elsewhere whose weights to start from.
 
     Raises Stopped after Ctrl-C or SIGTERM, when the checkpoint is written; ValueError when recipe, images or folder
     do not fit, which leaves a run in the folder as it was; FloatingPointError when a loss is not finite.
