@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 
 from photochrom import __version__
-from photochrom.inference.bundle import installed
+from photochrom.inference.bundle import find, installed, read_card
 
 COMMANDS = ("colorize", "inspect", "models", "train", "export", "evaluate", "web")
 
@@ -207,7 +207,8 @@ def test_models_are_listed():
     assert set(json.loads(photochrom("models", "--json").stdout)) == set(installed())
     listing = photochrom("models").stdout
     assert all(name in listing for name in installed())
-    assert "native: n 588, psnr 22.54" in listing  # figures with the number of photos they were measured on
+    scores = read_card(find("default")).scores["native"]
+    assert f"native: n {scores['n']}, psnr {scores['psnr']:.4g}" in listing
 
 
 def test_interruption_keeps_finished_outputs(photos, bundle):
