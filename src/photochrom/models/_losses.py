@@ -106,7 +106,6 @@ class RegressionConfig:
             raise ValueError(f"losses {dict(self.losses)}: give weights to some of {names}")
         if self.loss_required and not any(self.losses.values()):
             raise ValueError(f"losses {dict(self.losses)}: give a weight above 0 to one or more of {names}")
-
         if self.target == "rgb" and self.losses.get("vivid-distance"):
             raise ValueError("losses.vivid-distance: measures chroma, which target = 'rgb' does not predict")
 
