@@ -26,6 +26,11 @@ def test_a_bundle_opens_as_folder_and_as_zip(bundle, tmp_path):
     assert bundles.load(bundle).card.name == "two-colors"
 
 
+@pytest.mark.parametrize("name", ["default", Path("default"), bundles.DEFAULT, bundles.INSTALLED / bundles.DEFAULT])
+def test_the_default_is_found_by_name_and_by_path(name):
+    assert bundles.find(name) == bundles.INSTALLED / bundles.DEFAULT
+
+
 def test_an_unknown_name_lists_the_choices():
     with pytest.raises(BundleError, match=r"no model 'rembrandt'.*" + ".*".join(bundles.installed())):
         bundles.load("rembrandt")

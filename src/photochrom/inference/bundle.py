@@ -84,7 +84,7 @@ def find(name: str | Path) -> Path:
     path, cloned = Path(name), Path("bundles") / f"{name}.zip"  # a clone of the project has bundles in a folder
     example = ""
     with suppress(OSError):  # a name that no file can have
-        for candidate in (INSTALLED / (DEFAULT if name == "default" else name), path):
+        for candidate in (INSTALLED / (DEFAULT if path == Path("default") else path), path):
             if (candidate / CARD).is_file() or zipfile.is_zipfile(candidate):
                 return candidate
         if path.exists():
