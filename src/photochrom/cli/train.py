@@ -45,7 +45,6 @@ def train(  # noqa: PLR0913 - each is an option of the command
         if bundle:
             require_complete(settings)
         train_recipe(settings, run, resume, init)
-    if is_main_process():
-        typer.echo(run)
-        if bundle:
-            export([run], bundle)
+    typer.echo(run)
+    if bundle:
+        export([run], bundle)

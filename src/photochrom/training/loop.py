@@ -87,7 +87,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
             with atomic_write(run / "recipe.json", overwrite=True) as file:
                 file.write(json.dumps(resolved(recipe), indent=2).encode())
         loop.run_steps()
-    if state.step < steps and is_main_process():
+    if state.step < steps:
         raise Stopped(f"stopped at step {state.step} of {steps}; continue with --resume")
     return run
 

@@ -1,6 +1,7 @@
 """Devices, processes and signals of a training."""
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -43,7 +44,10 @@ def create_fabric(settings: Trainer) -> Fabric:
 
 @contextmanager
 def launched(fabric: Fabric) -> Iterator[None]:
-    """Start the other processes of this machine; end them when this one fails, as they would wait for it forever."""
+    """Start the other processes of this machine; they end with the block, or when this one fails.
+
+    They would wait for a failed one forever.
+    """
     fabric.launch()
     launcher = fabric.strategy.launcher
     try:
@@ -52,8 +56,13 @@ def launched(fabric: Fabric) -> Iterator[None]:
         for process in launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else ():
             process.kill()
         raise
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    if fabric.world_size == 1:
+        return
+    fabric.barrier()
+    if not is_main_process():
+        # Python's shutdown may wait forever for a thread of torch (https://github.com/pytorch/pytorch/issues/190489).
+        os._exit(0)
+    torch.distributed.destroy_process_group()
 
 
 @contextmanager
