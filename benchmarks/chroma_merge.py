@@ -15,6 +15,7 @@ import numpy as np
 import pyvips
 
 from photochrom.core import color
+from photochrom.evaluation import metrics
 from photochrom.imaging.chroma import ROOT, UNIT, chroma_shift, merge_light
 from photochrom.imaging.photo import open_photo
 from photochrom.imaging.sources import find_images
@@ -151,7 +152,7 @@ def main() -> None:
         true = color.rgb_to_lab(resize(rgb, height, width, "linear").clip(0, 1))
         for name, result in merges(rgb, predicted(colorizer, rgb) if colorizer else true):
             distance = np.hypot(*(result - lab)[1:])
-            row = [distance.mean(), distance[strong].mean(), color.ciede2000(result, lab).mean()]
+            row = [distance.mean(), distance[strong].mean(), metrics.ciede2000(result, lab).mean()]
             row.append(np.abs(result - lab)[0].max())
             sums[name] = sums.get(name, np.zeros(4)) + row
     print(f"{count} photos, " + (f"ab of {options.model}" if colorizer else f"ab reduced {options.factor} times"))

@@ -24,7 +24,7 @@ from torchmetrics import functional as tm
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import maximum_mean_discrepancy
 
-from photochrom.core.color import ciede2000, rgb_to_lab
+from photochrom.core.color import rgb_to_lab
 from photochrom.evaluation import measure, metrics, protocols, statistics
 from photochrom.evaluation.dataset_colors import bin_indices
 from photochrom.evaluation.features import FeatureNetworks
@@ -91,7 +91,7 @@ PAIRS: tuple[tuple[str, Call, str, Call], ...] = (
     ),
     (
         "ciede2000",
-        lambda: ciede2000(rgb_to_lab(OURS), rgb_to_lab(TRUTH)).mean(),
+        lambda: metrics.ciede2000(rgb_to_lab(OURS), rgb_to_lab(TRUTH)).mean(),
         "scikit-image",
         lambda: skcolor.deltaE_ciede2000(*(skcolor.rgb2lab(x) for x in LAST)).mean(),
     ),

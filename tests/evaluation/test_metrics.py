@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.linalg import sqrtm
-from skimage.color import rgb2lab
+from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 from torchmetrics import functional
 from torchmetrics.image.fid import _compute_fid
@@ -22,6 +23,30 @@ OURS = (TRUTH * 0.8 + RNG.random((3, 40, 30)) * 0.2).astype(np.float32)
 LAB, TRUE_LAB = rgb_to_lab(OURS), rgb_to_lab(TRUTH)
 BATCH = [torch.from_numpy(x)[None] for x in (OURS, TRUTH)]
 FEATURES = [RNG.normal(shift, 1 + shift, (90, 12)) @ RNG.normal(size=(12, 12)) for shift in (0.0, 0.3)]
+
+
+# Lab pairs and their CIEDE2000: Sharma, Wu & Dalal (2005), table 1
+SHARMA = """
+50 2.6772 -79.7751 50 0 -82.7485 2.0425; 50 3.1571 -77.2803 50 0 -82.7485 2.8615; 50 2.8361 -74.02 50 0 -82.7485 3.4412
+50 -1.3802 -84.2814 50 0 -82.7485 1; 50 -1.1848 -84.8006 50 0 -82.7485 1; 50 -0.9009 -85.5211 50 0 -82.7485 1
+50 0 0 50 -1 2 2.3669; 50 -1 2 50 0 0 2.3669; 50 2.49 -0.001 50 -2.49 0.0009 7.1792
+50 2.49 -0.001 50 -2.49 0.001 7.1792; 50 2.49 -0.001 50 -2.49 0.0011 7.2195; 50 2.49 -0.001 50 -2.49 0.0012 7.2195
+50 -0.001 2.49 50 0.0009 -2.49 4.8045; 50 -0.001 2.49 50 0.001 -2.49 4.8045; 50 -0.001 2.49 50 0.0011 -2.49 4.7461
+50 2.5 0 50 0 -2.5 4.3065; 50 2.5 0 73 25 -18 27.1492; 50 2.5 0 61 -5 29 22.8977; 50 2.5 0 56 -27 -3 31.903
+50 2.5 0 58 24 15 19.4535; 50 2.5 0 50 3.1736 0.5854 1; 50 2.5 0 50 3.2972 0 1; 50 2.5 0 50 1.8634 0.5757 1
+50 2.5 0 50 3.2592 0.335 1; 60.2574 -34.0099 36.2677 60.4626 -34.1751 39.4387 1.2644
+63.0109 -31.0961 -5.8663 62.8187 -29.7946 -4.0864 1.263; 61.2901 3.7196 -5.3901 61.4292 2.248 -4.962 1.8731
+35.0831 -44.1164 3.7933 35.0232 -40.0716 1.5901 1.8645; 22.7233 20.0904 -46.694 23.0331 14.973 -42.5619 2.0373
+36.4612 47.858 18.3852 36.2715 50.5065 21.2231 1.4146; 90.8027 -2.0831 1.441 91.1528 -1.6435 0.0447 1.4441
+90.9257 -0.5406 -0.9208 88.6381 -0.8985 -0.7239 1.5381; 6.7747 -0.2908 -2.4247 5.8714 -0.0985 -2.2286 0.6377
+2.0776 0.0795 -1.135 0.9033 -0.0636 -0.5514 0.9082
+"""
+PAIRS = np.array([row.split() for row in SHARMA.replace(";", "\n").strip().splitlines()], float)
+AMBIGUOUS = 13  # its two hues are exactly opposite: which way round to average them is decided by the last bit
+
+
+def image(rows):
+    return np.ascontiguousarray(rows.T)[:, :, None]
 
 
 def whole_windows(x, y):
@@ -58,6 +83,26 @@ def test_ab_metrics_agree_with_scikit_image():
     )
     expected = -10 * np.log10(((ours - truth) ** 2).mean() / 255**2)
     assert metrics.psnr(LAB[1:], TRUE_LAB[1:], metrics.PEAK_AB) == pytest.approx(expected, abs=1e-2)
+
+
+def test_ciede2000_matches_the_published_pairs():
+    difference = metrics.ciede2000(image(PAIRS[:, :3]), image(PAIRS[:, 3:6])).ravel()
+    clear = np.arange(len(PAIRS)) != AMBIGUOUS
+    assert len(PAIRS) == 34
+    np.testing.assert_allclose(difference[clear], PAIRS[clear, 6], atol=1e-4)
+    assert min(abs(difference[AMBIGUOUS] - PAIRS[i, 6]) for i in (AMBIGUOUS, AMBIGUOUS + 1)) < 1e-4
+
+
+def test_ciede2000_agrees_with_scikit_image():
+    lab, other = (np.random.default_rng(s).uniform((0, -90, -90), (100, 90, 90), (500, 3)) for s in (1, 2))
+    np.testing.assert_allclose(
+        metrics.ciede2000(image(lab), image(other)).ravel(), deltaE_ciede2000(lab, other), atol=1e-6
+    )
+
+
+@given(arrays(np.float32, (3, 1, 2), elements=st.floats(-1e3, 1e3, width=32)))
+def test_ciede2000_of_no_value_is_nan(values):
+    assert np.isfinite(metrics.ciede2000(values, values[:, :, ::-1])).all()
 
 
 def test_equal_images_have_a_finite_psnr():

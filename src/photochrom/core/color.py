@@ -6,7 +6,6 @@ D65 with L in [0, 100]. float32 stays float32, and no value gives NaN: powers ta
 Matrix and white: IEC 61966-2-1 primaries (the rows sum to the white, so neutral grays have a = b = 0).
 """
 
-import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -167,45 +166,6 @@ def colorfulness(rgb: RGB, absolute: bool = False) -> Float[Any, "*b"]:
     variance = ((planes - mean[..., None, None]) ** 2).mean(-1).mean(-1).sum(0)
     energy = (mean**2).sum(0)
     return variance.clip(1e-12, None) ** 0.5 + 0.3 * energy.clip(1e-12, None) ** 0.5
-
-
-def ciede2000(lab: Lab, other: Lab) -> Plane:
-    """Return the CIEDE2000 color difference, k_L = k_C = k_H = 1 (Sharma, Wu & Dalal 2005, equations 2-22)."""
-    xp, pi = namespace(lab), math.pi
-    (l1, a1, b1), (l2, a2, b2) = _channels(lab), _channels(other)
-
-    def chroma(a: Any, b: Any) -> Any:
-        return (a * a + b * b) ** 0.5
-
-    def chroma_weight(c: Any) -> Any:  # sqrt(c^7 / (c^7 + 25^7)), written so that large c cannot overflow
-        return (1 / (1 + (25 / c.clip(1e-3, None)) ** 7)) ** 0.5
-
-    stretch = 1.5 - 0.5 * chroma_weight((chroma(a1, b1) + chroma(a2, b2)) / 2)
-    a1, a2 = a1 * stretch, a2 * stretch
-    c1, c2 = chroma(a1, b1), chroma(a2, b2)
-    h1, h2 = xp.atan2(b1, a1) % (2 * pi), xp.atan2(b2, a2) % (2 * pi)
-    # Gray has no hue: then the hue difference is 0 and the mean hue that of the other color.
-    gray = c1 * c2 == 0
-    turn = h2 - h1
-    turn = xp.where(turn > pi, turn - 2 * pi, xp.where(turn < -pi, turn + 2 * pi, turn))
-    turn = xp.where(gray, turn * 0, turn)
-    hue = xp.where(abs(h1 - h2) > pi, (h1 + h2 + 2 * pi) / 2, (h1 + h2) / 2)
-    hue = xp.where(gray, h1 + h2, hue)
-    t = (
-        1
-        - 0.17 * xp.cos(hue - math.radians(30))
-        + 0.24 * xp.cos(2 * hue)
-        + 0.32 * xp.cos(3 * hue + math.radians(6))
-        - 0.20 * xp.cos(4 * hue - math.radians(63))
-    )
-    mean_l, mean_c = (l1 + l2) / 2, (c1 + c2) / 2
-    s_l = 1 + 0.015 * (mean_l - 50) ** 2 / (20 + (mean_l - 50) ** 2) ** 0.5
-    s_c, s_h = 1 + 0.045 * mean_c, 1 + 0.015 * mean_c * t
-    blue = math.radians(60) * xp.exp(-(((hue % (2 * pi) - math.radians(275)) / math.radians(25)) ** 2))
-    d_l, d_c = (l2 - l1) / s_l, (c2 - c1) / s_c
-    d_h = 2 * (c1 * c2) ** 0.5 * xp.sin(turn / 2) / s_h
-    total = d_l**2 + d_c**2 + d_h**2 - xp.sin(blue) * 2 * chroma_weight(mean_c) * d_c * d_h
-    return total.clip(0, None) ** 0.5
 
 
 def ab_bins() -> tuple[tuple[float, float], ...]:

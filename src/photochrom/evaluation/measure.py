@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._processes import available_processors
-from ..core.color import ab_bins, ciede2000, colorfulness, lab_to_rgb, rgb_to_lab
+from ..core.color import ab_bins, colorfulness, lab_to_rgb, rgb_to_lab
 from ..imaging.atomic import atomic_write
 from ..imaging.photo import open_photo
 from ..imaging.sources import SourceImage
@@ -276,7 +276,7 @@ def pixel_metrics(
         "mape": metrics.mape(rgb, truth),
         "chroma": float(np.hypot(*lab[1:]).mean(dtype=np.float64)),
         "ab-error": float(distance.mean(dtype=np.float64)),
-        "ciede2000": float(ciede2000(lab, true_lab).mean(dtype=np.float64)),
+        "ciede2000": float(metrics.ciede2000(lab, true_lab).mean(dtype=np.float64)),
         "colorfulness": float(colorfulness(rgb)),
         "colorfulness-absolute": float(colorfulness(rgb, absolute=True)),
         "auc": float(auc.mean()),

@@ -106,6 +106,44 @@ def ab_distance(lab: Lab, truth: Lab) -> Float[np.ndarray, "h w"]:
     return np.hypot(*(lab - truth)[1:])
 
 
+def ciede2000(lab: Lab, truth: Lab) -> Float[np.ndarray, "h w"]:
+    """Return the CIEDE2000 color difference, k_L = k_C = k_H = 1 (Sharma, Wu & Dalal 2005, equations 2-22)."""
+    (l1, a1, b1), (l2, a2, b2), pi = lab, truth, math.pi
+
+    def chroma(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a * a + b * b) ** 0.5
+
+    def chroma_weight(c: np.ndarray) -> np.ndarray:  # sqrt(c^7 / (c^7 + 25^7)), written so that large c cannot overflow
+        return (1 / (1 + (25 / c.clip(1e-3, None)) ** 7)) ** 0.5
+
+    stretch = 1.5 - 0.5 * chroma_weight((chroma(a1, b1) + chroma(a2, b2)) / 2)
+    a1, a2 = a1 * stretch, a2 * stretch
+    c1, c2 = chroma(a1, b1), chroma(a2, b2)
+    h1, h2 = np.atan2(b1, a1) % (2 * pi), np.atan2(b2, a2) % (2 * pi)
+    # Gray has no hue: then the hue difference is 0 and the mean hue that of the other color.
+    gray = c1 * c2 == 0
+    turn = h2 - h1
+    turn = np.where(turn > pi, turn - 2 * pi, np.where(turn < -pi, turn + 2 * pi, turn))
+    turn = np.where(gray, turn * 0, turn)
+    hue = np.where(abs(h1 - h2) > pi, (h1 + h2 + 2 * pi) / 2, (h1 + h2) / 2)
+    hue = np.where(gray, h1 + h2, hue)
+    t = (
+        1
+        - 0.17 * np.cos(hue - math.radians(30))
+        + 0.24 * np.cos(2 * hue)
+        + 0.32 * np.cos(3 * hue + math.radians(6))
+        - 0.20 * np.cos(4 * hue - math.radians(63))
+    )
+    mean_l, mean_c = (l1 + l2) / 2, (c1 + c2) / 2
+    s_l = 1 + 0.015 * (mean_l - 50) ** 2 / (20 + (mean_l - 50) ** 2) ** 0.5
+    s_c, s_h = 1 + 0.045 * mean_c, 1 + 0.015 * mean_c * t
+    blue = math.radians(60) * np.exp(-(((hue % (2 * pi) - math.radians(275)) / math.radians(25)) ** 2))
+    d_l, d_c = (l2 - l1) / s_l, (c2 - c1) / s_c
+    d_h = 2 * (c1 * c2) ** 0.5 * np.sin(turn / 2) / s_h
+    total = d_l**2 + d_c**2 + d_h**2 - np.sin(blue) * 2 * chroma_weight(mean_c) * d_c * d_h
+    return total.clip(0, None) ** 0.5
+
+
 def auc(distance: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Return each pixel's share in the area under the error curve (Zhang et al. 2016), from 1 (no error) to 0.
 
