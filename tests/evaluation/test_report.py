@@ -17,7 +17,6 @@ from photochrom.evaluation.measure import Row, baselines, measure, survey
 from photochrom.evaluation.metrics import METRICS, find_metric
 from photochrom.evaluation.protocols import PROTOCOLS, find_protocol
 from photochrom.evaluation.summary import compare_models, summarize
-from photochrom.inference.contact_sheet import GAP, TILE, sheet
 
 NATIVE = find_protocol("native")
 
@@ -41,7 +40,7 @@ def report(tables):
     costs = {"half": {"parameters M": 1.5}}
     comparisons = compare_models(tables)
     histograms = {name: columns["bins"].mean(0) for name, columns in tables.items()}
-    jpeg = sheet([[sample_image(0), sample_image(1)], [sample_image(2), sample_image(3)]])
+    jpeg = reports.draw_contact_sheet([[sample_image(0), sample_image(1)], [sample_image(2), sample_image(3)]])
     return reports.EvaluationResult(
         NATIVE,
         40,
@@ -198,9 +197,11 @@ def test_each_image_of_a_contact_sheet_has_its_place():
     def flat(value, shape=(50, 80)):
         return np.full((*shape, 3), value, np.uint8)
 
-    image = pyvips.Image.new_from_buffer(sheet([(flat(0), flat(128), flat(255, (90, 30)))] * 5), "")
-    step = TILE + GAP
-    assert (image.width, image.height) == (12 * step - GAP, 2 * step - GAP)
+    image = pyvips.Image.new_from_buffer(
+        reports.draw_contact_sheet([(flat(0), flat(128), flat(255, (90, 30)))] * 5), ""
+    )
+    step = reports.TILE + reports.GAP
+    assert (image.width, image.height) == (12 * step - reports.GAP, 2 * step - reports.GAP)
     assert [image(step * i + 80, 80)[0] for i in range(3)] == pytest.approx([0, 128, 255], abs=2)
 
 

@@ -191,29 +191,3 @@ def test_a_sheet_starts_with_grayscale_and_a_strip_holds_all_that_fits():
         read(contact_sheet.trace(gray, [red] * 100, PROVENANCE)).width
         == contact_sheet.MAX_STEPS * 44 - contact_sheet.GAP
     )
-
-
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-@pytest.mark.parametrize(("width", "height"), [(640, 400), (1600, 200), (60, 40)])
-def test_a_preview_is_upright_and_within_the_size(tmp_path, orientation, width, height):
-    ramp = np.linspace(0, 255, width).astype(np.uint8)
-    image = pyvips.Image.new_from_array(np.tile(ramp, (height, 1))).copy()
-    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-    image.write_to_file(str(tmp_path / "photo.jpg"))
-    photo = open_photo(tmp_path / "photo.jpg")
-    small = read(contact_sheet.preview(photo, 160))
-    scale = min(1, 160 / max(width, height))
-    assert (small.width, small.height) == (round(photo.width * scale), round(photo.height * scale))
-    assert small.bands == 3
-    expected = photo.resize(min(photo.width, photo.height), 1).mean() * 255
-    assert small.numpy().mean() == pytest.approx(expected, abs=2)
-    corner = small.numpy()[0, 0].mean()
-    assert (corner < 40) == (orientation in (1, 6))
-
-
-def test_a_preview_has_eight_bits_and_no_alpha(tmp_path):
-    pixels_rgba = np.full((40, 60, 4), 30000, np.uint16)
-    pyvips.Image.new_from_array(pixels_rgba, interpretation="rgb16").write_to_file(str(tmp_path / "deep.png"))
-    small = read(contact_sheet.preview(open_photo(tmp_path / "deep.png"), 50))
-    assert (small.width, small.height, small.bands, small.format) == (50, 33, 3, "uchar")
-    assert small.numpy().mean() == pytest.approx(30000 / 257, abs=2)

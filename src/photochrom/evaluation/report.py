@@ -4,25 +4,28 @@ import csv
 import io
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyvips
 from jinja2 import Environment, FileSystemLoader
 
 from .._version import __version__
 from .dataset_colors import draw_histogram
 from .measure import BASELINES, TRUTH
 from .metrics import METRICS, PSNR_LIMIT, find_metric
-from .protocols import Protocol
+from .protocols import RGB8, Protocol
 from .statistics import Comparison, Estimate
 from .summary import Estimates
 
 # Distances between sets: the headline has the first one that was measured.
 SET_DISTANCES = ("fid", "fd-inception-ddcolor", "fd-vgg16")
+TILE = 160  # side of the square that each image of a contact sheet is cropped to, in pixels
+GAP, MAX_COLUMNS = 4, 12  # of a contact sheet
 ARROWS = {"higher": "↑", "lower": "↓", "truth": "→"}
 
 
@@ -65,6 +68,20 @@ class EvaluationResult:
                 target = self.rows[TRUTH][metric].value if better == "truth" else 0.0
                 ranks[row] = {"higher": -value, "lower": value, "truth": abs(value - target)}[better]
         return min(ranks, key=ranks.__getitem__) if len(ranks) > 1 else None
+
+
+def draw_contact_sheet(groups: Iterable[Sequence[RGB8]]) -> bytes:
+    """Return a contact sheet (JPEG) of groups of images, such as one photo colorized by each model, group by group."""
+    tiles = []
+    group_size = 1
+    for group in groups:
+        group_size = len(group)
+        for pixels in group:
+            image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+            tiles.append(image.thumbnail_image(TILE, height=TILE, crop="centre"))
+    columns = max(1, MAX_COLUMNS // group_size) * group_size
+    joined = pyvips.Image.arrayjoin(tiles, across=columns, shim=GAP, background=[255, 255, 255])
+    return joined.write_to_buffer(".jpg", Q=90)
 
 
 def as_json(result: EvaluationResult) -> str:

@@ -16,14 +16,13 @@ from ..imaging.errors import printable
 from ..imaging.sources import source_title
 from ..inference import bundle
 from ..inference.colorizer import Colorizer
-from ..inference.contact_sheet import sheet
 from ..inference.options import ColorOptions
 from .cost import model_cost
 from .features import FeatureNetworks
 from .inputs import find_truth, list_names, match_images, select_images
 from .measure import BASELINES, GRAY, TRUTH, Columns, Images, Row, baselines, measure, read_pixels, survey
 from .protocols import RGB8, Protocol, find_protocol
-from .report import EvaluationResult
+from .report import EvaluationResult, draw_contact_sheet
 from .summary import COLORLESS, compare_models, summarize
 
 RANDOM, EXTREME = 24, 8  # photos on a contact sheet
@@ -225,7 +224,7 @@ def _contact_sheets(
         for index in indices:
             truth = protocol.prepare(read_pixels(images[names[index]]))
             groups.append([protocol.prepare(row.colorize(names[index], truth)[0]) for row in columns])
-        return sheet(groups)
+        return draw_contact_sheet(groups)
 
     if models:
         order = ", ".join(row.name for row in columns)

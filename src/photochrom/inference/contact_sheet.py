@@ -1,39 +1,22 @@
-"""Images about images, as JPEG: contact sheets, strips, uncertainty maps and previews."""
+"""Images about the outputs of one photo, as JPEG: contact sheets, strips and uncertainty maps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyvips
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from ..core import color
-from ..imaging import icc, metadata
-from ..imaging.errors import photo_errors
+from ..imaging import metadata
 from ..imaging.metadata import Provenance
-from ..imaging.photo import Photo
 
-TILE = 160  # side of the square that each image of a sheet is cropped to, in pixels
 SIDE = 256  # short side of the photo in sheets of its variants, in pixels
 GAP = 4
-MAX_COLUMNS = 12
 MAX_DISAGREEMENT = 40.0  # Lab units between variants that a map shows in white
 MAX_STEPS = 12
 
 Gray = Float[np.ndarray, "1 h w"]
 AB = Float[np.ndarray, "2 h2 w2"]
-
-
-def sheet(groups: Iterable[Sequence[UInt8[np.ndarray, "_h _w 3"]]]) -> bytes:
-    """Return a contact sheet of groups of images, such as one photo colorized by each model, group by group."""
-    tiles = []
-    group_size = 1
-    for group in groups:
-        group_size = len(group)
-        for pixels in group:
-            image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
-            tiles.append(image.thumbnail_image(TILE, height=TILE, crop="centre"))
-    columns = max(1, MAX_COLUMNS // group_size) * group_size
-    return _join(tiles, columns)
 
 
 def variants(gray: Gray, colors: Sequence[AB], provenance: Provenance) -> bytes:
@@ -65,15 +48,6 @@ def uncertainty(gray: Gray, colors: Sequence[AB], provenance: Provenance) -> byt
     return _join([_enlarge(pixels, gray.shape[2], gray.shape[1])], 1, provenance)
 
 
-def preview(photo: Photo, longest: int) -> bytes:
-    """Return a photo, upright and in sRGB, whose long side is at most `longest` pixels."""
-    scale = max(photo.width, photo.height) / longest
-    with photo_errors(photo.name, "read"):
-        image = icc.to_standard(photo.reader.open(scale), photo.name)
-        image = image.thumbnail_image(longest, height=longest, size="down").colourspace("srgb")
-        return image.write_to_buffer(".jpg", Q=90)
-
-
 def _colorize(gray: Gray, ab: AB) -> pyvips.Image:
     height, width = gray.shape[1:]
     planes = _enlarge(np.ascontiguousarray(ab.transpose(1, 2, 0)), width, height).numpy().transpose(2, 0, 1)
@@ -87,9 +61,7 @@ def _enlarge(pixels: np.ndarray, width: int, height: int) -> pyvips.Image:
     return image.resize(width / image.width, vscale=height / image.height, kernel="cubic")
 
 
-def _join(images: Sequence[pyvips.Image], columns: int, provenance: Provenance | None = None) -> bytes:
-    joined = pyvips.Image.arrayjoin(images, across=columns, shim=GAP, background=[255, 255, 255])
-    if provenance is not None:
-        joined = joined.copy()
-        joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp_packet(provenance))
+def _join(images: Sequence[pyvips.Image], columns: int, provenance: Provenance) -> bytes:
+    joined = pyvips.Image.arrayjoin(images, across=columns, shim=GAP, background=[255, 255, 255]).copy()
+    joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp_packet(provenance))
     return joined.write_to_buffer(".jpg", Q=90)

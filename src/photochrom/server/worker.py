@@ -14,11 +14,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ..core.sampling.procedure import Hints
-from ..imaging.errors import PhotoTooLarge, WriteError
-from ..imaging.photo import open_photo
+from ..imaging import icc
+from ..imaging.errors import PhotoTooLarge, WriteError, photo_errors
+from ..imaging.photo import Photo, open_photo
 from ..inference.bundle import BundleError
 from ..inference.colorizer import AB, Colorizer, Gray
-from ..inference.contact_sheet import preview
 from ..inference.options import ColorOptions
 
 UPLOAD = "photo"  # name of the uploaded file in the folder of a request, and of the photo in messages
@@ -156,3 +156,12 @@ def _colorize(
         yield Failed(str(error).replace(f"{request.folder}{os.sep}", ""), status)
     except OSError as error:
         yield Failed(f"{UPLOAD}: cannot be stored ({error.strerror})", 507)
+
+
+def preview(photo: Photo, longest: int) -> bytes:
+    """Return a photo as JPEG, upright and in sRGB, whose long side is at most `longest` pixels."""
+    scale = max(photo.width, photo.height) / longest
+    with photo_errors(photo.name, "read"):
+        image = icc.to_standard(photo.reader.open(scale), photo.name)
+        image = image.thumbnail_image(longest, height=longest, size="down").colourspace("srgb")
+        return image.write_to_buffer(".jpg", Q=90)
