@@ -124,9 +124,7 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
         # Where stdout and stderr are the same terminal, only the bar may write to it.
         same_terminal = sys.stdout.isatty() and sys.stderr.isatty()
         print_path = partial(bar.console.out, highlight=False) if same_terminal else typer.echo
-        running = bar.add_task("colorizing", total=len(tasks))
-        for outcome in outcomes:
-            bar.advance(running)
+        for outcome in bar.track(outcomes, len(tasks), description="colorizing"):
             if outcome.status is Status.SKIPPED:
                 skipped[outcome.reason] += 1
             elif outcome.status is Status.FAILED:

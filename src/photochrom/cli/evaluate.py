@@ -3,9 +3,8 @@
 import os
 import shlex
 import sys
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -54,7 +53,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # photos are measured in parallel: more threads would only wait
     with loading("evaluate"):
         from ..evaluation.report import as_csv, as_html, as_json, as_markdown
-        from ..evaluation.run import Request, record_scores, run
+        from ..evaluation.run import Request, combine_options, record_scores, run
         from ..inference.options import ColorOptions
 
     writable((json_file, csv_file, html_file), overwrite)
@@ -70,7 +69,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
         request = Request(
             data=data,
             models=model or ([] if images else ["default"]),
-            samplers=_combine(solver=solver, eta=eta, temperature=temperature, steps=steps),
+            samplers=combine_options(solver=solver, eta=eta, temperature=temperature, steps=steps),
             images=images or [],
             protocol=protocol,
             lists=lists,
@@ -97,9 +96,3 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     if result.unreadable:
         summary = f"{count(len(result.unreadable), 'photo')} could not be measured"
         fail("\n".join([*result.unreadable.values(), summary]), 1)
-
-
-def _combine(**choices: list[Any] | None) -> list[dict[str, Any]]:
-    """Every combination of the values of repeatable options, without those that are not given."""
-    names = [name for name in choices if choices[name]]
-    return [dict(zip(names, values, strict=True)) for values in product(*(choices[name] or () for name in names))]

@@ -36,6 +36,7 @@ KINDS = {
     "foliage": ((95, 155), (8, 150), (0, 100)),
     "sky": ((220, 290), (6, 150), (45, 100)),
 }
+SHARES = ("near-gray photos", "kinds")  # values of a summary that are shares of 1
 # Of the kinds of color, gray and other, in a chart.
 FILLS = ("#d8a48f", "#b8763f", "#6b8f45", "#7ea6d8", "#999", "#b58bc4")
 
@@ -66,6 +67,7 @@ class DatasetColors:
     kinds: Mapping[str, float]  # share of each kind of color
     near_gray: float  # share of near-gray images among all
     colorfulness: float  # mean
+    left_out: Sequence[str] = ()  # reasons for which images were left out
 
     @property
     def photos(self) -> str:
@@ -98,6 +100,13 @@ class DatasetColors:
             "kinds": dict(self.kinds),
             "color bins": {**bins, "hold 50% of pixels": self.bins_for(0.5), "hold 90% of pixels": self.bins_for(0.9)},
         }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the summary as text, a line for each statistic."""
+        for name, value in self.summary().items():
+            parts = value if isinstance(value, dict) else {"": value}
+            texts = [f"{part} {_format(name, number)}".strip() for part, number in parts.items()]
+            yield f"{name}: {', '.join(texts)}"
 
     def histograms(self) -> dict[str, Any]:
         """Return the shares of pixels in each used bin, as [a, b, share], and by distance from gray."""
@@ -142,12 +151,19 @@ def _read_small(image: SourceImage) -> RGB | PhotoError:
         return error
 
 
-def count_colors(images: Iterable[RGB]) -> DatasetColors:
-    """Return the color statistics of images, sRGB (3, h, w) in [0, 1]. Raises ValueError without images in color."""
+def count_colors(images: Iterable[RGB | PhotoError]) -> DatasetColors:
+    """Return the color statistics of images, sRGB (3, h, w) in [0, 1]. Raises ValueError without images in color.
+
+    An error in place of an image is the reason for which it is left out.
+    """
     n, near_gray, vividness = 0, 0, 0.0
     bins, distances = np.zeros(len(ab_bins())), np.zeros(MAX_CHROMA)
     kinds = dict.fromkeys((*KINDS, "gray", "other"), 0.0)
+    left_out: list[str] = []
     for rgb in images:
+        if isinstance(rgb, PhotoError):
+            left_out.append(str(rgb))
+            continue
         vivid = float(colorfulness(rgb))
         if vivid < MIN_COLORFULNESS:
             near_gray += 1
@@ -161,9 +177,9 @@ def count_colors(images: Iterable[RGB]) -> DatasetColors:
         for kind, mask in kind_masks(lab).items():
             kinds[kind] += float(mask.mean())
     if not n:
-        raise ValueError(f"no color photos ({near_gray} near gray)")
+        raise ValueError("\n".join([*left_out, f"no color photos ({near_gray} near gray)"]))
     shares = {kind: total / n for kind, total in kinds.items()}
-    return DatasetColors(n, bins / n, distances / n, shares, near_gray / (n + near_gray), vividness / n)
+    return DatasetColors(n, bins / n, distances / n, shares, near_gray / (n + near_gray), vividness / n, left_out)
 
 
 def kind_masks(lab: Lab) -> dict[str, np.ndarray]:
@@ -177,6 +193,12 @@ def kind_masks(lab: Lab) -> dict[str, np.ndarray]:
         masks[kind] = ((low <= planes) & (planes <= high)).all(0) & rest
         rest = rest & ~masks[kind]
     return {**masks, "other": rest}
+
+
+def _format(name: str, value: float) -> str:
+    if name in SHARES:
+        return f"{value:.1%}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
 
 
 def draw_histogram(shares: np.ndarray) -> str:

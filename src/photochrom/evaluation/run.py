@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ class Request:
     record: bool = False
     overwrite: bool = False
     command: str = ""
+
+
+def combine_options(**choices: Sequence[Any] | None) -> list[Sampler]:
+    """Return every combination of the values of sampler options, without those that are not given."""
+    names = [name for name in choices if choices[name]]
+    return [dict(zip(names, values, strict=True)) for values in product(*(choices[name] or () for name in names))]
 
 
 def run(request: Request, progress: Progress = lambda stage, done, total: None) -> EvaluationResult:
