@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -340,10 +341,11 @@ def test_feature_networks_describe_images(truth):
 
 
 def test_metrics_are_recorded_in_the_bundle(fake_networks, truth, bundle, tmp_path):
-    from photochrom.inference.bundle import load
+    from photochrom.inference.bundle import load, read_card, write_card
 
     mine = tmp_path / "mine"
     shutil.copytree(bundle, mine)
+    write_card(mine, replace(read_card(mine), scores={"fid": {"fid": 3.0}}))
     result = evaluate("--data", truth, "--model", mine, "--record", "--json", tmp_path / "x.json")
     assert result.exit_code == 0, result.output
     row = json.loads((tmp_path / "x.json").read_text())["rows"]["two-colors"]
@@ -351,6 +353,8 @@ def test_metrics_are_recorded_in_the_bundle(fake_networks, truth, bundle, tmp_pa
     assert again.exit_code == 2
     assert "already has metrics of protocol native; --overwrite replaces them" in again.stderr
     assert evaluate("--data", truth, "--model", mine, "--record", "--overwrite").exit_code == 0
-    recorded = load(mine).card.scores["native"]
+    scores = load(mine).card.scores
+    recorded = scores["native"]
+    assert scores["fid"] == {"fid": 3.0}
     assert recorded["n"] == 4
     assert recorded["ab-error"] == pytest.approx(row["ab-error"]["value"], rel=1e-4)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,18 +128,11 @@ def test_a_card_without_parameters_loads(copy):
     assert bundles.load(copy).card.parameters == {}
 
 
-def test_scores_are_recorded_by_protocol(copy):
-    bundles.record(copy, "native", {"psnr": 20.0})
-    bundles.record(copy, "fid", {"fid": 3.0})
-    bundles.record(copy, "native", {"psnr": 21.0})
-    assert bundles.load(copy).card.scores == {"native": {"psnr": 21.0}, "fid": {"fid": 3.0}}
+def test_a_card_replaces_the_one_before(copy):
+    card = replace(bundles.read_card(copy), scores={"native": {"psnr": 21.0}})
+    bundles.write_card(copy, card)
+    assert bundles.load(copy).card == card
     assert sorted(path.name for path in copy.iterdir()) == ["colors.onnx", "model.json"]
-
-
-def test_scores_are_not_recorded_in_a_zip(copy, tmp_path):
-    zipped = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", copy))
-    with pytest.raises(BundleError, match="scores cannot be written into a zip; unpack it first"):
-        bundles.record(zipped, "native", {})
 
 
 def test_a_bundle_is_never_overwritten(bundle):

@@ -251,4 +251,6 @@ def record_scores(result: EvaluationResult) -> None:
         for metric in result.headline:
             if metric in result.rows[row]:
                 scores[metric] = float(f"{result.rows[row][metric].value:.5g}")
-        bundle.record(bundle.find(source), result.protocol.name, scores)
+        path = bundle.find(source)
+        card = bundle.read_card(path)
+        bundle.write_card(path, replace(card, scores={**card.scores, result.protocol.name: scores}))

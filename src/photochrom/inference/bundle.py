@@ -177,21 +177,14 @@ def save(path: Path, card: ModelCard, networks: Mapping[str, bytes]) -> ModelCar
         folder.mkdir()
         for name, content in networks.items():
             (folder / f"{name}.onnx").write_bytes(content)
-        (folder / CARD).write_bytes(_to_json(card))
+        write_card(folder, card)
     return card
 
 
-def record(path: Path, protocol: str, scores: Mapping[str, Any]) -> None:
-    """Write the scores of a protocol into the card of a bundle's folder. Raises BundleError for a zip, WriteError."""
-    if not path.is_dir():
-        raise BundleError(f"{path}: scores cannot be written into a zip; unpack it first")
-    card = read_card(path)
-    with atomic_write(path / CARD, overwrite=True) as file:
-        file.write(_to_json(replace(card, scores={**card.scores, protocol: dict(scores)})))
-
-
-def _to_json(card: ModelCard) -> bytes:
-    return (json.dumps(asdict(card), indent=2) + "\n").encode()
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write the card of a bundle in a folder, over the one before. Raises WriteError."""
+    with atomic_write(folder / CARD, overwrite=True) as file:
+        file.write((json.dumps(asdict(card), indent=2) + "\n").encode())
 
 
 def _read(path: Path, name: str) -> bytes:
