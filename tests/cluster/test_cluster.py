@@ -21,7 +21,7 @@ from photochrom.cluster import run
 from photochrom.cluster.manifest import Entry, Manifest
 from photochrom.cluster.remote import colorize_remote, plan_remote
 from photochrom.cluster.run import Work
-from photochrom.inference.batch import BatchOptions, SkipReason, Status, Task, plan
+from photochrom.inference.batch import BatchOptions, SkipReason, Task, plan
 from photochrom.inference.options import ColorOptions, Hint
 
 SLOW = ("--steps", "300")
@@ -376,12 +376,12 @@ class TestRemoteTasks:
         storage.pipe_file("/scans/a b.png", pyvips.Image.black(32, 32).write_to_buffer(".png"))
         (task,) = plan_remote("memory://scans", "memory://done", (0,), ())
         outcome, digest = colorize_remote(Colorizer(bundle), task, BatchOptions(), tmp_path)
-        assert (outcome.status, outcome.files) == (Status.WRITTEN, ("memory://done/a b.png",))
+        assert (outcome.status, outcome.files) == ("written", ("memory://done/a b.png",))
         assert (outcome.task, len(digest)) == (task, 64)
         assert storage.find("/done") == ["/done/a b.png"]
         (tmp_path / "again").mkdir()
         outcome, _ = colorize_remote(Colorizer(bundle), task, BatchOptions(), tmp_path / "again")
-        assert (outcome.status, outcome.reason) == (Status.SKIPPED, SkipReason.EXISTS)
+        assert (outcome.status, outcome.reason) == ("skipped", SkipReason.EXISTS)
 
     def test_existing_outputs_are_not_written_again(self, stochastic_bundle, tmp_path):
         storage = fsspec.filesystem("memory")
@@ -396,7 +396,7 @@ class TestRemoteTasks:
         fsspec.filesystem("memory").pipe_file("/damaged/a.png", b"no photo")
         (task,) = plan_remote("memory://damaged", "memory://damaged/out", (0,), ())
         outcome, _ = colorize_remote(Colorizer(bundle), task, BatchOptions(), tmp_path)
-        assert outcome.status is Status.FAILED
+        assert outcome.status == "failed"
         assert outcome.reason.startswith("memory://damaged/a.png: ")
 
     def test_a_failed_upload_leaves_no_part(self, bundle, tmp_path, monkeypatch):
@@ -480,7 +480,7 @@ def test_a_photo_that_crashes_workers_is_named_and_the_others_are_colorized(scan
     work = Work(str(bundle), Colorizer(bundle).card.weights, BatchOptions())
     manifest = tmp_path / "out" / "photochrom.jsonl"
     outcomes = list(run.colorize_on_cluster(tasks, work, "local:2", manifest, print))
-    (failed,) = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    (failed,) = [outcome for outcome in outcomes if outcome.status == "failed"]
     assert failed.task.source.name == "07.png"
     assert "ended every worker that colorized it" in failed.reason
     assert len(output_stats(tmp_path)) == COUNT - 1

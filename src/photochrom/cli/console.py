@@ -117,7 +117,7 @@ def write(path: Path, text: str) -> None:
 def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
     """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed."""
     from ..imaging.errors import printable
-    from ..inference.batch import SkipReason, Status
+    from ..inference.batch import SkipReason
 
     failed, skipped = 0, Counter[str]()
     with progress() as bar:
@@ -125,9 +125,9 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
         same_terminal = sys.stdout.isatty() and sys.stderr.isatty()
         print_path = partial(bar.console.out, highlight=False) if same_terminal else typer.echo
         for outcome in bar.track(outcomes, len(tasks), description="colorizing"):
-            if outcome.status is Status.SKIPPED:
+            if outcome.status == "skipped":
                 skipped[outcome.reason] += 1
-            elif outcome.status is Status.FAILED:
+            elif outcome.status == "failed":
                 failed += 1
                 bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
             for file in outcome.files:

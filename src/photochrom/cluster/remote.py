@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import fsspec
 
 from ..imaging.sources import is_image_name
-from ..inference.batch import BatchOptions, Location, Outcome, SkipReason, Status, Task, check_targets, colorize_batch
+from ..inference.batch import BatchOptions, Location, Outcome, SkipReason, Task, check_targets, colorize_batch
 from ..inference.colorizer import Colorizer, writable_path
 
 
@@ -86,7 +86,7 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
         return Outcome(task, reason), digest
     uploaded = [f"{target.rpartition('/')[0]}/{Path(file).name}" for file in outcome.files]
     reason = outcome.reason
-    if outcome.status is Status.FAILED:  # the message names the local copy
+    if outcome.status == "failed":  # the message names the local copy
         reason = reason.replace(str(local_source), source)
     return replace(outcome, task=task, reason=reason, files=tuple(uploaded)), digest
 

@@ -25,7 +25,7 @@ from distributed.scheduler import KilledWorker
 from .._processes import available_processors, interrupts_blocked
 from .._version import __version__
 from ..imaging.formats import WRITABLE
-from ..inference.batch import BatchOptions, Outcome, SkipReason, Status, Task, check_batch, colorize_batch, plan
+from ..inference.batch import BatchOptions, Outcome, SkipReason, Task, check_batch, colorize_batch, plan
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
 from . import ClusterError
@@ -239,7 +239,7 @@ def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterat
         outcomes.append(outcome)
         details["outputs"] = list(map(str, outcome.task.files.values() if exists else outcome.files))
         if outcome.reason:
-            details["skipped" if outcome.status is Status.SKIPPED else "error"] = outcome.reason
+            details["skipped" if outcome.status == "skipped" else "error"] = outcome.reason
         at = datetime.now(UTC).isoformat(timespec="seconds")
         entries.append(Entry(source, settings, at=at, version=__version__, **details))
     manifest.add(entries)

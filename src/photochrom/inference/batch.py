@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePath
+from typing import Literal
 
 import numpy as np
 
@@ -25,14 +26,6 @@ FILE_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")  # an output path with one of these is
 BATCH = 8  # most images that go through the model together
 EXTRAS = ("sheet", "uncertainty", "trace")  # images about the outputs of a photo; see `contact_sheet`
 Location = Path | str  # a path, or the address of a file on a cluster's storage
-
-
-class Status(StrEnum):
-    """What became of a task."""
-
-    WRITTEN = "written"
-    SKIPPED = "skipped"
-    FAILED = "failed"
 
 
 class SkipReason(StrEnum):
@@ -85,11 +78,11 @@ class Outcome:
     files: tuple[Location, ...] = ()
 
     @property
-    def status(self) -> Status:
+    def status(self) -> Literal["written", "skipped", "failed"]:
         """Whether the task was written, skipped or failed."""
         if isinstance(self.reason, SkipReason):
-            return Status.SKIPPED
-        return Status.FAILED if self.reason else Status.WRITTEN
+            return "skipped"
+        return "failed" if self.reason else "written"
 
 
 @dataclass(frozen=True)
