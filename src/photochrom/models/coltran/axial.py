@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 from .._settings import Count, Natural
 
-MASKED = -1e6  # added to scores of positions that must not be seen
-
 
 @dataclass(frozen=True)
 class Axial:
@@ -71,8 +69,8 @@ class Attention(nn.Module):
         self.heads, self.axis, self.masked, self.side = shape.heads, axis, masked, shape.side
         self.ask = nn.Linear(shape.width, 3 * shape.width, bias=False)
         self.answer = nn.Linear(shape.width, shape.width, bias=False)
-        directions = {"row": ("across",), "column": ("down",), "both": ("down", "across")}[axis]
-        self.bias = nn.ParameterDict({name: torch.zeros(shape.heads, 2 * shape.side) for name in directions})
+        self.directions = {"row": ("across",), "column": ("down",), "both": ("down", "across")}[axis]
+        self.bias = nn.ParameterDict({name: torch.zeros(shape.heads, 2 * shape.side) for name in self.directions})
 
     def forward(self, x: Tensor, modulation: Tensor | None = None, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(b, h, w, d) -> (b, h, w, d), and the keys and values (b, h, w, 2 d) of these positions.
@@ -80,43 +78,41 @@ class Attention(nn.Module):
         ``modulation`` (b, h, w, 6 d): scale and shift of queries, keys and values. ``past``: keys and values of the
         positions before these: to the left for a row, above otherwise.
         """
-        width = x.shape[-1]
-        qkv = modulate(self.ask(x), modulation)
-        query, new = qkv[..., :width], qkv[..., width:]
+        query, new = modulate(self.ask(x), modulation).split((x.shape[-1], 2 * x.shape[-1]), -1)
         memory = new if past is None else torch.cat([past, new], 2 if self.axis == "row" else 1)
         key, value = memory.chunk(2, -1)
-        query, key, value = self._to_lines(query), self._to_lines(key), self._to_lines(value)
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + self._score_bias(x, memory)
-        values = torch.softmax(scores, -1) @ value
-        order = (0, 3, 1, 2, 4) if self.axis == "column" else (0, 1, 3, 2, 4)
-        return self.answer(values.permute(order).reshape(x.shape)), new
+        lines = self._to_lines(query), self._to_lines(key), self._to_lines(value)
+        values = F.scaled_dot_product_attention(*lines, attn_mask=self._score_bias(x, memory))
+        values = values.transpose(1, 2)
+        if self.axis == "column":
+            values = values.reshape(x.transpose(1, 2).shape).transpose(1, 2)
+        return self.answer(values.reshape(x.shape)), new
 
     def _to_lines(self, x: Tensor) -> Tensor:
-        """(b, h, w, d) -> (b, lines, heads, positions, d / heads)."""
-        b, h, w, d = x.shape
-        if self.axis == "both":
-            h, w = 1, h * w
-        x = x.reshape(b, h, w, self.heads, d // self.heads)
-        return x.permute(0, 2, 3, 1, 4) if self.axis == "column" else x.transpose(2, 3)
+        """(b, h, w, d) -> (b lines, heads, positions, d / heads)."""
+        if self.axis == "column":
+            x = x.transpose(1, 2)
+        _, h, w, d = x.shape
+        positions = h * w if self.axis == "both" else w
+        return x.reshape(-1, positions, self.heads, d // self.heads).transpose(1, 2)
 
     def _score_bias(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Bias (heads, positions, memory positions), with the mask."""
-        if self.axis == "row":
-            return self._axis_bias("across", x.shape[2], memory.shape[2], self.masked)
-        down = self._axis_bias("down", x.shape[1], memory.shape[1], self.masked)
-        if self.axis == "column":
-            return down
-        across = self._axis_bias("across", x.shape[2], memory.shape[2], False)
+        """Bias (heads, positions, memory positions), with the mask in the first of the directions."""
+        biases: list[Tensor] = []
+        for direction in self.directions:
+            axis, table = {"down": 1, "across": 2}[direction], self.bias[direction]
+            memory_positions = torch.arange(memory.shape[axis], device=table.device)
+            positions = memory_positions[memory.shape[axis] - x.shape[axis] :]  # the last are the queries
+            offset = memory_positions - positions[:, None]
+            bias = table[:, offset.clamp(1 - self.side, self.side - 1) + self.side - 1]
+            if self.masked and not biases:
+                bias = bias.masked_fill(offset > 0, -torch.inf)
+            biases.append(bias)
+        if self.axis != "both":
+            return biases[0]
+        down, across = biases
         both = down[:, :, None, :, None] + across[:, None, :, None, :]
-        return both.reshape(self.heads, x.shape[1] * x.shape[2], memory.shape[1] * memory.shape[2])
-
-    def _axis_bias(self, direction: str, count: int, total: int, masked: bool) -> Tensor:
-        # The last ``count`` of ``total`` positions are the queries.
-        table = self.bias[direction]
-        queries = torch.arange(total - count, total, device=table.device)
-        offset = torch.arange(total, device=table.device) - queries[:, None]
-        bias = table[:, offset.clamp(1 - self.side, self.side - 1) + self.side - 1]
-        return bias + MASKED * (offset > 0) if masked else bias
+        return both.flatten(3).flatten(1, 2)
 
 
 class Layer(nn.Module):
