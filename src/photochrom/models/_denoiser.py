@@ -26,10 +26,8 @@ class Denoiser(Network):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of the U-Net, each of whose scales has half the size of the one before."""
-
         channels: Count = 64  # times a multiplier is the width of a scale
-        multipliers: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3)
+        multipliers: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3)  # of scales, each of half the size
         blocks: Count = 2  # per scale
         resolution: int = 64  # side of images for which ``attention`` is meant
         attention: tuple[int, ...] = (16,)  # sides of the feature maps with attention
@@ -101,7 +99,7 @@ class Denoiser(Network):
             x = block(x, level)
         for scale, blocks in enumerate(self.up):
             if scale:
-                x = self.grow[scale - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
+                x = self.grow[scale - 1](F.interpolate(x, scale_factor=2.0))
             for block in blocks:  # type: ignore[attr-defined]
                 x = block(torch.cat([x, skips.pop()], 1), level)
         return self.exit(x)

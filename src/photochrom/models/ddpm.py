@@ -8,7 +8,6 @@ import math
 from dataclasses import field
 
 import torch
-from jaxtyping import Float
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
@@ -31,10 +30,8 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The denoiser, its guide if ``sampling.guided``, the loss, and how color is noised and sampled."""
-
         net: Denoiser.Config = field(default_factory=Denoiser.Config)
-        guide: ColorNet.Config = field(default_factory=ColorNet.Config)
+        guide: ColorNet.Config = field(default_factory=ColorNet.Config)  # if ``sampling.guided``
         guide_rate: NonNegative = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
         power: Power = 2  # of the loss
         # Of the variational bound in the loss, for a learned variance, which alone it trains (Nichol & Dhariwal 2021).
@@ -89,17 +86,13 @@ class Model(Family):
 
 @torch.no_grad()
 def variational_bound(
-    net: nn.Module,
-    sampling: Diffusion,
-    gammas: Float[Tensor, "levels"],
-    clean: Float[Tensor, "b c h w"],
-    condition: Float[Tensor, "b k h w"],
-    unit: float,
-) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"], Float[Tensor, "b"]]:
+    net: nn.Module, sampling: Diffusion, gammas: Tensor, clean: Tensor, condition: Tensor, unit: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the bound (Ho et al. 2020, equation 5) on -log p of images whose values are whole multiples of ``unit``.
 
-    In nats per image: of the noisiest level, of all steps back from it (an unbiased estimate from `LEVELS_PER_IMAGE` of
-    them), and of colors at level 1, by a Gaussian with its variance that is integrated over each unit.
+    In nats per image (b,): of the noisiest level, of all steps back from it (an unbiased estimate from
+    `LEVELS_PER_IMAGE` of them), and of colors at level 1, by a Gaussian with its variance that is integrated over each
+    unit. ``clean`` is (b, c, h, w), its ``condition`` (b, k, h, w).
     """
     count, levels = len(clean), len(gammas) - 1
     last = gammas[-1]

@@ -17,14 +17,12 @@ from .family import Family
 
 
 class Model(Family):
-    """Gray and noisy RGB in, its noise out."""
+    """Gray and noisy RGB in, its noise out; the default settings are the paper's."""
 
     gammas: Tensor  # (levels + 1,) of the training schedule, clean first
 
     @dataclass(frozen=True)
     class Config:
-        """The denoiser, its training schedule, and how images are sampled; the defaults are the paper's."""
-
         net: Denoiser.Config = field(default_factory=Denoiser.Config)
         power: Power = 2  # of the loss: 2 gives more diverse colors, 1 more cautious ones (section 5.1)
         levels: Count = 2000
