@@ -95,7 +95,7 @@ def test_exported_networks_sample_what_torch_samples(attention, conditional, gui
     """The same colors, and the same likelihood of true colors."""
     net, (gray, color) = core(attention, conditional, factor=2, guided=guided), images(16, 24, count=2)
     nets = torch_nets(model_of(net))
-    exported = {name: OnnxNet(export_network(part)[0], 1) for name, part in net.networks().items()}
+    exported = {name: OnnxNet(export_network(part)[0], 1) for name, part in model_of(net).networks().items()}
     noises = [SeededNoise([3, 4]) for _ in range(2)]
     ours = net.sampling.sample_coarse(exported, gray.numpy(), noises[0])
     expected = net.sampling.sample_coarse(
@@ -316,11 +316,8 @@ def test_merged_stages_have_the_losses_of_their_runs():
         ({"a": stages("color")}, "a: its stage color needs core: give that run too"),
         ({"a": stages("core"), "b": stages("spatial")}, "b: its stage spatial needs color: give that run too"),
         ({"a": stages("core"), "b": stages("core", "color")}, "b: has the stage core, and so has a"),
-        ({"a": stages("core"), "b": stages("color", bits=3)}, "b: its stage color has sampling.bits = 3, but 2 in a"),
-        (
-            {"a": stages("core"), "b": stages("color", factor=4)},
-            "b: its stage color has sampling.factor = 4, but 2 in a",
-        ),
+        ({"a": stages("core"), "b": stages("color", bits=3)}, "b: sampling.bits = 3, but 2 in a: stages must agree"),
+        ({"a": stages("core"), "b": stages("color", factor=4)}, "b: sampling.factor = 4, but 2 in a"),
     ],
 )
 def test_stages_that_do_not_fit_are_rejected_by_name(parts, message):

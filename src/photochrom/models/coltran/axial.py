@@ -4,7 +4,6 @@ The conditional layers of Kumar, Weissenborn & Kalchbrenner (2021) scale and shi
 output of the perceptron (cMLP), and layer norms, by the whole context at once (cLN).
 """
 
-import math
 from typing import Literal
 
 import torch
@@ -36,7 +35,7 @@ class Axial:
 
 def modulate(x: Tensor, modulation: Tensor | None) -> Tensor:
     """Return x times a scale plus a shift, the two halves of the modulation (..., 2 d), if there is one."""
-    if modulation is None:
+    if modulation is None or not modulation.shape[-1]:
         return x
     scale, shift = modulation.chunk(2, -1)
     return x * scale + shift
@@ -132,10 +131,9 @@ class Layer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """x (b, h, w, d), `Conditions` (b, h, w, k), `Norms` (b, 2, 2 d), `Attention`'s past -> x, and the new past."""
         attention_modulation = mlp_modulation = first = second = None
-        size = 6 * x.shape[-1] if "attention" in self.conditional else 0
         if condition is not None:
-            attention_modulation = condition[..., :size] if size else None
-            mlp_modulation = condition[..., size:] if "mlp" in self.conditional else None
+            size = 6 * x.shape[-1] if "attention" in self.conditional else 0
+            attention_modulation, mlp_modulation = condition[..., :size], condition[..., size:]
         if norms is not None and "norm" in self.conditional:
             first, second = norms[:, 0, None, None], norms[:, 1, None, None]
         values, new = self.attention(x, attention_modulation, past)
@@ -165,7 +163,8 @@ class Conditions(nn.Module):
 
 def _scale_and_shift(context: int, width: int, parts: int, bias: bool) -> nn.Linear:
     layer = nn.Linear(context, 2 * parts * width, bias)
-    nn.init.uniform_(layer.weight, *_glorot(context, 2 * width))
+    for weight in layer.weight.data.chunk(parts):
+        nn.init.xavier_uniform_(weight)
     if bias:  # a scale of 1 and a shift of 0
         layer.bias.data[:width], layer.bias.data[width:] = 1, 0
     return layer
@@ -177,7 +176,9 @@ class Norms(nn.Module):
     def __init__(self, side: int, width: int, norms: int) -> None:
         super().__init__()
         self.places = nn.Parameter(torch.ones(norms, side, side))
-        self.weight = nn.Parameter(torch.empty(norms, width, 2 * width).uniform_(*_glorot(width, 2 * width)))
+        self.weight = nn.Parameter(torch.empty(norms, width, 2 * width))
+        for weight in self.weight.data:
+            nn.init.xavier_uniform_(weight)
         self.bias = nn.Parameter(torch.cat([torch.ones(norms, width), torch.zeros(norms, width)], 1))
 
     def forward(self, context: Tensor) -> Tensor:
@@ -197,13 +198,7 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(Layer(shape, axis) for axis in shape.axes() * pairs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, h, w, d) -> (b, h, w, d)."""
         x = x + self.places(*x.shape[1:3])
         for layer in self.layers:
             x, _ = layer(x)
         return x
-
-
-def _glorot(fan_in: int, fan_out: int) -> tuple[float, float]:
-    bound = math.sqrt(6 / (fan_in + fan_out))
-    return -bound, bound

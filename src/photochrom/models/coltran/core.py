@@ -29,9 +29,9 @@ def quantize(values: Tensor, levels: int = LEVELS) -> Tensor:
     return ((values + 1) * (levels / 2)).clamp(0, levels - 1).long()
 
 
-def shift(x: Tensor, dim: int) -> Tensor:
-    """Return x moved by one position along a dimension; zeros come in, the last position is lost."""
-    first = torch.zeros_like(x.narrow(dim, 0, 1))
+def shift(x: Tensor, dim: int, first_value: float = 0.0) -> Tensor:
+    """Return x moved by one position along a dimension; ``first_value`` comes in, the last position is lost."""
+    first = torch.full_like(x.narrow(dim, 0, 1), first_value)
     return torch.cat([first, x.narrow(dim, 0, x.shape[dim] - 1)], dim)
 
 
@@ -152,16 +152,13 @@ class Pixel(Network):
 
         Before the first pixel of a row, the color is `START_OF_ROW`.
         """
-        has_color = (color[:, :1] != START_OF_ROW).to(condition.dtype)
-        color, has_color, condition = (x[:, None, None] for x in (color, has_color, condition))
-        logits, memory = self.rows(color, has_color, condition, norms, past[:, None])
+        logits, memory = self.rows(color[:, None, None], condition[:, None, None], norms, past[:, None])
         return logits[:, 0, 0], memory[:, 0, 0]
 
-    def rows(
-        self, color: Tensor, has_color: Tensor, condition: Tensor, norms: Tensor, past: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """All pixels at once: colors before them (b, h, w, 3), and whether there are any (b, h, w, 1) -> logits."""
+    def rows(self, color: Tensor, condition: Tensor, norms: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """All pixels at once (b, h, w, .), each with the color before it."""
         width = self.embed.embedding_dim
+        has_color = (color[..., :1] != START_OF_ROW).to(condition.dtype)
         x = condition[..., :width] + self.embed(coarse_indices(color, self.bits)) * has_color
         # The last norms are the inner decoder's, two per layer.
         x, memory = self.layers(x, condition[..., width:], norms[:, -2 * len(self.layers) :], past)
@@ -213,11 +210,6 @@ class Core(nn.Module):
         if config.parallel:
             self.parallel = nn.Linear(config.shape.width, 8**sampling.bits, bias=False)
 
-    def networks(self) -> dict[str, Network]:
-        """Return the networks that `Autoregressive` calls."""
-        guide: dict[str, Network] = {"guide": self.guide} if self.guide else {}
-        return {**guide, "encoder": self.encoder, "row": self.row, "pixel": self.pixel, "outer": self.outer}
-
     def logits(self, gray: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
         """Gray (b, 1, h, w), coarse RGB (b, h', w', 3) -> context, and logits (b, h', w', 8**bits).
 
@@ -229,8 +221,7 @@ class Core(nn.Module):
         above = shift(self.outer.rows(coarse, context, norms)[0], 1)
         condition, _ = self.row(context.flatten(1, 2), above.flatten(1, 2))
         condition = condition.unflatten(1, context.shape[1:3])
-        has_color = shift(torch.ones_like(condition[..., :1]), 2)
-        return context, self.pixel.rows(shift(coarse, 2), has_color, condition, norms)[0]
+        return context, self.pixel.rows(shift(coarse, 2, START_OF_ROW), condition, norms, None)[0]
 
     def loss(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return (1 - lambda) autoregressive + lambda parallel cross-entropy, in nats per pixel."""

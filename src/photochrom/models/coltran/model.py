@@ -36,8 +36,6 @@ class Upsampler(Network):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of the network."""
-
         shape: Axial = field(default_factory=lambda: Axial(width=64))
         layers: Count = 2  # pairs along rows and columns
         # The level to pick: the paper has the likeliest. Where no level is likely, that is often the first or the last,
@@ -71,15 +69,12 @@ class Upsampler(Network):
     def loss(self, gray: Tensor, inputs: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray, input and true colors (b, ., h, w) -> cross-entropy in nats per pixel and channel."""
         count, device = len(color), color.device
-        if self.training:
-            channels = [torch.randint(3, (count,), device=device)]
-        else:
-            channels = [torch.full((count,), channel, device=device) for channel in range(3)]
         images = torch.arange(count, device=device)
         losses = []
-        for channel in channels:
-            logits = self.logits(gray, inputs[images, channel], channel)
-            losses.append(F.cross_entropy(logits.flatten(0, 2), quantize(color[images, channel]).flatten()))
+        for channel in range(1 if self.training else 3):
+            index = torch.randint(3, (count,), device=device) if self.training else torch.full_like(images, channel)
+            logits = self.logits(gray, inputs[images, index], index)
+            losses.append(F.cross_entropy(logits.flatten(0, 2), quantize(color[images, index]).flatten()))
         return {"total": torch.stack(losses).mean()}
 
 
@@ -88,8 +83,6 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The networks of the three stages, and how they are sampled: ``sampling.stages`` are those to train."""
-
         core: CoreConfig = field(default_factory=CoreConfig)
         color: Upsampler.Config = field(default_factory=Upsampler.Config)
         spatial: Upsampler.Config = field(default_factory=Upsampler.Config)
@@ -110,11 +103,10 @@ class Model(Family):
             self.spatial = Upsampler(config.spatial, LEVELS, factor)
 
     def networks(self) -> dict[str, Network]:
-        """See `Family`."""
-        networks = self.core.networks() if "core" in self.trainable else {}
-        for stage in self.trainable:
-            if stage != "core":
-                networks[stage] = cast(Network, self.get_submodule(stage))
+        networks = {}
+        for name in self.procedure.capabilities.network_names:
+            parent = self if name in self.trainable else self.core
+            networks[name] = cast(Network, parent.get_submodule(name))
         return networks
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
@@ -145,7 +137,7 @@ class Model(Family):
 
     @classmethod
     def merge_stages(cls, parts: Mapping[str, "Model"]) -> "Model":
-        """See `Family`. Raises ValueError for stages that are missing, given twice, or of another factor or bits."""
+        """Raises ValueError for stages that are missing, given twice, or of another factor or bits."""
         runs = _stage_runs(parts)
         last = max(runs, key=STAGES.index)
         stages = STAGES[: STAGES.index(last) + 1]
@@ -168,10 +160,7 @@ def _stage_runs(parts: Mapping[str, Model]) -> dict[str, str]:
         for name in ("factor", "bits"):
             value, agreed = getattr(part.procedure, name), getattr(parts[first].procedure, name)
             if value != agreed:
-                raise ValueError(
-                    f"{run}: its stage {', '.join(part.trainable)} has sampling.{name} = {value}, but {agreed} in "
-                    f"{first}: stages of one model must agree"
-                )
+                raise ValueError(f"{run}: sampling.{name} = {value}, but {agreed} in {first}: stages must agree")
         for stage in part.trainable:
             if stage in runs:
                 raise ValueError(f"{run}: has the stage {stage}, and so has {runs[stage]}: give each stage once")
