@@ -155,6 +155,11 @@ def test_the_restorer_of_the_seed_document_has_its_537_million_weights():
     assert sum(p.numel() for p in net.parameters()) == 536_936_448
 
 
+def test_a_fully_connected_restorer_takes_an_odd_count_of_numbers():
+    state = torch.rand(2, 3, 5, 5)
+    assert Mlp(Mlp.Config(layers=1), 3, 5)(state, None, torch.rand(2)).shape == state.shape
+
+
 def test_a_bundle_restores_what_the_run_restores(recipe, tmp_path, autoencoder_bundle):
     settings = {"net": UNET | {"resolution": 24, "attention": []}, "sampling": {"degradation": "mask", "steps": 5}}
     run = train(recipe({"family": "cold", **settings}, 8), tmp_path / "run")

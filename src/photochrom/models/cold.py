@@ -29,10 +29,8 @@ class Mlp(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of the layers."""
-
         layers: Count = 8
-        width: Annotated[Natural, Field(multiple_of=2)] = 0  # 0: as many numbers as an image has
+        width: Natural = 0  # 0: as many numbers as an image has
 
     def __init__(self, config: Config, channels: int, side: int) -> None:
         super().__init__()
@@ -44,7 +42,7 @@ class Mlp(nn.Module):
 
     def forward(self, state: Tensor, condition: None, t: Tensor) -> Tensor:
         """(b, c, side, side), no condition, share of the steps (b,) -> (b, c, side, side)."""
-        x, step = self.entry(state.flatten(1)), level_embedding(t, self.width // 2)
+        x, step = self.entry(state.flatten(1)), level_embedding(t, (self.width + 1) // 2)[:, : self.width]
         for layer in self.layers:
             x = x + F.relu(layer(x)) * step
         return self.exit(x).reshape(state.shape)
@@ -75,8 +73,6 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The restorer, its training, and how degradation is undone."""
-
         restorer: Literal["unet", "mlp"] = "unet"
         net: Denoiser.Config = field(default_factory=Denoiser.Config)  # of the unet
         mlp: Mlp.Config = field(default_factory=Mlp.Config)
@@ -89,12 +85,9 @@ class Model(Family):
         sampling: Cold = field(default_factory=lambda: Cold(latent=True))
 
         def __post_init__(self) -> None:
-            channels, stride, multiple = self.state_layout()
+            *_, multiple = self.state_layout()
             if self.side % multiple:
                 raise ValueError(f"side {self.side}: must divide by {multiple}")
-            numbers = channels * (self.side // stride) ** 2
-            if self.restorer == "mlp" and not self.mlp.width and numbers % 2:
-                raise ValueError(f"side {self.side}: gives an odd count of numbers, which needs a width")
 
         def state_layout(self) -> tuple[int, int, int]:
             """Return the channels of states, their stride in pixels, and a number that must divide sides of images."""
@@ -127,7 +120,6 @@ class Model(Family):
         return operator.degrade(color, 1.0, drawn), drawn
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        """Return the mean of |prediction - clean|^power, relative to the scale."""
         restorer = cast(Restorer, self.net["restorer"])
         clean, (end, noise) = color, self.degraded_input(gray, color, torch.randn_like)
         if self.procedure.latent:
