@@ -67,7 +67,8 @@ class Codebook(nn.Module):
         indices = batch.indices.flatten()
         counts = torch.bincount(indices, minlength=len(self.counts)).to(self.counts)
         sums = torch.zeros_like(self.vectors).index_add_(0, indices, latents)
-        if distributed.is_available() and distributed.is_initialized():
+        shared = distributed.is_available() and distributed.is_initialized()
+        if shared:
             distributed.all_reduce(counts)
             distributed.all_reduce(sums)
         self.counts.lerp_(counts, 1 - self.decay)
@@ -77,21 +78,13 @@ class Codebook(nn.Module):
         total = self.counts.sum()
         smooth = (self.counts + SMOOTHING) / (total + SMOOTHING * len(self.counts)) * total
         self.vectors.copy_(torch.where(self.counts[:, None] > 0, self.sums / smooth[:, None], self.vectors))
-        self._replace_dead(latents)
-
-    def _replace_dead(self, latents: Tensor) -> None:
         dead = self.counts < self.revive
         candidates = latents[torch.randint(len(latents), (len(self.vectors),), device=latents.device)]
-        if distributed.is_available() and distributed.is_initialized():
+        if shared:
             distributed.broadcast(candidates, 0)
         self.vectors.copy_(torch.where(dead[:, None], candidates, self.vectors))
         self.sums.copy_(torch.where(dead[:, None], candidates, self.sums))
         self.counts.copy_(torch.where(dead, 1.0, self.counts))
-
-    @property
-    def frequencies(self) -> Tensor:
-        """The recent share of each code among all latents."""
-        return self.counts / self.counts.sum().clamp(min=1e-9)
 
 
 def perplexity(frequencies: Tensor) -> Tensor:
@@ -126,9 +119,7 @@ class Autoencoder(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of both halves, whose scales halve the size, and of the codebooks."""
-
-        hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (128, 256)
+        hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (128, 256)  # widths of scales that halve the size
         residual: Natural = 6  # number of residual layers
         codes: Count = 512
         dim: Count = 32  # of a code
@@ -182,7 +173,7 @@ class Encoder(Network):
         if len(self.books) == 1:
             return [self.books[0](self.place(features))]
         coarse = self.books[0](self.coarse_place(self.coarse(features)))
-        fine = self.place(torch.cat([features, _double(coarse.straight_through)], 1))
+        fine = self.place(torch.cat([features, F.interpolate(coarse.straight_through, scale_factor=2.0)], 1))
         return [coarse, self.books[1](fine)]
 
     def forward(self, color: Tensor) -> Tensor:
@@ -220,8 +211,7 @@ class Decoder(Network):
 
 def concatenate_levels(levels: list[Tensor]) -> Tensor:
     """Return the levels, coarser first, side by side at the size of the finer."""
-    return levels[0] if len(levels) == 1 else torch.cat([_double(levels[0]), levels[1]], 1)
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    if len(levels) == 1:
+        return levels[0]
+    coarse, fine = levels
+    return torch.cat([F.interpolate(coarse, scale_factor=2.0), fine], 1)

@@ -21,8 +21,6 @@ def conv_block(channels_in: int, channels_out: int) -> nn.Sequential:
 
 def downsample(x: Tensor, like: Tensor) -> Tensor:
     """Return x averaged down to the height and width of another map, which must divide its own."""
-    if x.shape[-2:] == like.shape[-2:]:
-        return x
     return F.avg_pool2d(x, x.shape[-1] // like.shape[-1])
 
 
@@ -55,8 +53,6 @@ class ColorNet(Network):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of encoder and decoder."""
-
         encoder: Literal["plain", Version] = "plain"
         depth: Count = 4  # of the plain encoder
         filters: Count = 32  # at the first scale of the plain encoder

@@ -22,8 +22,6 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The autoencoder, and how it is trained."""
-
         net: Autoencoder.Config = field(default_factory=Autoencoder.Config)
         commitment: NonNegative = 0.25  # beta, the weight of the distance of latents from their codes
         gray_too: bool = True  # learn grayscale images as well, as an autoencoder for `cold` must
@@ -34,7 +32,6 @@ class Model(Family):
         self.net = Autoencoder(config.net)
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Return the color image, which is to be reconstructed."""
         return color, None
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
@@ -57,8 +54,9 @@ class Model(Family):
             if self.training:
                 book.update(level)
             suffix = "" if len(levels) == 1 else f"_{level.indices.shape[-1]}px"
-            losses[f"usage{suffix}"] = (book.frequencies * len(book.counts) >= 0.1).float().mean()
-            losses[f"perplexity{suffix}"] = perplexity(book.frequencies)
+            frequencies = book.counts / book.counts.sum().clamp(min=1e-9)
+            losses[f"usage{suffix}"] = (frequencies * len(frequencies) >= 0.1).float().mean()
+            losses[f"perplexity{suffix}"] = perplexity(frequencies)
         return {"total": total, **losses}
 
     def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
