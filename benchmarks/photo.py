@@ -18,13 +18,13 @@ import numpy as np
 
 IMPORTS = """
 import sys, numpy as np, pyvips
-from photochrom.imaging.photo import Provenance, open_photo
+from photochrom.imaging.photo import Colorized, Provenance, open_photo
 """
 OURS = f"""{IMPORTS}
 photo = open_photo(sys.argv[1])
 gray = photo.gray(256)
 y, x = np.mgrid[-1:1:256j, -1:1:352j].astype(np.float32)
-photo.merge(np.stack([x, y]) * np.float32(0.3)).save(sys.argv[2], Provenance("none", "0", 0), overwrite=True)
+Colorized(photo, np.stack([x, y]) * np.float32(0.3), Provenance("none", "0", 0)).save(sys.argv[2], overwrite=True)
 """
 THEIRS = f"""{IMPORTS}
 image = pyvips.Image.new_from_file(sys.argv[1], access="sequential")

@@ -21,15 +21,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .imaging.errors import FileExists, PhotoError, PhotoTooLarge, WriteError
+    from .imaging.photo import Colorized
     from .inference.bundle import BundleError
-    from .inference.colorizer import Colorized, Colorizer, colorize
+    from .inference.colorizer import Colorizer, colorize
     from .inference.options import ColorOptions, Hint
 else:
     # Imported at first use, so that `photochrom --help` and `import photochrom` load no numpy, pyvips or onnxruntime.
     MODULES = {
         ".imaging.errors": ("FileExists", "PhotoError", "PhotoTooLarge", "WriteError"),
+        ".imaging.photo": ("Colorized",),
         ".inference.bundle": ("BundleError",),
-        ".inference.colorizer": ("Colorized", "Colorizer", "colorize"),
+        ".inference.colorizer": ("Colorizer", "colorize"),
         ".inference.options": ("ColorOptions", "Hint"),
     }
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from photochrom.core import color
 from photochrom.imaging import formats
-from photochrom.imaging.photo import PhotoError, Provenance, open_photo
+from photochrom.imaging.photo import Colorized, PhotoError, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 7)
 LOSSLESS = (".png", ".tif", ".webp")
@@ -69,7 +69,7 @@ def test_output_keeps_size_depth_alpha_and_lightness(suffix, channels, dtype):
     assert photo.depth == dtype().itemsize * 8
     assert photo.alpha == (channels in (2, 4))
     assert photo.suffix == suffix
-    result = decode(photo.merge(make_ab()).to_bytes(suffix, PROVENANCE)).numpy()
+    result = decode(Colorized(photo, make_ab(), PROVENANCE).to_bytes(suffix)).numpy()
     assert result.shape == (37, 53, 4 if photo.alpha else 3)
     assert result.dtype == dtype
     assert np.ptp(result[..., :3].astype(int), axis=2).max() > 20
@@ -91,7 +91,7 @@ def textured(size=192):
 @pytest.mark.parametrize("quality", [75, 90, 95, 98, 100])
 def test_compression_error_of_textured_photos(suffix, quality):
     blob = encode(textured(), ".jpg", Q=quality)
-    result = decode(open_photo(blob).merge(make_ab()).to_bytes(suffix, PROVENANCE))
+    result = decode(Colorized(open_photo(blob), make_ab(), PROVENANCE).to_bytes(suffix))
     assert_same_light(decode(blob).numpy(), result.numpy(), 0.3, 2.5)
 
 
@@ -101,7 +101,7 @@ def steps(blob):
 
 @pytest.mark.parametrize(("quality", "written"), [(60, 98), (95, 98), (98, 98), (99, 99), (100, 100)])
 def test_a_jpeg_is_quantized_no_coarser_than_its_original(quality, written):
-    blob = open_photo(encode(make_pixels(), ".jpg", Q=quality)).merge(make_ab()).to_bytes(".jpg", PROVENANCE)
+    blob = Colorized(open_photo(encode(make_pixels(), ".jpg", Q=quality)), make_ab(), PROVENANCE).to_bytes(".jpg")
     assert steps(blob) == steps(encode(make_pixels(), ".jpg", Q=written))
 
 
@@ -125,11 +125,11 @@ def test_every_mode_of_pillow_image(mode):
     elif image is None and mode == "LAB":
         image = Image.frombytes("LAB", base.size, make_pixels(channels=3).tobytes())
     image = image or base.convert(mode)
-    result = open_photo(image).merge(make_ab())
+    result = Colorized(open_photo(image), make_ab(), PROVENANCE)
     array = result.array()
     assert array.shape[:2] == (37, 53)
     assert array.dtype == (np.uint16 if mode.startswith("I;16") else np.uint8)
-    pillow = result.pillow(PROVENANCE)
+    pillow = result.pillow()
     assert pillow.size == image.size
     assert pillow.mode == ("RGBA" if mode in ("LA", "PA", "RGBA") else "RGB")
     assert pillow.info["icc_profile"]
@@ -149,7 +149,7 @@ def test_bilevel_and_palette_files(suffix, mode):
     buffer = io.BytesIO()
     image = Image.fromarray(make_pixels(channels=3)).convert(mode)
     image.save(buffer, {".png": "PNG", ".tif": "TIFF"}[suffix])
-    result = open_photo(buffer.getvalue()).merge(make_ab()).array()
+    result = Colorized(open_photo(buffer.getvalue()), make_ab(), PROVENANCE).array()
     assert result.dtype == np.uint8
     assert_same_light(np.asarray(image.convert("RGB")), result)
 
@@ -161,7 +161,7 @@ def test_cmyk_files(suffix, profile):
     buffer = io.BytesIO()
     rgb.convert("CMYK").save(buffer, {".jpg": "JPEG", ".tif": "TIFF"}[suffix], icc_profile=profile)
     photo = open_photo(buffer.getvalue())
-    result = decode(photo.merge(make_ab()).to_bytes(suffix, PROVENANCE))
+    result = decode(Colorized(photo, make_ab(), PROVENANCE).to_bytes(suffix))
     assert result.bands == 3
     light = lightness(result.numpy())
     assert not photo.alpha
@@ -173,7 +173,7 @@ def test_tiff_of_floats_and_32_bit_integers(kind):
     ramp = np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32), (8, 64))
     values = (ramp.astype(np.float64) * (2**32 - 1)).astype(np.uint32) if kind == "uint" else ramp
     blob = pyvips.Image.new_from_array(values[..., None]).tiffsave_buffer()
-    result = open_photo(blob).merge(make_ab() * 0).array()
+    result = Colorized(open_photo(blob), make_ab() * 0, PROVENANCE).array()
     expected = ramp if kind == "uint" else color.linear_to_srgb(np.broadcast_to(ramp, (3, 8, 64)))[0]
     assert result.dtype == np.uint16
     assert np.abs(result[..., 0] / 65535 - expected).max() < 1e-3
@@ -204,7 +204,7 @@ def test_orientation_is_applied_and_reset(orientation, suffix):
     assert (photo.height, photo.width) == upright.shape[:2]
     ab = np.zeros((2, 2, 2), np.float32)
     ab[0, 0, 0] = 0.5  # reddish in the top left corner of the upright image
-    image = decode(photo.merge(ab).to_bytes(suffix, PROVENANCE))
+    image = decode(Colorized(photo, ab, PROVENANCE).to_bytes(suffix))
     result = image.numpy()
     assert not image.get_typeof("orientation") or image.get("orientation") == 1
     assert_same_light(upright, result, 0.3, 3)
@@ -226,7 +226,7 @@ def test_odd_sizes(width, height, tmp_path):
     assert gray.shape[2] % 32 == 0
     assert max(gray.shape) <= 128
     assert gray.dtype == np.float32
-    result = photo.merge(make_ab(0.3, *gray.shape[1:])).array()
+    result = Colorized(photo, make_ab(0.3, *gray.shape[1:]), PROVENANCE).array()
     assert result.shape == (height, width, 3)
     assert_same_light(pixels, result)
 
@@ -253,7 +253,7 @@ def test_saturation_scales_chroma():
     ab = np.full((2, 4, 4), 0.1, np.float32)
     means = []
     for saturation in (0, 0.5, 1, 2):
-        lab = color.rgb_to_lab(photo.merge(ab, saturation).array().transpose(2, 0, 1) / 255)
+        lab = color.rgb_to_lab(Colorized(photo, ab * saturation, PROVENANCE).array().transpose(2, 0, 1) / 255)
         means.append(lab[1].mean())
     np.testing.assert_allclose(means, [0, 5.5, 11, 22], atol=0.4)
 
@@ -261,7 +261,7 @@ def test_saturation_scales_chroma():
 def test_arrays_of_bools_and_floats():
     source = make_pixels()[..., 0]
     for array in (source > 127, source / 255, source[..., None], (source / 255).astype(np.float32)):
-        result = open_photo(array).merge(make_ab() * 0).array()
+        result = Colorized(open_photo(array), make_ab() * 0, PROVENANCE).array()
         expected = np.asarray(array, float).reshape(37, 53)
         assert np.abs(result[..., 0] / np.iinfo(result.dtype).max - expected / expected.max()).max() < 1e-3
 
@@ -302,7 +302,7 @@ def test_profiles_are_applied_and_replaced():
     photo = open_photo(image.pngsave_buffer())
     expected = image.icc_transform("srgb", embedded=True, depth=16).numpy()
     assert np.abs(lightness(rgb) - lightness(expected)).mean() > 1
-    written = decode(photo.merge(make_ab() * 0).to_bytes(".png", PROVENANCE))
+    written = decode(Colorized(photo, make_ab() * 0, PROVENANCE).to_bytes(".png"))
     assert_same_light(expected, written.numpy())
     assert written.get("icc-profile-data") != ADOBE
     assert b"sRGB" in written.get("icc-profile-data") or b"s\0R\0G\0B" in written.get("icc-profile-data")
@@ -314,7 +314,7 @@ def test_profiles_are_applied_and_replaced():
 def test_gray_photo_with_gray_or_color_profile(profile, dtype):
     buffer = io.BytesIO()
     Image.fromarray(make_pixels(dtype=dtype)[..., 0]).save(buffer, "TIFF", icc_profile=profile)
-    result = open_photo(buffer.getvalue()).merge(make_ab() * 0).array()
+    result = Colorized(open_photo(buffer.getvalue()), make_ab() * 0, PROVENANCE).array()
     gamma = 1.8 if profile[16:20] == b"GRAY" else 2.2
     light = (make_pixels(dtype=dtype)[..., 0] / np.iinfo(dtype).max) ** gamma
     expected = color.linear_to_srgb(np.broadcast_to(light, (3, 37, 53))).transpose(1, 2, 0)
@@ -324,7 +324,7 @@ def test_gray_photo_with_gray_or_color_profile(profile, dtype):
 def test_a_damaged_profile_is_ignored():
     image = pyvips.Image.new_from_array(make_pixels()).copy(interpretation="b-w")
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", b"not a profile at all" * 20)
-    result = open_photo(image.tiffsave_buffer()).merge(make_ab()).array()
+    result = Colorized(open_photo(image.tiffsave_buffer()), make_ab(), PROVENANCE).array()
     assert_same_light(make_pixels(), result)
 
 
@@ -333,7 +333,7 @@ def test_first_page_of_a_multi_page_tiff():
     blob = pyvips.Image.arrayjoin([pages, pages.invert()], across=1).tiffsave_buffer(page_height=37)
     photo = open_photo(blob)
     assert (photo.width, photo.height) == (53, 37)
-    assert_same_light(make_pixels(), photo.merge(make_ab()).array())
+    assert_same_light(make_pixels(), Colorized(photo, make_ab(), PROVENANCE).array())
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
@@ -343,7 +343,7 @@ def test_bmp_of_every_mode(mode):
     image.save(buffer, "BMP")
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".png"
-    result = photo.merge(make_ab()).array()
+    result = Colorized(photo, make_ab(), PROVENANCE).array()
     assert result.dtype == np.uint8
     assert_same_light(np.asarray(image.convert("RGB")), result)
 
@@ -354,9 +354,9 @@ def test_jpeg_2000_and_heic_through_pillow():
     Image.fromarray(make_pixels()[..., 0]).save(buffer, "JPEG2000")
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".tif"
-    assert_same_light(make_pixels(), photo.merge(make_ab()).array())
+    assert_same_light(make_pixels(), Colorized(photo, make_ab(), PROVENANCE).array())
     buffer = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(make_pixels(64, 64, 3))).save(buffer, quality=95)
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".jpg"
-    assert_same_light(make_pixels(64, 64, 3), photo.merge(make_ab()).array(), 1, 5)
+    assert_same_light(make_pixels(64, 64, 3), Colorized(photo, make_ab(), PROVENANCE).array(), 1, 5)

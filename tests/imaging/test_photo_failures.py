@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 
 from photochrom.imaging import atomic, formats
 from photochrom.imaging import photo as photo_module
-from photochrom.imaging.photo import PhotoError, Provenance, open_photo
+from photochrom.imaging.photo import Colorized, PhotoError, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 0)
 FULL = Path("/dev/full")
@@ -60,11 +60,11 @@ def test_damaged_files(suffix):
 def test_damage_found_while_writing_leaves_no_file(tmp_path):
     path = tmp_path / "scan.png"
     path.write_bytes(encode_noise(".png"))
-    colorized = open_photo(path).merge(AB)
+    colorized = Colorized(open_photo(path), AB, PROVENANCE)
     path.write_bytes(encode_noise(".png")[:4000])
     for suffix in (".png", ".jpg", ".tif", ".webp"):
         with pytest.raises(PhotoError, match=r"cannot be (read|written)"):
-            colorized.save(tmp_path / f"out{suffix}", PROVENANCE)
+            colorized.save(tmp_path / f"out{suffix}")
     assert [p.name for p in tmp_path.iterdir()] == ["scan.png"]
 
 
@@ -139,33 +139,33 @@ def test_a_missing_extra_is_reported_with_the_pip_command(monkeypatch):
 
 
 def test_unsupported_output_formats(tmp_path):
-    colorized = open_photo(np.zeros((4, 4), np.uint8)).merge(AB)
+    colorized = Colorized(open_photo(np.zeros((4, 4), np.uint8)), AB, PROVENANCE)
     for name in ("out.heic", "out.gif", "out"):
         with pytest.raises(PhotoError, match=r"choose one of .jpg, .jpeg, .png"):
-            colorized.save(tmp_path / name, PROVENANCE)
-    clear = open_photo(np.zeros((4, 4, 4), np.uint8)).merge(AB)
+            colorized.save(tmp_path / name)
+    clear = Colorized(open_photo(np.zeros((4, 4, 4), np.uint8)), AB, PROVENANCE)
     with pytest.raises(PhotoError, match="JPEG cannot keep the transparency"):
-        clear.save(tmp_path / "out.jpg", PROVENANCE)
+        clear.save(tmp_path / "out.jpg")
     with pytest.raises(PhotoError, match=r"out.png: cannot be written"):
-        colorized.save(tmp_path / "nowhere" / "out.png", PROVENANCE)
+        colorized.save(tmp_path / "nowhere" / "out.png")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_files_are_overwritten_only_with_overwrite(tmp_path):
     path = tmp_path / "Photo.PNG"
-    colorized = open_photo(np.zeros((4, 4), np.uint8)).merge(AB)
+    colorized = Colorized(open_photo(np.zeros((4, 4), np.uint8)), AB, PROVENANCE)
     path.write_text("mine")
     with pytest.raises(PhotoError, match=r"Photo.PNG: exists already"):
-        colorized.save(path, PROVENANCE)
+        colorized.save(path)
     assert path.read_text() == "mine"
-    assert colorized.save(path, PROVENANCE, overwrite=True) == path
+    assert colorized.save(path, overwrite=True) == path
     assert open_photo(path).width == 4
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
     path = tmp_path / "out.png"
-    colorized = open_photo(np.zeros((4, 4), np.uint8)).merge(AB)
+    colorized = Colorized(open_photo(np.zeros((4, 4), np.uint8)), AB, PROVENANCE)
     publish = atomic._publish
 
     def late(temporary, target, overwrite):
@@ -174,7 +174,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch)
 
     monkeypatch.setattr(atomic, "_publish", late)
     with pytest.raises(PhotoError, match="exists already"):
-        colorized.save(path, PROVENANCE)
+        colorized.save(path)
     assert path.read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -187,7 +187,7 @@ def test_an_error_while_writing_leaves_no_file(tmp_path, monkeypatch):
     photo = open_photo(np.zeros((64, 64), np.uint8))
     for suffix in (".png", ".jpg", ".tif"):
         with pytest.raises(ValueError, match="no colors"):
-            photo.merge(AB).save(tmp_path / f"out{suffix}", PROVENANCE)
+            Colorized(photo, AB, PROVENANCE).save(tmp_path / f"out{suffix}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,14 +203,14 @@ def test_a_full_disk_is_reported(tmp_path, monkeypatch, suffix, size):
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(PhotoError, match=r"cannot be written \(No space left on device\)$"):
-        open_photo(np.zeros((size, size), np.uint8)).merge(AB).save(tmp_path / f"a{suffix}", PROVENANCE)
+        Colorized(open_photo(np.zeros((size, size), np.uint8)), AB, PROVENANCE).save(tmp_path / f"a{suffix}")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_original_can_be_overwritten(tmp_path):
     path = tmp_path / "scan.jpg"
     path.write_bytes(encode_noise(".jpg"))
-    open_photo(path).merge(AB).save(path, PROVENANCE, overwrite=True)
+    Colorized(open_photo(path), AB, PROVENANCE).save(path, overwrite=True)
     assert pyvips.Image.new_from_file(str(path)).bands == 3
     assert [p.name for p in tmp_path.iterdir()] == ["scan.jpg"]
 
@@ -227,8 +227,8 @@ def test_unfinished_files_of_killed_runs_are_removed(tmp_path):
     old = unfinished_file(tmp_path, 3600)
     young = unfinished_file(tmp_path, 5, ".other.photochrom-89abcdef.jpg")
     theirs = unfinished_file(tmp_path, 3600, ".scan.png")
-    colorized = open_photo(np.zeros((4, 4), np.uint8)).merge(AB)
-    written = colorized.save(tmp_path / "scan.png", PROVENANCE)
+    colorized = Colorized(open_photo(np.zeros((4, 4), np.uint8)), AB, PROVENANCE)
+    written = colorized.save(tmp_path / "scan.png")
     assert set(tmp_path.iterdir()) == {written, young, theirs}
     assert not old.exists()
 
@@ -236,7 +236,7 @@ def test_unfinished_files_of_killed_runs_are_removed(tmp_path):
 def test_names_of_unfinished_files(tmp_path, monkeypatch):
     names = []
     monkeypatch.setattr(atomic, "_publish", lambda temporary, path, overwrite: names.append(temporary.name))
-    open_photo(np.zeros((4, 4), np.uint8)).merge(AB).save(tmp_path / f"{'昔' * 80}.png", PROVENANCE)
+    Colorized(open_photo(np.zeros((4, 4), np.uint8)), AB, PROVENANCE).save(tmp_path / f"{'昔' * 80}.png")
     assert re.fullmatch(r"\.昔{40}\.photochrom-[0-9a-f]{8}\.png", names[0])
     assert list(tmp_path.iterdir()) == []
 
@@ -255,10 +255,10 @@ def test_names_that_are_not_utf_8(suffix, tmp_path):
     assert photo.name.endswith(rf"\xe9t\xe9/caf\xe9{suffix}")
     photo.gray(32)
     target = path.with_stem(path.stem + "-color").with_suffix(photo.suffix)
-    assert photo.merge(AB).save(target, PROVENANCE) == target
+    assert Colorized(photo, AB, PROVENANCE).save(target) == target
     assert open_photo(target).is_colorized
     with pytest.raises(PhotoError, match=r"caf\\xe9-color.* exists already") as caught:
-        photo.merge(AB).save(target, PROVENANCE)
+        Colorized(photo, AB, PROVENANCE).save(target)
     assert str(caught.value).encode()
     path.write_bytes(encode_noise(".png")[:600])
     with pytest.raises(PhotoError, match=r"caf\\xe9.* cannot be read") as caught:

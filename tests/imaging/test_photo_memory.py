@@ -16,10 +16,10 @@ import sys
 import threading
 from pathlib import Path
 import numpy as np
-from photochrom.imaging.photo import Provenance, open_photo
+from photochrom.imaging.photo import Colorized, Provenance, open_photo
 photo = open_photo(sys.argv[1])
 photo.gray(256)
-photo.merge(np.full((2, 256, 352), 0.1, np.float32)).save(sys.argv[2], Provenance("none", "0", 0))
+Colorized(photo, np.full((2, 256, 352), 0.1, np.float32), Provenance("none", "0", 0)).save(sys.argv[2])
 status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent, which holds torch
 print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """

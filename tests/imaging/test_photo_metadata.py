@@ -11,7 +11,7 @@ from PIL import Image, IptcImagePlugin, TiffImagePlugin
 from photochrom import __version__
 from photochrom.imaging import tiff
 from photochrom.imaging.metadata import SOURCE_TYPE, xmp_packet
-from photochrom.imaging.photo import Provenance, open_photo
+from photochrom.imaging.photo import Colorized, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 7)
 SOFTWARE = f"Photochrom {__version__} (model default 1, seed 7)"
@@ -76,7 +76,7 @@ def values(packet, name):
 @pytest.mark.parametrize("target", [".jpg", ".png", ".tif", ".webp", ".avif"])
 def test_outputs_keep_metadata_and_add_provenance(suffix, target):
     before = read_metadata(encode_original(suffix))
-    after = read_metadata(open_photo(encode_original(suffix)).merge(AB).to_bytes(target, PROVENANCE))
+    after = read_metadata(Colorized(open_photo(encode_original(suffix)), AB, PROVENANCE).to_bytes(target))
     packet = after["xmp-data"]
     assert values(packet, "ext:DigitalSourceType") == [SOURCE_TYPE]
     assert values(packet, "own:Model") == ["default"]
@@ -101,7 +101,7 @@ def test_outputs_keep_metadata_and_add_provenance(suffix, target):
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
 def test_outputs_are_recognized_without_decoding(suffix, monkeypatch):
     original = open_photo(encode_original(suffix))
-    copy = original.merge(AB).to_bytes(suffix, PROVENANCE)
+    copy = Colorized(original, AB, PROVENANCE).to_bytes(suffix)
     monkeypatch.setattr(pyvips.Image, "numpy", lambda self: pytest.fail("decoded"))
     assert not original.is_colorized
     assert open_photo(copy).is_colorized
@@ -110,7 +110,7 @@ def test_outputs_are_recognized_without_decoding(suffix, monkeypatch):
 
 def test_provenance_in_exif_alone_is_recognized():
     copy = pyvips.Image.new_from_buffer(
-        open_photo(encode_original(".jpg")).merge(AB).to_bytes(".jpg", PROVENANCE), ""
+        Colorized(open_photo(encode_original(".jpg")), AB, PROVENANCE).to_bytes(".jpg"), ""
     ).copy()
     copy.remove("xmp-data")
     assert open_photo(copy.jpegsave_buffer()).is_colorized
@@ -131,7 +131,7 @@ def test_outputs_keep_tiff_tags(order, target, tmp_path):
         gray = Image.frombytes("I;16B", gray.size, np.asarray(gray).astype(">u2").tobytes())
     gray.save(buffer, "TIFF", tiffinfo=info)
     assert buffer.getvalue()[:2] == order
-    blob = open_photo(buffer.getvalue()).merge(AB).to_bytes(target, PROVENANCE)
+    blob = Colorized(open_photo(buffer.getvalue()), AB, PROVENANCE).to_bytes(target)
     image = Image.open(io.BytesIO(blob))
     fields = image.getexif()
     texts = {315: "Atget", 33432: "nobody", 270: "a station", 306: "1900:01:02 03:04:05", 305: SOFTWARE}
@@ -188,5 +188,5 @@ def test_the_gray_thumbnail_is_removed():
     Image.fromarray(np.full((32, 32), 99, np.uint8)).save(blob, "JPEG", exif=exif)
     image = pyvips.Image.new_from_buffer(blob.getvalue(), "").copy()
     image.set_type(pyvips.GValue.blob_type, "jpeg-thumbnail-data", small.getvalue())
-    result = open_photo(image.jpegsave_buffer()).merge(AB).to_bytes(".jpg", PROVENANCE)
+    result = Colorized(open_photo(image.jpegsave_buffer()), AB, PROVENANCE).to_bytes(".jpg")
     assert not pyvips.Image.new_from_buffer(result, "").get_typeof("jpeg-thumbnail-data")

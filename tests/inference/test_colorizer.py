@@ -153,7 +153,7 @@ def test_variants_of_a_stochastic_model(stochastic_bundle, photo):
     results = list(colorizer.variants(photo, variants=3, seed=7))
     assert [result.seed for result in results] == [7, 8, 9]
     for result in results:
-        assert (result.image.array() == colorizer(RAMP, seed=result.seed)).all()
+        assert (result.array() == colorizer(RAMP, seed=result.seed)).all()
     assert results[0].to_bytes() == colorizer(photo.read_bytes(), seed=7)
     assert results[0].save(photo.with_name("seven.png")).read_bytes() == results[0].to_bytes(".png")
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from torch.utils.data import DataLoader
 from toy import jpeg
 
-from photochrom.imaging.photo import Provenance, open_photo
+from photochrom.imaging.photo import Colorized, Provenance, open_photo
 from photochrom.imaging.sources import SourceImage, find_images, source_title
 from photochrom.training.dataset import TrainingPairs, ValidationPairs, crop, decode, degrade, gather, pair
 from photochrom.training.recipe import Data
@@ -106,9 +106,9 @@ def test_a_file_without_permission_is_left_out_and_named(archive, tmp_path, monk
 
 def test_photos_that_photochrom_colorized_are_no_ground_truth(archive, tmp_path, caplog):
     folder = unzip(archive, tmp_path / "folder")
-    colorized = open_photo(jpeg(2)).merge(np.full((2, 2, 2), 0.3, np.float32))
+    colorized = Colorized(open_photo(jpeg(2)), np.full((2, 2, 2), 0.3, np.float32), Provenance("unet", "1", 0))
     for suffix in (".jpg", ".png", ".tif", ".webp", ".avif"):
-        colorized.save(folder / f"colorized{suffix}", Provenance("unet", "1", 0))
+        colorized.save(folder / f"colorized{suffix}")
     library = gather(Data(photos=(folder,), validation=0.0), tmp_path / "photos.json")
     assert (len(library.training), library.unreadable) == (38, 6)
     assert caplog.text.count("left out: colorized by Photochrom, so no ground truth") == 5

@@ -62,7 +62,7 @@ def tiff_fields(file: io.BufferedIOBase) -> dict[str, bytes]:
     return fields
 
 
-def copy_metadata(original: pyvips.Image, image: pyvips.Image, provenance: Provenance | None) -> pyvips.Image:
+def copy_metadata(original: pyvips.Image, image: pyvips.Image, provenance: Provenance) -> pyvips.Image:
     """Returns `image`, upright sRGB pixels, with the metadata of `original` and the provenance."""
     image = image.copy(xres=original.xres, yres=original.yres)
     for name in original.get_fields():
@@ -72,10 +72,9 @@ def copy_metadata(original: pyvips.Image, image: pyvips.Image, provenance: Prove
     image.remove("jpeg-thumbnail-data")  # it shows the photo in gray
     if image.get_typeof(EXIF_COLOR_SPACE):
         image.set_type(TEXT, EXIF_COLOR_SPACE, "1")
-    if provenance is not None:
-        image.set_type(BLOB, "xmp-data", xmp_packet(provenance, read_field(original, "xmp-data", b"")))
-        # libvips takes a last bracket for its own remark and drops it.
-        image.set_type(TEXT, EXIF_SOFTWARE, provenance.software + " ()")
+    image.set_type(BLOB, "xmp-data", xmp_packet(provenance, read_field(original, "xmp-data", b"")))
+    # libvips takes a last bracket for its own remark and drops it.
+    image.set_type(TEXT, EXIF_SOFTWARE, provenance.software + " ()")
     return image
 
 

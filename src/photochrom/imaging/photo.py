@@ -107,20 +107,26 @@ class Photo:
         upright = _to_upright(planes, self.orientation)
         return np.broadcast_to(upright, (3, *upright.shape[1:]))
 
-    def merge(self, ab: AB, saturation: float = 1.0, threads: int | None = None) -> "ColorizedPhoto":
-        """Returns this photo with its own luminance and the chroma `ab` in [-1, 1], of any size, times `saturation`."""
-        return ColorizedPhoto(self, ab * np.float32(saturation) * np.float32(color.AB_SCALE), threads)
-
 
 @dataclass(frozen=True)
-class ColorizedPhoto:
-    """A photo with chroma in Lab units; computed when it is saved or returned, by default on all processors."""
+class Colorized:
+    """A photo colorized with one seed; its pixels are computed when it is saved or returned.
+
+    `ab` is in [-1, 1], of any size (that of a model has the inference size), and includes the saturation. `threads`:
+    number of threads; None: one for each available processor.
+    """
 
     photo: Photo
     ab: AB
+    provenance: Provenance
     threads: int | None = None
 
-    def save(self, path: str | Path, provenance: Provenance, overwrite: bool = False) -> Path:
+    @property
+    def seed(self) -> int:
+        """The seed of these colors."""
+        return self.provenance.seed
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Writes a file in the format of its suffix, whole or not at all, and returns its path.
 
         L* changes by rounding alone (mean 0.1, at most 1), in JPEG and AVIF by 0.3, in grain up to 2.5. Raises as
@@ -128,39 +134,38 @@ class ColorizedPhoto:
         """
         path = Path(path)
         kind, options = self._saver(path.name)
-        with atomic_write(path, overwrite) as file, self._render(kind.depth, provenance) as image:
+        with atomic_write(path, overwrite) as file, self._render(kind.depth) as image:
             image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), kind.suffix, **options)
             if kind == formats.TIFF:
-                metadata.write_tiff_tags(file, image, provenance)
+                metadata.write_tiff_tags(file, image, self.provenance)
         return path
 
-    def to_bytes(self, suffix: str, provenance: Provenance) -> bytes:
-        """Returns the bytes of the file that `save` would write to a path with this suffix."""
-        kind, options = self._saver(suffix)
-        with photo_errors(self.photo.name, "written"), self._render(kind.depth, provenance) as image:
+    def to_bytes(self, suffix: str | None = None) -> bytes:
+        """Returns the bytes of the file that `save` writes; the default suffix keeps the photo's format."""
+        kind, options = self._saver(suffix or self.photo.suffix)
+        with photo_errors(self.photo.name, "written"), self._render(kind.depth) as image:
             file = io.BytesIO(image.write_to_buffer(kind.suffix, **options))
             if kind == formats.TIFF:
-                metadata.write_tiff_tags(file, image, provenance)
+                metadata.write_tiff_tags(file, image, self.provenance)
         return file.getvalue()
 
     def array(self) -> np.ndarray:
         """Returns sRGB codes (h, w, 3), or (h, w, 4) with alpha: uint8 or uint16 like the photo."""
-        with photo_errors(self.photo.name, "read"), self._render(16, None) as image:
+        with photo_errors(self.photo.name, "read"), self._render(16) as image:
             return image.numpy()
 
-    def pillow(self, provenance: Provenance | None = None) -> Any:
+    def pillow(self) -> Any:
         """Returns a Pillow image, RGB or RGBA of 8 bits, with profile, EXIF and XMP in its `info`."""
         from PIL import Image
 
-        with photo_errors(self.photo.name, "read"), self._render(8, provenance) as image:
+        with photo_errors(self.photo.name, "read"), self._render(8) as image:
             result = Image.fromarray(image.numpy())
             exif = Image.Exif()
             exif.load(metadata.read_field(image, "exif-data", b""))
             if image.get_typeof("xmp-data"):
                 result.info["xmp"] = image.get("xmp-data")
         exif[tiff.ORIENTATION] = 1
-        if provenance is not None:
-            exif[tiff.SOFTWARE] = provenance.software
+        exif[tiff.SOFTWARE] = self.provenance.software
         result.info |= {"exif": exif.tobytes(), "icc_profile": pyvips.Operation.call("profile_load", "srgb")}
         return result
 
@@ -178,7 +183,7 @@ class ColorizedPhoto:
         return kind, options
 
     @contextmanager
-    def _render(self, max_depth: int, provenance: Provenance | None) -> Iterator[pyvips.Image]:
+    def _render(self, max_depth: int) -> Iterator[pyvips.Image]:
         """Yields the result as a stream to read once, with the depth of the photo but at most `max_depth`."""
         photo = self.photo
         depth = min(photo.depth, max_depth)
@@ -186,7 +191,8 @@ class ColorizedPhoto:
         original = header.copy()  # since libvips changes the header's fields while another thread reads its pixels
         gray = icc.to_standard(header, photo.name)
         inverse = {6: 8, 8: 6}.get(photo.orientation, photo.orientation)
-        ab = _shrink_within(_to_upright(self.ab, inverse), gray.width, gray.height)
+        ab = _to_upright(self.ab * np.float32(color.AB_SCALE), inverse)
+        ab = _shrink_within(ab, gray.width, gray.height)
         chroma = ChromaEnlarger(chroma_shift(ab), gray.width, gray.height)
         rows = min(MAX_STRIP_ROWS, max(1, STRIP_PIXELS // gray.width))
 
@@ -199,7 +205,7 @@ class ColorizedPhoto:
                 # A stream is read once: the alpha channel needs one of its own.
                 image = image.bandjoin(icc.alpha_channel(photo.reader.open(), depth))
             with _upright_stream(image, photo.orientation) as upright:
-                yield metadata.copy_metadata(original, upright, provenance)
+                yield metadata.copy_metadata(original, upright, self.provenance)
 
 
 def _shrink_within(planes: np.ndarray, width: int, height: int) -> np.ndarray:

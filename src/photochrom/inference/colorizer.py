@@ -17,7 +17,7 @@ from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoError
 from ..imaging.formats import READ_ONLY
 from ..imaging.metadata import Provenance
-from ..imaging.photo import ColorizedPhoto, Photo, open_photo
+from ..imaging.photo import Colorized, Photo, open_photo
 from .bundle import BundleError
 from .hints import HintMaps
 from .onnx import SeededNoise, load_model, with_options
@@ -41,24 +41,6 @@ class Prepared:
 
     gray: Gray
     hints: Hints | None
-
-
-@dataclass(frozen=True)
-class Colorized:
-    """A photo colorized with one seed; `ab` has the inference size, includes the saturation and is in [-1, 1]."""
-
-    seed: int
-    ab: AB
-    image: ColorizedPhoto
-    provenance: Provenance
-
-    def save(self, path: StrPath, overwrite: bool = False) -> Path:
-        """Write the photo in the format of the path's suffix and return the path. Raises FileExists, PhotoError."""
-        return self.image.save(Path(path), self.provenance, overwrite)
-
-    def to_bytes(self, suffix: str | None = None) -> bytes:
-        """Return the bytes of the file that `save` writes; the default suffix keeps the photo's format."""
-        return self.image.to_bytes(suffix or self.image.photo.suffix, self.provenance)
 
 
 class Colorizer:
@@ -123,8 +105,8 @@ class Colorizer:
         if isinstance(photo, io.BytesIO):
             return io.BytesIO(result.to_bytes())
         if not isinstance(photo, np.ndarray):
-            return result.image.pillow(result.provenance)
-        codes = result.image.array()
+            return result.pillow()
+        codes = result.array()
         if photo.dtype.kind != "f":
             return codes
         return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype)
@@ -182,8 +164,7 @@ class Colorizer:
 
     def merge(self, photo: Photo, ab: AB, seed: int, saturation: float = 1.0) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""
-        ab = ab * np.float32(saturation)
-        return Colorized(seed, ab, photo.merge(ab, threads=self.threads), self.provenance(seed))
+        return Colorized(photo, ab * np.float32(saturation), self.provenance(seed), self.threads)
 
     def provenance(self, seed: int) -> Provenance:
         """Return what files colorized by this model say about it."""
