@@ -95,7 +95,7 @@ def test_likelihood_of_the_bundle_equals_that_of_training(bundle, runs):
     gray, color = pair(np.moveaxis(image, -1, 0).astype(np.float32) / 255, recipe.data.gray, "rgb")
     with torch.no_grad():
         expected = model.validation_metrics(gray[None], color[None])["bits_per_dim"].item()
-    assert Colorizer(bundle).bits_per_dim(image) == pytest.approx(expected, abs=1e-4)
+    assert evaluation.measure_likelihood(Colorizer(bundle), image) == pytest.approx(expected, abs=1e-4)
 
 
 def test_it_is_evaluated_with_each_choice_of_options(bundle, photos, tmp_path, monkeypatch):

@@ -13,7 +13,9 @@ import numpy as np
 
 from ..backbones.inception import VARIABLE
 from ..core.sampling import describe
+from ..core.sampling.autoregressive import bits_per_dim
 from ..imaging.errors import printable
+from ..imaging.photo import open_photo
 from ..imaging.sources import source_title
 from ..inference import bundle
 from ..inference.colorizer import Colorizer
@@ -180,10 +182,26 @@ def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: Color
 
     def own_metrics(truth: RGB8) -> dict[str, float]:
         has_likelihood = colorizer.procedure.capabilities.has_likelihood
-        return {"bits-per-dim": colorizer.bits_per_dim(truth, size)} if has_likelihood else {}
+        return {"bits-per-dim": measure_likelihood(colorizer, truth, size)} if has_likelihood else {}
 
     name, key = " ".join([card.name, *map(str, sampler.values())]), f"model {json.dumps(decisive, sort_keys=True)}"
     return Row(name, key, colorize, own_metrics, source, partial(model_cost, source, sampler, colorizer, size))
+
+
+def measure_likelihood(colorizer: Colorizer, photo: Any, size: int | None = None) -> float:
+    """Return the negative log-likelihood (base 2) of a photo's coarse colors, per channel of a pixel.
+
+    ``photo``: any that `Colorizer` takes. Raises ValueError for a model without likelihoods, PhotoError for a photo
+    that cannot be read.
+    """
+    card, procedure = colorizer.card, colorizer.procedure
+    if not procedure.capabilities.has_likelihood:
+        raise ValueError(f"{card.name} has no likelihoods; choose an autoregressive model")
+    opened = open_photo(photo)
+    gray = colorizer.prepare(opened, ColorOptions(size=size)).gray
+    color = opened.resize(card.inference_size(size), card.multiple, card.square) * 2 - 1
+    nats = procedure.nll(colorizer.nets, gray[None], color[None])
+    return float(bits_per_dim(nats.mean()))
 
 
 def _with_unique_names(rows: Sequence[Row]) -> list[Row]:

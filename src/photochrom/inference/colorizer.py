@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 import numpy as np
 from jaxtyping import Float
 
-from ..core.sampling.autoregressive import bits_per_dim
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoError
 from ..imaging.formats import READ_ONLY
@@ -182,19 +181,6 @@ class Colorizer:
             raise ValueError(f"{self.card.name} has no steps to show; choose an iterative model, for example ddpm")
         steps = self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)
         return [ab[0] for ab in steps]
-
-    def bits_per_dim(self, photo: Any, size: int | None = None) -> float:
-        """Return the negative log-likelihood (base 2) of a photo's coarse colors, per channel of a pixel.
-
-        Raises ValueError for a model without likelihoods, PhotoError for a photo that cannot be read.
-        """
-        if not self.procedure.capabilities.has_likelihood:
-            raise ValueError(f"{self.card.name} has no likelihoods; choose an autoregressive model")
-        opened = open_photo(photo)
-        gray = self.prepare(opened, ColorOptions(size=size)).gray
-        color = opened.resize(self.card.inference_size(size), self.card.multiple, self.card.square) * 2 - 1
-        nats = self.procedure.nll(self.nets, gray[None], color[None])
-        return float(bits_per_dim(nats.mean()))
 
 
 def output_path(photo: P) -> P:
