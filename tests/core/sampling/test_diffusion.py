@@ -20,7 +20,6 @@ from photochrom.core.sampling.diffusion import (
     noise_from,
     posterior_mean,
     prediction_target,
-    respace,
 )
 
 RNG = np.random.default_rng(0)
@@ -53,17 +52,17 @@ def test_schedules_of_palette_end_as_in_the_paper():
 @given(st.integers(1, 300), st.data())
 def test_respacing_keeps_both_ends_and_the_order(steps, data):
     schedule = cosine_schedule(steps)
-    few = respace(schedule, data.draw(st.integers(1, steps)))
+    few = Diffusion(levels=steps, steps=data.draw(st.integers(1, steps))).timesteps()
     assert (few[0], few[-1]) == (1, schedule[-1])
     assert set(few) <= set(schedule)
     assert list(few) == sorted(few, reverse=True)
-    assert respace(schedule, steps) == schedule
+    assert Diffusion(levels=steps, steps=steps).timesteps() == schedule
 
 
 @pytest.mark.parametrize("steps", [0, 11])
 def test_more_steps_than_the_schedule_has_are_refused(steps):
     with pytest.raises(ValueError, match=f"{steps} steps: the noise schedule has 10, choose from 1 to 10"):
-        respace(cosine_schedule(10), steps)
+        Diffusion(levels=10, steps=steps)
 
 
 def test_added_noise_matches_diffusers():
@@ -145,7 +144,7 @@ def test_dpm_solver_steps_match_diffusers(steps):
 
 def sample_with_exact_denoiser(x, steps, sampler):
     """Sampling with a denoiser that always predicts 0.25."""
-    schedule, last = respace(cosine_schedule(100), steps), None
+    schedule, last = Diffusion(levels=100, steps=steps).timesteps(), None
     for before, gamma in reversed(list(pairwise(schedule))):
         clean = x * 0 + 0.25
         if sampler == "ddim":

@@ -3,7 +3,7 @@
 A schedule is a tuple of gammas (alpha-bar), from gamma_0 = 1, the clean image, down to gamma_T, nearly pure noise:
 y_t = sqrt(gamma_t) y_0 + sqrt(1 - gamma_t) noise. Gammas are Python floats, so float32 costs no precision. A step goes
 from one gamma to the next lower noise level of the list that is sampled, so fewer steps are a shorter list of the same
-gammas (`respace`), never another schedule.
+gammas (`Diffusion.timesteps`), never another schedule.
 """
 
 import math
@@ -40,14 +40,6 @@ def cosine_schedule(steps: int, offset: float = 0.008, largest: float = 0.999) -
 def _from_betas(betas: list[float]) -> Schedule:
     # A beta is the variance that a step adds.
     return tuple(accumulate(betas, lambda gamma, beta: gamma * (1 - beta), initial=1.0))
-
-
-def respace(schedule: Schedule, steps: int) -> Schedule:
-    """Return gammas of fewer steps, evenly spaced, both ends included. Raises ValueError for more than there are."""
-    last = len(schedule) - 1
-    if not 1 <= steps <= last:
-        raise ValueError(f"{steps} steps: the noise schedule has {last}, choose from 1 to {last}")
-    return tuple(schedule[round(i * last / steps)] for i in range(steps + 1))
 
 
 def add_noise(clean: Image, noise: Image, gamma: Any) -> Image:
@@ -159,7 +151,9 @@ class Diffusion(Procedure):
             raise ValueError(f"eta {self.eta}: must be from 0 (no new noise) to 1 (ancestral)")
         if not self.gain > 0:
             raise ValueError(f"gain {self.gain}: must be above 0")
-        self.timesteps()
+        if not 1 <= self.steps <= self.levels:
+            last = self.levels
+            raise ValueError(f"{self.steps} steps: the noise schedule has {last}, choose from 1 to {last}")
 
     @property
     def capabilities(self) -> Capabilities:
@@ -174,8 +168,9 @@ class Diffusion(Procedure):
         return linear_schedule(self.levels, *self.betas)
 
     def timesteps(self) -> Schedule:
-        """Return the levels at which sampling stops, clean first. Raises ValueError for more steps than levels."""
-        return respace(self.gammas(), self.steps)
+        """Return the levels at which sampling stops, evenly spaced, both ends included, clean first."""
+        schedule = self.gammas()
+        return tuple(schedule[round(i * self.levels / self.steps)] for i in range(self.steps + 1))
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
         """See `Procedure`."""
