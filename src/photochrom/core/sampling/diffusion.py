@@ -157,7 +157,6 @@ class Diffusion(Procedure):
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Procedure`."""
         networks = ("guide", "denoiser") if self.guided else ("denoiser",)
         return Capabilities(networks, stochastic=True, iterative=True)
 
@@ -173,7 +172,6 @@ class Diffusion(Procedure):
         return tuple(schedule[round(i * self.levels / self.steps)] for i in range(self.steps + 1))
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """See `Procedure`."""
         *_, ab = self.trajectory(nets, gray, noise, hints)
         return ab
 

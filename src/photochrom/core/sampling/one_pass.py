@@ -27,7 +27,6 @@ class Direct(Procedure):
         return Capabilities(("colors",), stochastic=self.noise > 0)
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """See `Procedure`."""
         inputs = {"gray": gray}
         if self.noise:
             inputs["noise"] = noise(gray[:, [0] * self.noise])
@@ -54,7 +53,6 @@ class AnnealedMean(Procedure):
             raise ValueError(f"temperature {self.temperature}: must be above 0 (0.38 is the paper's)")
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        """See `Procedure`."""
         logits = nets["logits"](gray=gray) * (1 / self.temperature)  # (b, bins, h', w')
         xp = namespace(logits)
         weights = xp.exp(logits - xp.amax(logits, 1)[:, None])
