@@ -4,15 +4,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .console import count, exit_on, fail, loading, progress, writable, write
 from .options import Saturation, Seed, Size, Strength, limited
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
 
 DATA = "Color photos as ground truth: folder, zip, or folder in a zip; repeatable."
 IMAGES = "Images colorized elsewhere, with the names of the photos; repeatable."
@@ -58,9 +55,9 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
 
     writable((json_file, csv_file, html_file), overwrite)
     saturation = saturation if strength is None else strength
-    stages: dict[str, TaskID] = {}
 
     def advance(stage: str, done: int, total: int) -> None:
+        stages = {task.description: task.id for task in bar.tasks}
         if stage not in stages:
             stages[stage] = bar.add_task(stage, total=total)
         bar.update(stages[stage], completed=done)
