@@ -36,7 +36,7 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
         card, procedure = loaded.card, loaded.procedure
         if not procedure.capabilities.colorizes:
             raise ValueError(f"{name}: does not colorize photos: choose another model")
-        options = list(procedure.option_names)
+        options = list(procedure.option_names())
         model = Model(path=path, stochastic=procedure.capabilities.stochastic, options=options, **vars(card))
         other = models.setdefault(card.name, model)
         if other.path != path:

@@ -35,7 +35,7 @@ def test_a_capability_is_declared_where_its_method_is_defined(cls):
     assert procedure.capabilities.has_likelihood == (cls.nll is not Procedure.nll)
     assert not procedure.capabilities.restores or cls.restore is not Procedure.restore
     assert procedure.target in ("ab", "rgb")
-    assert all(hasattr(procedure, name) for name in procedure.option_names)
+    assert all(hasattr(procedure, name) for name in procedure.option_names())
     procedure.check_size(64, 64)
 
 

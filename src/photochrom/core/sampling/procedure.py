@@ -87,10 +87,9 @@ class Procedure(ABC):
         ``hints`` are the same for all images of the batch.
         """
 
-    @property
-    def option_names(self) -> tuple[str, ...]:
-        """Settings that a user may change, since they need no other weights; the solver decides which."""
-        return self.solvers.get(self.solver, ())
+    def option_names(self, solver: str = "") -> tuple[str, ...]:
+        """Return the settings that a user may change, since they need no other weights, with a solver (or its own)."""
+        return self.solvers.get(solver, self.solvers.get(self.solver, ()))
 
     def check_size(self, height: int, width: int) -> None:  # noqa: B027  (the default accepts every size)
         """Raises ValueError for a gray image of a size that it cannot process."""
@@ -109,12 +108,12 @@ class Procedure(ABC):
 
     def applicable_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the options that this procedure supports, with the solver among them."""
-        names = self._supported(options)
+        names = self.option_names(options.get("solver", ""))  # greedy has no temperature, for example
         return {name: value for name, value in options.items() if name in names}
 
     def with_options(self, **options: Any) -> "Procedure":
         """Return a copy with other settings. Raises ValueError for an option it does not support or a wrong value."""
-        supported = self._supported(options)
+        supported = self.option_names(options.get("solver", ""))
         for name in options:
             if not supported:
                 raise ValueError(f"{name}: not supported, because this model has no sampler options")
@@ -127,7 +126,3 @@ class Procedure(ABC):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
-
-    def _supported(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        # The solver among them decides which of the others apply: greedy has no temperature, for example.
-        return self.solvers.get(options.get("solver", ""), self.option_names)
