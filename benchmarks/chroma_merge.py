@@ -72,7 +72,7 @@ def residual(small_l: np.ndarray, small_ab: np.ndarray, lightness: np.ndarray, r
 
 def ratio(small_lab: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Keep chromaticity instead of ab: enlarge rgb / Y and fit the gamut at constant Y; returns linear sRGB."""
-    linear = color.lab_to_linear(color.fit_gamut(small_lab)).clip(0, 1)
+    linear = color.xyz_to_linear(color.lab_to_xyz(color.fit_gamut(small_lab))).clip(0, 1)
     share = linear / np.tensordot(np.float32(color.TO_XYZ[1]), linear, 1).clip(1e-4, None)
     move = y * (resize(share, *y.shape, "linear") - 1)
     up, down = move.max(0).clip(1e-9, None), -move.min(0).clip(None, -1e-9)

@@ -98,14 +98,9 @@ def rgb_to_lab(rgb: RGB) -> Lab:
     return xyz_to_lab(linear_to_xyz(srgb_to_linear(rgb)))
 
 
-def lab_to_linear(lab: Lab) -> RGB:
-    """Lab -> linear sRGB, outside [0, 1] where the color is outside the gamut."""
-    return xyz_to_linear(lab_to_xyz(lab))
-
-
 def lab_to_rgb(lab: Lab) -> RGB:
     """Lab -> sRGB in [0, 1], clipped channel by channel; apply `fit_gamut` first to keep L."""
-    return linear_to_srgb(lab_to_linear(lab))
+    return linear_to_srgb(xyz_to_linear(lab_to_xyz(lab)))
 
 
 def signed_rgb_to_ab(rgb: RGB) -> Float[Any, "*b 2 h w"]:
