@@ -101,6 +101,7 @@ def _flakes(image: Image, noise: Noise) -> Any:
     return sum(_shift(_shift(flakes, -i, 2), i, 3) for i in range(3)).clip(0, 1)  # streaked as they fall
 
 
+UNCHANGED = Degradation(lambda image, share, noise: image)
 DEGRADATIONS = {
     "color": Degradation(_lose_color),
     "blur": Degradation(_blur),

@@ -22,6 +22,7 @@ class Restorer:
         self.card, self.procedure, self.nets = load_model(model, threads, sampler)
         if not self.procedure.capabilities.restores:
             raise BundleError(f"{model}: {self.card.family} does not restore photos; choose a model of cold or vqvae")
+        self.operator = self.procedure.capabilities.operator
 
     def __call__(self, photo: Any, noise: Any = None, size: int | None = None) -> Pixels:
         """Return the restored photo at the inference size; ``photo``: any that `Colorizer` takes.
@@ -31,7 +32,7 @@ class Restorer:
         """
         image = self._resize(photo, size)
         if noise is not None:
-            noise, example = np.asarray(noise, np.float32), self._draw_noise(image)
+            noise, example = np.asarray(noise, np.float32), self.operator.draw(image, SeededNoise([0]))
             if example is None:
                 raise ValueError("noise: the degradation of this model has none; leave it out")
             if noise.shape != example.shape:
@@ -42,14 +43,8 @@ class Restorer:
     def degrade(self, photo: Any, seed: int = 0, size: int | None = None) -> tuple[Pixels, Any]:
         """Return a photo after the whole degradation that the model undoes, and its noise (None if it has none)."""
         image = self._resize(photo, size)
-        noise = self._draw_noise(image, seed)
-        operator = self.procedure.capabilities.operator
-        degraded = image if operator is None else operator.degrade(image, 1.0, noise)
-        return _to_pixels(degraded), noise
-
-    def _draw_noise(self, image: Image, seed: int = 0) -> Any:
-        operator = self.procedure.capabilities.operator
-        return None if operator is None else operator.draw(image, SeededNoise([seed]))
+        noise = self.operator.draw(image, SeededNoise([seed]))
+        return _to_pixels(self.operator.degrade(image, 1.0, noise)), noise
 
     def _resize(self, photo: Any, size: int | None) -> Image:
         card = self.card

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
-from ..degradation import Degradation, Image, Noise
+from ..degradation import UNCHANGED, Degradation, Image, Noise
 
 Gray = Float[Any, "b 1 h w"]
 AB = Float[Any, "b 2 h2 w2"]
@@ -57,7 +57,7 @@ class Capabilities:
     iterative: bool = False  # it has a `trajectory`
     has_likelihood: bool = False  # it has an `nll`
     restores: bool = False  # `restore` needs nothing but an image and the noise of its degradation
-    operator: Degradation | None = None  # the degradation that it undoes
+    operator: Degradation = UNCHANGED  # the degradation that it undoes
 
 
 @dataclass(frozen=True)
