@@ -37,20 +37,7 @@ class Family(nn.Module):
     - `loss`.
 
     All other members are optional; their defaults are below. The weights of a `Network` whose parameters are all
-    ``requires_grad_(False)`` are not trained, so they must come from ``--init``. A whole family::
-
-        class Model(Family):
-            @dataclass(frozen=True)
-            class Config:
-                width: int = 32
-
-            def __init__(self, config: Config) -> None:
-                super().__init__(config)
-                self.procedure = Direct()
-                self.net = MyNetwork(config.width)  # a Network
-
-            def loss(self, part, gray, color):
-                return {"total": (self.net(gray) - color).abs().mean()}
+    ``requires_grad_(False)`` are not trained, so they must come from ``--init``. CONTRIBUTING.md has a whole family.
 
     In all methods ``part`` is a name in ``trainable``, ``gray`` (b, 1, h, w) is in [-1, 1], and ``color`` is ab / 110
     (b, 2, h, w) or sRGB in [-1, 1] (b, 3, h, w), by ``procedure.target``.
