@@ -7,7 +7,7 @@ import torch
 from photochrom import models
 from photochrom.core.sampling import Diffusion, diffusion
 from photochrom.models import ddpm, palette
-from photochrom.models._denoiser import Attention, Denoiser, predict, simple_loss
+from photochrom.models._denoiser import Attention, Denoiser, predict
 
 SMALL = Denoiser.Config(channels=8, multipliers=(1, 2), blocks=1, resolution=32, attention=(16,), head=8)
 
@@ -60,7 +60,7 @@ def test_noise_is_gaussian_and_is_the_target(power, level):
     torch.manual_seed(0)
     net, clean = Recorder(), torch.full((64, 2, 16, 16), 0.3)
     gammas = torch.linspace(0.1, 0.9, 64)
-    loss = simple_loss(predict(net, Diffusion(prediction="noise"), clean, clean[:, :1], gammas), power)
+    loss = predict(net, Diffusion(prediction="noise"), clean, clean[:, :1], gammas).simple_loss(power)
     assert loss.item() == pytest.approx(level, rel=0.01)
     gammas = gammas[:, None, None, None]
     noise = (net.noisy - clean * gammas.sqrt()) / (1 - gammas).sqrt()

@@ -154,6 +154,10 @@ class Prediction(NamedTuple):
     clean: Tensor
     share: Tensor | float
 
+    def simple_loss(self, power: int) -> Tensor:
+        """Return the mean of |output - target|^power (Ho et al. 2020, equation 14)."""
+        return (self.output - self.target).abs().pow(power).mean()
+
 
 def predict(net: nn.Module, sampling: Diffusion, clean: Tensor, condition: Tensor, gammas: Tensor) -> Prediction:
     """Add noise to clean images (b, c, h, w) down to gammas (b,) and return what the network predicts for them."""
@@ -163,12 +167,6 @@ def predict(net: nn.Module, sampling: Diffusion, clean: Tensor, condition: Tenso
     target = diffusion.prediction_target(sampling.prediction, clean, noise, gamma)
     estimate = diffusion.clean_from(sampling.prediction, noisy, output, gamma).clip(-sampling.gain, sampling.gain)
     return Prediction(noisy, output, target, estimate, share)
-
-
-def simple_loss(prediction: Prediction, power: int) -> Tensor:
-    """Return the mean of |output - target|^power (Ho et al. 2020, equation 14)."""
-    loss = F.l1_loss if power == 1 else F.mse_loss
-    return loss(prediction.output, prediction.target)
 
 
 def level_embedding(t: Tensor, frequencies: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch.distributions import Normal, kl_divergence
 from ..core.color import AB_SCALE
 from ..core.sampling import Diffusion, diffusion
 from ._blocks import ColorNet, Guide, downsample
-from ._denoiser import Denoiser, Prediction, predict, simple_loss
+from ._denoiser import Denoiser, Prediction, predict
 from ._settings import NonNegative, Power
 from .family import Family
 
@@ -63,7 +63,7 @@ class Model(Family):
         clean = downsample(color, condition) * self.procedure.gain
         step = torch.randint(1, len(self.gammas), (len(gray),), device=gray.device)
         prediction = predict(self.net["denoiser"], self.procedure, clean, condition, self.gammas[step])
-        simple = simple_loss(prediction, self.config.power)
+        simple = prediction.simple_loss(self.config.power)
         if self.procedure.variance != "learned":
             return {"total": simple}
         # The first step back adds no noise, so there is no variance to learn. Elsewhere the bound must not train the
@@ -114,13 +114,13 @@ def variational_bound(
 
     first = gammas[torch.ones(count, dtype=torch.long, device=clean.device)]
     estimate = predict(net, sampling, clean, condition, first).clean
-    decoder = interval_nll(clean, estimate, _spatial((1 - first).sqrt()), unit)
+    decoder = interval_nll(clean, estimate, (1 - first).sqrt()[:, None, None, None], unit)
     return prior.flatten(1).sum(1), steps, decoder.flatten(1).sum(1)
 
 
 def step_cost(prediction: Prediction, clean: Tensor, estimate: Tensor, gammas: Tensor, before: Tensor) -> Tensor:
     """Return the nats (b, c, h, w) of a step from gammas (b,) to those before, if ``estimate`` is taken for clean."""
-    gammas, before = _spatial(gammas), _spatial(before)
+    gammas, before = gammas[:, None, None, None], before[:, None, None, None]
     steps = []
     for image, share in ((clean, 0.0), (estimate, prediction.share)):
         mean = diffusion.posterior_mean(prediction.noisy, image, gammas, before)
@@ -136,7 +136,3 @@ def interval_nll(value: Tensor, mean: Tensor, deviation: Tensor, unit: float) ->
     # Both tails are far below float32's smallest numbers for values away from the mean, so they stay logarithms.
     log_near, log_far = torch.special.log_ndtr(-near), torch.special.log_ndtr(-far)
     return -(log_near + torch.log(-torch.expm1(log_far - log_near)))
-
-
-def _spatial(levels: Tensor) -> Tensor:
-    return levels[:, None, None, None]

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from ..core.sampling import Diffusion, diffusion
-from ._denoiser import Denoiser, predict, simple_loss
+from ._denoiser import Denoiser, predict
 from ._settings import Count, Power
 from .family import Family
 
@@ -50,4 +50,4 @@ class Model(Family):
         fraction = torch.rand(len(gray), device=gray.device)
         gammas = torch.lerp(self.gammas[step - 1], self.gammas[step], fraction)
         prediction = predict(self.net, self.procedure, color * self.procedure.gain, gray, gammas)
-        return {"total": simple_loss(prediction, self.config.power)}
+        return {"total": prediction.simple_loss(self.config.power)}
