@@ -68,13 +68,15 @@ class Upsampler(Network):
 
     def loss(self, gray: Tensor, inputs: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Gray, input and true colors (b, ., h, w) -> cross-entropy in nats per pixel and channel."""
-        count, device = len(color), color.device
-        images = torch.arange(count, device=device)
+        images = torch.arange(len(color), device=color.device)
+        if self.training:
+            channels = [torch.randint_like(images, 3)]
+        else:
+            channels = [torch.full_like(images, channel) for channel in range(3)]
         losses = []
-        for channel in range(1 if self.training else 3):
-            index = torch.randint(3, (count,), device=device) if self.training else torch.full_like(images, channel)
-            logits = self.logits(gray, inputs[images, index], index)
-            losses.append(F.cross_entropy(logits.flatten(0, 2), quantize(color[images, index]).flatten()))
+        for channel in channels:
+            logits = self.logits(gray, inputs[images, channel], channel)
+            losses.append(F.cross_entropy(logits.flatten(0, 2), quantize(color[images, channel]).flatten()))
         return {"total": torch.stack(losses).mean()}
 
 
@@ -138,7 +140,17 @@ class Model(Family):
     @classmethod
     def merge_stages(cls, parts: Mapping[str, "Model"]) -> "Model":
         """Raises ValueError for stages that are missing, given twice, or of another factor or bits."""
-        runs = _stage_runs(parts)
+        first = next(iter(parts))
+        runs: dict[str, str] = {}  # of each stage
+        for run, part in parts.items():
+            for name in ("factor", "bits"):
+                value, agreed = getattr(part.procedure, name), getattr(parts[first].procedure, name)
+                if value != agreed:
+                    raise ValueError(f"{run}: sampling.{name} = {value}, but {agreed} in {first}: stages must agree")
+            for stage in part.trainable:
+                if stage in runs:
+                    raise ValueError(f"{run}: has the stage {stage}, and so has {runs[stage]}: give each stage once")
+                runs[stage] = run
         last = max(runs, key=STAGES.index)
         stages = STAGES[: STAGES.index(last) + 1]
         for stage in stages:
@@ -146,23 +158,7 @@ class Model(Family):
                 raise ValueError(f"{runs[last]}: its stage {last} needs {stage}: give that run too")
         sampling = replace(parts[runs["core"]].procedure, stages=stages)
         configs = {stage: getattr(parts[run].config, stage) for stage, run in runs.items()}
-        model = cls(replace(next(iter(parts.values())).config, sampling=sampling, **configs))
+        model = cls(replace(parts[first].config, sampling=sampling, **configs))
         for stage, run in runs.items():
             model.get_submodule(stage).load_state_dict(parts[run].get_submodule(stage).state_dict())
         return model.eval()
-
-
-def _stage_runs(parts: Mapping[str, Model]) -> dict[str, str]:
-    """The run of each stage. Raises ValueError where runs differ in settings or have the same stage."""
-    first = next(iter(parts))
-    runs: dict[str, str] = {}
-    for run, part in parts.items():
-        for name in ("factor", "bits"):
-            value, agreed = getattr(part.procedure, name), getattr(parts[first].procedure, name)
-            if value != agreed:
-                raise ValueError(f"{run}: sampling.{name} = {value}, but {agreed} in {first}: stages must agree")
-        for stage in part.trainable:
-            if stage in runs:
-                raise ValueError(f"{run}: has the stage {stage}, and so has {runs[stage]}: give each stage once")
-            runs[stage] = run
-    return runs
