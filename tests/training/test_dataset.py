@@ -1,20 +1,18 @@
 import io
 import json
-import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pyvips
-import torch
-from PIL import Image, ImageCms
-from torch.utils.data import DataLoader
+from PIL import Image
 from toy import jpeg
 
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
-from photochrom.imaging.sources import SourceImage, find_images, source_title
-from photochrom.training.dataset import TrainingPairs, ValidationPairs, crop, decode, degrade, gather, pair
+from photochrom.imaging.sources import find_images, source_title
+from photochrom.training.dataset import gather
+from photochrom.training.decoding import decode
 from photochrom.training.recipe import Data
 
 
@@ -155,164 +153,3 @@ def test_missing_and_damaged_sources(archive, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             gather(Data(photos=photos), tmp_path / "photos.json")
-
-
-def test_pairs_depend_on_seed_and_number_alone(library):
-    pairs = TrainingPairs(library.training, Data(size=16), "ab", seed=3)
-    again = TrainingPairs(library.training, Data(size=16), "ab", seed=3)
-    order = [5, 200, 0, 5]
-    for number, (gray, ab) in zip(order, [again[i] for i in order], strict=True):
-        assert torch.equal(pairs[number][0], gray)
-        assert torch.equal(pairs[number][1], ab)
-    other = TrainingPairs(library.training, Data(size=16), "ab", seed=4)
-    assert not torch.equal(pairs[5][0], other[5][0])
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_data_workers_change_nothing(library, workers):
-    pairs = TrainingPairs(library.training, Data(size=16), "ab", seed=3)
-    numbers = [list(range(start, start + 4)) for start in range(6, 18, 4)]
-    expected = list(DataLoader(pairs, batch_sampler=numbers))
-    batches = list(DataLoader(pairs, batch_sampler=numbers, num_workers=workers))
-    for batch, other in zip(batches, expected, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(batch, other, strict=True))
-
-
-def test_every_image_once_an_epoch(library, monkeypatch):
-    pairs = TrainingPairs(library.training, Data(size=16), "ab", seed=0)
-    monkeypatch.setattr(pairs, "_augment", lambda image, rng: image.key)
-    count = len(library.training)
-    first, second = ([pairs[epoch * count + i] for i in range(count)] for epoch in (0, 1))
-    assert sorted(first) == sorted(second) == [image.key for image in library.training]
-    assert first != second
-
-
-@pytest.mark.parametrize(("target", "channels"), [("ab", 2), ("rgb", 3)])
-@pytest.mark.parametrize("convention", ["lab", "luma", "mean"])
-def test_ranges(library, target, channels, convention):
-    settings = Data(size=24, gray=convention)
-    gray, color = TrainingPairs(library.training, settings, target, 0)[0]
-    assert gray.shape == (1, 24, 24)
-    assert color.shape == (channels, 24, 24)
-    for plane in (gray, color):
-        assert plane.dtype == torch.float32
-        assert plane.abs().max() <= 1
-        assert plane.std() > 0.01
-
-
-def test_validation_pairs_contain_the_image(library):
-    pairs = ValidationPairs(library.validation, Data(size=24), "ab")
-    gray, ab, rgb = pairs[0]
-    expected = pair(rgb.numpy(), "lab", "ab")
-    assert torch.equal(gray, expected[0])
-    assert torch.equal(ab, expected[1])
-    assert len(pairs) == len(library.validation)
-
-
-def test_known_colors():
-    red = np.zeros((3, 2, 2), np.float32)
-    red[0] = 1
-    gray, ab = pair(red, "lab", "ab")
-    assert gray[0, 0, 0] * 50 + 50 == pytest.approx(53.24, abs=0.01)
-    assert (ab[:, 0, 0] * 110).tolist() == pytest.approx([80.09, 67.20], abs=0.02)
-    assert pair(red, "mean", "rgb")[0][0, 0, 0] == pytest.approx(2 / 3 - 1)
-    assert pair(red, "luma", "rgb")[1][:, 0, 0].tolist() == [1, -1, -1]
-
-
-def write_image(folder, content):
-    (folder / "photo.jpg").write_bytes(content)
-    return SourceImage(str(folder), "photo.jpg", 0, len(content))
-
-
-def test_crop_takes_the_square_at_the_position(tmp_path):
-    ramp = np.tile(np.linspace(0, 255, 120).astype(np.uint8), (60, 1))
-    buffer = io.BytesIO()
-    Image.fromarray(np.stack([ramp] * 3, -1)).save(buffer, "PNG")
-    image = write_image(tmp_path, buffer.getvalue())
-    left, right = crop(image, 60, 1.0, 0.0, 0.5), crop(image, 60, 1.0, 1.0, 0.5)
-    assert np.array_equal(left[..., 0], ramp[:, :60])
-    assert np.array_equal(right[..., 0], ramp[:, 60:])
-    half = crop(image, 30, 0.5, 0.0, 0.0)
-    assert np.array_equal(half[..., 0], ramp[:30, :30])
-
-
-def test_orientation_is_applied_and_large_jpegs_come_smaller(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    rotated = write_image(tmp_path, jpeg(0, 40, 50, exif=exif.tobytes()))
-    assert decode(rotated, 40).shape == (50, 40, 3)
-    large = write_image(tmp_path, jpeg(0, 800, 1000))
-    assert decode(large, 100).shape == (100, 125, 3)
-    assert decode(large, 101).shape == (200, 250, 3)
-
-
-def display_p3():
-    """The profile of a wide-gamut screen: sRGB's with its primaries (XYZ, D50) changed."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    primaries = {b"r": (0.51512, 0.2412, -0.00105), b"g": (0.29198, 0.69225, 0.04189), b"b": (0.1571, 0.06657, 0.78407)}
-    for channel, values in primaries.items():
-        entry = profile.index(channel + b"XYZ", 128)
-        (start,) = struct.unpack_from(">I", profile, entry + 4)
-        struct.pack_into(">iii", profile, start + 8, *(round(v * 65536) for v in values))
-    return bytes(profile)
-
-
-def test_other_color_spaces_become_srgb(tmp_path):
-    plain, wide = jpeg(3, form="PNG"), jpeg(3, form="PNG", icc_profile=display_p3())
-    pixels = decode(write_image(tmp_path, wide), 40).astype(int)
-    expected = pyvips.Image.new_from_buffer(wide, "").icc_transform("srgb", embedded=True).numpy()
-    assert np.abs(pixels - expected).max() <= 2
-    assert np.abs(pixels - decode(write_image(tmp_path, plain), 40)).max() > 20
-
-
-@pytest.mark.parametrize(
-    "profile", [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile at all"]
-)
-def test_srgb_and_damaged_profiles_change_nothing(tmp_path, profile):
-    plain = decode(write_image(tmp_path, jpeg(3)), 40)
-    assert np.array_equal(decode(write_image(tmp_path, jpeg(3, icc_profile=profile)), 40), plain)
-
-
-@pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA"])
-def test_other_modes_with_a_color_profile(tmp_path, mode):
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(jpeg(3))) as image:
-        image.convert(mode).save(buffer, "TIFF", icc_profile=display_p3())
-    assert decode(write_image(tmp_path, buffer.getvalue()), 40).shape == (40, 50, 3)
-
-
-def test_degradation_changes_the_gray_and_not_the_colors(library):
-    clean, degraded, again = (
-        TrainingPairs(library.training, Data(size=24, degrade=strength), "ab", seed=3)[5]
-        for strength in (0.0, 1.0, 1.0)
-    )
-    assert torch.equal(clean[1], degraded[1])
-    assert not torch.equal(clean[0], degraded[0])
-    assert torch.equal(degraded[0], again[0])
-
-
-def test_film_changes_the_gray_of_its_share_of_images(library):
-    plain, some, all_ = (
-        [TrainingPairs(library.training, Data(size=24, film=share), "ab", seed=3)[i] for i in range(40)]
-        for share in (0.0, 0.5, 1.0)
-    )
-    for share, pairs in ((0.5, some), (1.0, all_)):
-        assert all(torch.equal(a[1], b[1]) for a, b in zip(plain, pairs, strict=True))
-        changed = [not torch.equal(a[0], b[0]) for a, b in zip(plain, pairs, strict=True)]
-        assert abs(sum(changed) / 40 - share) < 0.3
-        assert all(-1 <= gray.min() <= gray.max() <= 1 and gray.dtype == torch.float32 for gray, _ in pairs)
-    assert sum(not torch.equal(a[0], b[0]) for a, b in zip(plain, all_, strict=True)) == 40
-
-
-@pytest.mark.parametrize("strength", [0.3, 1.0])
-def test_degradation_keeps_to_its_strength(strength):
-    rng = np.random.default_rng(0)
-    flat = torch.zeros(1, 32, 32)
-    samples = [degrade(flat, strength, rng) for _ in range(200)]
-    light = np.array([float(sample.mean()) for sample in samples]) / 2 + 0.5
-    grain = max(float(sample.std()) for sample in samples)
-    assert 0.5**2**strength - 0.01 < light.min() < 0.5 < light.max() < 0.5**0.5**strength + 0.01
-    assert 0.08 * strength < grain < 0.11 * strength
-    black = degrade(torch.full((1, 8, 8), -1.0), strength, rng)
-    assert black.dtype == torch.float32
-    assert -1 <= black.min() <= black.max() <= 1

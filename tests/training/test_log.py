@@ -8,10 +8,11 @@ from photochrom.imaging.atomic import atomic_write
 from photochrom.imaging.errors import WriteError
 from photochrom.training import log as training_log
 from photochrom.training.log import TrainingLog, read_rows
+from photochrom.training.recipe import Trainer
 
 
 def test_rows_hold_means(tmp_path):
-    log = TrainingLog(tmp_path / "log.jsonl", steps=10, batch=4)
+    log = TrainingLog(tmp_path / "log.jsonl", Trainer(steps=10, batch=4))
     log.start(0, 0.0)
     for value in (1.0, 2.0, 6.0):
         log.add({"net/total": torch.tensor(value)})
@@ -23,7 +24,7 @@ def test_rows_hold_means(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path):
-    log = TrainingLog(tmp_path / "log.jsonl", steps=10, batch=4)
+    log = TrainingLog(tmp_path / "log.jsonl", Trainer(steps=10, batch=4))
     for value in (1.0, float("inf"), float("nan")):
         log.add({"net/total": torch.tensor(value)})
     with pytest.raises(FloatingPointError, match="step 6: net/total is inf"):
@@ -33,9 +34,9 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path):
 def test_rows_of_steps_that_will_come_again_are_cut(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (0, 5, 10, 15)) + '{"step": 2')
-    TrainingLog(path, steps=20, batch=4).start(10, 60.0)
+    TrainingLog(path, Trainer(steps=20, batch=4)).start(10, 60.0)
     assert [row["step"] for row in read_rows(path)] == [0, 5, 10]
-    TrainingLog(path, steps=20, batch=4).start(0, 0.0)
+    TrainingLog(path, Trainer(steps=20, batch=4)).start(0, 0.0)
     assert read_rows(path) == []
 
 
@@ -49,7 +50,7 @@ def test_a_log_is_never_half_written(tmp_path, monkeypatch):
 
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n')
-    log = TrainingLog(path, steps=20, batch=4)
+    log = TrainingLog(path, Trainer(steps=20, batch=4))
     monkeypatch.setattr(training_log, "atomic_write", fill_disk)
     with pytest.raises(WriteError, match="No space left on device"):
         log.start(1, 60.0)
@@ -57,6 +58,6 @@ def test_a_log_is_never_half_written(tmp_path, monkeypatch):
 
 
 def test_seconds_continue(tmp_path):
-    log = TrainingLog(tmp_path / "log.jsonl", steps=20, batch=4)
+    log = TrainingLog(tmp_path / "log.jsonl", Trainer(steps=20, batch=4))
     log.start(10, 60.0)
     assert log.seconds >= 60

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ import pyvips
 import torch
 import toy
 
+from photochrom.training import log as training_log
 from photochrom.training import validation
 from photochrom.training.checkpoint import load, read, write
 from photochrom.training.log import read_rows
-from photochrom.training.loop import Stopped, TrainingLoop, learning_rate, parameter_groups, train
-from photochrom.training.recipe import Optimizer, parse, resolved
+from photochrom.training.loop import Stopped, TrainingLoop, train
+from photochrom.training.recipe import parse, resolved
 
 EVERY = {"log_every": 1, "validate_every": 10, "checkpoint_every": 10, "sample_every": 10}
 
@@ -297,22 +299,6 @@ def test_resuming_with_other_photos_is_reported(recipe, archive, tmp_path, caplo
     assert [r["step"] for r in rows(run)] == [1, 2, 3, 4]
 
 
-def test_learning_rate():
-    settings = Optimizer(lr=2.0, warmup_steps=9)
-    rates = [learning_rate(step, 1000, settings) for step in range(1001)]
-    assert rates[:3] == pytest.approx([0.2, 0.4, 0.6], rel=1e-3)
-    assert max(rates) == pytest.approx(2.0, rel=1e-3)
-    assert rates[500] == pytest.approx(1.0)
-    assert rates[1000] == 0
-    assert rates[9:] == sorted(rates[9:], reverse=True)
-
-
-def test_learning_rate_and_weight_decay_by_parameter():
-    groups = parameter_groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
-    counts = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in groups}
-    assert counts == {(0.5, 0.1): 1, (0.5, 0.0): 3, (1.0, 0.1): 1, (1.0, 0.0): 1}
-
-
 TWO_PROCESSES = """
 import sys
 sys.path[:0] = [{here!r}]
@@ -369,6 +355,81 @@ def test_two_processes_equal_one(family, recipe, tmp_path, in_two_processes):
 def test_two_processes_stop_together(recipe, in_two_processes):
     run = in_two_processes(recipe(), stop=7)
     assert read(run / "last.safetensors")[1]["step"] == 7
+
+
+@pytest.mark.slow
+def test_two_processes_end_by_the_clock_together(recipe, in_two_processes):
+    run = in_two_processes(recipe(trainer__minutes=0.1))
+    record = read(run / "last.safetensors")[1]
+    assert record["seconds"] >= 6
+    assert record["step"] > 1
+
+
+@pytest.mark.parametrize("family", ["toy", "adversarial"])
+def test_accumulated_gradients_equal_those_of_the_batch(family, recipe, tmp_path):
+    settings = {"model__plain": True, "model__dropout": 0.0}
+    whole, parts = (
+        train(recipe(family, trainer__accumulate=count, **settings), tmp_path / str(count)) for count in (1, 2)
+    )
+    ours, theirs = (read(run / "last.safetensors")[0]["model"] for run in (whole, parts))
+    floats = [name for name, value in ours.items() if value.is_floating_point()]
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in floats)
+    for our_row, their_row in zip(rows(whole), rows(parts), strict=True):
+        assert our_row["colors/total"] == pytest.approx(their_row["colors/total"], rel=1e-3)
+
+
+@pytest.mark.parametrize("accumulate", [3, 8])
+def test_a_batch_that_does_not_divide_is_refused(recipe, tmp_path, accumulate):
+    with pytest.raises(ValueError, match=rf"trainer.batch = 4: must divide by .*accumulate = {accumulate}"):
+        train(recipe(trainer__accumulate=accumulate), tmp_path / "run")
+
+
+class Clock:
+    """Time as a log measures it: each reading is ``step`` seconds later."""
+
+    def __init__(self, step):
+        self.now, self.step = 0.0, step
+
+    def monotonic(self):
+        self.now += self.step
+        return self.now
+
+
+def test_a_run_with_minutes_ends_by_the_clock(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_log, "time", Clock(0.5))
+    run = train(recipe(trainer__minutes=1.0, trainer__steps=1, trainer__validate_every=1000), tmp_path / "run")
+    record = read(run / "last.safetensors")[1]
+    assert record["seconds"] == pytest.approx(60, abs=1)
+    assert record["validation"]
+    logged = rows(run)
+    assert len(logged) == record["step"] > 10
+    rates = [row["lr"] for row in logged[5:]]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.02 * rates[0]
+    assert [row["step"] for row in rows(run, "validation/loss")] == [0, record["step"]]
+    assert (run / "best.safetensors").exists()
+
+
+def test_a_run_with_minutes_is_saved_every_minute_and_resumed(recipe, tmp_path, monkeypatch, caplog):
+    settings = recipe(trainer__minutes=5.0, trainer__checkpoint_every=10**6, trainer__validate_every=10**6)
+    monkeypatch.setattr(training_log, "time", Clock(0.5))
+    saved, save = [], TrainingLoop._save
+
+    def record(loop, name):
+        save(loop, name)
+        saved.append(loop.state.seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "_save", record)
+        patch.setattr(TrainingLoop, "_train_part", before_call(80, interrupt))
+        with pytest.raises(Stopped, match=r"stopped at step 80, after .* of 5 minutes; continue with --resume"):
+            train(settings, tmp_path / "run")
+    assert 60 < saved[-1] < 300
+    assert all(later - earlier < 70 for earlier, later in pairwise(saved))
+    train(settings, tmp_path / "run", resume=True)
+    assert read(tmp_path / "run" / "last.safetensors")[1]["seconds"] == pytest.approx(300, abs=2)
+    train(settings, tmp_path / "run", resume=True)
+    assert "5.0 of 5 minutes: nothing to resume" in caplog.text
 
 
 @pytest.mark.gpu

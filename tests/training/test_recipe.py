@@ -87,7 +87,7 @@ def test_film_needs_gray_of_lab(path):
 @pytest.mark.parametrize(
     ("override", "names"),
     [
-        ("trainer.stepz=3", ["trainer.stepz", "not known", "steps, batch"]),
+        ("trainer.stepz=3", ["trainer.stepz", "not known", "steps, minutes, batch"]),
         ("family.width=3", ["family is not known", "model, data, optimizer, trainer"]),
         ("traner.steps=3", ["traner", "model, data, optimizer, trainer"]),
         ("model.wdith=3", ["model.wdith", "width, dropout"]),
@@ -98,7 +98,7 @@ def test_film_needs_gray_of_lab(path):
         ("model.widths=3", ["model.widths", "3"]),
         ("trainer.steps='3'", ["trainer.steps", "'3'", "integer"]),
         ("trainer.steps=0", ["trainer.steps", "0", "greater than or equal to 1"]),
-        ("trainer.precision='16'", ["trainer.precision", "'32-true' or 'bf16-mixed'"]),
+        ("trainer.precision='16'", ["trainer.precision", "'auto', '32-true' or 'bf16-mixed'"]),
         ("data.gray='green'", ["data.gray", "'green'", "'lab', 'luma' or 'mean'"]),
         ("data.validation=1.5", ["data.validation", "1.5"]),
         ("data.scale=[0.9, 0.5]", ["data.scale", "the smaller first"]),

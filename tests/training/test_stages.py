@@ -19,8 +19,8 @@ from photochrom.inference.bundle import BundleError
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.hints import HintMaps, hint_ab
 from photochrom.inference.options import Hint
+from photochrom.training.augment import pair
 from photochrom.training.checkpoint import load
-from photochrom.training.dataset import pair
 from photochrom.training.export import merge_runs
 from photochrom.training.graph import round_weights
 from photochrom.training.loop import train
@@ -92,9 +92,9 @@ def test_likelihood_of_the_bundle_equals_that_of_training(bundle, runs):
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     model, recipe, _ = load(runs[0], "best")
     round_weights(model)
-    gray, color = pair(np.moveaxis(image, -1, 0).astype(np.float32) / 255, recipe.data.gray, "rgb")
+    gray, color = pair(torch.from_numpy(image).movedim(-1, 0)[None] / 255, recipe.data.gray, "rgb")
     with torch.no_grad():
-        expected = model.validation_metrics(gray[None], color[None])["bits_per_dim"].item()
+        expected = model.validation_metrics(gray, color)["bits_per_dim"].item()
     assert evaluation.measure_likelihood(Colorizer(bundle), image) == pytest.approx(expected, abs=1e-4)
 
 

@@ -10,7 +10,7 @@ from photochrom.core.color import AB_SCALE, rgb_to_lab
 from photochrom.core.sampling import Direct
 from photochrom.core.sampling.procedure import Capabilities
 from photochrom.models.family import Family, Network
-from photochrom.training.dataset import pair
+from photochrom.training.augment import pair
 from photochrom.training.validation import colorize, metrics, torch_nets, torch_noise, write_samples
 
 
@@ -52,9 +52,7 @@ class Model(Family):
 
 def batch(count):
     rgb = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(count))
-    pairs = [pair(image, "lab", "ab") for image in rgb.numpy()]
-    gray, ab = (torch.stack(column) for column in zip(*pairs, strict=True))
-    return gray, ab, rgb
+    return *pair(rgb, "lab", "ab"), rgb
 
 
 def test_floats_become_an_input_for_each_image():

@@ -7,7 +7,6 @@ Matrix and white: IEC 61966-2-1 primaries (the rows sum to the white, so neutral
 """
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float
@@ -70,14 +69,14 @@ def xyz_to_linear(xyz: RGB) -> RGB:
 
 def xyz_to_lab(xyz: RGB) -> Lab:
     """XYZ (D65, Y of white 1) -> Lab."""
-    xp = namespace(xyz)
-
-    def curve(value: Any) -> Any:
-        return xp.where(value > KNEE**3, value.clip(KNEE**3, None) ** (1 / 3), value / (3 * KNEE**2) + 4 / 29)
-
     x, y, z = _channels(xyz)
-    fx, fy, fz = curve(x / WHITE[0]), curve(y / WHITE[1]), curve(z / WHITE[2])
-    return xp.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], -3)
+    fx, fy, fz = _lab_curve(x / WHITE[0]), _lab_curve(y / WHITE[1]), _lab_curve(z / WHITE[2])
+    return namespace(xyz).stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], -3)
+
+
+def _lab_curve(value: Any) -> Any:
+    curve = value.clip(KNEE**3, None) ** (1 / 3)
+    return namespace(value).where(value > KNEE**3, curve, value / (3 * KNEE**2) + 4 / 29)
 
 
 def lab_to_xyz(lab: Lab) -> RGB:
@@ -120,11 +119,10 @@ def rgb_to_gray(rgb: RGB, convention: str = "lab") -> Plane:
     raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
 
 
-def film_gray(rgb: RGB, sensitivity: Sequence[float]) -> Plane:
-    """sRGB in [0, 1] -> gray in [-1, 1]: L of a film's exposure by linear red, green and blue in these shares."""
-    r, g, b = _channels(srgb_to_linear(rgb))
-    exposure = r * sensitivity[0] + g * sensitivity[1] + b * sensitivity[2]
-    return _channels(xyz_to_lab(namespace(rgb).stack([exposure] * 3, -3)))[0] / L_SCALE - 1
+def film_gray(rgb: RGB, sensitivity: Float[Any, "*b 3"]) -> Plane:
+    """sRGB in [0, 1] -> gray in [-1, 1]: L of the exposure by linear red, green and blue in a film's shares."""
+    exposure = (srgb_to_linear(rgb) * sensitivity[..., None, None]).sum(-3)
+    return (116 * _lab_curve(exposure) - 16) / L_SCALE - 1
 
 
 def fit_gamut(lab: Lab) -> Lab:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from ..imaging.atomic import atomic_write
+from .recipe import Trainer
 
 log = logging.getLogger("photochrom.training")
 
@@ -31,8 +32,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 class TrainingLog:
     """Means of the losses between two rows of ``path``; losses stay on their device until a row is due."""
 
-    def __init__(self, path: Path, steps: int, batch: int) -> None:
-        self.path, self.steps, self.batch = path, steps, batch
+    def __init__(self, path: Path, settings: Trainer) -> None:
+        self.path, self.settings = path, settings
         self.recent: list[dict[str, Tensor]] = []
         self.bar = Progress(
             *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
@@ -50,7 +51,10 @@ class TrainingLog:
                     file.write(f"{json.dumps(row)}\n".encode())
         self.start_time = time.monotonic() - seconds
         self.bar.start()
-        self.task = self.bar.add_task("training", total=self.steps, completed=step, speed="")
+        minutes = self.settings.minutes
+        total = round(60 * minutes) if minutes else self.settings.steps
+        self.task = self.bar.add_task("seconds" if minutes else "training", total=total, speed="")
+        self._move_bar(step, "")
         self.restart_clock()
 
     @property
@@ -85,9 +89,12 @@ class TrainingLog:
 
     def write_losses(self, step: int, means: dict[str, float], lr: float) -> None:
         """Append a row of mean losses, the learning rate, and images a second since the last row."""
-        speed = self.steps_since * self.batch / max(time.monotonic() - self.clock, 1e-9)
+        speed = self.steps_since * self.settings.batch / max(time.monotonic() - self.clock, 1e-9)
         self.write({"step": step, **means, "lr": lr, "photos_per_second": speed, "seconds": self.seconds})
-        self.bar.update(self.task, completed=step, speed=f"{speed:.1f} photos/s")
+        self._move_bar(step, f"{speed:.1f} photos/s")
+
+    def _move_bar(self, step: int, speed: str) -> None:
+        self.bar.update(self.task, completed=int(self.seconds) if self.settings.minutes else step, speed=speed)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row."""

@@ -3,35 +3,38 @@
 import copy
 import json
 import logging
-import math
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from pydantic import TypeAdapter
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from .. import models
 from ..imaging.atomic import atomic_write
-from ..imaging.sources import SourceImage
 from ..models.family import Family
 from . import checkpoint, validation
-from .dataset import Library, TrainingPairs, ValidationPairs, gather
+from .augment import pair, training_pair
+from .crops import CropReader, middle_squares
+from .dataset import Library, gather
 from .log import TrainingLog
+from .optimization import learning_rate, parameter_groups
 from .pretrained import initialize
-from .processes import create_fabric, handle_signals, ignore_interrupts, is_main_process, launched
-from .recipe import Optimizer, Recipe, resolved
+from .processes import create_fabric, handle_signals, is_main_process, launched
+from .recipe import Recipe, Trainer, resolved
 
 log = logging.getLogger(__name__)
 
 SAMPLES = 8  # images in a strip of samples
 PATIENCE = 50  # least number of steps before a run is said not to learn
+SAVE_SECONDS = 60  # between checkpoints of a run whose end is set by the clock
 
 
 class Stopped(KeyboardInterrupt):
@@ -48,6 +51,16 @@ class TrainingState:
     first: dict[str, float] | None = None  # the metrics before the first step
     best: float | None = None  # the metric of the best checkpoint
     fresh: bool = True  # began with random weights
+
+    def progress(self, settings: Trainer) -> float:
+        """Return the share of the training that is done: of its minutes if it has a number of them, or of its steps."""
+        return self.seconds / (60 * settings.minutes) if settings.minutes else self.step / settings.steps
+
+    def describe(self, settings: Trainer) -> str:
+        """Return how far a run is, in words."""
+        if settings.minutes:
+            return f"at step {self.step}, after {self.seconds / 60:.1f} of {settings.minutes:g} minutes"
+        return f"at step {self.step} of {settings.steps}"
 
 
 def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = None) -> Path:
@@ -72,11 +85,10 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     _prepare_folder(run, resume)
     library = gather(recipe.data, run / "photos.json")
     state, sections = TrainingState(fresh=init is None), None
-    steps = recipe.trainer.steps
     if resume:
         state, sections = _read_progress(run, recipe, library)
-        if state.step >= steps:
-            log.warning("%s: at step %d of %d: nothing to resume", run, state.step, steps)
+        if state.progress(recipe.trainer) >= 1:
+            log.warning("%s: %s: nothing to resume", run, state.describe(recipe.trainer))
             return run
 
     with launched(fabric):
@@ -87,8 +99,8 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
             with atomic_write(run / "recipe.json", overwrite=True) as file:
                 file.write(json.dumps(resolved(recipe), indent=2).encode())
         loop.run_steps()
-    if state.step < steps:
-        raise Stopped(f"stopped at step {state.step} of {steps}; continue with --resume")
+    if state.progress(recipe.trainer) < 1:
+        raise Stopped(f"stopped {state.describe(recipe.trainer)}; continue with --resume")
     return run
 
 
@@ -100,10 +112,18 @@ class TrainingLoop:
     ) -> None:
         self.model: Family = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = fabric.to_device(copy.deepcopy(self.model).requires_grad_(False).eval())
-        self.part_loss: nn.Module = fabric.setup(PartLoss(self.model.train()))
+        self.part_loss = fabric.setup(PartLoss(self.model.train()))
         self.recipe, self.settings, self.library, self.run, self.fabric = recipe, recipe.trainer, library, run, fabric
-        self.log = TrainingLog(run / "log.jsonl", self.settings.steps, self.settings.batch)
+        share = self.settings.batch // self.fabric.world_size // self.settings.accumulate
+        if share * self.fabric.world_size * self.settings.accumulate != self.settings.batch:
+            parts = f"{self.fabric.world_size} devices times trainer.accumulate = {self.settings.accumulate}"
+            raise ValueError(f"trainer.batch = {self.settings.batch}: must divide by {parts}")
+        self.reader = CropReader(library.training, recipe.data, self.settings.seed, fabric.device)
+        self.log = TrainingLog(run / "log.jsonl", self.settings)
         self.state, self.stop_requested = state, False
+        self.lr = 0.0
+        self.seconds_to_finish = 0.0  # what the latest validation and checkpoint took
+        self.seconds_when_saved = 0.0
         # Fabric need not know the optimizers: it would only scale gradients, which neither precision asks for.
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.parameters: dict[str, dict[str, nn.Parameter]] = {}
@@ -130,51 +150,55 @@ class TrainingLoop:
                     self._validate()
                     self._write_samples()
                     self._save("last")  # so that an early crash can be resumed, and a full disk is noticed at once
-            for batch in self._batches():
-                self._take_step(batch)
+                    self.seconds_to_finish = self.log.seconds
+            for rgb in self.reader.batches(self._numbers()):
+                self._take_step(rgb)
                 if self._finish_step():
                     break
 
-    def _batches(self) -> DataLoader[Any]:
-        world, rank, batch = self.fabric.world_size, self.fabric.global_rank, self.settings.batch
-        if batch % world:
-            raise ValueError(f"trainer.batch = {batch}: must divide by the {world} devices")
-        share = batch // world
-        starts = range(self.state.step * batch + rank * share, self.settings.steps * batch, batch)
-        numbers: list[Any] = [range(start, start + share) for start in starts]
-        data, target = self.recipe.data, self.model.procedure.target
-        return DataLoader(
-            TrainingPairs(self.library.training, data, target, self.settings.seed),
-            batch_sampler=numbers,
-            num_workers=data.workers,
-            prefetch_factor=4 if data.workers else None,
-            worker_init_fn=ignore_interrupts,
-            pin_memory=self.fabric.device.type == "cuda",
-        )
+    def _numbers(self) -> Iterator[range]:
+        """Yield the numbers of the crops of each batch of this process, until the run ends."""
+        batch, rank = self.settings.batch, self.fabric.global_rank
+        share = batch // self.fabric.world_size
+        steps = count(self.state.step) if self.settings.minutes else range(self.state.step, self.settings.steps)
+        for step in steps:
+            start = step * batch + rank * share
+            yield range(start, start + share)
 
-    def _take_step(self, batch: tuple[Tensor, Tensor]) -> None:
-        gray, color = (x.contiguous(memory_format=torch.channels_last) for x in self.fabric.to_device(batch))
+    def _take_step(self, rgb: Tensor) -> None:
         torch.manual_seed((self.settings.seed * 1_000_003 + self.state.step) * 1024 + self.fabric.global_rank)
-        lr = learning_rate(self.state.step, self.settings.steps, self.recipe.optimizer)
+        gray, color = (
+            tensor.contiguous(memory_format=torch.channels_last)
+            for tensor in training_pair(rgb, self.recipe.data, self.model.procedure.target)
+        )
+        parts = list(zip(gray.chunk(self.settings.accumulate), color.chunk(self.settings.accumulate), strict=True))
+        progress = self.state.progress(self.settings)
+        self.lr = learning_rate(self.state.step, progress, self.recipe.optimizer)
         losses: dict[str, Tensor] = {}
         for part, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * lr
+                group["lr"] = group["rate"] * self.lr
             for other, parameters in self.parameters.items():
                 for parameter in parameters.values():
                     parameter.requires_grad_(other == part)
-            losses |= self._train_part(part, gray, color)
+            losses |= self._train_part(part, parts)
         self.state.step += 1
         self._update_average()
         self.log.add(losses)
 
-    def _train_part(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = self.part_loss(part, gray, color)
+    def _train_part(self, part: str, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Take a step on the mean gradient of equal parts of a batch; return the mean losses."""
         self.optimizers[part].zero_grad()
-        self.fabric.backward(losses["total"])
+        sums: dict[str, Tensor] = {}
+        for place, (gray, color) in enumerate(batches, 1):
+            with self.fabric.no_backward_sync(self.part_loss, enabled=place < len(batches)):
+                losses: dict[str, Tensor] = self.part_loss(part, gray, color)
+                self.fabric.backward(losses["total"] / len(batches))
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.detach() / len(batches)
         norm = nn.utils.clip_grad_norm_(self.parameters[part].values(), self.recipe.optimizer.clip)
         self.optimizers[part].step()
-        return {f"{part}/{name}": value.detach() for name, value in {**losses, "norm": norm}.items()}
+        return {f"{part}/{name}": value for name, value in {**sums, "norm": norm.detach()}.items()}
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -183,18 +207,21 @@ class TrainingLoop:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
     def _finish_step(self) -> bool:
-        """Write what is due after a step; return whether to stop."""
+        """Write what is due after a step; return whether to end."""
+        self._read_clock()
         stop = self._agree_to_stop()
         validates = not stop and self._is_due(self.settings.validate_every)
         samples = not stop and self._is_due(self.settings.sample_every)
         saves = stop or self._is_due(self.settings.checkpoint_every)
+        if self.settings.minutes and self.state.seconds - self.seconds_when_saved > SAVE_SECONDS:
+            saves = True
         if not (validates or samples or saves or self._is_due(self.settings.log_every)):
-            return stop
+            return False
 
         means = self.log.means(self.state.step)
         if self.fabric.is_global_zero:
-            lr = learning_rate(self.state.step - 1, self.settings.steps, self.recipe.optimizer)
-            self.log.write_losses(self.state.step, means, lr)
+            self.log.write_losses(self.state.step, means, self.lr)
+            begin = self.log.seconds
             if validates:
                 self._validate()
                 for message in self.model.diagnostics(means):
@@ -203,11 +230,28 @@ class TrainingLoop:
                 self._write_samples()
             if saves:
                 self._save("last")
+            if validates:
+                self.seconds_to_finish = self.log.seconds - begin
         self.log.restart_clock()
-        return stop
+        return stop or self._is_finished()
+
+    def _read_clock(self) -> None:
+        """Bring the seconds of a run whose end is set by the clock up to date, equal on all processes."""
+        if not self.settings.minutes:
+            return
+        last = 60 * self.settings.minutes
+        seconds = self.log.seconds if self.fabric.is_global_zero else 0.0
+        if seconds + self.seconds_to_finish >= last:
+            seconds = max(seconds, last)  # what is left is for the last validation and checkpoint
+        if self.fabric.world_size > 1:
+            seconds = float(cast(Tensor, self.fabric.all_reduce(torch.tensor(seconds), reduce_op="max")))
+        self.state.seconds = seconds
+
+    def _is_finished(self) -> bool:
+        return self.state.progress(self.settings) >= 1
 
     def _is_due(self, every: int) -> bool:
-        return self.state.step % every == 0 or self.state.step == self.settings.steps
+        return self.state.step % every == 0 or self._is_finished()
 
     def _request_stop(self, number: int, frame: Any) -> None:
         """Stop after the present step; a second signal interrupts at once."""
@@ -222,11 +266,10 @@ class TrainingLoop:
         return bool(self.fabric.all_reduce(torch.tensor(float(self.stop_requested)), reduce_op="max"))
 
     def _validate(self) -> None:
-        images = self.library.validation[: self.settings.validate_photos]
-        if not images:
+        if not self.library.validation:
             return
         state = self.state
-        metrics = validation.metrics(self._averaged_model(), self._validation_batches(images), self.settings.seed)
+        metrics = validation.metrics(self._averaged_model(), self._validation_batches(), self.settings.seed)
         self.log.write({"step": state.step, **{f"validation/{name}": value for name, value in metrics.items()}})
         state.validation = metrics
         state.first = state.first or metrics
@@ -236,7 +279,7 @@ class TrainingLoop:
             state.best = metric
             self._save("best")
         # The loss of adversaries tells nothing: a family with several parts has diagnostics of its own.
-        late = state.step >= max(PATIENCE, min(1000, self.settings.steps // 2))
+        late = state.step >= PATIENCE and (state.step >= 1000 or state.progress(self.settings) >= 0.5)
         stuck = metrics["loss"] > 0.95 * state.first["loss"] and metrics["ab_error"] >= 0.99 * metrics["gray_error"]
         if stuck and late and state.fresh and len(self.model.trainable) == 1:
             log.warning(
@@ -247,9 +290,9 @@ class TrainingLoop:
             )
 
     def _write_samples(self) -> None:
-        images = (self.library.validation or self.library.training)[:SAMPLES]
         path = self.run / "samples" / f"{self.state.step:07d}.png"
-        batch = next(iter(self._validation_batches(images)))
+        gray, color, rgb = next(self._validation_batches())
+        batch = (gray[:SAMPLES], color[:SAMPLES], rgb[:SAMPLES])
         validation.write_samples(self._averaged_model(), batch, path, self.settings.seed)
 
     def _averaged_model(self) -> Family:
@@ -258,9 +301,17 @@ class TrainingLoop:
             ours.copy_(theirs)
         return self.average.eval()
 
-    def _validation_batches(self, images: tuple[SourceImage, ...]) -> DataLoader[Any]:
-        pairs = ValidationPairs(images, self.recipe.data, self.model.procedure.target)
-        return DataLoader(pairs, batch_size=max(self.settings.batch, SAMPLES))
+    @cached_property
+    def _validation_squares(self) -> Tensor:
+        """The middle of the images to validate on, or of some training images: sRGB codes (n, 3, size, size)."""
+        images = self.library.validation[: self.settings.validate_photos] or self.library.training[:SAMPLES]
+        return middle_squares(images, self.recipe.data.size).to(self.fabric.device)
+
+    def _validation_batches(self) -> Iterator[validation.Batch]:
+        for codes in self._validation_squares.split(max(self.settings.batch, SAMPLES)):
+            rgb = codes.float() / 255
+            gray, color = pair(rgb, self.recipe.data.gray, self.model.procedure.target)
+            yield gray, color, rgb
 
     def _save(self, name: str) -> None:
         """Write the whole state as ``last``, or the averaged weights as ``best``."""
@@ -269,7 +320,9 @@ class TrainingLoop:
             sections |= {"model": self.model.state_dict(), "optimizer": {}}
             for part, optimizer in self.optimizers.items():
                 sections["optimizer"] |= checkpoint.optimizer_state(optimizer, self.parameters[part])
-        self.state.seconds = self.log.seconds
+        if not self.settings.minutes:
+            self.state.seconds = self.log.seconds
+        self.seconds_when_saved = self.state.seconds
         record = {**asdict(self.state), "photographs": self.library.record(), "recipe": resolved(self.recipe)}
         if name == "best" and self.state.best is None:
             record["validation"] = None  # these weights were not validated
@@ -289,26 +342,6 @@ class PartLoss(nn.Module):
         """Return the losses of a part; only ``total`` has a gradient."""
         losses = self.model.loss(part, gray, color)
         return {name: value if name == "total" else value.detach() for name, value in losses.items()}
-
-
-def parameter_groups(model: Family, part: str, settings: Optimizer) -> list[dict[str, Any]]:
-    """Return a part's parameters, grouped by relative learning rate and weight decay (none for biases and norms)."""
-    rates = model.learning_rates(part)
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
-    for name, parameter in model.get_submodule(part).named_parameters():
-        if parameter.requires_grad:
-            rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
-            decays = parameter.ndim > 1 and "bias" not in name.split(".")  # the weights of norms have one axis
-            decay = settings.weight_decay * decays
-            group = groups.setdefault((rate, decay), {"params": [], "rate": rate, "weight_decay": decay})
-            group["params"].append(parameter)
-    return list(groups.values())
-
-
-def learning_rate(step: int, steps: int, settings: Optimizer) -> float:
-    """Return the learning rate after ``step`` of ``steps``: linear warm-up times a cosine decay to zero."""
-    warmup = min(1.0, (step + 1) / (settings.warmup_steps + 1))
-    return settings.lr * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
 def _check_data_settings(recipe: Recipe, model: Family) -> None:

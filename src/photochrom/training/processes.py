@@ -28,6 +28,11 @@ def create_fabric(settings: Trainer) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
     single = settings.devices == 1 and settings.nodes == 1
+    precision = settings.precision
+    if precision == "auto":
+        on_cuda = settings.accelerator != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        precision = "bf16-mixed" if on_cuda else "32-true"
+    torch.set_float32_matmul_precision("high")
     try:
         return Fabric(
             accelerator=settings.accelerator,
@@ -35,7 +40,7 @@ def create_fabric(settings: Trainer) -> Fabric:
             num_nodes=settings.nodes,
             # While one part of a model takes its step, the parameters of the others are unused.
             strategy="auto" if single else "ddp_find_unused_parameters_true",
-            precision=settings.precision,
+            precision=precision,
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         choice = f"trainer.accelerator = {settings.accelerator!r}, devices = {settings.devices!r}"

@@ -31,9 +31,10 @@ class Data:
     validation: float = Field(default=0.02, ge=0, lt=1)  # share held out, by the hash of the file
     scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the image, uniform
     flip: bool = True
-    degrade: float = Field(default=0.0, ge=0, le=1)  # strength of fading, blur and grain in the gray input
+    degrade: float = Field(default=0.0, ge=0, le=1)  # strength of an old print's defects in the gray input
     film: float = Field(default=0.0, ge=0, le=1)  # share of images in the gray of a random film, see `film_gray`
-    workers: int = Field(default=1, ge=0)
+    memory: float = Field(default=8.0, ge=0)  # largest GB of decoded images to keep in main memory
+    workers: int = Field(default=1, ge=0)  # processes that decode images which do not fit
 
     @field_validator("scale")
     @classmethod
@@ -52,12 +53,13 @@ class Data:
 
 @dataclass(frozen=True, config=STRICT)
 class Optimizer:
-    """The ``[optimizer]`` table: AdamW, linear warm-up, cosine decay to zero, and an average of the weights."""
+    """The ``[optimizer]`` table: AdamW, linear warm-up, then a schedule, and an average of the weights."""
 
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)  # not of biases and norms
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_steps: int = Field(default=200, ge=0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"  # the last two fall to zero at the end
     clip: float = Field(default=5.0, gt=0)  # largest gradient norm of each trainable part
     ema: float = Field(default=0.999, ge=0, lt=1)
 
@@ -67,12 +69,14 @@ class Trainer:
     """The ``[trainer]`` table: how long, on which devices, and how often something is written."""
 
     steps: int = Field(default=10_000, ge=1)
+    minutes: float | None = Field(default=None, gt=0)  # in place of steps: the run ends by the clock
     batch: int = Field(default=32, ge=1)  # images a step, over all devices together
+    accumulate: int = Field(default=1, ge=1)  # parts of a batch that go through the model one by one
     seed: int = Field(default=0, ge=0)
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int | Literal["auto"] = 1
     nodes: int = Field(default=1, ge=1)
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # bf16 on a CUDA GPU that has it
     log_every: int = Field(default=50, ge=1)
     validate_every: int = Field(default=500, ge=1)
     checkpoint_every: int = Field(default=500, ge=1)

@@ -1,0 +1,87 @@
+"""Photos as 8-bit sRGB pixels for training: decoded quickly, smaller than they are where that is enough."""
+
+import io
+import math
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from ..imaging.photo import open_photo
+from ..imaging.sources import SourceImage
+
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # decoded by Pillow, three times as fast as by libvips
+ANY_SIZE = 10**12  # pixels: training shrinks every image, so that there is no limit to set
+RGB8 = UInt8[np.ndarray, "h w 3"]
+
+
+def decode(image: SourceImage, side: int) -> RGB8:
+    """Return an image upright in sRGB; a JPEG may come smaller, its short side still at least ``side`` pixels."""
+    return np.asarray(_open_rgb(image, side))
+
+
+def stored_size(image: SourceImage, side: int) -> tuple[int, int]:
+    """Return two sides in pixels, either first, of what `shrink` returns, from the header alone."""
+    content = image.read()
+    try:
+        with Image.open(io.BytesIO(content), formats=PILLOW_FORMATS) as opened:
+            return _shrunk_size(opened.size, side)
+    except UnidentifiedImageError:
+        photo = open_photo(content, ANY_SIZE, str(image))
+        return _shrunk_size((photo.width, photo.height), side)
+
+
+def shrink(image: SourceImage, side: int) -> RGB8:
+    """Return an image upright in sRGB, its short side at most ``side`` pixels."""
+    opened = _open_rgb(image, side)
+    return np.array(opened.resize(_shrunk_size(opened.size, side), Image.Resampling.LANCZOS))
+
+
+def _shrunk_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / min(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def crop(image: SourceImage, size: int, scale: float, left: float, top: float) -> RGB8:
+    """Return a square of ``scale`` times the short side, resized to ``size`` pixels; left and top place it, 0 to 1."""
+    opened = _open_rgb(image, math.ceil(size / scale))
+    side = min(opened.size) * scale
+    x, y = (opened.width - side) * left, (opened.height - side) * top
+    return np.asarray(opened.resize((size, size), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side)))
+
+
+def _open_rgb(image: SourceImage, side: int) -> Image.Image:
+    content = image.read()
+    try:
+        opened = Image.open(io.BytesIO(content), formats=PILLOW_FORMATS)
+    except UnidentifiedImageError:  # any other format is decoded as the other commands do, with their errors
+        pixels = open_photo(content, ANY_SIZE, str(image)).pixels()
+        codes = pixels if pixels.dtype == np.uint8 else (pixels / np.float32(257)).round().astype(np.uint8)
+        return Image.fromarray(np.ascontiguousarray(codes))
+    opened.draft("RGB", (side, side))
+    upright = ImageOps.exif_transpose(opened)
+    mode = "CMYK" if upright.mode == "CMYK" else "RGB"
+    transform = _srgb_transform(upright.info.get("icc_profile") or b"", mode)
+    converted = upright.convert(mode)
+    if transform is not None:
+        converted = cast(Image.Image, ImageCms.applyTransform(converted, transform))
+    return converted.convert("RGB")
+
+
+@lru_cache(maxsize=64)
+def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    # None where the profile is damaged, of another mode, or changes no code by more than one.
+    srgb, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+    try:
+        transform = ImageCms.buildTransform(io.BytesIO(profile), srgb, mode, "RGB", intent)
+    except (ImageCms.PyCMSError, OSError):
+        return None
+    if mode != "RGB":
+        return transform
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    codes = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
+    converted = ImageCms.applyTransform(Image.fromarray(codes), transform)
+    change = np.abs(np.asarray(converted).astype(int) - codes)
+    return transform if change.max() > 1 else None
