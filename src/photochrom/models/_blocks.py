@@ -1,5 +1,6 @@
 """Networks and layers that several families share."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -32,10 +33,8 @@ class PlainEncoder(nn.Module):
         self.channels = tuple(filters * 2**level for level in range(depth + 1))
         self.size_multiple = 2**depth
         self.levels = nn.ModuleList()
-        before = 1
-        for width in self.channels:
+        for before, width in pairwise((1, *self.channels)):
             self.levels.append(nn.Sequential(conv_block(before, width), conv_block(width, width)))
-            before = width
 
     def forward(self, gray: Tensor) -> list[Tensor]:
         """Gray (b, 1, h, w) in [-1, 1] -> features at strides 1, 2, 4, ..., 2**depth."""
