@@ -125,7 +125,7 @@ class Row(Network):
         self.conditions = Conditions(2 * width, width, config.inner, config.conditional)
 
     def forward(self, context: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, w, 3 d) and (b, w, d) -> condition (b, w, k), and an empty memory of pixels (b, 0, m)."""
+        """(b, ..., 3 d) and (b, ..., d) -> condition (b, ..., k), and an empty memory of pixels (b, 0, m)."""
         gray, _, start = context.chunk(3, -1)
         condition = torch.cat([start + above, self.conditions(torch.cat([gray, above], -1))], -1)
         return condition, context.new_zeros(len(context), 0, self.memory)
@@ -219,8 +219,7 @@ class Core(nn.Module):
         features = downsample(self.guide(gray), small) if self.guide else None
         context, norms, _, _ = self.encoder(small, features)
         above = shift(self.outer.rows(coarse, context, norms)[0], 1)
-        condition, _ = self.row(context.flatten(1, 2), above.flatten(1, 2))
-        condition = condition.unflatten(1, context.shape[1:3])
+        condition, _ = self.row(context, above)
         return context, self.pixel.rows(shift(coarse, 2, START_OF_ROW), condition, norms, None)[0]
 
     def loss(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
