@@ -22,6 +22,8 @@ def conv_block(channels_in: int, channels_out: int) -> nn.Sequential:
 
 def downsample(x: Tensor, like: Tensor) -> Tensor:
     """Return x averaged down to the height and width of another map, which must divide its own."""
+    if x.shape[-2:] == like.shape[-2:]:
+        return x
     return F.avg_pool2d(x, x.shape[-1] // like.shape[-1])
 
 
