@@ -133,6 +133,7 @@ def test_a_second_run_skips_and_reports_it(photos, bundle):
         (["colorize", "missing.jpg"], 1, "missing.jpg: cannot be read (No such file or directory)"),
         (["colorize", "x.jpg", "--saturation", "-1"], 2, "saturation"),
         (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
+        (["colorize", "x.jpg", "--device", "abacus"], 2, "device abacus: not in the installed ONNX Runtime"),
         (["colorize", "x.jpg", "--color"], 2, "No such option"),
         (
             ["colorize", "x.jpg", "--variants", "3"],

@@ -26,7 +26,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def fake_networks(monkeypatch):
-    monkeypatch.setattr(evaluation, "FeatureNetworks", lambda lpips_side, inception: FakeNetworks())
+    monkeypatch.setattr(evaluation, "FeatureNetworks", lambda *_: FakeNetworks())
 
 
 @pytest.fixture
@@ -285,6 +285,7 @@ def test_a_damaged_file_in_a_zip_is_named(fake_networks, truth, bundle, tmp_path
         (["--data", "truth", "--protocol", "coltran5k"], "eval_file_names.txt is missing"),
         (["--data", "truth", "--data", "truth"], "several photos with the same name: truth/a, truth/b, truth/sea/c"),
         (["--data", "truth", "--model", "none"], "no model 'none'"),
+        (["--data", "truth", "--device", "abacus"], "device abacus: not in the installed ONNX Runtime"),
         (
             ["--data", "truth", "--model", "default", "--solver", "ddim"],
             "--solver is not supported by any selected model",

@@ -8,7 +8,7 @@ import typer
 
 from ..imaging.limits import MAX_PIXELS
 from .console import exit_on, fail, loading, notify, report
-from .options import Model, Saturation, Seed, Size, Strength, limited
+from .options import Device, Model, Saturation, Seed, Size, Strength, limited
 
 VARIANTS = "Number of results, with seeds counting up, and a contact sheet of them."
 SOLVERS = (
@@ -36,6 +36,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     hints: Annotated[Path | None, typer.Option(help="Text file with one such hint per line.")] = None,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write a map of where variants differ.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Write a strip of the colors at each sampling step.")] = False,
+    device: Device = "auto",
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photos processed at once.")] = 1,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = MAX_PIXELS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
@@ -78,7 +79,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             if manifest or any("://" in location for location in [*photos, out or ""]):
                 raise ValueError(f"{'--manifest' if manifest else 'addresses'}: only with --cluster, for example local")
             tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, color.seeds, extras)
-            colorizer = Colorizer(model, threads=max(1, available_processors() // jobs))
+            colorizer = Colorizer(model, threads=max(1, available_processors() // jobs), device=device)
             check_batch(colorizer, color, extras, len(tasks))
             outcomes = colorize_batch(colorizer, tasks, options, jobs)
     if not tasks:

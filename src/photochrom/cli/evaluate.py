@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .console import count, exit_on, fail, loading, progress, writable, write
-from .options import Saturation, Seed, Size, Strength, limited
+from .options import Device, Saturation, Seed, Size, Strength, limited
 
 DATA = "Color photos as ground truth: folder, zip, or folder in a zip; repeatable."
 IMAGES = "Images colorized elsewhere, with the names of the photos; repeatable."
@@ -35,6 +35,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     temperature: Annotated[list[float] | None, limited("temperature", TEMPERATURE)] = None,
     samples: Annotated[int, limited("variants", "Samples of each photo, with consecutive seeds.")] = 1,
     held_out: Annotated[float, typer.Option(min=0, max=1, help=HELD_OUT)] = 1.0,
+    device: Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all metrics to this JSON file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all metrics to this CSV file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a report with photos to this file.")] = None,
@@ -72,6 +73,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
             lists=lists,
             color=ColorOptions(saturation=saturation, size=size, seed=seed, variants=samples),
             held_out=held_out,
+            device=device,
             force=force,
             contact_sheets=html_file is not None,
             record=record,

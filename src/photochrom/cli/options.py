@@ -15,6 +15,7 @@ def limited(name: str, help: str, *flags: str, hidden: bool = False) -> Any:
 
 
 Model = Annotated[str, typer.Option(help="Name of an installed model (see `photochrom models`) or path of a bundle.")]
+Device = Annotated[str, typer.Option(help="Device of the networks: auto, cpu, cuda, or another of ONNX Runtime.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE over the recipe's; repeatable.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Output path; named after the input by default.")]
 Size = Annotated[int | None, limited("size", "Inference size: short side in pixels at which the model works.")]

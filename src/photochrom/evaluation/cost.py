@@ -26,11 +26,11 @@ COUNTED = ("Conv", "Gemm", "MatMul")
 
 
 def model_cost(
-    source: str, sampler: Mapping[str, Any], colorizer: Colorizer, size: int | None, photo: RGB8
+    source: str, sampler: Mapping[str, Any], colorizer: Colorizer, size: int | None, device: str, photo: RGB8
 ) -> dict[str, float]:
     """Return the cost of a model (``source``: name or path) for a photo at an inference size, by name and unit."""
     content = pyvips.Image.new_from_array(photo).write_to_buffer(".png")
-    arguments = json.dumps([source, sampler, REPEATS, size])
+    arguments = json.dumps([source, sampler, REPEATS, size, device])
     command = [sys.executable, "-m", "photochrom.evaluation.latency", arguments]
     process = subprocess.run(command, input=content, capture_output=True, check=True)
     networks = bundle.load(source).networks

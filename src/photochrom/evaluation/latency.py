@@ -1,7 +1,7 @@
 """Measure latency and peak memory of a model: ``python -m photochrom.evaluation.latency``.
 
-Takes ``[model, sampler options, repeats, size]`` as JSON and a photo on stdin, and prints JSON. It is a process of its
-own because PyTorch and other models would add to the memory.
+Takes ``[model, sampler options, repeats, size, device]`` as JSON and a photo on stdin, and prints JSON. It is a process
+of its own because PyTorch and other models would add to the memory.
 """
 
 import json
@@ -15,9 +15,9 @@ from ..inference.colorizer import Colorizer
 
 def main() -> None:
     """Colorize the photo several times and print the shortest time in ms and the peak memory in MB."""
-    model, sampler, repeats, size = json.loads(sys.argv[1])
+    model, sampler, repeats, size, device = json.loads(sys.argv[1])
     pixels = open_photo(sys.stdin.buffer.read()).pixels()
-    colorizer = Colorizer(model, **sampler)
+    colorizer = Colorizer(model, device=device, **sampler)
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -46,6 +46,7 @@ class Request:
     lists: Path | None = None
     color: ColorOptions = field(default_factory=ColorOptions)
     held_out: float = 1.0
+    device: str = "auto"
     force: bool = False
     contact_sheets: bool = False
     record: bool = False
@@ -68,7 +69,8 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     if request.record:
         _check_recordable(request)
     images, reference, warnings = _find_images(request, protocol)
-    networks = FeatureNetworks(protocol.lpips_side, protocol.inception or ("fid" if os.environ.get(VARIABLE) else None))
+    inception = protocol.inception or ("fid" if os.environ.get(VARIABLE) else None)
+    networks = FeatureNetworks(protocol.lpips_side, inception, request.device)
     rows = _with_unique_names([*_model_rows(request), *(match_images(folder, images) for folder in request.images)])
     warnings += networks.missing
 
@@ -158,21 +160,22 @@ def _model_rows(request: Request) -> list[Row]:
     rows = []
     unsupported = set().union(*request.samplers)
     for source in request.models:
-        colorizer = Colorizer(source, threads=1)
+        colorizer = Colorizer(source, threads=1, device=request.device)
         samplers: dict[str, Sampler] = {}
         for sampler in request.samplers:
             supported = colorizer.procedure.applicable_options(sampler)
             samplers[str(supported)] = supported
             unsupported -= supported.keys()
         for sampler in samplers.values():
-            rows.append(_model_row(source, sampler, colorizer.with_sampler(**sampler), request.color))
+            rows.append(_model_row(source, sampler, colorizer.with_sampler(**sampler), request))
     if unsupported:
         names = ", --".join(sorted(unsupported))
         raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
     return rows
 
 
-def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: ColorOptions) -> Row:
+def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, request: Request) -> Row:
+    color, device = request.color, request.device
     card, size = colorizer.card, color.size
     sizes = (card.gray, card.multiple, card.size, size)
     decisive = (card.weights, describe(colorizer.procedure), *sizes, color.saturation, list(color.seeds))
@@ -185,7 +188,7 @@ def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, color: Color
         return {"bits-per-dim": measure_likelihood(colorizer, truth, size)} if has_likelihood else {}
 
     name, key = " ".join([card.name, *map(str, sampler.values())]), f"model {json.dumps(decisive, sort_keys=True)}"
-    return Row(name, key, colorize, own_metrics, source, partial(model_cost, source, sampler, colorizer, size))
+    return Row(name, key, colorize, own_metrics, source, partial(model_cost, source, sampler, colorizer, size, device))
 
 
 def measure_likelihood(colorizer: Colorizer, photo: Any, size: int | None = None) -> float:

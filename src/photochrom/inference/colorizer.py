@@ -48,6 +48,7 @@ class Colorizer:
     Args:
         model: name of an installed model (`photochrom models` lists them), or path of a bundle.
         threads: number of threads for networks and pixels; None: one for each available processor.
+        device: where networks run: `cpu`, `cuda` and others that the installed ONNX Runtime has; `auto`: a GPU first.
         sampler: sampler options other than the bundle's own: `steps`, `solver`, `eta`, `temperature`.
 
     Raises:
@@ -56,9 +57,13 @@ class Colorizer:
     """
 
     def __init__(
-        self, model: str | Path = "default", threads: int | None = None, **sampler: Unpack[SamplerOptions]
+        self,
+        model: str | Path = "default",
+        threads: int | None = None,
+        device: str = "auto",
+        **sampler: Unpack[SamplerOptions],
     ) -> None:
-        self.card, self.procedure, self.nets = load_model(model, threads, sampler)
+        self.card, self.procedure, self.nets = load_model(model, threads, device, sampler)
         self.threads = threads
         if not self.procedure.capabilities.colorizes:
             kind = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()

@@ -11,15 +11,41 @@ from .._processes import available_processors
 from ..core.sampling.procedure import Procedure
 from .bundle import BundleError, ModelCard, load
 
+CPU = "CPUExecutionProvider"
+DEVICES = {
+    "cuda": "CUDAExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cpu": CPU,
+}
+
+
+def find_provider(device: str) -> str:
+    """Return the execution provider of a device; of ``auto`` the first that is installed, the CPU last.
+
+    Raises ValueError for a device that the installed ONNX Runtime does not have.
+    """
+    available = onnxruntime.get_available_providers()
+    installed = {name: provider for name, provider in DEVICES.items() if provider in available}
+    if device == "auto":
+        return next(iter(installed.values()))
+    if device not in installed:
+        choices = ", ".join(["auto", *installed])
+        raise ValueError(f"device {device}: not in the installed ONNX Runtime (a GPU needs its own): choose {choices}")
+    return installed[device]
+
 
 class OnnxNet:
     """One exported network, called with keyword inputs: arrays, or floats for the whole batch."""
 
-    def __init__(self, content: bytes, threads: int) -> None:
+    def __init__(self, content: bytes, threads: int, provider: str = CPU) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.enable_cpu_mem_arena = False  # photos differ in size: an arena would only grow
-        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        providers = [CPU] if provider == CPU else [provider, CPU]
+        self.session = onnxruntime.InferenceSession(content, options, providers=providers)
         self.names = [graph_input.name for graph_input in self.session.get_inputs()]
 
     def feeds(self, **inputs: Any) -> dict[str, Any]:
@@ -54,16 +80,19 @@ class SeededNoise:
 
 
 def load_model(
-    model: str | Path, threads: int | None, sampler: Mapping[str, Any]
+    model: str | Path, threads: int | None, device: str, sampler: Mapping[str, Any]
 ) -> tuple[ModelCard, Procedure, dict[str, OnnxNet]]:
     """Return card, procedure with these options, and networks of a bundle. Raises BundleError, ValueError."""
     bundle = load(model)
     procedure = with_options(bundle.card.name, bundle.procedure, sampler)
     threads = threads or available_processors()
+    provider = find_provider(device)
     try:
-        nets = {name: OnnxNet(content, threads) for name, content in bundle.networks.items()}
+        nets = {name: OnnxNet(content, threads, provider) for name, content in bundle.networks.items()}
     except Exception as error:  # the runtime has a dozen classes of its own
         raise BundleError(f"{model}: a network cannot be run ({error}); export the bundle again") from None
+    if device != "auto" and any(provider not in net.session.get_providers() for net in nets.values()):
+        raise ValueError(f"device {device}: cannot be started by ONNX Runtime; install its drivers, or choose cpu")
     return bundle.card, procedure, nets
 
 

@@ -18,8 +18,10 @@ Image = Float[np.ndarray, "1 3 h w"]
 class Restorer:
     """A model ready to restore photos; arguments and errors as `Colorizer`."""
 
-    def __init__(self, model: str | Path, threads: int | None = None, **sampler: Unpack[SamplerOptions]) -> None:
-        self.card, self.procedure, self.nets = load_model(model, threads, sampler)
+    def __init__(
+        self, model: str | Path, threads: int | None = None, device: str = "auto", **sampler: Unpack[SamplerOptions]
+    ) -> None:
+        self.card, self.procedure, self.nets = load_model(model, threads, device, sampler)
         if not self.procedure.capabilities.restores:
             raise BundleError(f"{model}: {self.card.family} does not restore photos; choose a model of cold or vqvae")
         self.operator = self.procedure.capabilities.operator
