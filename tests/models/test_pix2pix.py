@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from photochrom.models.pix2pix import OBJECTIVES, PATCHES, Discriminator, Generator, Model, mirror_pad
+from photochrom.models._losses import as_image
+from photochrom.models.pix2pix import OBJECTIVES, PATCHES, Discriminator, Generator, Model, _features, mirror_pad
 from photochrom.training.export import change_settings
 from photochrom.training.recipe import RecipeError, parse
 
@@ -53,6 +54,7 @@ def test_impossible_patches_are_rejected():
         ({"objective": "wasserstein"}, "model.objective = 'wasserstein': Input should be 'log' or 'least-squares'"),
         ({"adversarial": 0.0}, "model.adversarial = 0.0: Input should be greater than 0"),
         ({"adversarial": float("inf")}, "model.adversarial = inf: Input should be a finite number"),
+        ({"losses": {"l1": 0.0}, "discriminator": "projected"}, "needs one with a weight above 0"),
         ({"losses": {"l3": 1.0}}, "give weights to some of l1, l2"),
         ({"net": {**NET, "test": "train"}}, "model.net.test = 'train': Input should be 'paper' or 'eval'"),
         ({"net": {**NET, "dropped": 3}}, "dropped 3: must be at most 2"),
@@ -196,10 +198,55 @@ def test_mean_scores_are_logged():
 def test_generator_can_be_a_colornet():
     family, (gray, color) = model(generator="colornet", color={"depth": 2, "filters": 4}), pair()
     assert family.learning_rates("generator") == {"encoder.": 1.0}
-    assert family.learning_rates("discriminator") == {}
     family.loss("generator", gray, color)["total"].backward()
     assert all(p.grad is not None for p in family.generator.parameters())
     assert not family.procedure.capabilities.stochastic
+
+
+@pytest.mark.parametrize("ratio", [0.25, 2.0])
+def test_gradient_of_a_projected_discriminator_is_relative_to_that_of_the_losses(ratio):
+    family, (gray, color) = model(discriminator="projected", adversarial=ratio), pair(side=64)
+    gradients = []
+    family.generator.register_forward_hook(lambda net, args, fake: fake.register_hook(gradients.append) and None)
+    family.loss("generator", gray, color)["total"].backward()
+    assert all(p.grad.any() for p in family.generator.parameters())
+    alone = family.last[1].requires_grad_()
+    (of_losses,) = torch.autograd.grad(family.config.total_loss(alone, color, gray)["total"], alone)
+    of_scores = gradients[-1] - of_losses
+    assert of_scores.norm() / of_losses.norm() == pytest.approx(ratio, rel=1e-3)
+    (plain,) = torch.autograd.grad(family.discriminator(as_image(alone, gray)).neg().exp().log1p().mean(), alone)
+    assert F.cosine_similarity(of_scores.flatten(), plain.flatten(), dim=0) > 0.99
+
+
+def test_features_of_a_projected_discriminator_are_frozen_and_not_stored():
+    family, batch = model(discriminator="projected"), pair(side=64)
+    features = _features(torch.device("cpu"))
+    before = {name: tensor.clone() for name, tensor in features.state_dict().items()}
+    family.train()
+    for part in family.trainable:
+        family.loss(part, *batch)["total"].backward()
+    assert all(p.grad is not None for p in family.discriminator.parameters())
+    assert not any(p.requires_grad for p in features.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in features.state_dict().items())
+    assert all(name.startswith(("generator.", "discriminator.heads.")) for name in family.state_dict())
+    assert list(family.networks().values()) == [family.generator]
+
+
+def test_projected_discriminator_scores_regions_of_the_image_in_color():
+    family, (gray, color) = model(discriminator="projected"), pair(side=64)
+    assert (family.gray_convention, family.minimum_size) == ("lab", 32)
+    assert model(discriminator="projected", target="rgb").gray_convention is None
+    scores = family.discriminator(as_image(color, gray))
+    assert scores.shape == (2, 4 * 2 * 2)  # four heads at stride 32
+    assert not torch.allclose(scores, family.discriminator(as_image(-color, gray)), atol=1e-3)
+    with torch.no_grad():  # as in validation
+        assert all(family.loss(part, gray, color)["total"].isfinite() for part in family.trainable)
+
+
+def test_discriminator_has_a_learning_rate_of_its_own():
+    family = model(generator="colornet", color={"encoder_rate": 0.3}, discriminator_rate=4.0)
+    assert family.learning_rates("generator") == {"encoder.": 0.3}
+    assert family.learning_rates("discriminator") == {"": 4.0}
 
 
 def test_diagnostics_name_an_imbalance():

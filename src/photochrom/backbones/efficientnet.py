@@ -24,7 +24,7 @@ MEAN, STD = 127 / 255, 128 / 255
 
 
 class EfficientNetLite(nn.Module):
-    """The feature pyramid of an EfficientNet-Lite for gray images, pretrained on ImageNet or with random weights.
+    """The feature pyramid of an EfficientNet-Lite, pretrained on ImageNet or with random weights.
 
     ``frozen``: number of stages, from the largest scale on, whose weights and statistics do not change.
     """
@@ -59,9 +59,9 @@ class EfficientNetLite(nn.Module):
             part.eval()
         return self
 
-    def forward(self, gray: Tensor) -> list[Tensor]:
-        """Gray (b, 1, h, w) in [-1, 1], h and w multiples of 32 -> features at strides 2, 4, 8, 16, 32."""
-        pyramid = [self.stem(((gray / 2 + 0.5 - MEAN) / STD).expand(-1, 3, -1, -1))]
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Gray or sRGB (b, 1 or 3, h, w) in [-1, 1], h and w multiples of 32 -> features at strides 2, 4, 8, 16, 32."""
+        pyramid = [self.stem(((x / 2 + 0.5 - MEAN) / STD).expand(-1, 3, -1, -1))]
         for stage in self.stages:
             pyramid.append(stage(pyramid[-1]))
         return pyramid[1:]

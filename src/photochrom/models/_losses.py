@@ -132,7 +132,7 @@ class RegressionConfig:
             if self.losses.get(name):
                 losses[name] = loss(prediction, truth, self.delta / AB_SCALE)
         if self._uses_images():
-            rgb, true_rgb = _as_image(prediction, gray), _as_image(truth, gray)
+            rgb, true_rgb = as_image(prediction, gray), as_image(truth, gray)
             if self.losses.get("perceptual"):
                 losses["perceptual"] = perceptual(rgb, true_rgb, self.layers)
             if self.losses.get("colorfulness"):
@@ -143,8 +143,8 @@ class RegressionConfig:
         return {"total": total, **losses}
 
 
-def _as_image(color: Tensor, gray: Tensor) -> Tensor:
-    # ab under the L of Lab, or sRGB in [-1, 1], as sRGB in [0, 1] at the size of the gray.
+def as_image(color: Tensor, gray: Tensor) -> Tensor:
+    """Return ab / 110 under the L of Lab, or sRGB in [-1, 1], as sRGB in [0, 1] at the size of the gray."""
     if color.shape[-2:] != gray.shape[-2:]:
         color = F.interpolate(color, gray.shape[-2:], mode="bilinear", align_corners=False)
     if color.shape[1] == 3:

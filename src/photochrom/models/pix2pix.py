@@ -1,8 +1,12 @@
-"""pix2pix (Isola et al. 2017): a generator that colorizes, trained with a discriminator of patches of the image."""
+"""pix2pix (Isola et al. 2017): a generator that colorizes, trained with a discriminator of its images.
+
+The discriminator is the paper's, of patches, or one on pretrained features (Sauer et al. 2021, "Projected GANs").
+"""
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -11,10 +15,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
+from ..backbones.efficientnet import STAGES, EfficientNetLite
 from ..core.sampling import Direct
 from ._blocks import ColorNet, downsample
-from ._losses import RegressionConfig
+from ._losses import RegressionConfig, as_image
 from ._settings import Count, Natural, NonNegative, Positive
 from .family import Family, Network
 
@@ -160,6 +166,38 @@ class Discriminator(nn.Module):
         return self.layers(pair)
 
 
+class ProjectedDiscriminator(nn.Module):
+    """An image in color -> scores of its regions, from pretrained features (`_features`) at strides 4, 8, 16 and 32.
+
+    A head of ``width`` filters on each of the four maps gives scores at stride 32.
+    """
+
+    minimum_size = EfficientNetLite.size_multiple
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList()
+        for halvings, channels in zip((3, 2, 1, 0), _features(torch.device("cpu")).channels[1:], strict=True):
+            layers: list[nn.Module] = [spectral_norm(nn.Conv2d(channels, width, 1)), nn.LeakyReLU(LEAK)]
+            for _ in range(halvings):
+                layers += [spectral_norm(nn.Conv2d(width, width, 3, 2, 1)), nn.LeakyReLU(LEAK)]
+            self.heads.append(nn.Sequential(*layers, spectral_norm(nn.Conv2d(width, 1, 3, 1, 1))))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """sRGB (b, 3, h, w) in [0, 1] -> scores of all heads (b, n)."""
+        scores = []
+        for head, x in zip(self.heads, _features(rgb.device)(rgb * 2 - 1)[1:], strict=True):
+            scores.append(head(F.normalize(x) * x.shape[1] ** 0.5).flatten(1))
+        return torch.cat(scores, 1)
+
+
+@lru_cache(maxsize=2)
+def _features(device: torch.device) -> EfficientNetLite:
+    # No submodule of the discriminator: it is neither trained nor stored.
+    features = EfficientNetLite("efficientnet-lite0", frozen=STAGES).eval()
+    return features.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def _log_loss(scores: Tensor, real: bool) -> Tensor:
     return F.softplus(-scores if real else scores).mean()
 
@@ -197,10 +235,24 @@ class Model(Family):
         generator: Literal["unet", "colornet"] = "unet"
         net: Generator.Config = field(default_factory=Generator.Config)  # of the unet
         color: ColorNet.Config = field(default_factory=ColorNet.Config)  # of the colornet
+        discriminator: Literal["patch", "projected"] = "patch"
+        discriminator_rate: Positive = 1.0  # learning rate of the discriminator, relative
         patch: Literal[7, 16, 34, 70, 142, 286] = 70  # pixels of the generator's output
         width: Count = 64  # first filters of the discriminator
         objective: Literal["log", "least-squares"] = "log"
-        adversarial: Positive = 1.0  # weight of the objective beside the losses
+        # Weight of the objective beside the losses. Of a projected discriminator, the norm of its gradient at the
+        # generator's output, relative to that of the losses.
+        adversarial: Positive = 1.0
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.discriminator == "projected" and not any(self.losses.values()):
+                raise ValueError("losses: a projected discriminator needs one with a weight above 0")
+
+        @property
+        def gray_convention(self) -> str | None:
+            """A projected discriminator, too, turns ab into sRGB."""
+            return "lab" if self.target == "ab" and self.discriminator == "projected" else super().gray_convention
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -210,8 +262,13 @@ class Model(Family):
         else:
             self.generator = ColorNet(config.color, config.channels)
             stride, noise_planes = self.generator.stride, 0
-        self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(initialize)
-        self.minimum_size = self.discriminator.minimum_size * stride
+        self.discriminator: Discriminator | ProjectedDiscriminator
+        if config.discriminator == "patch":
+            self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(initialize)
+            self.minimum_size = self.discriminator.minimum_size * stride
+        else:
+            self.discriminator = ProjectedDiscriminator(config.width)
+            self.minimum_size = self.discriminator.minimum_size
         self.procedure = Direct(config.target, config.chroma, noise_planes)
         self.gray_convention = config.gray_convention
         self.last: tuple[Tensor, Tensor] | None = None  # gray images and the generator's output for them
@@ -231,6 +288,9 @@ class Model(Family):
             fake = self.generator(gray)
             self.last = (gray, fake.detach())
             losses = self.config.total_loss(fake, downsample(color, fake), gray)
+            if self.config.discriminator == "projected":
+                adversarial = objective(self._scores(gray, self._balanced(fake, losses["total"])), True)
+                return {**losses, "total": losses["total"] + adversarial, "adversarial": adversarial}
             adversarial = objective(self._scores(gray, fake), True)
             total = losses["total"] + self.config.adversarial * adversarial
             return {**losses, "total": total, "adversarial": adversarial}
@@ -251,8 +311,23 @@ class Model(Family):
             "fake_score": on_fake.mean(),
         }
 
+    def _balanced(self, fake: Tensor, loss: Tensor) -> Tensor:
+        """Return a view of ``fake`` whose gradient is scaled to ``adversarial`` times the norm of that of the loss."""
+        view = fake.view_as(fake)
+        if fake.requires_grad:  # not in validation
+            (of_loss,) = torch.autograd.grad(loss, fake, retain_graph=True)
+            norm = self.config.adversarial * of_loss.norm()
+            view.register_hook(lambda gradient: gradient * (norm / gradient.norm().clamp(min=1e-12)))
+        return view
+
     def _scores(self, gray: Tensor, color: Tensor) -> Tensor:
+        if self.config.discriminator == "projected":
+            return self.discriminator(as_image(color, gray))
         return self.discriminator(torch.cat([downsample(gray, color), color], 1))
+
+    def learning_rates(self, part: str) -> Mapping[str, float]:
+        """See `Family`."""
+        return {"": self.config.discriminator_rate} if part == "discriminator" else super().learning_rates(part)
 
     def diagnostics(self, means: Mapping[str, float]) -> Iterator[str]:
         """Yield a warning if generator and discriminator are out of balance."""
