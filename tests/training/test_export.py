@@ -6,7 +6,9 @@ import numpy as np
 import onnx
 import pytest
 import pyvips
+from typer.testing import CliRunner
 
+from photochrom.cli.main import app
 from photochrom.inference import bundle as bundles
 from photochrom.training.export import export
 from photochrom.training.graph import HALF_MINIMUM
@@ -61,6 +63,18 @@ def test_the_bundle_names_no_folder_of_the_machine(exported, tmp_path_factory):
     assert json.loads(text)["recipe"]["data"]["photos"] == ["photos"]
     assert str(tmp_path_factory.getbasetemp()) not in text
     assert b".py" not in (exported[0] / "logits.onnx").read_bytes()
+
+
+def test_blended_weights_are_exported_and_named_on_the_card(run, exported, tmp_path):
+    out = tmp_path / "blend"
+    result = CliRunner().invoke(
+        app, list(map(str, ["export", run, "--blend", exported[0], "--share", 0.25, "-o", out]))
+    )
+    assert (result.exit_code, result.stdout) == (0, f"{out}\n"), result.output
+    card = bundles.load(out).card
+    assert card.recipe["blend"] == {"weights": "small", "share": 0.25}
+    assert card.scores == {}
+    assert "blend" not in exported[1].recipe
 
 
 def test_larger_weights_have_half_precision(exported):

@@ -20,7 +20,7 @@ from photochrom.models import ddpm
 from photochrom.models._blocks import ColorNet
 from photochrom.training import checkpoint
 from photochrom.training.graph import HALF, export_network
-from photochrom.training.pretrained import initialize, load_weights
+from photochrom.training.pretrained import blend, initialize, load_weights
 from photochrom.training.recipe import parse
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
@@ -54,6 +54,22 @@ def test_a_file_from_elsewhere(tmp_path):
         torch.testing.assert_close(started.net.head[1].weight, trained.net.head[1].weight.half().float())
     with pytest.raises(ValueError, match="not a checkpoint: it has no record of a run"):
         checkpoint.read(tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_blended_weights_lie_between_those_of_two_models(tmp_path, share):
+    unet = models.load_family("unet")
+    ours, theirs = (unet(unet.Config(net=ColorNet.Config(depth=1, filters=4))) for _ in range(2))
+    before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    save_file(theirs.net.state_dict(), tmp_path / "weights.safetensors")
+    blend(ours, tmp_path / "weights.safetensors", share)
+    for name, tensor in ours.state_dict().items():
+        if tensor.is_floating_point():
+            expected = (1 - share) * before[name] + share * theirs.state_dict()[name]
+            torch.testing.assert_close(tensor, expected)
+    wider = unet(unet.Config(net=ColorNet.Config(depth=1, filters=5)))
+    with pytest.raises(ValueError, match=r"weights.safetensors: has no net\..* that fits: blend weights of the same"):
+        blend(wider, tmp_path / "weights.safetensors", share)
 
 
 def test_a_file_of_one_network_among_several(tmp_path, pytestconfig):

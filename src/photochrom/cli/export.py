@@ -8,18 +8,24 @@ import typer
 from .console import exit_on, fail, loading
 from .options import Out, Sets, Size
 
+BLEND = "Run, bundle or .safetensors file of the same network, between whose weights and the run's to interpolate."
 
-def export(
+
+def export(  # noqa: PLR0913 - each is an option of the command
     runs: Annotated[list[Path], typer.Argument(help="Run of `photochrom train`; one for each stage of the model.")],
     out: Out = None,
     size: Size = None,
     sources: Annotated[str, typer.Option(help="Whose photos the model was trained on, and their terms of use.")] = "",
     summary: Annotated[str, typer.Option(help="Description of the model in a sentence.")] = "",
+    blend: Annotated[Path | None, typer.Option(help=BLEND)] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share of the weights of --blend.")] = 0.5,
     sets: Sets = None,
 ) -> None:
     """Turn a run into a bundle, which `photochrom colorize --model` takes: RUN/bundle/NAME, or --out.
 
     For a model that is trained in stages, give the run of each stage, and --out.
+
+    --blend is a dial between two models, such as a faithful and a vivid one.
 
     --set model.KEY=VALUE changes a sampling setting (a temperature) without training again.
     """
@@ -32,5 +38,5 @@ def export(
     if out.exists():
         fail(f"{out} exists: name another folder or remove it", 2)
     with exit_on(ValueError, OSError, ExportError):
-        write_bundle(runs, out, sets or (), size, sources, summary=summary)
+        write_bundle(runs, out, sets or (), size, sources, (blend, share) if blend else None, summary=summary)
     typer.echo(out)

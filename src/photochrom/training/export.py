@@ -13,11 +13,18 @@ from ..inference import bundle as bundles
 from ..models.family import Family
 from .checkpoint import load
 from .graph import export_network
+from .pretrained import blend
 from .recipe import Recipe, override, parse, resolved
 
 
 def export(
-    runs: Sequence[Path], out: Path, sets: Iterable[str] = (), size: int | None = None, sources: str = "", **card: Any
+    runs: Sequence[Path],
+    out: Path,
+    sets: Iterable[str] = (),
+    size: int | None = None,
+    sources: str = "",
+    blended: tuple[Path, float] | None = None,
+    **card: Any,
 ) -> bundles.ModelCard:
     """Write the best checkpoint of a run, or of the runs of a model's stages, as a bundle folder; return its card.
 
@@ -27,6 +34,8 @@ def export(
         sets: ``model.key=value`` over the recipe's, for settings that need no other weights (a temperature).
         size: inference size in pixels (short side); the training crop's by default.
         sources: whose photos the model was trained on, and under which terms.
+        blended: other weights of the same networks (see `pretrained.load_weights`) and their share, 0 to 1: the
+            networks get weights between the run's and these.
         card: further entries of the card (``summary``, ``licence``, ``scores``).
 
     Raises ExportError when ONNX and torch differ, ValueError when runs or settings do not fit, or ``out`` exists.
@@ -37,8 +46,13 @@ def export(
     if model.image_size and size not in (None, model.image_size):
         raise ValueError(f"size {size}: this model works only with images of {model.image_size} pixels")
 
-    # The metrics of validation hold for one run with the settings of its training.
-    validation = None if sets or stages else record["validation"]
+    extra: dict[str, Any] = {"stages": stages} if stages else {}
+    if blended:
+        path, share = blended
+        blend(model, path, share)
+        extra["blend"] = {"weights": path.name, "share": share}
+    # The metrics of validation hold for one run with the weights and settings of its training.
+    validation = None if sets or extra else record["validation"]
     networks, parameters = {}, {}
     for name, net in model.networks().items():
         networks[name], parameters[name] = export_network(net)
@@ -51,7 +65,7 @@ def export(
         square=model.image_size is not None,
         multiple=model.size_multiple,
         gray=recipe.data.gray,
-        recipe=portable(resolved(recipe)) | ({"stages": stages} if stages else {}),
+        recipe=portable(resolved(recipe)) | extra,
         data={**record["photographs"], "sources": sources},
         parameters=parameters,
         version=__version__,

@@ -1,5 +1,6 @@
 """Weights to start a training from: those of another run, a checkpoint, a bundle, or a file from elsewhere."""
 
+import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,6 +59,24 @@ def load_weights(model: Family, path: Path) -> set[str]:
         )
     model.load_state_dict(fitting, strict=False)
     return own.keys() - fitting.keys()
+
+
+@torch.no_grad()
+def blend(model: Family, path: Path, share: float) -> None:
+    """Interpolate a model's networks towards the weights in ``path`` (see `load_weights`), which get this share.
+
+    Raises ValueError when ``path`` lacks weights of the networks.
+    """
+    other = copy.deepcopy(model)
+    missing = load_weights(other, path)
+    theirs = other.state_dict()
+    for prefix, net in zip(_prefixes(model).values(), model.networks().values(), strict=True):
+        for name, weight in net.state_dict().items():
+            if not weight.is_floating_point():
+                continue
+            if f"{prefix}.{name}" in missing:
+                raise ValueError(f"{path}: has no {prefix}.{name} that fits: blend weights of the same network")
+            weight.lerp_(theirs[f"{prefix}.{name}"], share)
 
 
 def _prefixes(model: Family) -> dict[str, str]:
