@@ -62,9 +62,8 @@ def degrade(gray: Gray, strength: float) -> Gray:
     texture = F.interpolate(torch.randn_like(coarse), light.shape[-2:], mode="bicubic")
     light = light + _random(gray) * strength * TEXTURE * texture
     for _ in range(SCRATCHES):
-        # Half a pixel to two pixels wide; most prints have none.
-        width = _random(gray, 0.5, 2) * 2 / gray.shape[-1]
-        scratched = (_distance_to_line(gray).abs() < width) & (_random(gray) < strength / 4)
+        reach = _random(gray, 0.25, 1) * 2 / gray.shape[-1]  # lines of half a pixel to two; most prints have none
+        scratched = (_distance_to_line(gray).abs() < reach) & (_random(gray) < strength / 4)
         light = torch.where(scratched, _random(gray, 0.6, 1), light)
     centers = (torch.rand_like(light) < SPECKS * strength * _random(gray)).to(light.dtype)
     light = torch.lerp(light, _random(gray).round(), F.max_pool2d(centers, 3, 1, 1))
