@@ -12,7 +12,8 @@ from .options import Device, Model, Saturation, Seed, Size, Strength, limited
 
 VARIANTS = "Number of results, with seeds counting up, and a contact sheet of them."
 SOLVERS = (
-    "Sampler to use (diffusion: ddim, ancestral, dpm-solver; cold: improved, naive, one-shot; coltran: sample, greedy)."
+    "Sampler to use (classify: mean, sample; diffusion: ddim, ancestral, dpm-solver; cold: improved, naive, one-shot; "
+    "coltran: sample, greedy)."
 )
 TEMPERATURE = "Randomness of sampling: below 1 safer colors, above 1 bolder ones."
 CLUSTER = "Run on a Dask cluster: local, local:2, or the address of a scheduler."

@@ -5,7 +5,7 @@ the image made from it is, without training again.
 """
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..core.color import AB_SCALE, ab_bins
 from ..core.sampling import AnnealedMean
 from ._blocks import ColorNet, downsample
-from ._settings import Positive
+from ._settings import NonNegative, Positive
 from .family import Family
 
 
@@ -37,10 +37,12 @@ class Model(Family):
         uniform: Annotated[float, Field(gt=0, le=1)] = 0.5
         temperature: float = 0.38
         chroma: float = 1.0
+        solver: Literal["mean", "sample"] = "mean"
+        noise: NonNegative = 0.7  # of the solver sample
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.procedure = AnnealedMean(config.temperature, config.chroma)
+        self.procedure = AnnealedMean(config.temperature, config.chroma, config.solver, config.noise)
         self.net = ColorNet(config.net, channels=len(ab_bins()))
         self.register_buffer("bins", torch.tensor(ab_bins()), persistent=False)
         self.register_buffer("prior", torch.full((len(ab_bins()),), 1 / len(ab_bins())))

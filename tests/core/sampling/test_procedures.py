@@ -8,6 +8,7 @@ import torch
 
 from photochrom.core import color, sampling
 from photochrom.core.sampling import diffusion
+from photochrom.core.sampling.one_pass import noise_of_bins
 
 GRAY = np.random.default_rng(0).uniform(-1, 1, (2, 1, 8, 12)).astype(np.float32)
 LOGITS = np.random.default_rng(1).normal(0, 4, (2, len(color.ab_bins()), 4, 6)).astype(np.float32)
@@ -19,6 +20,7 @@ CASES = [
     (sampling.Direct("rgb"), {"colors": RGB}),
     (sampling.AnnealedMean(), {"logits": LOGITS}),
     (sampling.AnnealedMean(0.1, 1.5), {"logits": LOGITS}),
+    (sampling.AnnealedMean(solver="sample"), {"logits": LOGITS}),
     (sampling.Diffusion(steps=5, gain=4.0), {"denoiser": AB}),
     (sampling.Diffusion(steps=5, solver="dpm-solver", prediction="noise"), {"denoiser": AB}),
     (
@@ -62,6 +64,37 @@ def test_annealed_mean_near_zero_is_the_mode():
     mode = np.array(color.ab_bins(), np.float32)[LOGITS.argmax(1)].transpose(0, 3, 1, 2) / color.AB_SCALE
     ab = run(sampling.AnnealedMean(1e-3), {"logits": LOGITS}, np.asarray)
     np.testing.assert_allclose(ab, mode, atol=1e-4)
+
+
+def test_noise_of_bins_is_standard_normal_and_smooth_over_the_ab_plane():
+    rng = np.random.default_rng(0)
+    values = noise_of_bins(np.zeros((4000, 1, 8, 8), np.float32), lambda like: rng.standard_normal(like.shape))
+    assert values.shape == (4000, len(color.ab_bins()))
+    assert abs(values.mean(0)).max() < 0.08
+    assert abs(values.std(0) - 1).max() < 0.08
+    distance = np.hypot(*(np.array(color.ab_bins())[:, None] - np.array(color.ab_bins())).transpose(2, 0, 1))
+    correlation = np.corrcoef(values.T)
+    assert correlation[distance == 10].min() > 0.9
+    assert abs(correlation[distance > 110]).max() < 0.1
+
+
+def test_samples_differ_where_several_colors_are_likely_and_are_the_same_at_all_pixels():
+    bins = color.ab_bins()
+    logits = np.full((1, len(bins), 4, 6), -20.0, np.float32)
+    logits[:, bins.index((50, 0))] = logits[:, bins.index((-50, 0))] = 0  # red or green
+    logits[:, bins.index((50, 0)), 2:] = 20  # red for certain
+    samples = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        procedure = sampling.AnnealedMean(solver="sample", noise=3.0)
+        noise = lambda like, rng=rng: rng.standard_normal(like.shape).astype(np.float32)  # noqa: E731
+        samples.append(procedure({"logits": lambda gray: logits}, GRAY[:1], noise)[0, 0] * color.AB_SCALE)
+    uncertain, certain = np.array(samples)[:, :2], np.array(samples)[:, 2:]
+    np.testing.assert_allclose(certain, 50, atol=0.5)
+    np.testing.assert_allclose(uncertain, uncertain[:, :1, :1].repeat(2, 1).repeat(6, 2), atol=1e-4)
+    assert {round(float(sample) / 50) for sample in uncertain[:, 0, 0]} >= {-1, 1}
+    assert not sampling.AnnealedMean().capabilities.stochastic
+    assert sampling.AnnealedMean(solver="sample").capabilities.stochastic
 
 
 @pytest.mark.parametrize(

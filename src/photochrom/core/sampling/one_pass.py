@@ -1,12 +1,17 @@
 """The procedures of one forward pass: of colors, of a distribution over colors, or of an autoencoder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import comb
 from typing import Any, ClassVar
 
-from ..color import AB_SCALE, ab_bins, namespace, signed_rgb_to_ab
+from jaxtyping import Float
+
+from ..color import AB_SCALE, BIN_STEP, ab_bins, namespace, signed_rgb_to_ab
 from ..degradation import Image, Noise
 from .procedure import AB, Capabilities, Gray, Hints, Nets, Procedure, blend_hints
+
+SMOOTHING = 8  # averages of neighboring bins, so that noise is smooth on a scale of 20 Lab units
 
 
 @dataclass(frozen=True)
@@ -40,21 +45,34 @@ class AnnealedMean(Procedure):
     """Mean of the color bins under a sharpened softmax of the network ``logits`` (Zhang et al. 2016, section 2.3).
 
     ``temperature`` 1 gives the plain mean (safe, grayish), towards 0 the mode (vivid, blotchy); the paper uses 0.38.
-    ``chroma`` multiplies the result.
+    ``chroma`` multiplies the result. The solver ``sample`` adds noise of the standard deviation ``noise`` to the
+    logits, the same at all pixels and smooth over the ab plane: what can have several colors gets another one, as a
+    whole, and what has one likely color keeps it.
     """
 
     temperature: float = 0.38
     chroma: float = 1.0
+    solver: str = "mean"
+    noise: float = 0.7
     target: ClassVar[str] = "ab"
-    capabilities: ClassVar[Capabilities] = Capabilities(("logits",))
+    solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"mean": ("solver",), "sample": ("solver",)}
 
     def __post_init__(self) -> None:
+        self._check_choices(solver=self.solvers)
         if not self.temperature > 0:
             raise ValueError(f"temperature {self.temperature}: must be above 0 (0.38 is the paper's)")
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Procedure`."""
+        return Capabilities(("logits",), stochastic=self.solver == "sample")
+
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
-        logits = nets["logits"](gray=gray) * (1 / self.temperature)  # (b, bins, h', w')
+        logits = nets["logits"](gray=gray)  # (b, bins, h', w')
         xp = namespace(logits)
+        if self.solver == "sample":
+            logits = logits + noise_of_bins(gray, noise)[:, :, None, None] * self.noise
+        logits = logits * (1 / self.temperature)
         weights = xp.exp(logits - xp.amax(logits, 1)[:, None])
         sum_a, sum_b = 0, 0
         for index, (a, b) in enumerate(ab_bins()):
@@ -63,6 +81,21 @@ class AnnealedMean(Procedure):
         total = weights.sum(1)
         ab = xp.stack([sum_a / total, sum_b / total], 1).clip(-1, 1)
         return blend_hints(ab, hints)
+
+
+def noise_of_bins(gray: Gray, noise: Noise) -> Float[Any, "b bins"]:
+    """Return standard normal noise for each color bin, smooth over the ab plane, for each image of a batch."""
+    xp = namespace(gray)
+    rows = [int(a) // BIN_STEP for a, _ in ab_bins()]
+    columns = [int(b) // BIN_STEP for _, b in ab_bins()]
+    height, width = max(rows) - min(rows) + 1, max(columns) - min(columns) + 1
+    shape = (len(gray), height + 2 * SMOOTHING, width + 2 * SMOOTHING)
+    grid = noise(xp.broadcast_to(gray[:, 0, :1, :1], shape))
+    for _ in range(SMOOTHING):
+        grid = (grid[:, :-2] + 2 * grid[:, 1:-1] + grid[:, 2:]) / 4
+        grid = (grid[:, :, :-2] + 2 * grid[:, :, 1:-1] + grid[:, :, 2:]) / 4
+    cells = [grid[:, row - min(rows), column - min(columns)] for row, column in zip(rows, columns, strict=True)]
+    return xp.stack(cells, 1) * (16**SMOOTHING / comb(4 * SMOOTHING, 2 * SMOOTHING))
 
 
 @dataclass(frozen=True)
