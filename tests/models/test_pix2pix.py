@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from photochrom.backbones.efficientnet import frozen_pyramid
 from photochrom.models._losses import as_image
-from photochrom.models.pix2pix import OBJECTIVES, PATCHES, Discriminator, Generator, Model, _features, mirror_pad
+from photochrom.models.pix2pix import OBJECTIVES, PATCHES, Discriminator, Generator, Model, mirror_pad
 from photochrom.training.export import change_settings
 from photochrom.training.recipe import RecipeError, parse
 
@@ -220,7 +221,7 @@ def test_gradient_of_a_projected_discriminator_is_relative_to_that_of_the_losses
 
 def test_features_of_a_projected_discriminator_are_frozen_and_not_stored():
     family, batch = model(discriminator="projected"), pair(side=64)
-    features = _features(torch.device("cpu"))
+    features = frozen_pyramid(torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in features.state_dict().items()}
     family.train()
     for part in family.trainable:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .weights import open_checked
+from .weights import on_device, open_checked
 
 Version = Literal["efficientnet-lite0", "efficientnet-lite2"]
 
@@ -65,6 +65,16 @@ class EfficientNetLite(nn.Module):
         for stage in self.stages:
             pyramid.append(stage(pyramid[-1]))
         return pyramid[1:]
+
+
+def frozen_pyramid(device: torch.device) -> EfficientNetLite:
+    """Return EfficientNet-Lite0 on a device, pretrained, frozen and in eval mode; at each call the same."""
+    return on_device(_lite0, device)
+
+
+def _lite0() -> EfficientNetLite:
+    net = EfficientNetLite("efficientnet-lite0", frozen=STAGES).eval()
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Classifier(nn.Module):

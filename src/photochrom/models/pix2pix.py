@@ -6,7 +6,6 @@ The discriminator is the paper's, of patches, or one on pretrained features (Sau
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ..backbones.efficientnet import STAGES, EfficientNetLite
+from ..backbones.efficientnet import EfficientNetLite, frozen_pyramid
 from ..core.sampling import Direct
 from ._blocks import ColorNet, downsample
 from ._losses import RegressionConfig, as_image
@@ -167,7 +166,7 @@ class Discriminator(nn.Module):
 
 
 class ProjectedDiscriminator(nn.Module):
-    """An image in color -> scores of its regions, from pretrained features (`_features`) at strides 4, 8, 16 and 32.
+    """An image in color -> scores of its regions, from the `frozen_pyramid` of its features at strides 4, 8, 16 and 32.
 
     A head of ``width`` filters on each of the four maps gives scores at stride 32.
     """
@@ -177,7 +176,7 @@ class ProjectedDiscriminator(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList()
-        for halvings, channels in zip((3, 2, 1, 0), _features(torch.device("cpu")).channels[1:], strict=True):
+        for halvings, channels in zip((3, 2, 1, 0), frozen_pyramid(torch.device("cpu")).channels[1:], strict=True):
             layers: list[nn.Module] = [spectral_norm(nn.Conv2d(channels, width, 1)), nn.LeakyReLU(LEAK)]
             for _ in range(halvings):
                 layers += [spectral_norm(nn.Conv2d(width, width, 3, 2, 1)), nn.LeakyReLU(LEAK)]
@@ -186,16 +185,9 @@ class ProjectedDiscriminator(nn.Module):
     def forward(self, rgb: Tensor) -> Tensor:
         """sRGB (b, 3, h, w) in [0, 1] -> scores of all heads (b, n)."""
         scores = []
-        for head, x in zip(self.heads, _features(rgb.device)(rgb * 2 - 1)[1:], strict=True):
+        for head, x in zip(self.heads, frozen_pyramid(rgb.device)(rgb * 2 - 1)[1:], strict=True):
             scores.append(head(F.normalize(x) * x.shape[1] ** 0.5).flatten(1))
         return torch.cat(scores, 1)
-
-
-@lru_cache(maxsize=2)
-def _features(device: torch.device) -> EfficientNetLite:
-    # No submodule of the discriminator: it is neither trained nor stored.
-    features = EfficientNetLite("efficientnet-lite0", frozen=STAGES).eval()
-    return features.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _log_loss(scores: Tensor, real: bool) -> Tensor:
