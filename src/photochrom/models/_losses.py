@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..backbones.perceptual import vgg16_difference
-from ..core import color
-from ..core.color import AB_SCALE, L_SCALE, lab_to_rgb
+from ..core.color import AB_SCALE, L_SCALE, colorfulness, lab_to_rgb
 from ._settings import NonNegative
 
 CHANNELS = {"ab": 2, "rgb": 3}
@@ -50,14 +49,6 @@ def vivid_distance(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
 def _distances(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
     squared = (prediction - truth).square().sum(1)
     return (squared + delta**2).sqrt() - delta
-
-
-def colorfulness(rgb: Tensor) -> Tensor:
-    """1 - colorfulness / 100 (Hasler & Suesstrunk 2003) of sRGB in [0, 1].
-
-    DDColor adds it to other losses at a weight of 0.5. Alone, or at a large weight, any vivid color satisfies it.
-    """
-    return 1 - color.colorfulness(rgb).mean() / 100
 
 
 COLOR_LOSSES = {"l1": l1, "l2": l2, "huber": huber, "distance": distance, "vivid-distance": vivid_distance}
@@ -115,7 +106,8 @@ class RegressionConfig:
             if self.losses.get("perceptual"):
                 losses["perceptual"] = vgg16_difference(rgb, true_rgb, self.layers)
             if self.losses.get("colorfulness"):
-                losses["colorfulness"] = colorfulness(rgb)
+                # As in DDColor, at a weight of 0.5. Alone, or at a large weight, any vivid color satisfies it.
+                losses["colorfulness"] = 1 - colorfulness(rgb).mean() / 100
         total = prediction.new_zeros(())
         for name, value in losses.items():
             total = total + self.losses[name] * value
