@@ -6,7 +6,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from photochrom.backbones.efficientnet import frozen_pyramid
-from photochrom.models._losses import as_image
 from photochrom.models.pix2pix import OBJECTIVES, PATCHES, Discriminator, Generator, Model, mirror_pad
 from photochrom.training.export import change_settings
 from photochrom.training.recipe import RecipeError, parse
@@ -30,14 +29,14 @@ def pair(batch=2, side=32):
 
 def test_networks_have_the_sizes_of_the_paper():
     assert count(Generator(Generator.Config(), 2)) == pytest.approx(54.41e6, rel=1e-3)
-    assert count(Discriminator(3, 64, 70)) == pytest.approx(2.77e6, rel=2e-3)
+    assert count(Discriminator(2, 64, 70)) == pytest.approx(2.77e6, rel=2e-3)
 
 
 @pytest.mark.parametrize("patch", PATCHES)
 def test_receptive_field_is_the_patch(patch):
-    net = Discriminator(3, 2, patch).eval()
+    net = Discriminator(2, 2, patch).eval()
     image = torch.rand(1, 3, 3 * patch, 3 * patch, requires_grad=True)
-    scores = net(image)
+    scores = net(*image.split([1, 2], 1))
     scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
     visible = image.grad[0].abs().sum(0) > 0
     assert [int(visible.any(axis).sum()) for axis in (0, 1)] == [patch, patch]
@@ -136,8 +135,8 @@ def test_patches_larger_than_the_image_are_rejected():
     ):
         family.loss("discriminator", *pair())
     for patch, minimum_size in ((16, 6), (34, 12)):
-        net = Discriminator(3, 2, patch).eval()
-        assert net(torch.rand(1, 3, minimum_size, minimum_size)).shape == (1, 1, 1, 1)
+        net = Discriminator(2, 2, patch).eval()
+        assert net(*pair(1, minimum_size)).shape == (1, 1, 1, 1)
 
 
 def test_discriminator_reuses_the_output_of_the_generator():
@@ -158,7 +157,7 @@ def test_losses_follow_their_formulas():
     losses = family.loss("generator", gray, color)
     torch.manual_seed(3)
     fake = family.generator(gray)
-    scores, true = (family.discriminator(torch.cat([gray, x], 1)) for x in (fake, color))
+    scores, true = (family.discriminator(gray, x) for x in (fake, color))
     bce = F.binary_cross_entropy_with_logits
     expected = 10 * (fake - color).abs().mean() + 0.5 * bce(scores, torch.ones_like(scores))
     assert torch.allclose(losses["total"], expected)
@@ -187,10 +186,7 @@ def test_mean_scores_are_logged():
     family.loss("generator", gray, color)
     fake = family.last[1]
     with torch.no_grad():
-        expected = (
-            family.discriminator(torch.cat([gray, color], 1)),
-            family.discriminator(torch.cat([gray, fake], 1)),
-        )
+        expected = family.discriminator(gray, color), family.discriminator(gray, fake)
     losses = family.loss("discriminator", gray, color)
     for name, scores in zip(("real_score", "fake_score"), expected, strict=True):
         assert losses[name].item() == pytest.approx(scores.mean().item(), abs=1e-5)
@@ -215,7 +211,7 @@ def test_gradient_of_a_projected_discriminator_is_relative_to_that_of_the_losses
     (of_losses,) = torch.autograd.grad(family.config.total_loss(alone, color, gray)["total"], alone)
     of_scores = gradients[-1] - of_losses
     assert of_scores.norm() / of_losses.norm() == pytest.approx(ratio, rel=1e-3)
-    (plain,) = torch.autograd.grad(family.discriminator(as_image(alone, gray)).neg().exp().log1p().mean(), alone)
+    (plain,) = torch.autograd.grad(family.discriminator(gray, alone).neg().exp().log1p().mean(), alone)
     assert F.cosine_similarity(of_scores.flatten(), plain.flatten(), dim=0) > 0.99
 
 
@@ -237,9 +233,9 @@ def test_projected_discriminator_scores_regions_of_the_image_in_color():
     family, (gray, color) = model(discriminator="projected"), pair(side=64)
     assert (family.gray_convention, family.minimum_size) == ("lab", 32)
     assert model(discriminator="projected", target="rgb").gray_convention is None
-    scores = family.discriminator(as_image(color, gray))
+    scores = family.discriminator(gray, color)
     assert scores.shape == (2, 4 * 2 * 2)  # four heads at stride 32
-    assert not torch.allclose(scores, family.discriminator(as_image(-color, gray)), atol=1e-3)
+    assert not torch.allclose(scores, family.discriminator(gray, -color), atol=1e-3)
     with torch.no_grad():  # as in validation
         assert all(family.loss(part, gray, color)["total"].isfinite() for part in family.trainable)
 

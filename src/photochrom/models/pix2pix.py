@@ -50,6 +50,8 @@ class Generator(Network):
     on, and its masks come from a noise input, so that a seed reproduces them.
     """
 
+    stride = 1
+
     @dataclass(frozen=True)
     class Config:
         """Settings of the U-Net."""
@@ -87,9 +89,9 @@ class Generator(Network):
         # Planes of noise in full size that hold a number for each feature of a smaller map.
         self.planes = [math.ceil(width / stride**2) for width, stride in self.dropout_maps]
         self.noise_planes = sum(self.planes)
-        self.test_noise_planes = self.noise_planes if per_image else 0
-        noise = {"noise": (self.noise_planes, "h", "w")} if self.test_noise_planes else {}
-        self.inputs = {"gray": (1, "h", "w"), **noise}
+        self.inputs = {"gray": (1, "h", "w")}
+        if per_image and self.planes:
+            self.inputs["noise"] = (self.noise_planes, "h", "w")
 
     def forward(self, gray: Tensor, noise: Tensor | None = None) -> Tensor:
         """Gray (b, 1, h, w), and normal noise (b, noise_planes, h, w) for dropout -> (b, channels, h, w).
@@ -98,7 +100,7 @@ class Generator(Network):
         """
         h, w = gray.shape[-2:]
         multiple = 2**self.config.downs
-        if noise is None and self.noise_planes and (self.training or self.test_noise_planes):
+        if noise is None and (self.training or "noise" in self.inputs):
             noise = torch.randn(len(gray), self.noise_planes, h, w, device=gray.device)
         masks = [] if noise is None else self.dropout_masks(mirror_pad(noise, multiple))
         x, skips = mirror_pad(gray, multiple), []
@@ -142,6 +144,7 @@ class Discriminator(nn.Module):
     def __init__(self, channels: int, width: int, patch: int) -> None:
         super().__init__()
         self.patch = patch
+        channels += 1  # the gray
         halvings = PATCHES.index(patch)
         layers: list[nn.Module] = []
         for level, out in enumerate(_doubling_widths(width, halvings + 1)):
@@ -154,15 +157,15 @@ class Discriminator(nn.Module):
         self.minimum_size = 3 * 2**halvings  # the last two layers turn 3 pixels into 1
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, 1, 1))
 
-    def forward(self, pair: Tensor) -> Tensor:
-        """Gray and color (b, 1 + channels, h, w) in [-1, 1] -> scores (b, 1, h', w'). ValueError for small images."""
-        h, w = pair.shape[-2:]
+    def forward(self, gray: Tensor, color: Tensor) -> Tensor:
+        """Gray, and color (b, channels, h, w) in [-1, 1] -> scores (b, 1, h', w'). ValueError for small images."""
+        h, w = color.shape[-2:]
         if min(h, w) < self.minimum_size:
             raise ValueError(
                 f"{w} x {h} pixels are too small for the discriminator's patches of {self.patch}: choose a smaller "
                 f"model.patch, or a larger data.size, until sides are {self.minimum_size} or more"
             )
-        return self.layers(pair)
+        return self.layers(torch.cat([downsample(gray, color), color], 1))
 
 
 class ProjectedDiscriminator(nn.Module):
@@ -182,9 +185,9 @@ class ProjectedDiscriminator(nn.Module):
                 layers += [spectral_norm(nn.Conv2d(width, width, 3, 2, 1)), nn.LeakyReLU(LEAK)]
             self.heads.append(nn.Sequential(*layers, spectral_norm(nn.Conv2d(width, 1, 3, 1, 1))))
 
-    def forward(self, rgb: Tensor) -> Tensor:
-        """sRGB (b, 3, h, w) in [0, 1] -> scores of all heads (b, n)."""
-        scores = []
+    def forward(self, gray: Tensor, color: Tensor) -> Tensor:
+        """Gray (b, 1, h, w), and color that `as_image` takes -> scores of all heads (b, n)."""
+        rgb, scores = as_image(color, gray), []
         for head, x in zip(self.heads, frozen_pyramid(rgb.device)(rgb * 2 - 1)[1:], strict=True):
             scores.append(head(F.normalize(x) * x.shape[1] ** 0.5).flatten(1))
         return torch.cat(scores, 1)
@@ -250,18 +253,17 @@ class Model(Family):
         super().__init__(config)
         if config.generator == "unet":
             self.generator = Generator(config.net, config.channels).apply(initialize)
-            stride, noise_planes = 1, self.generator.test_noise_planes
         else:
             self.generator = ColorNet(config.color, config.channels)
-            stride, noise_planes = self.generator.stride, 0
         self.discriminator: Discriminator | ProjectedDiscriminator
         if config.discriminator == "patch":
-            self.discriminator = Discriminator(1 + config.channels, config.width, config.patch).apply(initialize)
-            self.minimum_size = self.discriminator.minimum_size * stride
+            self.discriminator = Discriminator(config.channels, config.width, config.patch).apply(initialize)
+            self.minimum_size = self.discriminator.minimum_size * self.generator.stride
         else:
             self.discriminator = ProjectedDiscriminator(config.width)
             self.minimum_size = self.discriminator.minimum_size
-        self.procedure = Direct(config.target, config.chroma, noise_planes)
+        noise_planes, *_ = self.generator.inputs.get("noise", (0,))
+        self.procedure = Direct(config.target, config.chroma, int(noise_planes))
         self.gray_convention = config.gray_convention
         self.last: tuple[Tensor, Tensor] | None = None  # gray images and the generator's output for them
 
@@ -280,12 +282,11 @@ class Model(Family):
             fake = self.generator(gray)
             self.last = (gray, fake.detach())
             losses = self.config.total_loss(fake, downsample(color, fake), gray)
+            weight = self.config.adversarial
             if self.config.discriminator == "projected":
-                adversarial = objective(self._scores(gray, self._balanced(fake, losses["total"])), True)
-                return {**losses, "total": losses["total"] + adversarial, "adversarial": adversarial}
-            adversarial = objective(self._scores(gray, fake), True)
-            total = losses["total"] + self.config.adversarial * adversarial
-            return {**losses, "total": total, "adversarial": adversarial}
+                fake, weight = self._balanced(fake, losses["total"]), 1.0
+            adversarial = objective(self.discriminator(gray, fake), True)
+            return {**losses, "total": losses["total"] + weight * adversarial, "adversarial": adversarial}
         # The generator's step on the same batch comes first, so its output is still at hand.
         last, self.last = self.last, None
         if last and last[0] is gray:
@@ -293,7 +294,7 @@ class Model(Family):
         else:
             with torch.no_grad():
                 fake = self.generator(gray)
-        on_real, on_fake = self._scores(gray, downsample(color, fake)), self._scores(gray, fake)
+        on_real, on_fake = self.discriminator(gray, downsample(color, fake)), self.discriminator(gray, fake)
         threshold = 0.0 if self.config.objective == "log" else 0.5
         return {
             "total": (objective(on_real, True) + objective(on_fake, False)) / 2,
@@ -311,11 +312,6 @@ class Model(Family):
             norm = self.config.adversarial * of_loss.norm()
             view.register_hook(lambda gradient: gradient * (norm / gradient.norm().clamp(min=1e-12)))
         return view
-
-    def _scores(self, gray: Tensor, color: Tensor) -> Tensor:
-        if self.config.discriminator == "projected":
-            return self.discriminator(as_image(color, gray))
-        return self.discriminator(torch.cat([downsample(gray, color), color], 1))
 
     def learning_rates(self, part: str) -> Mapping[str, float]:
         """See `Family`."""
