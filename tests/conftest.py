@@ -37,11 +37,12 @@ def two_colors():
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory):
     """A bundle whose one network is `two_colors`."""
-    from photochrom.inference import bundle as bundles
+    from photochrom.inference.bundle import ModelCard
+    from photochrom.training.bundle_writer import save_bundle
 
     path = tmp_path_factory.mktemp("bundle") / "two-colors"
-    card = bundles.ModelCard("two-colors", "unet", {"kind": "direct", "target": "ab"}, {}, size=32)
-    bundles.save(path, card, {"colors": two_colors()})
+    card = ModelCard("two-colors", "unet", {"kind": "direct", "target": "ab"}, {}, size=32)
+    save_bundle(path, card, {"colors": two_colors()})
     return path
 
 
@@ -69,11 +70,12 @@ def noisy_colors():
 def stochastic_bundle(tmp_path_factory):
     """A bundle that draws: a diffusion in three steps whose one network is `noisy_colors`."""
     from photochrom.core.sampling import Diffusion, describe
-    from photochrom.inference import bundle as bundles
+    from photochrom.inference.bundle import ModelCard
+    from photochrom.training.bundle_writer import save_bundle
 
     path = tmp_path_factory.mktemp("bundle") / "stochastic"
-    card = bundles.ModelCard("stochastic", "ddpm", describe(Diffusion(prediction="clean", steps=3)), {}, size=32)
-    bundles.save(path, card, {"denoiser": noisy_colors()})
+    card = ModelCard("stochastic", "ddpm", describe(Diffusion(prediction="clean", steps=3)), {}, size=32)
+    save_bundle(path, card, {"denoiser": noisy_colors()})
     return path
 
 

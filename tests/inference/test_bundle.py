@@ -9,6 +9,7 @@ import pytest
 
 from photochrom.inference import bundle as bundles
 from photochrom.inference.bundle import BundleError
+from photochrom.training.bundle_writer import save_bundle
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_a_card_replaces_the_one_before(copy):
 
 def test_a_bundle_is_never_overwritten(bundle):
     with pytest.raises(FileExistsError, match="name another folder"):
-        bundles.save(bundle, bundles.read_card(bundle), {})
+        save_bundle(bundle, bundles.read_card(bundle), {})
 
 
 @pytest.mark.parametrize("name", bundles.installed())
@@ -152,17 +153,17 @@ def test_an_invalid_network_is_refused(bundle, tmp_path):
     from photochrom.inference.colorizer import Colorizer
 
     path = tmp_path / "nonsense"
-    bundles.save(path, bundles.read_card(bundle), {"colors": b"no network"})
+    save_bundle(path, bundles.read_card(bundle), {"colors": b"no network"})
     with pytest.raises(BundleError, match="a network cannot be run"):
         Colorizer(path)
 
 
 def test_weights_are_identified_by_their_digest(bundle, tmp_path):
     card = bundles.read_card(bundle)
-    other = bundles.save(tmp_path / "other", card, {"colors": b"other"})
+    other = save_bundle(tmp_path / "other", card, {"colors": b"other"})
     assert len(card.weights) == 8
     assert card.weights != other.weights
-    assert bundles.save(tmp_path / "again", card, {"colors": b"other"}).weights == other.weights
+    assert save_bundle(tmp_path / "again", card, {"colors": b"other"}).weights == other.weights
 
 
 def test_the_name_of_a_bundle_in_the_folder_bundles_gives_its_path(tmp_path, monkeypatch):

@@ -8,10 +8,10 @@ from photochrom import models
 from photochrom.core.color import AB_SCALE, L_SCALE, lab_to_rgb
 from photochrom.core.sampling import describe
 from photochrom.inference.bundle import BundleError, ModelCard, load
-from photochrom.inference.bundle import save as save_bundle
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models.family import Family, Network
+from photochrom.training.bundle_writer import save_bundle
 from photochrom.training.graph import export_network
 from photochrom.training.pretrained import load_weights
 from photochrom.training.recipe import read

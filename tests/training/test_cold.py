@@ -13,10 +13,10 @@ from photochrom.core.sampling import describe
 from photochrom.core.sampling.cold import Cold
 from photochrom.imaging.photo import open_photo
 from photochrom.inference.bundle import BundleError, ModelCard
-from photochrom.inference.bundle import save as save_bundle
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.restorer import Restorer
 from photochrom.models.cold import Mlp
+from photochrom.training.bundle_writer import save_bundle
 from photochrom.training.checkpoint import load
 from photochrom.training.export import export
 from photochrom.training.graph import export_network

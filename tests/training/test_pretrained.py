@@ -19,6 +19,7 @@ from photochrom.inference import bundle as bundles
 from photochrom.models import ddpm
 from photochrom.models._blocks import ColorNet
 from photochrom.training import checkpoint
+from photochrom.training.bundle_writer import save_bundle
 from photochrom.training.graph import HALF, export_network
 from photochrom.training.pretrained import blend, initialize, load_weights
 from photochrom.training.recipe import parse
@@ -99,7 +100,7 @@ def classifier(tmp_path_factory):
         "classifier", "classify", describe(model.procedure), {}, size=32, parameters={"logits": parameters}
     )
     path = tmp_path_factory.mktemp("bundle") / "classifier"
-    bundles.save(path, card, {"logits": content})
+    save_bundle(path, card, {"logits": content})
     return model, path
 
 

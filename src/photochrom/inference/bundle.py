@@ -6,14 +6,14 @@ import shlex
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..core.color import GRAY_CONVENTIONS
 from ..core.sampling import load_procedure
 from ..core.sampling.procedure import Procedure
-from ..imaging.atomic import atomic_path, atomic_write
+from ..imaging.atomic import atomic_write
 
 FORMAT = 1
 CARD = "model.json"
@@ -164,21 +164,6 @@ def load(name: str | Path) -> Bundle:
     if missing:
         raise BundleError(f"{path}: {card.procedure['kind']} needs the network {', '.join(missing)}; export it again")
     return Bundle(card, procedure, networks)
-
-
-def save(path: Path, card: ModelCard, networks: Mapping[str, bytes]) -> ModelCard:
-    """Write a bundle as a new folder and return the card with its digests. Raises FileExistsError."""
-    if path.exists():
-        raise FileExistsError(f"{path} exists: name another folder or remove it")
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in networks.items()}
-    card = replace(card, networks=digests)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as folder:
-        folder.mkdir()
-        for name, content in networks.items():
-            (folder / f"{name}.onnx").write_bytes(content)
-        write_card(folder, card)
-    return card
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

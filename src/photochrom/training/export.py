@@ -9,8 +9,9 @@ from .. import models
 from .._version import __version__
 from ..core.sampling import describe
 from ..imaging.sources import source_title
-from ..inference import bundle as bundles
+from ..inference.bundle import ModelCard
 from ..models.family import Family
+from .bundle_writer import save_bundle
 from .checkpoint import load
 from .graph import export_network
 from .pretrained import blend
@@ -25,7 +26,7 @@ def export(
     sources: str = "",
     blended: tuple[Path, float] | None = None,
     **card: Any,
-) -> bundles.ModelCard:
+) -> ModelCard:
     """Write the best checkpoint of a run, or of the runs of a model's stages, as a bundle folder; return its card.
 
     Args:
@@ -56,7 +57,7 @@ def export(
     networks, parameters = {}, {}
     for name, net in model.networks().items():
         networks[name], parameters[name] = export_network(net)
-    model_card = bundles.ModelCard(
+    model_card = ModelCard(
         name=out.name,
         family=recipe.family,
         procedure=describe(model.procedure),
@@ -71,7 +72,7 @@ def export(
         version=__version__,
         **{"scores": {"validation": validation} if validation else {}, **card},
     )
-    return bundles.save(out, model_card, networks)
+    return save_bundle(out, model_card, networks)
 
 
 def merge_runs(runs: Sequence[Path]) -> tuple[Family, Recipe, dict[str, Any], dict[str, dict[str, Any]]]:
