@@ -70,11 +70,12 @@ def xyz_to_linear(xyz: RGB) -> RGB:
 def xyz_to_lab(xyz: RGB) -> Lab:
     """XYZ (D65, Y of white 1) -> Lab."""
     x, y, z = _channels(xyz)
-    fx, fy, fz = _lab_curve(x / WHITE[0]), _lab_curve(y / WHITE[1]), _lab_curve(z / WHITE[2])
+    fx, fy, fz = lab_curve(x / WHITE[0]), lab_curve(y / WHITE[1]), lab_curve(z / WHITE[2])
     return namespace(xyz).stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], -3)
 
 
-def _lab_curve(value: Any) -> Any:
+def lab_curve(value: Any) -> Any:
+    """Return f of Lab: the cube root of light in [0, 1], near black its tangent (CIE 15)."""
     curve = value.clip(KNEE**3, None) ** (1 / 3)
     return namespace(value).where(value > KNEE**3, curve, value / (3 * KNEE**2) + 4 / 29)
 
@@ -122,7 +123,7 @@ def rgb_to_gray(rgb: RGB, convention: str = "lab") -> Plane:
 def film_gray(rgb: RGB, sensitivity: Float[Any, "*b 3"]) -> Plane:
     """sRGB in [0, 1] -> gray in [-1, 1]: L of the exposure by linear red, green and blue in a film's shares."""
     exposure = (srgb_to_linear(rgb) * sensitivity[..., None, None]).sum(-3)
-    return (116 * _lab_curve(exposure) - 16) / L_SCALE - 1
+    return (116 * lab_curve(exposure) - 16) / L_SCALE - 1
 
 
 def fit_gamut(lab: Lab) -> Lab:

@@ -32,17 +32,13 @@ BLOCK_COLUMNS = 256  # enlarged by one small matrix product
 Plane = Float32[np.ndarray, "n"]
 
 
-def _lab_curve(light: np.ndarray) -> np.ndarray:
-    """f(Y) of linear light in [0, 1], in units of 1 / ROOT: (n,) -> (n,)."""
-    return (color.xyz_to_lab(np.broadcast_to(light, (3, 1, light.size)))[0, 0] + 16) * (ROOT / 116)
-
-
 @cache
 def _luminance_tables(codes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Y and f(Y) of each of `codes` gray sRGB codes, and f(Y) by linear light, at the center of each bin."""
     light = color.srgb_to_linear(np.broadcast_to(np.linspace(0, 1, codes), (3, 1, codes)))[0, 0]
     centers = (np.arange(UNIT) + 0.5) / UNIT
-    return (light * UNIT).astype(f32), _lab_curve(light).astype(f32), _lab_curve(centers).astype(f32)
+    curve, curve_by_light = color.lab_curve(light) * ROOT, color.lab_curve(centers) * ROOT
+    return (light * UNIT).astype(f32), curve.astype(f32), curve_by_light.astype(f32)
 
 
 @cache
