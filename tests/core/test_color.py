@@ -143,17 +143,3 @@ def test_gray_conventions_differ_on_red():
     assert color.rgb_to_gray(red, "mean").item() == pytest.approx(2 / 3 - 1, abs=1e-6)
     with pytest.raises(ValueError, match=r"'ntsc'.*lab, luma, mean"):
         color.rgb_to_gray(RGB, "ntsc")
-
-
-@settings(max_examples=50)
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_film_gray_of_neutral_gray_is_its_lightness(level, red):
-    """Whatever its sensitivity, a film renders neutral grays alike; to light it cannot see it is black."""
-    neutral = np.full((3, 1, 1), level, np.float32)
-    sensitivity = np.array([red, (1 - red) / 2, (1 - red) / 2], np.float32)
-    assert color.film_gray(neutral, sensitivity).item() == pytest.approx(color.rgb_to_gray(neutral).item(), abs=1e-4)
-    pure = np.array([1, 0, 0], np.float32).reshape(3, 1, 1)
-    assert color.film_gray(pure, np.array([0.0, 0.5, 0.5])).item() == pytest.approx(-1, abs=1e-6)
-    assert color.film_gray(pure, np.array(color.TO_XYZ[1])).item() == pytest.approx(
-        color.rgb_to_gray(pure).item(), abs=1e-5
-    )

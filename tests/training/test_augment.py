@@ -1,8 +1,10 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from photochrom.core.color import rgb_to_gray
-from photochrom.training.augment import degrade, pair, training_pair
+from photochrom.core.color import TO_XYZ, rgb_to_gray
+from photochrom.training.augment import degrade, film_gray, pair, training_pair
 from photochrom.training.recipe import Data
 
 
@@ -89,3 +91,15 @@ def test_blur_takes_detail_and_not_light():
 def test_images_of_a_batch_differ_in_their_defects():
     degraded = seeded(degrade, torch.zeros(20, 1, 16, 16), 1.0)
     assert degraded.mean((1, 2, 3)).unique().numel() == 20
+
+
+@settings(max_examples=50)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_film_gray_of_neutral_gray_is_its_lightness(level, red):
+    """Whatever its sensitivity, a film renders neutral grays alike; to light it cannot see it is black."""
+    neutral = torch.full((3, 1, 1), level)
+    sensitivity = torch.tensor([red, (1 - red) / 2, (1 - red) / 2])
+    assert film_gray(neutral, sensitivity).item() == pytest.approx(rgb_to_gray(neutral).item(), abs=1e-4)
+    pure = torch.tensor([1.0, 0, 0])[:, None, None]
+    assert film_gray(pure, torch.tensor([0.0, 0.5, 0.5])).item() == pytest.approx(-1, abs=1e-6)
+    assert film_gray(pure, torch.tensor(TO_XYZ[1])).item() == pytest.approx(rgb_to_gray(pure).item(), abs=1e-5)

@@ -120,12 +120,6 @@ def rgb_to_gray(rgb: RGB, convention: str = "lab") -> Plane:
     raise ValueError(f"gray convention {convention!r}: choose one of {', '.join(GRAY_CONVENTIONS)}")
 
 
-def film_gray(rgb: RGB, sensitivity: Float[Any, "*b 3"]) -> Plane:
-    """sRGB in [0, 1] -> gray in [-1, 1]: L of the exposure by linear red, green and blue in a film's shares."""
-    exposure = (srgb_to_linear(rgb) * sensitivity[..., None, None]).sum(-3)
-    return (116 * lab_curve(exposure) - 16) / L_SCALE - 1
-
-
 def fit_gamut(lab: Lab) -> Lab:
     """Return colors that sRGB has, with L clipped to [0, 100]; colors inside the gamut are left as they are.
 

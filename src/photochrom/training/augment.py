@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.color import AB_SCALE, L_SCALE, film_gray, rgb_to_gray, rgb_to_lab
+from ..core.color import AB_SCALE, L_SCALE, lab_curve, rgb_to_gray, rgb_to_lab, srgb_to_linear
 from .recipe import Data
 
 # Of the Dirichlet distribution of a film's sensitivities to red, green and blue: old films see little red.
@@ -41,6 +41,12 @@ def pair(rgb: Float[Tensor, "b 3 h w"], convention: str, target: str) -> tuple[F
     lab = rgb_to_lab(rgb)
     gray = lab[:, 0] / L_SCALE - 1 if convention == "lab" else rgb_to_gray(rgb, convention)
     return gray[:, None], lab[:, 1:] / AB_SCALE
+
+
+def film_gray(rgb: Float[Tensor, "*b 3 h w"], sensitivity: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b h w"]:
+    """Return gray in [-1, 1] of sRGB in [0, 1]: L of the exposure by linear red, green and blue in a film's shares."""
+    exposure = (srgb_to_linear(rgb) * sensitivity[..., None, None]).sum(-3)
+    return (116 * lab_curve(exposure) - 16) / L_SCALE - 1
 
 
 def degrade(gray: Gray, strength: float) -> Gray:
