@@ -93,7 +93,7 @@ class Model(Family):
             """Return the channels of states, their stride in pixels, and a number that must divide sides of images."""
             if self.sampling.latent:
                 return self.autoencoder.channels, self.autoencoder.stride, self.autoencoder.size_multiple
-            return 3, 1, self.sampling.operator.size_multiple
+            return 3, 1, self.sampling.capabilities.operator.size_multiple
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -115,7 +115,7 @@ class Model(Family):
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return color images (b, 3, h, w) after the last step of the degradation, and its noise."""
-        operator = self.procedure.operator
+        operator = self.procedure.capabilities.operator
         drawn = operator.draw(color, noise)
         return operator.degrade(color, 1.0, drawn), drawn
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from ..color import signed_rgb_to_ab
-from ..degradation import DEGRADATIONS, Degradation, Image, Noise, interpolate
+from ..degradation import DEGRADATIONS, Image, Noise, interpolate
 from .procedure import AB, Capabilities, Gray, Hints, Net, Nets, Procedure, blend_hints
 
 
@@ -41,13 +41,8 @@ class Cold(Procedure):
     def capabilities(self) -> Capabilities:
         """See `Procedure`; it colorizes where the degradation is the loss of color."""
         networks = ("encoder", "restorer", "decoder") if self.latent else ("restorer",)
-        colorizes = self.degradation == "color"
-        return Capabilities(networks, colorizes=colorizes, iterative=True, restores=True, operator=self.operator)
-
-    @property
-    def operator(self) -> Degradation:
-        """The degradation that it undoes."""
-        return DEGRADATIONS[self.degradation]
+        colorizes, operator = self.degradation == "color", DEGRADATIONS[self.degradation]
+        return Capabilities(networks, colorizes=colorizes, iterative=True, restores=True, operator=operator)
 
     def timesteps(self) -> list[int]:
         """Return the degradation steps at which it calls the restorer, from T down, and 0 at the end."""
@@ -65,7 +60,7 @@ class Cold(Procedure):
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:
         """See `Procedure`. Raises ValueError where the noise of the degradation is needed and missing."""
-        noise_needed = self.operator.sampler and not self.latent and self.solver != "one-shot"
+        noise_needed = self.capabilities.operator.sampler and not self.latent and self.solver != "one-shot"
         if noise_needed and condition is None:
             need = f"the solver {self.solver} needs the noise of the degradation"
             raise ValueError(f"{self.degradation}: {need}; pass it, or choose one-shot")
@@ -99,4 +94,6 @@ class Cold(Procedure):
     def degrade(self, clean: Any, step: Any, start: Any, noise: Any = None) -> Any:
         """Return the clean image after ``step`` steps; a latent moves straight towards ``start``, that of step T."""
         share = step / self.levels
-        return interpolate(clean, start, share) if self.latent else self.operator.degrade(clean, share, noise)
+        if self.latent:
+            return interpolate(clean, start, share)
+        return self.capabilities.operator.degrade(clean, share, noise)
