@@ -71,11 +71,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
                 from ..cluster import run
             if jobs > 1:
                 raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
-            run.check_address(cluster)
-            tasks = run.plan_tasks(photos, out, color.seeds, extras)
-            work = run.create_work(model, options, extras, len(tasks))
-            manifest = manifest or run.default_manifest(photos, out)
-            outcomes = run.colorize_on_cluster(tasks, work, cluster, manifest, notify)
+            tasks, outcomes = run.colorize_photos(photos, out, model, options, extras, cluster, manifest, notify)
         else:
             if manifest or any("://" in location for location in [*photos, out or ""]):
                 raise ValueError(f"{'--manifest' if manifest else 'addresses'}: only with --cluster, for example local")

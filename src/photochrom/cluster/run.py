@@ -63,6 +63,26 @@ class Work:
 Result = tuple[Outcome, dict[str, Any]]  # of a worker for a photo, with further fields of its entry in the manifest
 
 
+def colorize_photos(  # noqa: PLR0913 - each is an option of the command
+    photos: Sequence[str],
+    out: str | None,
+    model: str,
+    options: BatchOptions,
+    extras: Sequence[str],
+    address: str,
+    manifest: Path | None,
+    notify: Notify,
+) -> tuple[list[Task], Generator[Outcome]]:
+    """Return the tasks of `plan_tasks`, and their outcomes as `colorize_on_cluster` yields them. Raises ValueError.
+
+    The default of the manifest is `default_manifest`.
+    """
+    check_address(address)
+    tasks = plan_tasks(photos, out, options.color.seeds, extras)
+    work = create_work(model, options, extras, len(tasks))
+    return tasks, colorize_on_cluster(tasks, work, address, manifest or default_manifest(photos, out), notify)
+
+
 def check_address(address: str) -> None:
     """Raise ValueError for an address that is neither `local`, `local:2` and so on, nor that of a scheduler."""
     if address.startswith("local") and not LOCAL.fullmatch(address):
