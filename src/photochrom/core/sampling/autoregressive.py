@@ -89,10 +89,8 @@ class Autoregressive(Procedure):
         """Raises ValueError for sides that the factor does not divide, or an image that no memory would hold."""
         check_divisible(height, width, self.factor)
         if "spatial" in self.stages and height * width * max(height, width) > MAX_ATTENTION:
-            raise ValueError(
-                f"{width} x {height} pixels: too large for the spatial stage, whose memory grows with the cube of the "
-                "side; choose a smaller inference size (--size)"
-            )
+            reason = "too large for the spatial stage, whose memory grows with the cube of the side"
+            raise ValueError(f"{width} x {height} pixels: {reason}; choose a smaller inference size (--size)")
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
         """See `Procedure`. Raises ValueError as `check_size` does, FloatingPointError where a network gives NaN."""

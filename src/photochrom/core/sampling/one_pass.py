@@ -64,7 +64,6 @@ class AnnealedMean(Procedure):
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Procedure`."""
         return Capabilities(("logits",), stochastic=self.solver == "sample")
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
