@@ -14,6 +14,7 @@ import numpy as np
 from ..backbones.inception import VARIABLE
 from ..core.sampling import describe
 from ..core.sampling.autoregressive import bits_per_dim
+from ..core.sampling.procedure import Procedure
 from ..imaging.errors import printable
 from ..imaging.photo import open_photo
 from ..imaging.sources import source_title
@@ -163,7 +164,7 @@ def _model_rows(request: Request) -> list[Row]:
         colorizer = Colorizer(source, threads=1, device=request.device)
         samplers: dict[str, Sampler] = {}
         for sampler in request.samplers:
-            supported = colorizer.procedure.applicable_options(sampler)
+            supported = applicable_options(colorizer.procedure, sampler)
             samplers[str(supported)] = supported
             unsupported -= supported.keys()
         for sampler in samplers.values():
@@ -172,6 +173,12 @@ def _model_rows(request: Request) -> list[Row]:
         names = ", --".join(sorted(unsupported))
         raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
     return rows
+
+
+def applicable_options(procedure: Procedure, options: Sampler) -> Sampler:
+    """Return those of the options that a procedure supports, with the solver among them."""
+    names = procedure.option_names(options.get("solver", ""))  # greedy has no temperature, for example
+    return {name: value for name, value in options.items() if name in names}
 
 
 def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, request: Request) -> Row:

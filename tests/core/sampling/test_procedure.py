@@ -109,24 +109,3 @@ def test_options_change_a_copy():
     assert (changed.steps, changed.solver, procedure.steps) == (5, "ancestral", 20)
     assert procedure.with_options() == procedure
     assert Autoregressive(solver="greedy").with_options(solver="sample", temperature=0.5).temperature == 0.5
-
-
-@pytest.mark.parametrize(
-    ("procedure", "applicable"),
-    [
-        (Direct(), {}),
-        (Diffusion(), {"steps": 5, "eta": 0.5}),
-        (Cold(), {"steps": 5}),
-        (Cold(solver="one-shot"), {}),
-        (Autoregressive(), {"temperature": 2.0}),
-        (Autoregressive(solver="greedy"), {}),
-    ],
-)
-def test_options_that_do_not_apply_are_left_out(procedure, applicable):
-    assert procedure.applicable_options({"steps": 5, "eta": 0.5, "temperature": 2.0}) == applicable
-
-
-def test_the_solver_among_the_options_decides_which_others_apply():
-    options = {"solver": "greedy", "temperature": 2.0}
-    assert Autoregressive().applicable_options(options) == {"solver": "greedy"}
-    assert Autoregressive(solver="greedy").applicable_options({**options, "solver": "sample"})["temperature"] == 2.0

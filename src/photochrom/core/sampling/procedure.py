@@ -106,11 +106,6 @@ class Procedure(ABC):
         """Yield a degraded image (b, 3, h, w), then what becomes of it; ``condition`` is the degradation's noise."""
         raise NotImplementedError
 
-    def applicable_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of the options that this procedure supports, with the solver among them."""
-        names = self.option_names(options.get("solver", ""))  # greedy has no temperature, for example
-        return {name: value for name, value in options.items() if name in names}
-
     def with_options(self, **options: Any) -> "Procedure":
         """Return a copy with other settings. Raises ValueError for an option it does not support or a wrong value."""
         supported = self.option_names(options.get("solver", ""))

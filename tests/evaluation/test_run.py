@@ -1,0 +1,28 @@
+"""The rows of an evaluation: which options of the command each model gets."""
+
+import pytest
+
+from photochrom.core.sampling import Autoregressive, Cold, Diffusion, Direct
+from photochrom.evaluation.run import applicable_options
+
+
+@pytest.mark.parametrize(
+    ("procedure", "applicable"),
+    [
+        (Direct(), {}),
+        (Diffusion(), {"steps": 5, "eta": 0.5}),
+        (Cold(), {"steps": 5}),
+        (Cold(solver="one-shot"), {}),
+        (Autoregressive(), {"temperature": 2.0}),
+        (Autoregressive(solver="greedy"), {}),
+    ],
+)
+def test_options_that_do_not_apply_are_left_out(procedure, applicable):
+    assert applicable_options(procedure, {"steps": 5, "eta": 0.5, "temperature": 2.0}) == applicable
+
+
+def test_the_solver_among_the_options_decides_which_others_apply():
+    options = {"solver": "greedy", "temperature": 2.0}
+    assert applicable_options(Autoregressive(), options) == {"solver": "greedy"}
+    sample = applicable_options(Autoregressive(solver="greedy"), {**options, "solver": "sample"})
+    assert sample["temperature"] == 2.0
