@@ -23,10 +23,8 @@ def models(
         default = "  (default)" if name == DEFAULT else ""
         typer.echo(f"{name}{default}\n  {card['family']}, {megabytes:.1f} MB, {card['licence']}\n  {card['summary']}")
         for protocol, scores in card["scores"].items():
-            texts = []
-            for metric, score in scores.items():
-                # Texts say how the scores were measured; they are in the card, see --json.
-                if not isinstance(score, str):
-                    texts.append(f"{metric} {score:.4g}")
+            # Texts say how the scores were measured; they are in the card, see --json.
+            numbers = {metric: score for metric, score in scores.items() if not isinstance(score, str)}
+            texts = [f"{metric} {score:.4g}" for metric, score in numbers.items()]
             typer.echo(f"  {protocol}: {', '.join(texts)}")
     typer.echo("Other bundles are given by their path: --model bundles/ddpm.zip")
