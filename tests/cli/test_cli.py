@@ -193,7 +193,7 @@ def test_an_empty_folder_is_an_error(tmp_path):
 
 
 def test_reports_are_written_whole_or_not_at_all(tmp_path):
-    from photochrom.cli.console import write
+    from photochrom.evaluation.files import write
     from photochrom.imaging.errors import WriteError
 
     write(tmp_path / "report.json", "{}")

@@ -1,4 +1,4 @@
-"""What commands print: errors, progress and results; and the files that they write."""
+"""What commands print: errors, progress and results."""
 
 import importlib.util
 import os
@@ -104,14 +104,6 @@ def writable(outputs: Sequence[Path | None], overwrite: bool) -> None:
             fail(f"{path}: is a folder; give the path of a file", 2)
         if path.exists() and not overwrite:
             fail(f"{path}: exists already; choose another path or use --overwrite", 2)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all. Raises WriteError."""
-    from ..imaging.atomic import atomic_write
-
-    with atomic_write(path, overwrite=True) as file:
-        file.write(text.encode())
 
 
 def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:

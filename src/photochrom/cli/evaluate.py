@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .console import count, exit_on, fail, loading, progress, writable, write
+from .console import count, exit_on, fail, loading, progress, writable
 from .options import Device, Saturation, Seed, Size, Strength, limited
 
 DATA = "Color photos as ground truth: folder, zip, or folder in a zip; repeatable."
@@ -50,7 +50,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # photos are measured in parallel: more threads would only wait
     with loading("evaluate"):
-        from ..evaluation.report import as_csv, as_html, as_json, as_markdown
+        from ..evaluation.report import as_markdown, write_reports
         from ..evaluation.run import Request, combine_options, record_scores, run
         from ..inference.options import ColorOptions
 
@@ -87,9 +87,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     for warning in result.warnings:
         typer.echo(warning, err=True)
     with exit_on(ValueError, code=1):
-        for path, render in ((json_file, as_json), (csv_file, as_csv), (html_file, as_html)):
-            if path:
-                write(path, render(result))
+        write_reports(result, json_file, csv_file, html_file)
         if record:
             record_scores(result)
     if result.unreadable:

@@ -1,12 +1,11 @@
 """The command that shows the colors of a data set."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import count, exit_on, fail, loading, progress, writable, write
+from .console import count, exit_on, fail, loading, progress, writable
 
 
 def inspect(
@@ -20,7 +19,7 @@ def inspect(
     Exit code 1 when a photo was left out.
     """
     with loading():
-        from ..evaluation.dataset_colors import count_colors, draw_chart, read_small
+        from ..evaluation.dataset_colors import count_colors, read_small, write_colors
         from ..imaging.sources import find_images
 
     if out and out.suffix.lower() != ".svg":
@@ -39,10 +38,7 @@ def inspect(
     for sentence in colors.warnings():
         typer.echo(sentence, err=True)
     with exit_on(ValueError, code=1):
-        if out:
-            write(out, draw_chart(colors))
-        if json_file:
-            write(json_file, json.dumps(colors.summary() | colors.histograms()) + "\n")
+        write_colors(colors, out, json_file)
     if colors.left_out:
         verb = "was" if len(colors.left_out) == 1 else "were"
         fail("\n".join([*colors.left_out, f"{count(len(colors.left_out), 'photo')} {verb} left out"]), 1)

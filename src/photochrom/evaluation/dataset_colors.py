@@ -1,5 +1,6 @@
 """The colors of a data set, before any training: statistics, a chart, and warnings."""
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from ..core.color import BIN_STEP, ab_bins, colorfulness, lab_to_rgb, rgb_to_lab
 from ..imaging.errors import PhotoError
 from ..imaging.photo import open_photo
 from ..imaging.sources import SourceImage
+from .files import write
 
 RGB = Float[np.ndarray, "3 h w"]
 Lab = Float[np.ndarray, "3 h w"]
@@ -199,6 +201,14 @@ def _format(name: str, value: float) -> str:
     if name in SHARES:
         return f"{value:.1%}"
     return f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
+
+
+def write_colors(colors: DatasetColors, chart: Path | None, json_file: Path | None) -> None:
+    """Write `draw_chart` and all values to the files that are given. Raises WriteError."""
+    if chart:
+        write(chart, draw_chart(colors))
+    if json_file:
+        write(json_file, json.dumps(colors.summary() | colors.histograms()) + "\n")
 
 
 def draw_histogram(shares: np.ndarray) -> str:

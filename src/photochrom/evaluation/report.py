@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from .._version import __version__
 from .dataset_colors import draw_histogram
+from .files import write
 from .measure import BASELINES, TRUTH
 from .metrics import METRICS, PSNR_LIMIT, find_metric
 from .protocols import RGB8, Protocol
@@ -82,6 +83,15 @@ def draw_contact_sheet(groups: Iterable[Sequence[RGB8]]) -> bytes:
     columns = max(1, MAX_COLUMNS // group_size) * group_size
     joined = pyvips.Image.arrayjoin(tiles, across=columns, shim=GAP, background=[255, 255, 255])
     return joined.write_to_buffer(".jpg", Q=90)
+
+
+def write_reports(
+    result: EvaluationResult, json_file: Path | None, csv_file: Path | None, html_file: Path | None
+) -> None:
+    """Write the result to each file that is given. Raises WriteError."""
+    for path, render in ((json_file, as_json), (csv_file, as_csv), (html_file, as_html)):
+        if path:
+            write(path, render(result))
 
 
 def as_json(result: EvaluationResult) -> str:
