@@ -88,10 +88,6 @@ def _add_snow(image: Image, share: Any, noise: Any) -> Image:
     return interpolate(image, 1.0, noise * share)
 
 
-def _grain_noise(image: Image, noise: Noise) -> Any:
-    return noise(image).clip(-1, 1)
-
-
 def _mask_center(image: Image, noise: Noise) -> Any:
     return (noise(image[:, :2, :1, :1]) * 0.15 + 0.5).clip(0.25, 0.75)
 
@@ -105,7 +101,7 @@ UNCHANGED = Degradation(lambda image, share, noise: image)
 DEGRADATIONS = {
     "color": Degradation(_lose_color),
     "blur": Degradation(_blur),
-    "grain": Degradation(_add_grain, _grain_noise),
+    "grain": Degradation(_add_grain, lambda image, noise: noise(image).clip(-1, 1)),
     "mask": Degradation(_mask, _mask_center),
     "pixelation": Degradation(_pixelate, size_multiple=BLOCK),
     "snow": Degradation(_add_snow, _flakes),
