@@ -35,8 +35,6 @@ def export(  # noqa: PLR0913 - each is an option of the command
     if len(runs) > 1 and not out:
         fail(f"{len(runs)} runs: name their common bundle with --out", 2)
     out = out or runs[0] / "bundle" / runs[0].resolve().name
-    if out.exists():
-        fail(f"{out} exists: name another folder or remove it", 2)
     with exit_on(ValueError, OSError, ExportError):
         write_bundle(runs, out, sets or (), size, sources, (blend, share) if blend else None, summary=summary)
     typer.echo(out)

@@ -9,10 +9,15 @@ from ..imaging.atomic import atomic_path
 from ..inference.bundle import ModelCard, write_card
 
 
-def save_bundle(path: Path, card: ModelCard, networks: Mapping[str, bytes]) -> ModelCard:
-    """Write a bundle as a new folder and return the card with its digests. Raises FileExistsError."""
+def require_free(path: Path) -> None:
+    """Raise FileExistsError for a path that exists: a bundle replaces no other."""
     if path.exists():
         raise FileExistsError(f"{path} exists: name another folder or remove it")
+
+
+def save_bundle(path: Path, card: ModelCard, networks: Mapping[str, bytes]) -> ModelCard:
+    """Write a bundle as a new folder and return the card with its digests. Raises FileExistsError."""
+    require_free(path)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in networks.items()}
     card = replace(card, networks=digests)
     path.parent.mkdir(parents=True, exist_ok=True)

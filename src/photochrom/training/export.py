@@ -11,7 +11,7 @@ from ..core.sampling import describe
 from ..imaging.sources import source_title
 from ..inference.bundle import ModelCard
 from ..models.family import Family
-from .bundle_writer import save_bundle
+from .bundle_writer import require_free, save_bundle
 from .checkpoint import load
 from .graph import export_network
 from .pretrained import blend
@@ -39,8 +39,9 @@ def export(
             networks get weights between the run's and these.
         card: further entries of the card (``summary``, ``licence``, ``scores``).
 
-    Raises ExportError when ONNX and torch differ, ValueError when runs or settings do not fit, or ``out`` exists.
+    Raises ExportError when ONNX and torch differ, ValueError when runs or settings do not fit, FileExistsError.
     """
+    require_free(out)
     sets = tuple(sets)
     model, recipe, record, stages = merge_runs(runs)
     model, recipe = change_settings(model, recipe, sets)
