@@ -33,7 +33,8 @@ class Family(nn.Module):
       for settings that cannot work.
     - ``procedure``: how colors are sampled, a `core.sampling` procedure; its ``target`` is ``ab`` or ``rgb``.
     - ``net``: the `Network` that the procedure calls, or a module that holds several, under the ``network_names`` of
-      its capabilities. A family with other submodules defines ``trainable`` and `networks` itself.
+      its capabilities. A family with other submodules defines ``trainable``: the first of them is or holds the
+      networks, except those that are parts themselves.
     - `loss`.
 
     All other members are optional; their defaults are below. The weights of a `Network` whose parameters are all
@@ -80,10 +81,11 @@ class Family(nn.Module):
 
     def networks(self) -> Mapping[str, Network]:
         """Return the networks to export, by the names in ``procedure.capabilities.network_names``."""
-        net, names = self.get_submodule("net"), self.procedure.capabilities.network_names
-        if isinstance(net, Network):
-            return {names[0]: net}
-        return {name: cast(Network, net.get_submodule(name)) for name in names}
+        networks = {}
+        for name in self.procedure.capabilities.network_names:
+            part = self.get_submodule(name if name in self.trainable else self.trainable[0])
+            networks[name] = part if isinstance(part, Network) else cast(Network, part.get_submodule(name))
+        return networks
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the losses of a part: ``total``, which is minimized, and others to be logged."""

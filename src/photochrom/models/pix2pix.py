@@ -267,10 +267,6 @@ class Model(Family):
         self.gray_convention = config.gray_convention
         self.last: tuple[Tensor, Tensor] | None = None  # gray images and the generator's output for them
 
-    def networks(self) -> dict[str, Network]:
-        """See `Family`."""
-        return {"colors": self.generator}
-
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the losses of the generator or the discriminator.
 

@@ -7,7 +7,7 @@ trained alone, on true colors made coarse or small; `Model.merge_stages` joins t
 
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -103,13 +103,6 @@ class Model(Family):
             self.color = Upsampler(config.color, 2**bits, factor)
         if "spatial" in self.trainable:
             self.spatial = Upsampler(config.spatial, LEVELS, factor)
-
-    def networks(self) -> dict[str, Network]:
-        networks = {}
-        for name in self.procedure.capabilities.network_names:
-            parent = self if name in self.trainable else self.core
-            networks[name] = cast(Network, parent.get_submodule(name))
-        return networks
 
     def degraded_input(self, gray: Tensor, color: Tensor, noise: Callable[..., Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return the input of the first stage, at the size of the gray, and the gray; for stages without a core."""
