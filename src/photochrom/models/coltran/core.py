@@ -29,12 +29,6 @@ def quantize(values: Tensor, levels: int = LEVELS) -> Tensor:
     return ((values + 1) * (levels / 2)).clamp(0, levels - 1).long()
 
 
-def shift(x: Tensor, dim: int, first_value: float = 0.0) -> Tensor:
-    """Return x moved by one position along a dimension; ``first_value`` comes in, the last position is lost."""
-    first = torch.full_like(x.narrow(dim, 0, 1), first_value)
-    return torch.cat([first, x.narrow(dim, 0, x.shape[dim] - 1)], dim)
-
-
 @dataclass(frozen=True)
 class CoreConfig:
     """Numbers of layers of one shape, and how the core is conditioned and trained."""
@@ -218,9 +212,11 @@ class Core(nn.Module):
         small = average_pool(gray, self.sampling.factor)
         features = downsample(self.guide(gray), small) if self.guide else None
         context, norms, _, _ = self.encoder(small, features)
-        above = shift(self.outer.rows(coarse, context, norms)[0], 1)
+        rows, _ = self.outer.rows(coarse, context, norms)
+        above = F.pad(rows[:, :-1], (0, 0, 0, 0, 1, 0))  # moved down by a row
         condition, _ = self.row(context, above)
-        return context, self.pixel.rows(shift(coarse, 2, START_OF_ROW), condition, norms, None)[0]
+        before = F.pad(coarse[:, :, :-1], (0, 0, 1, 0), value=START_OF_ROW)  # moved right by a pixel
+        return context, self.pixel.rows(before, condition, norms, None)[0]
 
     def loss(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return (1 - lambda) autoregressive + lambda parallel cross-entropy, in nats per pixel."""
