@@ -55,13 +55,10 @@ class Model(Family):
         log_probabilities = F.log_softmax(logits.movedim(1, -1).reshape(-1, len(self.bins)), 1)
         entropy = -(log_probabilities.gather(1, nearest) * shares).sum(1)
         if self.training:
-            self._update_prior(nearest, shares)
+            counts = torch.zeros_like(self.prior).scatter_add_(0, nearest.ravel(), shares.ravel())
+            self.prior.lerp_(counts / counts.sum(), 0.01)  # a moving average
         weights = rarity(self.prior, self.config.uniform)[nearest[:, 0]]
         return {"total": (entropy * weights).mean(), "entropy": entropy.mean()}
-
-    def _update_prior(self, nearest: Tensor, shares: Tensor, momentum: float = 0.99) -> None:
-        counts = torch.zeros_like(self.prior).scatter_add_(0, nearest.ravel(), shares.ravel())
-        self.prior.lerp_(counts / counts.sum(), 1 - momentum)
 
 
 def soft_encode(ab: Tensor, bins: Tensor, neighbors: int, sigma: Positive) -> tuple[Tensor, Tensor]:
