@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from torch.multiprocessing import spawn
 
 from photochrom.models import vqvae
-from photochrom.models._autoencoder import Autoencoder, Codebook, perplexity
+from photochrom.models._autoencoder import Autoencoder, Codebook
 
 SMALL = {"hidden": (4, 8), "residual": 1, "codes": 6, "dim": 3}
 
@@ -90,8 +90,11 @@ def test_dead_codes_are_replaced_and_others_are_not():
 
 
 def test_perplexity_of_even_use_is_the_number_of_codes():
-    assert perplexity(torch.full((16,), 1 / 16)) == pytest.approx(16)
-    assert perplexity(torch.eye(16)[3]) == pytest.approx(1)
+    model = vqvae.Model(vqvae.Model.Config(Autoencoder.Config(**SMALL))).eval()
+    counts, color = model.net.encoder.books[0].counts, torch.zeros(1, 3, 16, 16)
+    for used in (len(counts), 1):
+        counts.zero_()[:used] = 3.0
+        assert model.loss("net", color[:, :1], color)["perplexity"].item() == pytest.approx(used)
 
 
 @pytest.mark.parametrize("learning", ["ema", "loss"])

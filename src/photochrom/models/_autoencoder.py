@@ -87,11 +87,6 @@ class Codebook(nn.Module):
         self.counts.copy_(torch.where(dead, 1.0, self.counts))
 
 
-def perplexity(frequencies: Tensor) -> Tensor:
-    """Return how many codes, used evenly, would carry as much information."""
-    return torch.special.entr(frequencies).sum().exp()
-
-
 class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()

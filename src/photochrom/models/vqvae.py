@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.sampling import Reconstruction
-from ._autoencoder import Autoencoder, concatenate_levels, perplexity
+from ._autoencoder import Autoencoder, concatenate_levels
 from ._settings import NonNegative
 from .family import Family
 
@@ -37,7 +37,8 @@ class Model(Family):
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the losses, and for each level how well its codes are used.
 
-        ``usage``: share of codes with a tenth of the mean code's latents or more. ``perplexity``: see `perplexity`.
+        ``usage``: share of codes with a tenth of the mean code's latents or more. ``perplexity``: number of codes
+        that, used evenly, would carry as much information.
         """
         images = torch.cat([color, _grayscale(color)]) if self.config.gray_too else color
         levels = self.net.encoder.levels(images)
@@ -56,7 +57,7 @@ class Model(Family):
             suffix = "" if len(levels) == 1 else f"_{level.indices.shape[-1]}px"
             frequencies = book.counts / book.counts.sum().clamp(min=1e-9)
             losses[f"usage{suffix}"] = (frequencies * len(frequencies) >= 0.1).float().mean()
-            losses[f"perplexity{suffix}"] = perplexity(frequencies)
+            losses[f"perplexity{suffix}"] = torch.special.entr(frequencies).sum().exp()
         return {"total": total, **losses}
 
     def validation_metrics(self, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
