@@ -4,6 +4,7 @@ The conditional layers of Kumar, Weissenborn & Kalchbrenner (2021) scale and shi
 output of the perceptron (cMLP), and layer norms, by the whole context at once (cLN).
 """
 
+from itertools import zip_longest
 from typing import Literal
 
 import torch
@@ -154,10 +155,8 @@ class Conditions(nn.Module):
     def forward(self, context: Tensor) -> Tensor:
         """(..., c) -> (..., layers times size), layer by layer."""
         parts = []
-        for index in range(max(len(self.attention), len(self.mlp))):
-            for projections in (self.attention, self.mlp):
-                if len(projections):
-                    parts.append(projections[index](context))
+        for projections in zip_longest(self.attention, self.mlp):
+            parts += [projection(context) for projection in projections if projection]
         return torch.cat(parts, -1) if parts else context[..., :0]
 
 
