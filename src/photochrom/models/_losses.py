@@ -14,17 +14,8 @@ from ..backbones.perceptual import vgg16_difference
 from ..core.color import AB_SCALE, L_SCALE, colorfulness, lab_to_rgb
 from ._settings import NonNegative
 
-CHANNELS = {"ab": 2, "rgb": 3}
 VIVID = 50.0  # chroma in Lab units from which a pixel counts twice in `vivid_distance`
 VggLayer = Annotated[int, Field(ge=0, le=4)]  # of five feature maps
-
-
-def l1(prediction: Tensor, truth: Tensor, delta: float = 0.0) -> Tensor:
-    return (prediction - truth).abs().mean()
-
-
-def l2(prediction: Tensor, truth: Tensor, delta: float = 0.0) -> Tensor:
-    return (prediction - truth).square().mean()
 
 
 def huber(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
@@ -51,9 +42,10 @@ def _distances(prediction: Tensor, truth: Tensor, delta: float) -> Tensor:
     return (squared + delta**2).sqrt() - delta
 
 
-COLOR_LOSSES = {"l1": l1, "l2": l2, "huber": huber, "distance": distance, "vivid-distance": vivid_distance}
+PLAIN_LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}
+SMOOTH_LOSSES = {"huber": huber, "distance": distance, "vivid-distance": vivid_distance}  # take a delta
 IMAGE_LOSSES = ("perceptual", "colorfulness")  # of sRGB images instead of color channels
-LOSSES = (*COLOR_LOSSES, *IMAGE_LOSSES)
+LOSSES = (*PLAIN_LOSSES, *SMOOTH_LOSSES, *IMAGE_LOSSES)
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class RegressionConfig:
 
     @property
     def channels(self) -> int:
-        return CHANNELS[self.target]
+        return 2 if self.target == "ab" else 3
 
     @property
     def gray_convention(self) -> str | None:
@@ -98,9 +90,12 @@ class RegressionConfig:
         [-1, 1], as large or larger: images are compared at its size.
         """
         losses = {}
-        for name, loss in COLOR_LOSSES.items():
+        for name, loss in PLAIN_LOSSES.items():
             if self.losses.get(name):
-                losses[name] = loss(prediction, truth, self.delta / AB_SCALE)
+                losses[name] = loss(prediction, truth)
+        for name, smooth_loss in SMOOTH_LOSSES.items():
+            if self.losses.get(name):
+                losses[name] = smooth_loss(prediction, truth, self.delta / AB_SCALE)
         if self._uses_images():
             rgb, true_rgb = as_image(prediction, gray), as_image(truth, gray)
             if self.losses.get("perceptual"):
