@@ -28,8 +28,6 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        """The network (see `ColorNet`), its training and its decoding (see `AnnealedMean`)."""
-
         net: ColorNet.Config = field(default_factory=ColorNet.Config)
         neighbors: Annotated[int, Field(ge=1, le=len(ab_bins()))] = 5  # bins of a soft target
         sigma: Positive = 5.0  # of a soft target, in Lab units

@@ -29,16 +29,12 @@ WON, LOST = 0.98, 0.02
 PATCHES = (7, 16, 34, 70, 142, 286)  # receptive fields of discriminators with 0 to 5 halvings
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that, outside training, can take the statistics of each image, as the paper does, not running ones."""
-
-    def __init__(self, channels: int, per_image: bool) -> None:
-        super().__init__(channels)
-        self.per_image = per_image
+class PaperNorm(nn.BatchNorm2d):
+    """Batch norm that, outside training, takes the statistics of each image, as the paper does, not running ones."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, h, w)."""
-        if self.training or not self.per_image:
+        if self.training:
             return super().forward(x)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
@@ -54,8 +50,6 @@ class Generator(Network):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of the U-Net."""
-
         downs: Annotated[int, Field(ge=2)] = 8
         filters: Count = 64  # at the first scale, doubled from scale to scale up to eight times as many
         dropped: Natural = 3  # decoder blocks with dropout of 0.5
@@ -69,18 +63,18 @@ class Generator(Network):
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
         self.config = config
-        per_image = config.test == "paper"
+        norm = PaperNorm if config.test == "paper" else nn.BatchNorm2d
         widths = _doubling_widths(config.filters, config.downs)
         self.down = nn.ModuleList([nn.Conv2d(1, widths[0], 4, 2, 1)])
         for before, after in pairwise(widths[:-1]):
             conv = nn.Conv2d(before, after, 4, 2, 1, bias=False)
-            self.down.append(nn.Sequential(conv, BatchNorm(after, per_image)))
+            self.down.append(nn.Sequential(conv, norm(after)))
         self.down.append(nn.Conv2d(widths[-2], widths[-1], 4, 2, 1))
         self.up = nn.ModuleList()
         width = widths[-1]
         for skip in widths[-2::-1]:
             grow = nn.ConvTranspose2d(width, skip, 4, 2, 1, bias=False)
-            self.up.append(nn.Sequential(grow, BatchNorm(skip, per_image)))
+            self.up.append(nn.Sequential(grow, norm(skip)))
             width = 2 * skip
         self.exit = nn.ConvTranspose2d(width, channels, 4, 2, 1)
         # Width and stride of the maps with dropout, of blocks 1, 2, ... after the innermost.
@@ -90,7 +84,7 @@ class Generator(Network):
         self.planes = [math.ceil(width / stride**2) for width, stride in self.dropout_maps]
         self.noise_planes = sum(self.planes)
         self.inputs = {"gray": (1, "h", "w")}
-        if per_image and self.planes:
+        if config.test == "paper" and self.planes:
             self.inputs["noise"] = (self.noise_planes, "h", "w")
 
     def forward(self, gray: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -222,8 +216,6 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config(RegressionConfig):
-        """Generator, discriminator and the generator's losses (see `RegressionConfig`)."""
-
         loss_required = False
 
         losses: Mapping[str, NonNegative] = field(default_factory=lambda: {"l1": 100.0})
@@ -310,7 +302,6 @@ class Model(Family):
         return view
 
     def learning_rates(self, part: str) -> Mapping[str, float]:
-        """See `Family`."""
         return {"": self.config.discriminator_rate} if part == "discriminator" else super().learning_rates(part)
 
     def diagnostics(self, means: Mapping[str, float]) -> Iterator[str]:

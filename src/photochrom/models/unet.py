@@ -19,8 +19,6 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config(RegressionConfig):
-        """The network (see `ColorNet`) and its losses (see `RegressionConfig`)."""
-
         net: ColorNet.Config = field(default_factory=ColorNet.Config)
 
     def __init__(self, config: Config) -> None:
