@@ -236,17 +236,13 @@ class Model(Family):
             if self.discriminator == "projected" and not any(self.losses.values()):
                 raise ValueError("losses: a projected discriminator needs one with a weight above 0")
 
-        @property
-        def gray_convention(self) -> str | None:
-            """A projected discriminator, too, turns ab into sRGB."""
-            return "lab" if self.target == "ab" and self.discriminator == "projected" else super().gray_convention
-
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         if config.generator == "unet":
             self.generator = Generator(config.net, config.channels).apply(initialize)
         else:
             self.generator = ColorNet(config.color, config.channels)
+        self.gray_convention = config.gray_convention
         self.discriminator: Discriminator | ProjectedDiscriminator
         if config.discriminator == "patch":
             self.discriminator = Discriminator(config.channels, config.width, config.patch).apply(initialize)
@@ -254,9 +250,10 @@ class Model(Family):
         else:
             self.discriminator = ProjectedDiscriminator(config.width)
             self.minimum_size = self.discriminator.minimum_size
+            if config.target == "ab":
+                self.gray_convention = "lab"  # since `as_image` turns ab into sRGB
         noise_planes, *_ = self.generator.inputs.get("noise", (0,))
         self.procedure = Direct(config.target, config.chroma, int(noise_planes))
-        self.gray_convention = config.gray_convention
         self.last: tuple[Tensor, Tensor] | None = None  # gray images and the generator's output for them
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
