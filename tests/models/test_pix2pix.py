@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from photochrom.backbones.efficientnet import frozen_pyramid
-from photochrom.models.pix2pix import OBJECTIVES, PATCHES, Discriminator, Generator, Model, mirror_pad
+from photochrom.models.pix2pix import PATCHES, Discriminator, Generator, Model, mirror_pad
 from photochrom.training.export import change_settings
 from photochrom.training.recipe import RecipeError, parse
 
@@ -69,9 +69,9 @@ def test_objectives_are_cross_entropy_and_squared_distance():
     scores = torch.randn(4, 1, 3, 3)
     for true in (True, False):
         expected = torch.full_like(scores, float(true))
-        losses = OBJECTIVES["log"](scores, true)
-        assert torch.allclose(losses, F.binary_cross_entropy_with_logits(scores, expected))
-        assert torch.allclose(OBJECTIVES["least-squares"](scores, true), F.mse_loss(scores, expected))
+        log, least_squares = (model(objective=name).objective(scores, true) for name in ("log", "least-squares"))
+        assert torch.allclose(log, F.binary_cross_entropy_with_logits(scores, expected))
+        assert torch.allclose(least_squares, F.mse_loss(scores, expected))
 
 
 def test_paper_mode_treats_each_image_as_a_batch():

@@ -62,7 +62,6 @@ class Generator(Network):
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
-        self.config = config
         norm = PaperNorm if config.test == "paper" else nn.BatchNorm2d
         widths = _doubling_widths(config.filters, config.downs)
         self.down = nn.ModuleList([nn.Conv2d(1, widths[0], 4, 2, 1)])
@@ -93,7 +92,7 @@ class Generator(Network):
         Sides that 2**downs does not divide are extended by mirroring, and the output is cropped.
         """
         h, w = gray.shape[-2:]
-        multiple = 2**self.config.downs
+        multiple = 2 ** len(self.down)
         if noise is None and (self.training or "noise" in self.inputs):
             noise = torch.randn(len(gray), self.noise_planes, h, w, device=gray.device)
         masks = [] if noise is None else self.dropout_masks(mirror_pad(noise, multiple))
@@ -187,17 +186,6 @@ class ProjectedDiscriminator(nn.Module):
         return torch.cat(scores, 1)
 
 
-def _log_loss(scores: Tensor, real: bool) -> Tensor:
-    return F.softplus(-scores if real else scores).mean()
-
-
-def _least_squares(scores: Tensor, real: bool) -> Tensor:
-    return (scores - float(real)).square().mean()  # Mao et al. 2017
-
-
-OBJECTIVES = {"log": _log_loss, "least-squares": _least_squares}
-
-
 def initialize(layer: nn.Module) -> None:
     """Set the paper's initial weights: normal with a deviation of 0.02, those of norms about 1."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
@@ -262,7 +250,6 @@ class Model(Family):
         The generator's: its mix of losses, and ``adversarial``. The discriminator's: its accuracy and mean score for
         patches of real and of generated (fake) images.
         """
-        objective = OBJECTIVES[self.config.objective]
         if part == "generator":
             fake = self.generator(gray)
             self.last = (gray, fake.detach())
@@ -270,7 +257,7 @@ class Model(Family):
             weight = self.config.adversarial
             if self.config.discriminator == "projected":
                 fake, weight = self._balanced(fake, losses["total"]), 1.0
-            adversarial = objective(self.discriminator(gray, fake), True)
+            adversarial = self.objective(self.discriminator(gray, fake), True)
             return {**losses, "total": losses["total"] + weight * adversarial, "adversarial": adversarial}
         # The generator's step on the same batch comes first, so its output is still at hand.
         last, self.last = self.last, None
@@ -282,12 +269,18 @@ class Model(Family):
         on_real, on_fake = self.discriminator(gray, downsample(color, fake)), self.discriminator(gray, fake)
         threshold = 0.0 if self.config.objective == "log" else 0.5
         return {
-            "total": (objective(on_real, True) + objective(on_fake, False)) / 2,
+            "total": (self.objective(on_real, True) + self.objective(on_fake, False)) / 2,
             "real_accuracy": (on_real > threshold).float().mean(),
             "fake_accuracy": (on_fake <= threshold).float().mean(),
             "real_score": on_real.mean(),
             "fake_score": on_fake.mean(),
         }
+
+    def objective(self, scores: Tensor, real: bool) -> Tensor:
+        """Return how far scores are from those of real or of generated images."""
+        if self.config.objective == "log":
+            return F.softplus(-scores if real else scores).mean()
+        return (scores - float(real)).square().mean()  # Mao et al. 2017
 
     def _balanced(self, fake: Tensor, loss: Tensor) -> Tensor:
         """Return a view of ``fake`` whose gradient is scaled to ``adversarial`` times the norm of that of the loss."""
