@@ -185,6 +185,5 @@ def _norm(width: int) -> nn.GroupNorm:
 def _near_zero(layer: nn.Conv2d) -> nn.Conv2d:
     # The block that ends with this layer starts as its shortcut.
     nn.init.normal_(layer.weight, std=1e-5)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
