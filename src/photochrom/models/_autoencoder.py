@@ -128,12 +128,8 @@ class Autoencoder(nn.Module):
             return self.dim * self.levels
 
         @property
-        def stride(self) -> int:
-            return int(2 ** len(self.hidden))
-
-        @property
         def size_multiple(self) -> int:
-            return self.stride * self.levels
+            return int(2 ** len(self.hidden)) * self.levels
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -149,7 +145,7 @@ class Encoder(Network):
     def __init__(self, config: Autoencoder.Config, books: nn.ModuleList) -> None:
         super().__init__()
         self.size_multiple = config.size_multiple
-        self.books = books
+        self.books = cast(list[Codebook], books)
         width = config.hidden[-1]
         channels = (3, *config.hidden)
         downs = [nn.Conv2d(before, after, 4, 2, 1) for before, after in pairwise(channels)]
@@ -158,9 +154,6 @@ class Encoder(Network):
             self.coarse = _stack(nn.Conv2d(width, width, 4, 2, 1), *_same_size(width, width, config.residual))
             self.coarse_place = nn.Conv2d(width, config.dim, 1)
         self.place = nn.Conv2d(width + config.dim * (config.levels - 1), config.dim, 1)
-
-    def codebooks(self) -> list[Codebook]:
-        return cast(list[Codebook], list(self.books))
 
     def levels(self, color: Tensor) -> list[Quantized]:
         """sRGB (b, 3, h, w) in [-1, 1] -> codes, the coarser level first if there are two."""

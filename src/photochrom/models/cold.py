@@ -92,7 +92,8 @@ class Model(Family):
         def state_layout(self) -> tuple[int, int, int]:
             """Return the channels of states, their stride in pixels, and a number that must divide sides of images."""
             if self.sampling.latent:
-                return self.autoencoder.channels, self.autoencoder.stride, self.autoencoder.size_multiple
+                multiple = self.autoencoder.size_multiple
+                return self.autoencoder.channels, multiple // self.autoencoder.levels, multiple
             return 3, 1, self.sampling.capabilities.operator.size_multiple
 
     def __init__(self, config: Config) -> None:
@@ -126,7 +127,7 @@ class Model(Family):
             with torch.no_grad():
                 clean, end = self.net["encoder"](color), self.net["encoder"](end)
             # The root mean square of all codes.
-            books = cast(Encoder, self.net["encoder"]).codebooks()
+            books = cast(Encoder, self.net["encoder"]).books
             mean_squares = [book.vectors.square().mean() for book in books]
             restorer.scale.copy_(torch.stack(mean_squares).mean().sqrt())
         levels = self.procedure.levels

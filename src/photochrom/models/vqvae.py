@@ -51,7 +51,7 @@ class Model(Family):
             codes = [F.mse_loss(level.codes, level.latents.detach()) for level in levels]
             losses["codes"] = torch.stack(codes).sum()
             total = total + losses["codes"]
-        for book, level in zip(self.net.encoder.codebooks(), levels, strict=True):
+        for book, level in zip(self.net.encoder.books, levels, strict=True):
             if self.training:
                 book.update(level)
             suffix = "" if len(levels) == 1 else f"_{level.indices.shape[-1]}px"
