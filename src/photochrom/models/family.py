@@ -33,8 +33,8 @@ class Family(nn.Module):
       for settings that cannot work.
     - ``procedure``: how colors are sampled, a `core.sampling` procedure; its ``target`` is ``ab`` or ``rgb``.
     - ``net``: the `Network` that the procedure calls, or a module that holds several, under the ``network_names`` of
-      its capabilities. A family with other submodules defines ``trainable``: the first of them is or holds the
-      networks, except those that are parts themselves.
+      its capabilities. A family with other parts lists them in ``trainable``; the first takes the place of
+      ``net``, and a part can be a network by its own name.
     - `loss`.
 
     All other members are optional; their defaults are below. The weights of a `Network` whose parameters are all

@@ -23,6 +23,7 @@ from ._losses import RegressionConfig, as_image
 from ._settings import Count, Natural, NonNegative, Positive
 from .family import Family, Network
 
+WIDEST = 8  # widths double from layer to layer up to this multiple of the first
 LEAK = 0.2  # slope of leaky ReLUs below zero
 # Accuracies of the discriminator beyond which the generator or the discriminator no longer learns from the other.
 WON, LOST = 0.98, 0.02
@@ -33,7 +34,6 @@ class PaperNorm(nn.BatchNorm2d):
     """Batch norm that, outside training, takes the statistics of each image, as the paper does, not running ones."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, c, h, w)."""
         if self.training:
             return super().forward(x)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
@@ -45,8 +45,6 @@ class Generator(Network):
     Dropout is where the authors' PyTorch code has it, after the innermost block. In test mode ``paper`` it stays
     on, and its masks come from a noise input, so that a seed reproduces them.
     """
-
-    stride = 1
 
     @dataclass(frozen=True)
     class Config:
@@ -63,7 +61,7 @@ class Generator(Network):
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
         norm = PaperNorm if config.test == "paper" else nn.BatchNorm2d
-        widths = _doubling_widths(config.filters, config.downs)
+        widths = [config.filters * min(2**level, WIDEST) for level in range(config.downs)]
         self.down = nn.ModuleList([nn.Conv2d(1, widths[0], 4, 2, 1)])
         for before, after in pairwise(widths[:-1]):
             conv = nn.Conv2d(before, after, 4, 2, 1, bias=False)
@@ -82,6 +80,7 @@ class Generator(Network):
         # Planes of noise in full size that hold a number for each feature of a smaller map.
         self.planes = [math.ceil(width / stride**2) for width, stride in self.dropout_maps]
         self.noise_planes = sum(self.planes)
+        self.stride = 1  # of the output
         self.inputs = {"gray": (1, "h", "w")}
         if config.test == "paper" and self.planes:
             self.inputs["noise"] = (self.noise_planes, "h", "w")
@@ -117,10 +116,6 @@ class Generator(Network):
         return masks
 
 
-def _doubling_widths(width: int, count: int) -> list[int]:
-    return [width * min(2**level, 8) for level in range(count)]
-
-
 def mirror_pad(x: Tensor, multiple: int) -> Tensor:
     """Return maps (b, c, h, w) extended to the next multiples by mirroring at the lower and right edge."""
     for axis in (2, 3):
@@ -140,7 +135,8 @@ class Discriminator(nn.Module):
         channels += 1  # the gray
         halvings = PATCHES.index(patch)
         layers: list[nn.Module] = []
-        for level, out in enumerate(_doubling_widths(width, halvings + 1)):
+        for level in range(halvings + 1):
+            out = width * min(2**level, WIDEST)
             stride = 2 if level < halvings else 1
             layers.append(nn.Conv2d(channels, out, 4, stride, 1, bias=level == 0))
             if level:
@@ -167,10 +163,9 @@ class ProjectedDiscriminator(nn.Module):
     A head of ``width`` filters on each of the four maps gives scores at stride 32.
     """
 
-    minimum_size = EfficientNetLite.size_multiple
-
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.minimum_size = EfficientNetLite.size_multiple
         self.heads = nn.ModuleList()
         for halvings, channels in zip((3, 2, 1, 0), frozen_pyramid(torch.device("cpu")).channels[1:], strict=True):
             layers: list[nn.Module] = [spectral_norm(nn.Conv2d(channels, width, 1)), nn.LeakyReLU(LEAK)]
