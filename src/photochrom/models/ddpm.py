@@ -67,10 +67,9 @@ class Model(Family):
         if self.procedure.variance != "learned":
             return {"total": simple}
         # The first step back adds no noise, so there is no variance to learn. Elsewhere the bound must not train the
-        # mean, hence the detached estimate.
+        # mean, hence the detached images.
         later = step.clamp(min=2)
-        estimate = prediction.clean.detach()
-        costs = step_cost(prediction, clean, estimate, self.gammas[later], self.gammas[later - 1])
+        costs = step_cost(prediction, clean, prediction.clean.detach(), self.gammas[later], self.gammas[later - 1])
         bound = (costs * (step > 1)[:, None, None, None]).mean() / math.log(2) * (len(self.gammas) - 1)
         return {"total": simple + self.config.bound_weight * bound, "simple": simple, "bound": bound}
 

@@ -196,8 +196,7 @@ class Core(nn.Module):
         self.config, self.sampling = config, sampling
         self.guide = Guide(config.guide, config.guide_rate) if sampling.guided else None
         if self.guide and sampling.factor % self.guide.stride:
-            stride = self.guide.stride
-            raise ValueError(f"factor {sampling.factor}: must divide by {stride}, the stride of the guide's features")
+            raise ValueError(f"factor {sampling.factor}: must divide by {self.guide.stride}, the guide's stride")
         self.encoder = Encoder(config, sampling.factor, self.guide.channels if self.guide else 0)
         self.row, self.outer = Row(config), Outer(config, sampling.bits)
         self.pixel = Pixel(config, sampling.bits, self.row.conditions.size)
