@@ -25,7 +25,9 @@ def training_pair(rgb: Float[Tensor, "b 3 n n"], settings: Data, target: str) ->
     """Return `pair` of sRGB in [0, 1], with the grays of random films and old prints that the settings ask for."""
     gray, color = pair(rgb, settings.gray, target)
     if settings.film:
-        sensitivity = torch.distributions.Dirichlet(rgb.new_tensor(FILM)).sample((len(rgb),))
+        # Filled on the device and not validated: both would wait for the device at every step.
+        columns = [torch.full((len(rgb),), share, device=rgb.device) for share in FILM]
+        sensitivity = torch.distributions.Dirichlet(torch.stack(columns, 1), validate_args=False).sample()
         chosen = _random(rgb) < settings.film
         gray = torch.where(chosen, film_gray(rgb, sensitivity)[:, None], gray)
     return degrade(gray, settings.degrade), color
