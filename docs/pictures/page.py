@@ -1,6 +1,6 @@
 """Take page-desk.jpg and page-phone.jpg: the page of `photochrom web` in Chromium, at two widths.
 
-photochrom web --model default --model bundles/ddpm.zip --model bundles/coltran.zip
+photochrom web --model default --model bundles/classify.zip
 python docs/pictures/page.py http://localhost:8000
 """
 
@@ -17,7 +17,7 @@ def colorize_examples(page: Page) -> None:
     """Colorize both example photos, one in three variants."""
     page.get_by_role("button", name="Try a man with a camera").click()
     page.get_by_text("1 of 1 photo colorized").wait_for()
-    page.get_by_label("ddpm").check()
+    page.get_by_label("classify").check()
     page.get_by_role("spinbutton", name="Variants").fill("3")
     page.get_by_role("button", name="or a rocket").click()
     page.get_by_text("2 of 2 photos colorized").wait_for()

@@ -182,7 +182,7 @@ def test_strength_is_an_alias_of_saturation(photos, bundle, tmp_path):
 
 
 def test_the_message_names_a_model_that_would_do(photos):
-    message = "photochrom: unet is deterministic; --variants needs a stochastic model, for example ddpm\n"
+    message = "photochrom: unet is deterministic; --variants needs a stochastic model, for example classify\n"
     assert photochrom("colorize", photos / "one.png", "--variants", 3).stderr == message
 
 

@@ -27,4 +27,4 @@ def models(
             numbers = {metric: score for metric, score in scores.items() if not isinstance(score, str)}
             texts = [f"{metric} {score:.4g}" for metric, score in numbers.items()]
             typer.echo(f"  {protocol}: {', '.join(texts)}")
-    typer.echo("Other bundles are given by their path: --model bundles/ddpm.zip")
+    typer.echo("Other bundles are given by their path: --model bundles/classify.zip")

@@ -164,7 +164,7 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
     colorizer = colorizer.with_sampler(**color.sampler)
     if not colorizer.procedure.capabilities.stochastic and (color.variants > 1 or "uncertainty" in extras):
         option = "--variants" if color.variants > 1 else "--uncertainty"
-        raise ValueError(f"{name} is deterministic; {option} needs a stochastic model, for example ddpm")
+        raise ValueError(f"{name} is deterministic; {option} needs a stochastic model, for example classify")
     if "trace" in extras and not colorizer.procedure.capabilities.iterative:
         raise ValueError(f"{name} has no steps to show; --trace needs an iterative model, for example ddpm")
     if "uncertainty" in extras and color.variants < 2:

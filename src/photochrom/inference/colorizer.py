@@ -119,7 +119,8 @@ class Colorizer:
         """Yield a photo colorized with each of `variants` seeds from `seed` on; arguments and errors as `__call__`."""
         options = merge_options(**settings)
         if options.variants > 1 and not self.procedure.capabilities.stochastic:
-            raise ValueError(f"{self.card.name} is deterministic; variants need a stochastic model, for example ddpm")
+            problem = "is deterministic; variants need a stochastic model, for example classify"
+            raise ValueError(f"{self.card.name} {problem}")
         return self.colorize_photo(open_photo(photo), options)
 
     # The pipeline: prepare, predict, merge. `colorize_photo` runs it for one photo; a batch runs the steps itself, to
