@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from photochrom.core.color import AB_SCALE, signed_rgb_to_ab
 from photochrom.core.sampling.cold import Cold
 from photochrom.models._autoencoder import perplexity
 from photochrom.training import checkpoint
-from photochrom.training.dataset import ValidationPairs, gather
+from photochrom.training.crops import middle_squares
+from photochrom.training.dataset import gather
 from photochrom.training.validation import torch_nets, torch_noise
 
 TINY = 1e-6
@@ -104,7 +104,7 @@ def main() -> None:
         except ValueError as error:
             parser.error(str(error))
         photos = gather(recipe.data, run / "photos.json").validation[: options.photos]
-        color = torch.cat([x[1] for x in DataLoader(ValidationPairs(photos, recipe.data, "rgb"), batch_size=32)])
+        color = middle_squares(photos, recipe.data.size) / 127.5 - 1
         print(f"## {run.name}: {len(color)} held-out photos\n")
         if model.procedure.latent:
             print("\n".join(codebook_lines(model, color)) + "\n")

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.slow
 
 
 ROOT = Path(__file__).parent.parent
+TINY = ROOT / "recipes" / "tiny"
+ONE_STEP = ("trainer.steps=1", "data.validation=0.5", "data.min_colorfulness=0")
 
 
 def run_benchmark(name, *arguments):
@@ -39,6 +41,21 @@ def table_rows(output):
 def benchmarks(monkeypatch):
     """Make the modules in benchmarks/ importable."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory):
+    """The run of a tiny `vqvae`, after one step, beside the folder of its photos."""
+    from fake_networks import sample_image
+    from photochrom.training.loop import train
+    from photochrom.training.recipe import read
+
+    folder = tmp_path_factory.mktemp("autoencoder")
+    (folder / "photos").mkdir()
+    for seed in range(16):
+        pyvips.Image.new_from_array(sample_image(seed, (32, 32))).write_to_file(f"{folder}/photos/{seed}.png")
+    train(read(TINY / "vqvae.toml", ONE_STEP, [folder / "photos"]), folder / "run")
+    return folder / "run"
 
 
 def test_speed_prints_a_table(bundle):
@@ -140,6 +157,18 @@ def test_pix2pix_is_compared_with_a_plain_implementation_of_the_same_size(benchm
     rows = table_rows(output_of("pix2pix.py", "--recipe", tiny, "--repeats", 1, "--threads", 1))
     assert [cells[0] for cells in rows[2:]] == ["ours", "plain"]
     assert all(float(cells[1]) > 0 for cells in rows[2:])
+
+
+def test_the_solvers_of_cold_diffusion_are_measured(autoencoder, tmp_path):
+    from photochrom.training.loop import train
+    from photochrom.training.recipe import read
+
+    net = 'model.autoencoder={hidden=[8, 8], residual=1, codes=16, dim=4, levels=2, learning="loss"}'
+    recipe = read(TINY / "cold.toml", [*ONE_STEP, "model.sampling.latent=true", net], [autoencoder.parent / "photos"])
+    train(recipe, tmp_path / "cold", init=autoencoder)
+    rows = table_rows(output_of("cold.py", tmp_path / "cold", "--steps", 1, 2))
+    solvers = ["naive, 1", "naive, 2", "improved, 1", "improved, 2"]
+    assert [row[0] for row in rows[2:]] == ["grayscale", "one-shot", *solvers]
 
 
 @pytest.mark.parametrize("study", ["losses", "imbalance", "targets"])
