@@ -171,6 +171,13 @@ def test_the_solvers_of_cold_diffusion_are_measured(autoencoder, tmp_path):
     assert [row[0] for row in rows[2:]] == ["grayscale", "one-shot", *solvers]
 
 
+def test_the_directions_of_a_latent_are_measured_and_drawn(autoencoder, tmp_path):
+    picture = tmp_path / "picture.jpg"
+    rows = table_rows(output_of("latents.py", autoencoder, "--picture", picture))
+    assert [row[0] for row in rows[-3:]] == ["1", "2", "3"]
+    assert pyvips.Image.new_from_file(str(picture)).height == 4 * 32 * 2  # four photos of 32 px, enlarged
+
+
 @pytest.mark.parametrize("study", ["losses", "imbalance", "targets"])
 def test_every_variant_of_a_study_is_a_different_recipe(study, benchmarks):
     from study import RECIPE, SETS, variants
