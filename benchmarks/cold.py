@@ -18,7 +18,6 @@ from torch import Tensor
 
 from photochrom.core.color import AB_SCALE, signed_rgb_to_ab
 from photochrom.core.sampling.cold import Cold
-from photochrom.models._autoencoder import perplexity
 from photochrom.training import checkpoint
 from photochrom.training.crops import middle_squares
 from photochrom.training.dataset import gather
@@ -52,7 +51,7 @@ def codebook_lines(model: Any, images: Tensor) -> Iterator[str]:
         usage = []
         for level in encoder.levels(x):
             counts = torch.bincount(level.indices.flatten(), minlength=entries)
-            effective = perplexity(counts / counts.sum())
+            effective = torch.special.entr(counts / counts.sum()).sum().exp()
             usage.append(f"{(counts > 0).sum()} of {entries} (perplexity {effective:.0f})")
         squared, _ = errors(decoder(encoder(x)), x)
         yield f"{name} reconstructed: MSE {squared:.4f} in [-1, 1]; codebook entries used: {', '.join(usage)}"

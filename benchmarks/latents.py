@@ -118,11 +118,13 @@ def main() -> None:
     if recipe.family != "vqvae":
         parser.error(f"{options.run}: not a run of the family vqvae")
     net, settings = cast(Autoencoder, model.net), recipe.model.net
+    stride = 2 ** len(settings.hidden)
     photos = gather(recipe.data, options.run / "photos.json").validation
-    images = middle_squares(photos[: options.photos], recipe.data.size) / 127.5 - 1
+    count = min(options.photos, len(photos)) // 2 * 2
+    images = middle_squares(photos[:count], recipe.data.size) / 127.5 - 1
     latents, gray_latents = encode(net, images), encode(net, grayscale(images))
     color, gray = places(latents), places(gray_latents)
-    differences, lab = color - gray, patch_lab(images, settings.stride)
+    differences, lab = color - gray, patch_lab(images, stride)
     directions = principal_directions(differences)
 
     print(f"{len(images)} held-out photos, {len(color)} places of {color.shape[1]} values")
@@ -133,7 +135,7 @@ def main() -> None:
     print("\n".join(probe_lines(color, gray, directions, lab[:, 1:])))
     half = len(images) // 2
     decoded = decode_moved(net, latents[half:], torch.zeros(color.shape[1]))
-    rebuilt, truth = patch_lab(decoded, settings.stride)[:, 1:], lab[len(lab) // 2 :, 1:]
+    rebuilt, truth = patch_lab(decoded, stride)[:, 1:], lab[len(lab) // 2 :, 1:]
     a, b = 1 - (rebuilt - truth).square().mean(0) / truth.var(0)
     print(f"| reconstruction (no probe) | {a:.3f} | {b:.3f} |")
     correlations = [torch.corrcoef(ab.T)[0, 1] for ab in (truth, rebuilt)]
@@ -144,9 +146,7 @@ def main() -> None:
     finest = directions[-settings.dim :].square().sum(0)  # share of the squared length
     print("\n| direction | explained variance | in the finest level | L | a | b |\n|---|---|---|---|---|---|")
     for index, step in enumerate(steps.T):
-        ends = [
-            patch_lab(decode_moved(net, gray_latents[half:], sign * step), settings.stride).mean(0) for sign in (-1, 1)
-        ]
+        ends = [patch_lab(decode_moved(net, gray_latents[half:], sign * step), stride).mean(0) for sign in (-1, 1)]
         changes = " | ".join(f"{value:+.1f}" for value in (ends[1] - ends[0]) / 2)
         print(f"| {index + 1} | {variances[index] / variances.sum():.1%} | {finest[index]:.0%} | {changes} |")
     if options.picture:
