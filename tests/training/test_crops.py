@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from toy import jpeg
 
 from photochrom.imaging.sources import find_images
 from photochrom.training.crops import CropReader, Crops, PixelStore, middle_squares, random_crops
@@ -33,7 +34,7 @@ def at(image, scale, left, top, mirrored=False):
 
 
 def store_of(images):
-    return PixelStore(images, [60 * 120, 90 * 70], 1000, CPU)
+    return PixelStore(images, [(60, 120), (70, 90)], CPU)
 
 
 @settings(max_examples=30)
@@ -131,3 +132,15 @@ def test_middle_squares_are_those_of_the_files(images):
     assert squares.dtype == torch.uint8
     for square, image in zip(squares, images, strict=False):
         assert np.array_equal(square.permute(1, 2, 0).numpy(), crop(image, 24, 1.0, 0.5, 0.5))
+
+
+def test_large_jpegs_are_kept_in_their_places(tmp_path):
+    """Their sizes differ after decoding at a part of their size: each must still be read from its own bytes."""
+    for name, size in {"a": (700, 353), "b": (983, 1141), "c": (640, 480)}.items():
+        (tmp_path / f"{name}.jpg").write_bytes(jpeg(len(name), size[1], size[0]))
+    files = sorted(find_images(tmp_path), key=str)
+    kept, decoded = (
+        next(CropReader(files, Data(size=128, flip=False, **data), 3, CPU).batches([range(6)]))
+        for data in ({}, {"memory": 0.0, "workers": 0})
+    )
+    assert (kept - decoded).abs().mean((1, 2, 3)).max() < 0.01

@@ -4,6 +4,8 @@ import struct
 import numpy as np
 import pytest
 import pyvips
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from toy import jpeg
 
@@ -79,7 +81,17 @@ def test_images_shrink_to_the_size_that_their_header_foretells(tmp_path, form, s
     exif = Image.Exif()
     exif[0x0112] = 6
     image = write_image(tmp_path, jpeg(0, 40, 51, form=form, exif=exif.tobytes()))
-    height, width, _ = shrink(image, side).shape
+    sides = stored_size(image, side)
+    height, width, _ = shrink(image, sides).shape
     assert min(height, width) == min(side, 40)
-    assert sorted((height, width)) == sorted(stored_size(image, side))
+    assert sorted((height, width)) == sorted(sides)
     assert height > width
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(150, 900), st.integers(150, 900))
+def test_large_jpegs_shrink_to_the_size_that_their_header_foretells(tmp_path, width, height):
+    """They are decoded at an eighth to a half of their size, whose rounding is another."""
+    image = write_image(tmp_path, jpeg(0, height, width))
+    sides = stored_size(image, 171)
+    assert sorted(shrink(image, sides).shape[:2]) == sorted(sides)

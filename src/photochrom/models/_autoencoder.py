@@ -65,7 +65,8 @@ class Codebook(nn.Module):
         """Update the counts, and codes that are averages, with a batch; over all devices together."""
         latents = batch.latents.permute(0, 2, 3, 1).reshape(-1, batch.latents.shape[1])
         indices = batch.indices.flatten()
-        counts = torch.bincount(indices, minlength=len(self.counts)).to(self.counts)
+        # Not `bincount`, which waits for the GPU.
+        counts = torch.zeros_like(self.counts).index_add_(0, indices, torch.ones_like(latents[:, 0]))
         sums = torch.zeros_like(self.vectors).index_add_(0, indices, latents)
         shared = distributed.is_available() and distributed.is_initialized()
         if shared:

@@ -75,12 +75,11 @@ class CropReader:
         side = math.ceil(settings.size / settings.scale[0])
         with ThreadPoolExecutor(available_processors()) as pool:
             sizes = list(pool.map(partial(stored_size, side=side), images))
-        pixels = [height * width for height, width in sizes]
-        gigabytes = 3 * sum(pixels) / GB
+        gigabytes = 3 * sum(height * width for height, width in sizes) / GB
         on_device = device.type == "cuda" and gigabytes * GB <= torch.cuda.mem_get_info(device)[0] / 2
         if on_device or gigabytes <= settings.memory:
             log.info("decoding %d photos into %.2f GB", len(images), gigabytes)
-            self.store = PixelStore(images, pixels, side, device if on_device else torch.device("cpu"))
+            self.store = PixelStore(images, sizes, device if on_device else torch.device("cpu"))
         else:
             log.info("decoding each batch: %.1f GB is more than data.memory = %g", gigabytes, settings.memory)
 
@@ -94,6 +93,8 @@ class CropReader:
         for batch in numbers:
             crops = random_crops(batch, len(self.images), self.settings, self.seed)
             rgb = self.store.read(crops, self.settings.size, dense=high / low > ALIASING)
+            if self.device.type == "cuda" and not rgb.is_cuda:
+                rgb = rgb.pin_memory()  # else the copy would wait for the GPU
             yield rgb.to(self.device, non_blocking=True)
 
     def _decoded_batches(self, numbers: Iterable[range]) -> DataLoader[UInt8[Tensor, "3 n n"]]:
@@ -111,18 +112,18 @@ class CropReader:
 class PixelStore:
     """Decoded images of any sizes on one device, as the bytes of their pixels, end to end."""
 
-    def __init__(self, images: Sequence[SourceImage], pixels: Sequence[int], side: int, device: torch.device) -> None:
-        """Decode images with at most ``side`` pixels on the short side; ``pixels``: how many each will then have."""
-        ends = np.cumsum(pixels)
+    def __init__(self, images: Sequence[SourceImage], sizes: Sequence[tuple[int, int]], device: torch.device) -> None:
+        """Decode each image at the two sides of its size, either first."""
+        counts = np.prod(sizes, 1)
+        ends = np.cumsum(counts)
         self.codes = torch.empty(int(ends[-1]), 3, dtype=torch.uint8, device=device)
-        sizes = []
+        upright = []
         with ThreadPoolExecutor(available_processors()) as pool:
-            for end, image in zip(ends, pool.map(partial(shrink, side=side), images), strict=True):
-                height, width, _ = image.shape
-                self.codes[end - height * width : end] = torch.from_numpy(image.reshape(-1, 3))
-                sizes.append((height, width))
-        self.height, self.width = torch.tensor(sizes, device=device).T
-        self.start = torch.from_numpy(ends - np.array(pixels)).to(device)
+            for end, count, image in zip(ends, counts, pool.map(shrink, images, sizes), strict=True):
+                self.codes[end - count : end] = torch.from_numpy(image.reshape(-1, 3))
+                upright.append(image.shape[:2])
+        self.height, self.width = torch.tensor(upright, device=device).T
+        self.start = torch.from_numpy(ends - counts).to(device)
 
     def read(self, crops: Crops, size: int, dense: bool = False) -> Float[Tensor, "b 3 n n"]:
         """Return crops resized to ``size`` pixels, bilinearly; ``dense``: as the mean of 2 x 2 samples a pixel."""

@@ -23,7 +23,7 @@ def decode(image: SourceImage, side: int) -> RGB8:
 
 
 def stored_size(image: SourceImage, side: int) -> tuple[int, int]:
-    """Return two sides in pixels, either first, of what `shrink` returns, from the header alone."""
+    """Return the two sides, either first, of an image whose short side has at most ``side`` pixels, from its header."""
     content = image.read()
     try:
         with Image.open(io.BytesIO(content), formats=PILLOW_FORMATS) as opened:
@@ -33,10 +33,12 @@ def stored_size(image: SourceImage, side: int) -> tuple[int, int]:
         return _shrunk_size((photo.width, photo.height), side)
 
 
-def shrink(image: SourceImage, side: int) -> RGB8:
-    """Return an image upright in sRGB, its short side at most ``side`` pixels."""
-    opened = _open_rgb(image, side)
-    return np.array(opened.resize(_shrunk_size(opened.size, side), Image.Resampling.LANCZOS))
+def shrink(image: SourceImage, sides: tuple[int, int]) -> RGB8:
+    """Return an image upright in sRGB, resized to two sides of `stored_size`."""
+    short, long = sorted(sides)
+    opened = _open_rgb(image, short)
+    size = (short, long) if opened.width < opened.height else (long, short)
+    return np.array(opened.resize(size, Image.Resampling.LANCZOS))
 
 
 def _shrunk_size(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -28,13 +28,14 @@ from .log import TrainingLog
 from .optimization import learning_rate, parameter_groups
 from .pretrained import initialize
 from .processes import create_fabric, handle_signals, is_main_process, launched
-from .recipe import Recipe, Trainer, resolved
+from .recipe import Recipe, Trainer, parse, resolved
 
 log = logging.getLogger(__name__)
 
 SAMPLES = 8  # images in a strip of samples
 PATIENCE = 50  # least number of steps before a run is said not to learn
 SAVE_SECONDS = 60  # between checkpoints of a run whose end is set by the clock
+AGREE_EVERY = 8  # steps after which several processes agree on the clock
 
 
 class Stopped(KeyboardInterrupt):
@@ -51,10 +52,13 @@ class TrainingState:
     first: dict[str, float] | None = None  # the metrics before the first step
     best: float | None = None  # the metric of the best checkpoint
     fresh: bool = True  # began with random weights
+    seconds_to_finish: float = 0.0  # what the latest validation, samples and checkpoint took
 
     def progress(self, settings: Trainer) -> float:
-        """Return the share of the training that is done: of its minutes if it has a number of them, or of its steps."""
-        return self.seconds / (60 * settings.minutes) if settings.minutes else self.step / settings.steps
+        """Return the share of the steps that is done, or of the minutes, less what the last validation will take."""
+        if not settings.minutes:
+            return self.step / settings.steps
+        return self.seconds / max(60 * settings.minutes - self.seconds_to_finish, 1.0)
 
     def describe(self, settings: Trainer) -> str:
         """Return how far a run is, in words."""
@@ -69,7 +73,8 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     Args:
         recipe: as `recipe.read` returns it.
         run: folder for the checkpoints, the log, samples, and the recipe; must not hold a run unless ``resume``.
-        resume: continue from ``last.safetensors``, with the result of a run that was never stopped.
+        resume: continue from ``last.safetensors``, with the result of a run that was never stopped
+            (with ``trainer.minutes`` the speed of the machine decides, so results differ).
         init: a run, a checkpoint, a bundle or a ``.safetensors`` file from elsewhere whose weights to start from.
 
     Raises Stopped after Ctrl-C or SIGTERM, when the checkpoint is written; ValueError when recipe, images or folder
@@ -105,7 +110,10 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
 
 
 class TrainingLoop:
-    """One run. The randomness of a step comes from (seed, step, rank), so a resumed run equals an unstopped one."""
+    """One run. The randomness of a step comes from (seed, step, rank), so a resumed run equals an unstopped one.
+
+    Not so with ``trainer.minutes``, or where the photos fit into memory at one start and not at the other.
+    """
 
     def __init__(
         self, model: Family, recipe: Recipe, library: Library, run: Path, fabric: Fabric, state: TrainingState
@@ -122,8 +130,8 @@ class TrainingLoop:
         self.log = TrainingLog(run / "log.jsonl", self.settings)
         self.state, self.stop_requested = state, False
         self.lr = 0.0
-        self.seconds_to_finish = 0.0  # what the latest validation and checkpoint took
-        self.seconds_when_saved = 0.0
+        self.seconds_to_finish = state.seconds_to_finish  # as this process measures it
+        self.seconds_when_saved = state.seconds
         # Fabric need not know the optimizers: it would only scale gradients, which neither precision asks for.
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.parameters: dict[str, dict[str, nn.Parameter]] = {}
@@ -215,6 +223,8 @@ class TrainingLoop:
         saves = stop or self._is_due(self.settings.checkpoint_every)
         if self.settings.minutes and self.state.seconds - self.seconds_when_saved > SAVE_SECONDS:
             saves = True
+        if saves:
+            self.seconds_when_saved = self.state.seconds
         if not (validates or samples or saves or self._is_due(self.settings.log_every)):
             return False
 
@@ -230,8 +240,9 @@ class TrainingLoop:
                 self._write_samples()
             if saves:
                 self._save("last")
-            if validates:
-                self.seconds_to_finish = self.log.seconds - begin
+            seconds = self.log.seconds - begin
+            everything = validates and samples and saves
+            self.seconds_to_finish = seconds if everything else max(seconds, self.seconds_to_finish)
         self.log.restart_clock()
         return stop or self._is_finished()
 
@@ -239,13 +250,12 @@ class TrainingLoop:
         """Bring the seconds of a run whose end is set by the clock up to date, equal on all processes."""
         if not self.settings.minutes:
             return
-        last = 60 * self.settings.minutes
-        seconds = self.log.seconds if self.fabric.is_global_zero else 0.0
-        if seconds + self.seconds_to_finish >= last:
-            seconds = max(seconds, last)  # what is left is for the last validation and checkpoint
-        if self.fabric.world_size > 1:
-            seconds = float(cast(Tensor, self.fabric.all_reduce(torch.tensor(seconds), reduce_op="max")))
-        self.state.seconds = seconds
+        if self.fabric.world_size == 1:
+            self.state.seconds, self.state.seconds_to_finish = self.log.seconds, self.seconds_to_finish
+        elif self.state.step % AGREE_EVERY == 0:  # it takes time
+            clock = [self.log.seconds if self.fabric.is_global_zero else 0.0, self.seconds_to_finish]
+            agreed = cast(Tensor, self.fabric.all_reduce(torch.tensor(clock), reduce_op="max"))
+            self.state.seconds, self.state.seconds_to_finish = agreed.tolist()
 
     def _is_finished(self) -> bool:
         return self.state.progress(self.settings) >= 1
@@ -308,7 +318,7 @@ class TrainingLoop:
         return middle_squares(images, self.recipe.data.size).to(self.fabric.device)
 
     def _validation_batches(self) -> Iterator[validation.Batch]:
-        for codes in self._validation_squares.split(max(self.settings.batch, SAMPLES)):
+        for codes in self._validation_squares.split(max(self.settings.batch // self.settings.accumulate, SAMPLES)):
             rgb = codes.float() / 255
             gray, color = pair(rgb, self.recipe.data.gray, self.model.procedure.target)
             yield gray, color, rgb
@@ -320,10 +330,9 @@ class TrainingLoop:
             sections |= {"model": self.model.state_dict(), "optimizer": {}}
             for part, optimizer in self.optimizers.items():
                 sections["optimizer"] |= checkpoint.optimizer_state(optimizer, self.parameters[part])
-        if not self.settings.minutes:
-            self.state.seconds = self.log.seconds
-        self.seconds_when_saved = self.state.seconds
-        record = {**asdict(self.state), "photographs": self.library.record(), "recipe": resolved(self.recipe)}
+        # The state itself stays as all processes agreed on it.
+        record = {**asdict(self.state), "seconds": self.log.seconds}
+        record |= {"photographs": self.library.record(), "recipe": resolved(self.recipe)}
         if name == "best" and self.state.best is None:
             record["validation"] = None  # these weights were not validated
         checkpoint.write(self.run / f"{name}.safetensors", sections, {"format": 1, **record})
@@ -376,7 +385,8 @@ def _prepare_folder(run: Path, resume: bool) -> None:
 def _read_progress(run: Path, recipe: Recipe, library: Library) -> tuple[TrainingState, dict[str, dict[str, Tensor]]]:
     """Return the progress of a run and the sections of its last checkpoint; ValueError for one of another model."""
     sections, record = checkpoint.read(run / "last.safetensors")
-    config, other = resolved(recipe)["model"], record["recipe"]["model"]
+    # Parsed again, since a family may have got settings since then.
+    config, other = resolved(recipe)["model"], resolved(parse(record["recipe"]))["model"]
     if other != config:
         raise ValueError(f"the checkpoint's [model] is {other}, the recipe's {config}")
     if record["photographs"]["digest"] != library.digest:

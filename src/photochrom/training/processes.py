@@ -30,8 +30,9 @@ def create_fabric(settings: Trainer) -> Fabric:
     single = settings.devices == 1 and settings.nodes == 1
     precision = settings.precision
     if precision == "auto":
-        on_cuda = settings.accelerator != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        precision = "bf16-mixed" if on_cuda else "32-true"
+        on_cuda = settings.accelerator != "cpu" and torch.cuda.is_available()
+        has_bf16 = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16-mixed" if has_bf16 else "32-true"
     torch.set_float32_matmul_precision("high")
     try:
         return Fabric(
