@@ -215,6 +215,18 @@ def test_gradient_of_a_projected_discriminator_is_relative_to_that_of_the_losses
     assert F.cosine_similarity(of_scores.flatten(), plain.flatten(), dim=0) > 0.99
 
 
+def test_gradient_of_a_projected_discriminator_scales_with_the_total():
+    """As a step on several parts of a batch does, which each count for a part."""
+    family, (gray, color) = model(discriminator="projected"), pair(side=64)
+    parameter = family.generator.exit.weight
+    gradients = []
+    for share in (1.0, 0.25):
+        torch.manual_seed(0)
+        (gradient,) = torch.autograd.grad(share * family.loss("generator", gray, color)["total"], parameter)
+        gradients.append(gradient)
+    torch.testing.assert_close(gradients[0] / 4, gradients[1], rtol=1e-3, atol=1e-7)
+
+
 def test_features_of_a_projected_discriminator_are_frozen_and_not_stored():
     family, batch = model(discriminator="projected"), pair(side=64)
     features = frozen_pyramid(torch.device("cpu"))

@@ -249,11 +249,12 @@ class Model(Family):
             fake = self.generator(gray)
             self.last = (gray, fake.detach())
             losses = self.config.total_loss(fake, downsample(color, fake), gray)
-            weight = self.config.adversarial
             if self.config.discriminator == "projected":
-                fake, weight = self._balanced(fake, losses["total"]), 1.0
+                adversarial = self._balanced(gray, fake, losses["total"])
+                return {**losses, "total": losses["total"] + adversarial, "adversarial": adversarial}
             adversarial = self.objective(self.discriminator(gray, fake), True)
-            return {**losses, "total": losses["total"] + weight * adversarial, "adversarial": adversarial}
+            total = losses["total"] + self.config.adversarial * adversarial
+            return {**losses, "total": total, "adversarial": adversarial}
         # The generator's step on the same batch comes first, so its output is still at hand.
         last, self.last = self.last, None
         if last and last[0] is gray:
@@ -277,14 +278,17 @@ class Model(Family):
             return F.softplus(-scores if real else scores).mean()
         return (scores - float(real)).square().mean()  # Mao et al. 2017
 
-    def _balanced(self, fake: Tensor, loss: Tensor) -> Tensor:
-        """Return a view of ``fake`` whose gradient is scaled to ``adversarial`` times the norm of that of the loss."""
-        view = fake.view_as(fake)
-        if fake.requires_grad:  # not in validation
-            (of_loss,) = torch.autograd.grad(loss, fake, retain_graph=True)
-            norm = self.config.adversarial * of_loss.norm()
-            view.register_hook(lambda gradient: gradient * (norm / gradient.norm().clamp(min=1e-12)))
-        return view
+    def _balanced(self, gray: Tensor, fake: Tensor, loss: Tensor) -> Tensor:
+        """Return the objective; the norm of its gradient at ``fake`` is ``adversarial`` times that of the loss."""
+        if not fake.requires_grad:  # in validation
+            return self.objective(self.discriminator(gray, fake), True)
+        copy = fake.detach().requires_grad_()
+        value = self.objective(self.discriminator(gray, copy), True)
+        (gradient,) = torch.autograd.grad(value, copy)
+        (of_loss,) = torch.autograd.grad(loss, fake, retain_graph=True)
+        gradient = gradient * (self.config.adversarial * of_loss.norm() / gradient.norm().clamp(min=1e-12))
+        product = (fake * gradient).sum()
+        return value.detach() + product - product.detach()
 
     def learning_rates(self, part: str) -> Mapping[str, float]:
         return {"": self.config.discriminator_rate} if part == "discriminator" else super().learning_rates(part)
