@@ -69,6 +69,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         if cluster:
             with loading("cluster"):
                 from ..cluster import run
+            if device != "auto":
+                raise ValueError("--device is for one process; the workers of a cluster choose their own")
             if jobs > 1:
                 raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
             tasks, outcomes = run.colorize_photos(photos, out, model, options, extras, cluster, manifest, notify)

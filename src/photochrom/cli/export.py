@@ -25,7 +25,7 @@ def export(  # noqa: PLR0913 - each is an option of the command
 
     For a model that is trained in stages, give the run of each stage, and --out.
 
-    --blend is a dial between two models, such as a faithful and a vivid one.
+    --blend interpolates between the weights of the run and of another model, such as a more faithful one.
 
     --set model.KEY=VALUE changes a sampling setting (a temperature) without training again.
     """

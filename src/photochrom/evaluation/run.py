@@ -20,6 +20,7 @@ from ..imaging.photo import open_photo
 from ..imaging.sources import source_title
 from ..inference import bundle
 from ..inference.colorizer import Colorizer
+from ..inference.onnx import find_provider
 from ..inference.options import ColorOptions
 from .cost import model_cost
 from .features import FeatureNetworks
@@ -70,6 +71,7 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     if request.record:
         _check_recordable(request)
     images, reference, warnings = _find_images(request, protocol)
+    find_provider(request.device)
     inception = protocol.inception or ("fid" if os.environ.get(VARIABLE) else None)
     networks = FeatureNetworks(protocol.lpips_side, inception, request.device)
     rows = _with_unique_names([*_model_rows(request), *(match_images(folder, images) for folder in request.images)])

@@ -20,17 +20,18 @@ DEVICES = {
     "openvino": "OpenVINOExecutionProvider",
     "cpu": CPU,
 }
+AUTO = ("cuda", "rocm", "directml", "cpu")  # the others come with ordinary installs and may be slower
 
 
 def find_provider(device: str) -> str:
-    """Return the execution provider of a device; of ``auto`` the first that is installed, the CPU last.
+    """Return the execution provider of a device; of ``auto`` that of an installed GPU runtime, else the CPU.
 
     Raises ValueError for a device that the installed ONNX Runtime does not have.
     """
     available = onnxruntime.get_available_providers()
     installed = {name: provider for name, provider in DEVICES.items() if provider in available}
     if device == "auto":
-        return next(iter(installed.values()))
+        return next(installed[name] for name in AUTO if name in installed)
     if device not in installed:
         choices = ", ".join(["auto", *installed])
         raise ValueError(f"device {device}: not in the installed ONNX Runtime (a GPU needs its own): choose {choices}")
