@@ -21,10 +21,20 @@ log = logging.getLogger(__name__)
 def initialize(model: Family, init: Path | None) -> None:
     """Start a model from the weights in ``init`` (see `load_weights`), or from random ones where that is None.
 
-    Raises ValueError when no weights fit, or some are missing that the model does not train itself.
+    Raises ValueError when no weights fit, or less than half of those of a network, or some are missing that the model
+    does not train itself.
     """
-    names = set(model.state_dict())
-    random = names if init is None else load_weights(model, Path(init))
+    names = {name for name in model.state_dict() if not name.endswith("num_batches_tracked")}
+    random = names if init is None else names & load_weights(model, Path(init))
+    for network, prefix in _prefixes(model).items():
+        own = {name for name in names if name.startswith(f"{prefix}.")}
+        fitting = own - random
+        # A few weights that fit by chance would only disturb those of another network.
+        if fitting and len(fitting) < len(own) / 2:
+            raise ValueError(
+                f"{init}: fits only {len(fitting)} of the {len(own)} weights of the network {network}: start from a "
+                "model with the same network, or choose the recipe of that model"
+            )
     frozen = model.frozen_weights
     missing = frozen & random
     if missing:
