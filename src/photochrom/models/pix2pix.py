@@ -280,15 +280,13 @@ class Model(Family):
 
     def _balanced(self, gray: Tensor, fake: Tensor, loss: Tensor) -> Tensor:
         """Return the objective; the norm of its gradient at ``fake`` is ``adversarial`` times that of the loss."""
+        value = self.objective(self.discriminator(gray, fake), True)
         if not fake.requires_grad:  # in validation
-            return self.objective(self.discriminator(gray, fake), True)
-        copy = fake.detach().requires_grad_()
-        value = self.objective(self.discriminator(gray, copy), True)
-        (gradient,) = torch.autograd.grad(value, copy)
+            return value
+        (gradient,) = torch.autograd.grad(value, fake, retain_graph=True)
         (of_loss,) = torch.autograd.grad(loss, fake, retain_graph=True)
-        gradient = gradient * (self.config.adversarial * of_loss.norm() / gradient.norm().clamp(min=1e-12))
-        product = (fake * gradient).sum()
-        return value.detach() + product - product.detach()
+        scale = self.config.adversarial * of_loss.norm() / gradient.norm().clamp(min=1e-12)
+        return value.detach() + scale * ((fake - fake.detach()) * gradient).sum()
 
     def learning_rates(self, part: str) -> Mapping[str, float]:
         return {"": self.config.discriminator_rate} if part == "discriminator" else super().learning_rates(part)

@@ -1,7 +1,4 @@
-"""Color by regression: a U-Net from gray to ab (or RGB) under a weighted mix of losses.
-
-As in the UPC study of losses in Lab. The encoder is a plain one, or one pretrained on ImageNet.
-"""
+"""Color by regression: a U-Net from gray to ab or RGB, under a mix of losses (the UPC study of losses in Lab)."""
 
 from dataclasses import field
 
