@@ -27,11 +27,12 @@ import numpy as np
 import torch
 from timing import alternate
 from torch import Tensor
+from torch.nn import functional as F
 
-from photochrom.core.sampling.autoregressive import Autoregressive
+from photochrom.core.sampling.autoregressive import START_OF_ROW, Autoregressive
 from photochrom.inference.onnx import OnnxNet, SeededNoise
 from photochrom.models.coltran import Model
-from photochrom.models.coltran.core import Core, shift
+from photochrom.models.coltran.core import Core
 from photochrom.training.graph import export_network
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_nets, torch_noise
@@ -54,13 +55,14 @@ def methods(core: Core, procedure: Autoregressive, side: int) -> dict[str, tuple
 
     @torch.no_grad()
     def outer() -> Tensor:
-        return shift(core.outer.rows(coarse, context, norms)[0], 1)
+        below = core.outer.rows(coarse, context, norms)[0]
+        return F.pad(below[:, :-1], (0, 0, 0, 0, 1, 0))  # moved down by a row
 
     @torch.no_grad()
     def inner(rows: int) -> Tensor:
-        condition, _ = core.row(context[:, :rows].flatten(1, 2), outer_context[:, :rows].flatten(1, 2))
-        has_color = shift(torch.ones(1, rows, side, 1), 2)
-        return core.pixel.rows(shift(coarse[:, :rows], 2), has_color, condition.unflatten(1, (rows, side)), norms)[0]
+        condition, _ = core.row(context[:, :rows], outer_context[:, :rows])
+        before = F.pad(coarse[:, :rows, :-1], (0, 0, 1, 0), value=START_OF_ROW)  # moved right by a pixel
+        return core.pixel.rows(before, condition, norms, None)[0]
 
     outer_context = outer()
     return {

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from photochrom.core.sampling import Diffusion
 from photochrom.inference.onnx import OnnxNet, SeededNoise
-from photochrom.models._denoiser import Denoiser, predict, simple_loss
+from photochrom.models._denoiser import Denoiser, predict
 from photochrom.training.graph import export_network
 from photochrom.training.recipe import read
 from photochrom.training.validation import torch_noise
@@ -104,7 +104,7 @@ def trainers(ours: Denoiser, other: UNet2DModel, batch: int, side: int) -> dict[
 
         def step() -> None:
             levels = gammas[torch.randint(1, len(gammas), (batch,))]
-            loss = simple_loss(predict(net, sampling, clean, condition, levels), 2)
+            loss = predict(net, sampling, clean, condition, levels).simple_loss(2)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -52,13 +52,13 @@ class Plain(nn.Module):
 
 
 def plain(config: Model.Config, gray: Tensor, color: Tensor) -> Callable[[], object]:
-    generator, discriminator = Plain(config.net), Discriminator(3, config.width, config.patch)
+    generator, discriminator = Plain(config.net), Discriminator(2, config.width, config.patch)
     generator_optimizer = torch.optim.Adam(generator.parameters(), 2e-4, (0.5, 0.999))
     discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), 2e-4, (0.5, 0.999))
     cross_entropy, absolute_error = nn.BCEWithLogitsLoss(), nn.L1Loss()
 
     def adversarial(ab: Tensor, real: bool) -> Tensor:
-        logits = discriminator(torch.cat([gray, ab], 1))
+        logits = discriminator(gray, ab)
         loss: Tensor = cross_entropy(logits, torch.full_like(logits, float(real)))
         return loss
 
