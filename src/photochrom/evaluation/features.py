@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..backbones.efficientnet import SHA256, Classifier
-from ..backbones.perceptual import Perceptual
+from ..backbones.perceptual import MINIMUM_SIZE, Perceptual
 from ..backbones.weights import DIGESTS
 from .protocols import RGB8
 
 LPIPS = {"lpips-alex": "alexnet", "lpips-vgg": "vgg16"}
-SMALLEST_SIDE = 32  # pixels that the deepest layers of LPIPS need
 
 
 class FeatureNetworks:
@@ -34,9 +33,8 @@ class FeatureNetworks:
         if inception:
             from ..backbones.inception import load
 
-            self.classifiers["inception" if inception == "fid" else f"inception-{inception}"] = load(inception).to(
-                self.device
-            )
+            name = "inception" if inception == "fid" else f"inception-{inception}"
+            self.classifiers[name] = load(inception).to(self.device)
         self.perceptual: dict[str, Perceptual] = {}
         for metric, name in LPIPS.items():
             try:
@@ -86,7 +84,7 @@ class FeatureNetworks:
 def _scale_down(rgb: Tensor, side: int) -> Tensor:
     height, width = rgb.shape[-2:]
     scale = min(1.0, side / min(height, width))
-    size = [max(SMALLEST_SIDE, round(height * scale)), max(SMALLEST_SIDE, round(width * scale))]
+    size = [max(MINIMUM_SIZE, round(height * scale)), max(MINIMUM_SIZE, round(width * scale))]
     return rgb if size == [height, width] else F.interpolate(rgb, size, mode="bilinear", antialias=True)
 
 
