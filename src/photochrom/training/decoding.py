@@ -24,12 +24,12 @@ def decode(image: SourceImage, side: int) -> RGB8:
 
 def stored_size(image: SourceImage, side: int) -> tuple[int, int]:
     """Return the two sides, either first, of an image whose short side has at most ``side`` pixels, from its header."""
-    content = image.read()
+    source = image.open()
     try:
-        with Image.open(io.BytesIO(content), formats=PILLOW_FORMATS) as opened:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=PILLOW_FORMATS) as opened:
             return _shrunk_size(opened.size, side)
     except UnidentifiedImageError:
-        photo = open_photo(content, ANY_SIZE, str(image))
+        photo = open_photo(source, ANY_SIZE, str(image))
         return _shrunk_size((photo.width, photo.height), side)
 
 
