@@ -67,6 +67,8 @@ def article(page, name):
 def colorized(page, name):
     locator = article(page, name)
     locator.get_by_text("Colorized: ").wait_for()
+    loaded = "article => [...article.querySelectorAll('img[src]')].every(image => image.complete)"
+    wait_until(lambda: locator.evaluate(loaded))  # a photo may be deleted next, and loading it then fails
     return locator
 
 
