@@ -111,7 +111,7 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
     from ..imaging.errors import printable
     from ..inference.batch import SkipReason
 
-    failed, skipped = 0, Counter[str]()
+    failed, skipped, notes = 0, Counter[str](), Counter[str]()
     with progress() as bar:
         # Where stdout and stderr are the same terminal, only the bar may write to it.
         same_terminal = sys.stdout.isatty() and sys.stderr.isatty()
@@ -124,6 +124,9 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
                 bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
             for file in outcome.files:
                 print_path(printable(file))
+            notes.update(outcome.notes)
+    for note, number in notes.items():
+        typer.echo(f"{count(number, 'photo')}: {note}", err=True)
     for reason, number in skipped.items():
         colorized = reason == SkipReason.COLORIZED
         advice = "name the file to colorize it again" if colorized else "use --overwrite to replace it"

@@ -89,6 +89,7 @@ class Reader:
     """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; opened anew for each pass.
 
     `fields` are libvips' that its own loaders leave out. `jpeg_quality` is that of a JPEG made from this photo.
+    `notes` collects, in words, what of the file was left aside when it was read or is not in an output.
     """
 
     source: Path | bytes | np.ndarray
@@ -97,6 +98,12 @@ class Reader:
     fields: dict[str, bytes] = field(default_factory=dict)
     orientation: int = 1
     jpeg_quality: int = QUALITY
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Adds a note, unless it is there already."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def open(self, shrink: float = 1) -> pyvips.Image:
         """Returns the image, of a file as a stream of rows, top to bottom; JPEG up to `shrink` times (8) smaller."""

@@ -71,11 +71,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task; `reason` is a `SkipReason` or the error message; `files` are those that were written."""
+    """What became of a task; `reason` is a `SkipReason` or the error message; `files` are those that were written.
+
+    `notes` say what of the photo was left aside or is not in the outputs.
+    """
 
     task: Task
     reason: str = ""
     files: tuple[Location, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def status(self) -> Literal["written", "skipped", "failed"]:
@@ -217,6 +221,7 @@ class _Job:
     seeds: Sequence[int]
     colors: dict[int, AB] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)  # in order, each once
     reason: str = ""
 
     def write(self, seed: int, ab: AB | Exception) -> None:
@@ -229,6 +234,7 @@ class _Job:
         if self.options.is_due(output):
             output.parent.mkdir(parents=True, exist_ok=True)
             self.files.append(result.save(output, self.options.overwrite))
+            self.notes |= dict.fromkeys(result.photo.reader.notes)
         if seed != self.seeds[-1] or self.reason:
             return
         for extra in self.task.extras:
@@ -276,7 +282,7 @@ def _process(
             except Exception as error:
                 job.reason = job.reason or _explain(job.task, error)
             if seed == job.seeds[-1]:
-                yield Outcome(job.task, job.reason, tuple(job.files))
+                yield Outcome(job.task, job.reason, tuple(job.files), tuple(job.notes))
 
 
 def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:
