@@ -102,6 +102,12 @@ def test_a_file_without_permission_is_left_out_and_named(archive, tmp_path, monk
     assert "02.jpg left out: cannot be read (Permission denied)" in caplog.text
 
 
+def test_a_set_too_small_to_hold_out_a_photo_is_named(archive, tmp_path, caplog):
+    library = gather(Data(photos=(archive,), validation=1e-9), tmp_path / "photos.json")
+    assert not library.validation
+    assert "38 photos are too few for data.validation = 1e-09" in caplog.text
+
+
 def test_photos_that_photochrom_colorized_are_no_ground_truth(archive, tmp_path, caplog):
     folder = unzip(archive, tmp_path / "folder")
     colorized = Colorized(open_photo(jpeg(2)), np.full((2, 2, 2), 0.3, np.float32), Provenance("unet", "1", 0))

@@ -1,6 +1,7 @@
 """From a run to a bundle: with other settings, portable, and refused where it would not be true."""
 
 import json
+import zipfile
 
 import numpy as np
 import onnx
@@ -75,6 +76,20 @@ def test_blended_weights_are_exported_and_named_on_the_card(run, exported, tmp_p
     assert card.recipe["blend"] == {"weights": "small", "share": 0.25}
     assert card.scores == {}
     assert "blend" not in exported[1].recipe
+
+
+def test_a_zip_is_written_as_one(run, exported, tmp_path):
+    out = tmp_path / "small.zip"
+    card = export([run], out, ["model.temperature=0.2"], size=64, sources="six squares", summary="patches")
+    assert zipfile.is_zipfile(out)
+    assert card == exported[1]
+    assert bundles.load(out) == bundles.load(exported[0])
+
+
+def test_a_share_without_a_blend_is_refused(run, tmp_path):
+    result = CliRunner().invoke(app, list(map(str, ["export", run, "--share", 0.25, "-o", tmp_path / "blend"])))
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "--share 0.25: is the share of --blend" in result.stderr
 
 
 def test_larger_weights_have_half_precision(exported):

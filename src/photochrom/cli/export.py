@@ -18,10 +18,10 @@ def export(  # noqa: PLR0913 - each is an option of the command
     sources: Annotated[str, typer.Option(help="Whose photos the model was trained on, and their terms of use.")] = "",
     summary: Annotated[str, typer.Option(help="Description of the model in a sentence.")] = "",
     blend: Annotated[Path | None, typer.Option(help=BLEND)] = None,
-    share: Annotated[float, typer.Option(min=0, max=1, help="Share of the weights of --blend.")] = 0.5,
+    share: Annotated[float | None, typer.Option(min=0, max=1, help="Share of --blend's weights (0.5).")] = None,
     sets: Sets = None,
 ) -> None:
-    """Turn a run into a bundle, which `photochrom colorize --model` takes: RUN/bundle/NAME, or --out.
+    """Turn a run into a bundle, which `photochrom colorize --model` takes: RUN/bundle/NAME, or --out (or NAME.zip).
 
     For a model that is trained in stages, give the run of each stage, and --out.
 
@@ -32,9 +32,12 @@ def export(  # noqa: PLR0913 - each is an option of the command
     with loading("train"):
         from ..training.export import export as write_bundle
         from ..training.graph import ExportError
+    if share is not None and not blend:
+        fail(f"--share {share:g}: is the share of --blend; name a model with it", 2)
     if len(runs) > 1 and not out:
         fail(f"{len(runs)} runs: name their common bundle with --out", 2)
     out = out or runs[0] / "bundle" / runs[0].resolve().name
+    blended = (blend, 0.5 if share is None else share) if blend else None
     with exit_on(ValueError, OSError, ExportError):
-        write_bundle(runs, out, sets or (), size, sources, (blend, share) if blend else None, summary=summary)
+        write_bundle(runs, out, sets or (), size, sources, blended, summary=summary)
     typer.echo(out)

@@ -166,10 +166,15 @@ def load(name: str | Path) -> Bundle:
     return Bundle(card, procedure, networks)
 
 
+def encode_card(card: ModelCard) -> bytes:
+    """Return the content of ``model.json``."""
+    return (json.dumps(asdict(card), indent=2) + "\n").encode()
+
+
 def write_card(folder: Path, card: ModelCard) -> None:
     """Write the card of a bundle in a folder, over the one before. Raises WriteError."""
     with atomic_write(folder / CARD, overwrite=True) as file:
-        file.write((json.dumps(asdict(card), indent=2) + "\n").encode())
+        file.write(encode_card(card))
 
 
 def _read(path: Path, name: str) -> bytes:

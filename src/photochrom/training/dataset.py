@@ -72,6 +72,9 @@ def gather(settings: Data, cache: Path) -> Library:
             f"no photo to train on: {len(images)} found, {unreadable} unreadable, {near_gray} less colorful than "
             f"data.min_colorfulness = {settings.min_colorfulness:g}, {len(validation)} held out"
         )
+    if settings.validation and not validation:
+        few = "so that none is held out: the checkpoint best is the last one, and no metrics are measured"
+        log.warning("%d photos are too few for data.validation = %g, %s", len(training), settings.validation, few)
     digest = hashlib.sha256("\n".join(sorted({**training, **validation})).encode()).hexdigest()
     return Library(tuple(training.values()), tuple(validation.values()), digest, near_gray, unreadable, repeated)
 

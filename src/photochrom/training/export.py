@@ -27,11 +27,11 @@ def export(
     blended: tuple[Path, float] | None = None,
     **card: Any,
 ) -> ModelCard:
-    """Write the best checkpoint of a run, or of the runs of a model's stages, as a bundle folder; return its card.
+    """Write the best checkpoint of a run, or of the runs of a model's stages, as a bundle; return its card.
 
     Args:
         runs: the folder that `train` wrote, or several, one for each stage.
-        out: the bundle to write; its name is the model's name.
+        out: the bundle to write, a folder or a ``.zip``; its name is the model's name.
         sets: ``model.key=value`` over the recipe's, for settings that need no other weights (a temperature).
         size: inference size in pixels (short side); the training crop's by default.
         sources: whose photos the model was trained on, and under which terms.
@@ -59,7 +59,7 @@ def export(
     for name, net in model.networks().items():
         networks[name], parameters[name] = export_network(net)
     model_card = ModelCard(
-        name=out.name,
+        name=out.stem if out.suffix.lower() == ".zip" else out.name,
         family=recipe.family,
         procedure=describe(model.procedure),
         networks={},
