@@ -321,13 +321,6 @@ def test_gray_photo_with_gray_or_color_profile(profile, dtype):
     assert np.abs(result / np.iinfo(dtype).max - expected).max() < 0.01
 
 
-def test_a_damaged_profile_is_ignored():
-    image = pyvips.Image.new_from_array(make_pixels()).copy(interpretation="b-w")
-    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", b"not a profile at all" * 20)
-    result = Colorized(open_photo(image.tiffsave_buffer()), make_ab(), PROVENANCE).array()
-    assert_same_light(make_pixels(), result)
-
-
 def test_first_page_of_a_multi_page_tiff():
     pages = pyvips.Image.new_from_array(make_pixels()).copy(interpretation="b-w")
     blob = pyvips.Image.arrayjoin([pages, pages.invert()], across=1).tiffsave_buffer(page_height=37)
@@ -360,3 +353,51 @@ def test_jpeg_2000_and_heic_through_pillow():
     photo = open_photo(buffer.getvalue())
     assert photo.suffix == ".jpg"
     assert_same_light(make_pixels(64, 64, 3), Colorized(photo, make_ab(), PROVENANCE).array(), 1, 5)
+
+
+def encode_with_profile(pixels, mode, profile, suffix):
+    buffer = io.BytesIO()
+    kind = {".jpg": "JPEG", ".tif": "TIFF", ".png": "PNG"}[suffix]
+    Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes()).save(buffer, kind, icc_profile=profile)
+    return buffer.getvalue()
+
+
+SRGB, CMYK = pyvips.Image.profile_load("srgb"), pyvips.Image.profile_load("cmyk")
+BROKEN_PROFILES = {
+    "does not fit the pixels": [CMYK, make_profile(b"GRAY", 1.8), SRGB[:16] + b"Lab " + SRGB[20:]],
+    "is damaged": [ADOBE[:200], ADOBE[:300], b"not a profile" * 20, ADOBE[:132] + bytes(600), b"x"],
+}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])
+@pytest.mark.parametrize("reason", BROKEN_PROFILES)
+def test_a_profile_that_cannot_be_used_is_left_aside_with_a_note(reason, suffix):
+    pixels = make_pixels(channels=3)
+    for profile in BROKEN_PROFILES[reason]:
+        photo = open_photo(encode_with_profile(pixels, "RGB", profile, suffix))
+        result = Colorized(photo, make_ab() * 0, PROVENANCE).array()
+        if suffix != ".png" or photo.reader.open().get_typeof("icc-profile-data"):  # libpng drops some by itself
+            assert photo.reader.notes == [f"the color profile was left aside: it {reason}"]
+        assert_same_light(pixels, result, 0.3, 4.0)
+
+
+@pytest.mark.parametrize("profile", [SRGB, make_profile(b"GRAY", 1.8), CMYK[:3000], b"none"])
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_cmyk_with_a_profile_that_cannot_be_used_is_read_by_the_built_in_one(profile, suffix):
+    pixels = make_pixels(channels=4)
+    photo = open_photo(encode_with_profile(pixels, "CMYK", profile, suffix))
+    expected = open_photo(encode_with_profile(pixels, "CMYK", CMYK, suffix)).pixels()
+    assert_same_light(expected, photo.pixels())
+    assert [note for note in photo.reader.notes if note.startswith("the color profile was left aside: it ")]
+
+
+@pytest.mark.parametrize(("channels", "profile"), [(1, make_profile(b"GRAY", 1.8)), (3, ADOBE), (3, SRGB)])
+def test_floats_with_a_profile_are_read_by_it(channels, profile):
+    pixels = make_pixels(channels=channels)
+    images = [pyvips.Image.new_from_array(array).copy() for array in (pixels.astype(np.float32) / 255, pixels)]
+    for image in images:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    photo, expected = (open_photo(image.tiffsave_buffer()) for image in images)
+    assert photo.depth == 16
+    assert_same_light(expected.pixels(), photo.pixels())
+    assert not photo.reader.notes

@@ -102,7 +102,7 @@ class Photo:
             return np.moveaxis(self._upright_codes(self.reader.open()), 0, -1)
 
     def _upright_codes(self, stored: pyvips.Image) -> np.ndarray:
-        image = icc.to_standard(stored, self.name)
+        image = icc.to_standard(stored, self.reader)
         planes = np.moveaxis(image.numpy().reshape(image.height, image.width, -1), -1, 0)
         upright = _to_upright(planes, self.orientation)
         return np.broadcast_to(upright, (3, *upright.shape[1:]))
@@ -189,7 +189,7 @@ class Colorized:
         depth = min(photo.depth, max_depth)
         header = photo.reader.open()
         original = header.copy()  # since libvips changes the header's fields while another thread reads its pixels
-        gray = icc.to_standard(header, photo.name)
+        gray = icc.to_standard(header, photo.reader)
         inverse = {6: 8, 8: 6}.get(photo.orientation, photo.orientation)
         ab = _to_upright(self.ab * np.float32(color.AB_SCALE), inverse)
         ab = _shrink_within(ab, gray.width, gray.height)

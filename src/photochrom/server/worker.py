@@ -162,6 +162,6 @@ def preview(photo: Photo, longest: int) -> bytes:
     """Return a photo as JPEG, upright and in sRGB, whose long side is at most `longest` pixels."""
     scale = max(photo.width, photo.height) / longest
     with photo_errors(photo.name, "read"):
-        image = icc.to_standard(photo.reader.open(scale), photo.name)
+        image = icc.to_standard(photo.reader.open(scale), photo.reader)
         image = image.thumbnail_image(longest, height=longest, size="down").colourspace("srgb")
         return image.write_to_buffer(".jpg", Q=90)
