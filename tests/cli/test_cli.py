@@ -67,6 +67,7 @@ def test_a_folder_with_a_damaged_photo(photos, bundle, tmp_path):
     assert "bad.jpg" in done.stderr
     assert "1 of 4 photos failed" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "passed over: 1 ._ file, 1 .txt file\n" in done.stderr
     assert files(tmp_path / "out") == ["deeper/three.tif", "one.png", "two.jpg"]
 
 
@@ -186,10 +187,15 @@ def test_the_message_names_a_model_that_would_do(photos):
     assert photochrom("colorize", photos / "one.png", "--variants", 3).stderr == message
 
 
-def test_an_empty_folder_is_an_error(tmp_path):
+def test_a_folder_without_photos_is_an_error(tmp_path):
+    for name in (".thumbnails/a.jpg", "a.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
     done = photochrom("colorize", tmp_path)
     assert done.returncode == 1
-    assert "no photos in" in done.stderr
+    passed = "passed over: 1 .txt file, 1 hidden folder (--hidden includes hidden ones)"
+    assert done.stderr == f"photochrom: no photos in {tmp_path}; {passed}\n"
+    assert "a.jpg: is empty" in photochrom("colorize", tmp_path, "--hidden").stderr
 
 
 def test_reports_are_written_whole_or_not_at_all(tmp_path):

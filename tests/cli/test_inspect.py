@@ -78,6 +78,14 @@ def test_files_are_not_overwritten_unless_requested(photos, tmp_path):
     assert inspect(photos, "-o", tmp_path / "colors.svg", "--overwrite").exit_code == 0
 
 
+def test_what_is_passed_over_is_counted(photos):
+    (photos / "notes.txt").write_text("not a photo")
+    (photos / "7").write_bytes((photos / "0.png").read_bytes()[:60])
+    result = inspect(photos)
+    assert "passed over: 1 .txt file\n" in result.output
+    assert "photos/7: " in result.output
+
+
 def test_a_damaged_photo_is_named_and_the_others_are_counted(photos):
     (photos / "damaged.png").write_bytes((photos / "0.png").read_bytes()[:60])
     result = inspect(photos)

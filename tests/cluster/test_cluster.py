@@ -21,8 +21,10 @@ from photochrom.cluster import run
 from photochrom.cluster.manifest import Entry, Manifest
 from photochrom.cluster.remote import colorize_remote, plan_remote
 from photochrom.cluster.run import Work
-from photochrom.inference.batch import BatchOptions, SkipReason, Task, plan
+from photochrom.imaging.sources import Passed
+from photochrom.inference.batch import BatchOptions, SkipReason
 from photochrom.inference.options import ColorOptions, Hint
+from photochrom.inference.plan import Task, plan
 
 SLOW = ("--steps", "300")
 COUNT = 24
@@ -113,16 +115,21 @@ def start_client(*arguments):
             process.kill()
 
 
-def test_a_cluster_writes_the_files_of_one_process(photos, bundle, tmp_path):
-    single = photochrom(photos, "-o", tmp_path / "single", "--model", bundle)
-    cluster = photochrom(photos, "-o", tmp_path / "cluster", "--model", bundle, "--cluster", "local:2")
+def test_a_cluster_writes_the_files_of_one_process_and_prints_the_same_lines(photos, bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    single = photochrom("album", "-o", "single", "--model", bundle)
+    cluster = photochrom("album", "-o", "cluster", "--model", bundle, "--cluster", "local:2")
     assert single.returncode == cluster.returncode == 1
+    assert cluster.stdout.replace("cluster", "single") == single.stdout
+    assert cluster.stderr == single.stderr
+    assert single.stdout == "single/deeper/three.tif\nsingle/one.png\nsingle/two.jpg\n"
     assert read_images(tmp_path / "cluster") == read_images(tmp_path / "single")
     assert "bad.jpg: cannot be read" in cluster.stderr
     assert "1 of 4 photos failed" in cluster.stderr
     entries = read_entries(tmp_path / "cluster" / "photochrom.jsonl")
     by_name = {entry["source"].rpartition("/")[2]: entry for entry in entries}
     assert set(by_name) == {"one.png", "two.jpg", "three.tif", "bad.jpg"}
+    assert by_name["one.png"]["source"] == str(photos / "one.png")
     assert by_name["one.png"]["outputs"] == [str(tmp_path / "cluster" / "one.png")]
     assert by_name["one.png"]["options"]["seed"] == 0
     assert len(by_name["one.png"]["sha256"]) == 64
@@ -349,6 +356,17 @@ class TestRemoteTasks:
         assert (task.source, task.target) == ("memory://bucket/a.png", "memory://bucket/color/a.png")
         assert run.default_manifest(["memory://bucket"], "memory://bucket/color") == Path("photochrom.jsonl")
 
+    def test_images_are_found_and_named_as_in_folders(self, folder, tmp_path):
+        for name, content in (("1931", b"\xff\xd8\xff\xe0"), ("x.heic", b""), (".thumbnails/a.jpg", b"")):
+            (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / "in" / name).write_bytes(content)
+        passed = Passed()
+        tasks = plan_remote(folder, "memory://out", (0,), (), passed=passed)
+        targets = {task.target.removeprefix("memory://out/") for task in tasks}
+        assert {"1931.jpg", "x.jpg"} < targets
+        assert passed == {".txt file": 1, "hidden folder": 1}
+        assert len(plan_remote(folder, "memory://out", (0,), (), hidden=True)) == len(tasks) + 1
+
     def test_outputs_inside_the_folder_are_left_out(self, folder):
         tasks = plan_remote(folder, f"{folder}/color", (0,), ())
         assert "color" not in str([task.source for task in tasks])
@@ -358,7 +376,7 @@ class TestRemoteTasks:
             plan_remote(folder, folder, (0,), ())
 
     def test_two_photos_with_one_output_are_refused(self, folder, tmp_path):
-        for name in ("x.heic", "x.heic.jpg"):
+        for name in ("x.heic", "x.jpg", "x.heic.jpg"):
             (tmp_path / "in" / name).write_bytes(b"")
         with pytest.raises(ValueError, match=r"would both become memory://out/x\.heic\.jpg"):
             plan_remote(folder, "memory://out", (0,), ())

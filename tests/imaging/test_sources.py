@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,20 +15,31 @@ from PIL import Image
 
 from photochrom.imaging import sources
 from photochrom.imaging.photo import PhotoError, open_photo
-from photochrom.imaging.sources import SourceImage, find_images, image_files, is_held_out, is_image_name, source_title
-from photochrom.inference.batch import plan
+from photochrom.imaging.sources import (
+    IMAGE_SUFFIXES,
+    Passed,
+    SourceImage,
+    describe_passed,
+    find_images,
+    image_files,
+    image_names,
+    is_held_out,
+    source_title,
+)
+from photochrom.inference.plan import plan
 
 PACKAGE = Path(sources.__file__).parents[1]
 READABLE = ("a.jpg", "b/a.JPEG", "b/scan.tif", "b-side.png", "c.webp", "d.avif", "e.bmp", "f.jp2", "g.heic")
 NOT_READABLE = ("damaged.png", "empty.jpg", "h.gif", "i.psd")
-IGNORED = ("notes.txt", "no-suffix", ".hidden.jpg", "b/._a.JPEG", "photos.zip")
+IGNORED = ("notes.txt", "no-suffix", ".hidden.jpg", "b/._a.JPEG", "photos.zip", "@eaDir/a.jpg", "b/.thumbnails/a.jpg")
+BY_CONTENT = ("1901", "b/st. louis", "scan.jpg_original", "t.bak")  # a JPEG, a PNG, a TIFF and a WebP file
 
 
 def encode(name):
     """The bytes of a small color image in the format of the name's suffix."""
     pixels = np.random.default_rng(zlib.crc32(name.encode())).integers(0, 256, (40, 48, 3)).astype(np.uint8)
     pillow_formats = {".bmp": "BMP", ".jp2": "JPEG2000", ".heic": "HEIF", ".gif": "GIF"}
-    suffix = Path(name).suffix.lower()
+    suffix = dict(zip(BY_CONTENT, (".jpg", ".png", ".tif", ".webp"), strict=True)).get(name, Path(name).suffix.lower())
     if suffix not in pillow_formats:
         return pyvips.Image.new_from_array(pixels).write_to_buffer(suffix)
     if suffix == ".heic":
@@ -48,9 +60,9 @@ def content_of(name):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("sources") / "photos"
-    (path / "b").mkdir(parents=True)
-    (path / "folder.jpg").mkdir()
-    for name in READABLE + NOT_READABLE + IGNORED:
+    (path / "folder.jpg").mkdir(parents=True)
+    for name in READABLE + BY_CONTENT + NOT_READABLE + IGNORED:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(content_of(name))
     return path
 
@@ -82,7 +94,7 @@ def source(request, folder, archive):
 def test_every_kind_of_source_gives_the_same_images(folder, source):
     images = find_images(source)
     assert [image.name for image in images] == [path.relative_to(folder).as_posix() for path in image_files(folder)]
-    assert {image.name for image in images} == {*READABLE, *NOT_READABLE}
+    assert {image.name for image in images} == {*READABLE, *BY_CONTENT, *NOT_READABLE}
     for image in images:
         content = (folder / image.name).read_bytes()
         assert image.source == str(source)
@@ -103,8 +115,9 @@ def test_train_evaluate_and_inspect_find_the_same_images(user):
 
 
 def test_no_other_module_searches_folders():
-    searching = [path.name for path in PACKAGE.rglob("*.py") if 'rglob("*")' in path.read_text()]
-    assert searching == ["sources.py"]
+    pattern = r"rglob\(\"\*\"|os\.walk|IMAGE_SUFFIXES"
+    searching = {path.name for path in PACKAGE.rglob("*.py") if re.search(pattern, path.read_text())}
+    assert searching == {"sources.py", "plan.py", "remote.py"}  # the last two name outputs
 
 
 def test_images_open_or_are_refused_by_name(source):
@@ -177,15 +190,109 @@ def test_unreadable_sources_raise_errors_with_a_reason(archive, tmp_path):
             find_images(source)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "b/c/a.JPG", "a.heif", "a.bmp", "a.gif", "a.jxl", "a.b.tiff"])
-def test_image_names(name):
-    assert is_image_name(name)
-    assert is_image_name(str(Path("folder") / name))
+def test_everything_passed_over_is_counted_by_kind(source):
+    passed = Passed()
+    find_images(source, passed)
+    assert passed == {
+        **{".txt file": 1, ".zip file": 1, "other file": 1, "._ file": 1},
+        **{"hidden file": 1, "hidden folder": 2},
+    }
 
 
-@pytest.mark.parametrize("name", ["a.txt", "jpg", "a.jpg.txt", ".jpg", "._a.jpg", "b/.a.png", "a.pdf", ""])
-def test_other_names(name):
-    assert not is_image_name(name)
+SERVICES = (".picasaoriginals", ".thumbnails", ".Trash-1000", "@eaDir", "$RECYCLE.BIN", "__MACOSX", "#recycle", ".git")
+
+
+def test_hidden_and_service_folders_are_included_on_request_alone(tmp_path):
+    names = [f"{'album/' * (i % 2)}{service}/deep/a.jpg" for i, service in enumerate(SERVICES)]
+    for name in (*names, "a.jpg", ".a.jpg", "._a.jpg", ".b.photochrom-0123abcd.jpg", "Thumbs.db"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
+    passed, passed_names = Passed(), Passed()
+    assert image_files(tmp_path, passed=passed) == [tmp_path / "a.jpg"]
+    assert image_names(files, lambda name: b"", passed=passed_names) == ["a.jpg"]
+    assert passed == passed_names
+    assert passed == {"hidden folder": 8, "hidden file": 2, "._ file": 1, "unfinished output": 1}
+    assert set(image_files(tmp_path, hidden=True)) == {tmp_path / name for name in (*names, "a.jpg", ".a.jpg")}
+    assert set(image_names(files, lambda name: b"", hidden=True)) == {*names, "a.jpg", ".a.jpg"}
+    assert image_files(tmp_path / "album/.thumbnails") == [tmp_path / "album/.thumbnails/deep/a.jpg"]  # named itself
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need privileges")
+class TestLinks:
+    def test_are_followed_once(self, tmp_path):
+        folder, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+        (folder / "b").mkdir(parents=True)
+        (elsewhere / "more").mkdir(parents=True)
+        for path in (folder / "b/x.jpg", elsewhere / "y.jpg", elsewhere / "more/z.jpg"):
+            path.write_bytes(b"")
+        (folder / "a.jpg").symlink_to("b/x.jpg")  # a photo that is found without it
+        (folder / "b/loop").symlink_to(folder)
+        (folder / "c.jpg").symlink_to(elsewhere / "y.jpg")
+        (folder / "d").symlink_to(elsewhere)  # y.jpg again
+        (folder / "e").symlink_to(elsewhere)
+        (folder / "f.jpg").symlink_to("nowhere")
+        (folder / "g.jpg").symlink_to("g.jpg")
+        passed = Passed()
+        assert image_files(folder, passed=passed) == [folder / name for name in ("b/x.jpg", "c.jpg", "d/more/z.jpg")]
+        assert passed == {"repeated link": 4, "broken link": 2}
+        assert [image.name for image in find_images(folder)] == ["b/x.jpg", "c.jpg", "d/more/z.jpg"]
+
+    def test_of_zips_are_counted(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+            file.writestr("a.jpg", b"")
+            link = zipfile.ZipInfo("b.jpg")
+            link.external_attr = 0o120777 << 16
+            file.writestr(link, "a.jpg")
+        passed = Passed()
+        assert [image.name for image in find_images(tmp_path / "a.zip", passed)] == ["a.jpg"]
+        assert passed == {"link": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_pipes_are_not_opened(tmp_path):
+    for name in ("pipe", "pipe.jpg"):
+        os.mkfifo(tmp_path / name)
+    passed = Passed()
+    assert image_files(tmp_path, passed=passed) == []
+    assert passed == {"special file": 2}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"some text",
+        b"BM is how this text begins, and not a BMP file",
+        b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+        b"\0\0\0\x14ftypqt  \0\0\0\0qt  ",
+        b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",
+        b"%PDF-1.7",
+    ],
+)
+def test_other_content_is_no_image(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    assert image_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".nef", ".CR2", ".arw"])
+def test_raw_files_are_not_taken_for_tiff(tmp_path, suffix):
+    (tmp_path / f"a{suffix}").write_bytes(encode("a.tif"))
+    passed = Passed()
+    assert image_files(tmp_path, passed=passed) == []
+    assert passed == {f"{suffix.lower()} file": 1}
+
+
+def test_suffixes_of_images_are_enough(tmp_path):
+    for suffix in (*IMAGE_SUFFIXES, ".JPG", ".b.tiff"):
+        (tmp_path / f"a{suffix}").write_bytes(b"")
+    assert len(image_files(tmp_path)) == len(IMAGE_SUFFIXES) + 2
+    assert {".jfif", ".jpe", ".jif"} < set(IMAGE_SUFFIXES)
+
+
+def test_the_most_frequent_kinds_are_named():
+    assert describe_passed(Passed({".pdf file": 1, ".txt file": 3})) == "3 .txt files, 1 .pdf file"
+    assert describe_passed(Passed({f".{i} file": 1 for i in range(14)})).endswith(", 1 .5 file and 4 more kinds")
 
 
 def test_titles_leave_out_the_folders_around_a_source(folder, archive):

@@ -1,14 +1,16 @@
 """Many photos: where outputs go, what is skipped, and what one failure does to the others."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
 from photochrom.inference import batch
-from photochrom.inference.batch import BatchOptions, colorize_batch, plan
+from photochrom.inference.batch import BatchOptions, colorize_batch
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.options import ColorOptions
+from photochrom.inference.plan import plan
 
 
 def statuses(outcomes):
@@ -46,10 +48,37 @@ def test_an_output_is_never_an_original(photos):
         plan([photos / "one.png"], photos / "one.png")
 
 
-def test_two_outputs_are_never_one_file(photos, tmp_path):
-    (photos / "deeper/one.png").write_bytes((photos / "one.png").read_bytes())
+def targets(sources, out, **options):
+    """Where each photo goes, both below the folder that the output folder is in."""
+    base = out.parent
+    return {
+        task.source.relative_to(base).as_posix(): task.target.relative_to(out).as_posix()
+        for task in plan(sources, out, **options)
+    }
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_same_names_in_several_folders_are_kept_apart(tmp_path):
+    touch(tmp_path, "a/x.jpg", "a/deep/y.jpg", "b/x.jpg", "c/z.jpg", "1/a/x.jpg")
+    a, b, c, out = (tmp_path / name for name in ("a", "b", "c", "out"))
+    assert targets([a, c], out) == {"a/x.jpg": "x.jpg", "a/deep/y.jpg": "deep/y.jpg", "c/z.jpg": "z.jpg"}
+    assert targets([a, b, c / "z.jpg"], out) == {
+        name: name for name in ("a/x.jpg", "a/deep/y.jpg", "b/x.jpg", "c/z.jpg")
+    }
+    assert targets([a / "x.jpg", b / "x.jpg"], out) == {name: name for name in ("a/x.jpg", "b/x.jpg")}
+    assert targets([a / "x.jpg", tmp_path / "1/a"], out) == {name: name for name in ("a/x.jpg", "1/a/x.jpg")}
+    assert targets([a, a / "x.jpg"], out) == {"a/x.jpg": "x.jpg", "a/deep/y.jpg": "deep/y.jpg"}
+
+
+def test_two_outputs_are_never_one_file(tmp_path):
+    touch(tmp_path, "a/x.heic", "a/x.jpg", "a/x.heic.jpg")
     with pytest.raises(ValueError, match="would both become"):
-        plan([photos / "one.png", photos / "deeper/one.png"], tmp_path / "out")
+        plan([tmp_path / "a"])
 
 
 def test_outputs_inside_the_folder_are_not_colorized_again(photos, colorizer):
@@ -58,12 +87,38 @@ def test_outputs_inside_the_folder_are_not_colorized_again(photos, colorizer):
     assert not [t for t in plan([photos], out) if out in t.source.parents]
 
 
-def test_formats_that_cannot_be_written_get_a_second_suffix():
-    assert plan([Path("a/x.HEIC")])[0].target == Path("a/x-color.HEIC.jpg")
+def test_outputs_have_the_suffix_of_a_format_that_can_be_written():
+    assert plan([Path("a/x.HEIC")])[0].target == Path("a/x-color.jpg")
+    assert plan([Path("a/x.jfif")])[0].target == Path("a/x-color.jfif")
+    assert plan([Path("a/x.jp2")], Path("out"))[0].target == Path("out/x.tif")
+    # Unless that is the name of another output.
     assert [t.target for t in plan([Path("a/x.heic"), Path("a/x.jpg")])] == [
         Path("a/x-color.heic.jpg"), Path("a/x-color.jpg"),
     ]  # fmt: skip
-    assert plan([Path("a/x.jp2")], Path("out"))[0].target == Path("out/x.jp2.tif")
+    both = [Path("a/x.heic"), Path("a/x.HEIF")]
+    assert [t.target.name for t in plan(both, Path("out"))] == ["x.heic.jpg", "x.HEIF.jpg"]
+
+
+def test_outputs_of_photos_without_a_suffix_get_one_by_content(photos):
+    for name in ("1931", "st. louis"):
+        (photos / name).write_bytes((photos / "one.png").read_bytes())
+    assert plan([photos / "1931"])[0].target == photos / "1931-color.png"
+    names = {t.source.name: t.target.name for t in plan([photos])}
+    assert (names["1931"], names["st. louis"]) == ("1931.png", "st. louis.png")
+
+
+def test_all_outputs_may_have_one_format(photos):
+    (photos / "two.png").write_bytes((photos / "one.png").read_bytes())
+    targets = {t.target.name for t in plan([photos], suffix=".png")}
+    assert targets == {"one.png", "two.jpg.png", "two.png", "bad.png", "three.png"}
+    with pytest.raises(ValueError, match="not of the format png"):
+        plan([photos / "one.png"], photos / "new.jpg", suffix=".png")
+
+
+def test_pipes_are_refused_by_name(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe: is no file or folder; to pipe a photo in, name it -"):
+        plan([tmp_path / "pipe"])
 
 
 def test_a_photo_named_twice_is_colorized_once(photos):

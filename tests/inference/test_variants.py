@@ -9,10 +9,11 @@ import pyvips
 from photochrom.core import color
 from photochrom.imaging.photo import Provenance, open_photo
 from photochrom.inference import batch, contact_sheet
-from photochrom.inference.batch import EXTRAS, BatchOptions, colorize_batch, plan
+from photochrom.inference.batch import BatchOptions, colorize_batch
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.hints import HintMaps, hint_ab
 from photochrom.inference.options import ColorOptions, Hint
+from photochrom.inference.plan import EXTRAS, plan
 
 PROVENANCE = Provenance("stochastic", "0", 0)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..imaging.limits import MAX_PIXELS
-from .console import exit_on, fail, loading, notify, report
+from .console import describe, exit_on, fail, loading, notify, report
 from .options import Device, Model, Saturation, Seed, Size, Strength, limited
 
 VARIANTS = "Number of results, with seeds counting up, and a contact sheet of them."
@@ -41,6 +41,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photos processed at once.")] = 1,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = MAX_PIXELS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Include hidden files and folders.")] = False,
     cluster: Annotated[str | None, typer.Option(help=CLUSTER)] = None,
     manifest: Annotated[Path | None, typer.Option(help=MANIFEST)] = None,
 ) -> None:
@@ -53,10 +54,12 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     with loading():
         from .._processes import available_processors
         from ..cluster import ClusterError, ManifestError
-        from ..inference.batch import EXTRAS, BatchOptions, check_batch, colorize_batch, plan
+        from ..imaging.sources import Passed
+        from ..inference.batch import BatchOptions, check_batch, colorize_batch
         from ..inference.colorizer import Colorizer
         from ..inference.hints import read_hints
         from ..inference.options import ColorOptions, SamplerOptions, parse_hints
+        from ..inference.plan import EXTRAS, PlanOptions, plan
 
     selected = dict(zip(EXTRAS, (variants > 1, uncertainty, trace), strict=True))
     extras = [extra for extra in EXTRAS if selected[extra]]
@@ -66,6 +69,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         all_hints = parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())])
         color = ColorOptions(saturation=saturation, size=size, seed=seed, variants=variants, hints=all_hints, **sampler)
         options = BatchOptions(color, overwrite, max_pixels)
+        passed = Passed()
+        outputs: PlanOptions = {"seeds": color.seeds, "extras": extras, "hidden": hidden, "passed": passed}
         if cluster:
             with loading("cluster"):
                 from ..cluster import run
@@ -73,18 +78,18 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
                 raise ValueError("--device is for one process; the workers of a cluster choose their own")
             if jobs > 1:
                 raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
-            tasks, outcomes = run.colorize_photos(photos, out, model, options, extras, cluster, manifest, notify)
+            tasks, outcomes = run.colorize_photos(photos, out, model, options, outputs, cluster, manifest, notify)
         else:
             if manifest or any("://" in location for location in [*photos, out or ""]):
                 raise ValueError(f"{'--manifest' if manifest else 'addresses'}: only with --cluster, for example local")
-            tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, color.seeds, extras)
+            tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, **outputs)
             colorizer = Colorizer(model, threads=max(1, available_processors() // jobs), device=device)
             check_batch(colorizer, color, extras, len(tasks))
             outcomes = colorize_batch(colorizer, tasks, options, jobs)
     if not tasks:
-        fail(f"no photos in {', '.join(photos)}", 1)
+        fail("; ".join([f"no photos in {', '.join(photos)}", *describe(passed)]), 1)
     try:
         with exit_on(ManifestError), exit_on(ClusterError, code=1), closing(outcomes):
-            report(tasks, outcomes)
+            report(tasks, outcomes, passed)
     except KeyboardInterrupt:
         fail("stopped; run the same command again to continue", 130)

@@ -16,7 +16,9 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..inference.batch import Outcome, Task
+    from ..imaging.sources import Passed
+    from ..inference.batch import Outcome
+    from ..inference.plan import Task
 
 EXTRAS = {  # modules that each extra installs
     "train": ("torch", "lightning_fabric", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
@@ -106,7 +108,15 @@ def writable(outputs: Sequence[Path | None], overwrite: bool) -> None:
             fail(f"{path}: exists already; choose another path or use --overwrite", 2)
 
 
-def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
+def describe(passed: "Passed") -> list[str]:
+    """Return a line about what was passed over in folders, if anything was."""
+    from ..imaging.sources import describe_passed
+
+    hint = " (--hidden includes hidden ones)" if passed["hidden file"] or passed["hidden folder"] else ""
+    return [f"passed over: {describe_passed(passed)}{hint}"] if passed else []
+
+
+def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Passed") -> None:
     """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed."""
     from ..imaging.errors import printable
     from ..inference.batch import SkipReason
@@ -131,5 +141,7 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]") -> None:
         colorized = reason == SkipReason.COLORIZED
         advice = "name the file to colorize it again" if colorized else "use --overwrite to replace it"
         typer.echo(f"{count(number, 'photo')} skipped: {reason} ({advice})", err=True)
+    for line in describe(passed):
+        typer.echo(line, err=True)
     if failed:
         fail(f"{failed} of {count(len(tasks), 'photo')} failed", 1)

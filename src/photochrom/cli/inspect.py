@@ -20,14 +20,17 @@ def inspect(
     """
     with loading():
         from ..evaluation.dataset_colors import count_colors, read_small, write_colors
-        from ..imaging.sources import find_images
+        from ..imaging.sources import Passed, describe_passed, find_images
 
     if out and out.suffix.lower() != ".svg":
         fail(f"{out}: the chart is an SVG file; name a file that ends in .svg", 2)
     writable((out, json_file), overwrite)
+    passed = Passed()
     with exit_on(ValueError):
         # Files with the same content count once.
-        images = {image.key: image for source in photos for image in find_images(source)}
+        images = {image.key: image for source in photos for image in find_images(source, passed)}
+    if passed:
+        typer.echo(f"passed over: {describe_passed(passed)}", err=True)
     if not images:
         fail(f"no photos in {', '.join(map(str, photos))}", 2)
     with exit_on(ValueError, code=1), progress() as bar:

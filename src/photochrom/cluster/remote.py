@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
-from ..imaging.sources import is_image_name
-from ..inference.batch import BatchOptions, Location, Outcome, SkipReason, Task, check_targets, colorize_batch
+from ..imaging.sources import HEAD, IMAGE_SUFFIXES, Passed, image_names
+from ..inference.batch import BatchOptions, Outcome, SkipReason, colorize_batch
 from ..inference.colorizer import Colorizer, writable_path
+from ..inference.plan import Location, Task, check_targets, keep_apart
 
 
 def is_address(location: object) -> bool:
@@ -24,10 +25,18 @@ def to_address(location: str) -> str:
     return location if is_address(location) else f"file://{Path(location).absolute()}"
 
 
-def plan_remote(source: str, out: str, seeds: Sequence[int], extras: Sequence[str]) -> list[Task]:
+def plan_remote(  # noqa: PLR0913 - each is an option of the command
+    source: str,
+    out: str,
+    seeds: Sequence[int] = (0,),
+    extras: Sequence[str] = (),
+    suffix: str = "",
+    hidden: bool = False,
+    passed: Passed | None = None,
+) -> list[Task]:
     """Return a task for each photo in the folder at an address; outputs keep their names in the folder ``out``.
 
-    Photos in ``out`` are left out. Raises ValueError for a folder that cannot be listed, and as `batch.plan` does.
+    Photos in ``out`` are left out. Raises ValueError for a folder that cannot be listed, and as `plan.plan` does.
     """
     source, out = source.rstrip("/"), out.rstrip("/")
     try:
@@ -38,16 +47,27 @@ def plan_remote(source: str, out: str, seeds: Sequence[int], extras: Sequence[st
         raise ValueError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
     if is_file:
         raise ValueError(f"{source}: is a file: name its folder")
-    tasks: dict[Location, Task] = {}
     out_is_inside = out.startswith(f"{source}/")
+    names = []
     for path in paths:
         name = path.removeprefix(f"{root}/")
-        address = f"{source}/{name}"
-        if name == path or (out_is_inside and address.startswith(f"{out}/")):
-            continue
-        if is_image_name(name):
-            target = f"{out}/{writable_path(PurePosixPath(name))}"
-            tasks[address] = Task(address, target, tuple(seeds), tuple(extras), searched=True)
+        if name != path and not (out_is_inside and f"{source}/{name}".startswith(f"{out}/")):
+            names.append(name)
+
+    def read_head(name: str) -> bytes:
+        with suppress(Exception):
+            return bytes(storage.cat_file(f"{root}/{name}", end=HEAD))
+        return b""
+
+    photos = [PurePosixPath(name) for name in image_names(names, read_head, hidden, passed)]
+    targets = []
+    for photo in photos:
+        head = b"" if photo.suffix.lower() in IMAGE_SUFFIXES else read_head(str(photo))
+        targets.append(writable_path(photo, suffix=suffix, head=head))
+    tasks: dict[Location, Task] = {}
+    for photo, target in zip(photos, keep_apart(targets, [photo.suffix for photo in photos]), strict=True):
+        address = f"{source}/{photo}"
+        tasks[address] = Task(address, f"{out}/{target}", tuple(seeds), tuple(extras), searched=True)
     check_targets(tasks)
     return list(tasks.values())
 

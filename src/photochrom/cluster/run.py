@@ -9,8 +9,8 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,10 +24,12 @@ from distributed.scheduler import KilledWorker
 
 from .._processes import available_processors, interrupts_blocked
 from .._version import __version__
+from ..imaging.errors import printable
 from ..imaging.formats import WRITABLE
-from ..inference.batch import BatchOptions, Outcome, SkipReason, Task, check_batch, colorize_batch, plan
+from ..inference.batch import BatchOptions, Outcome, SkipReason, check_batch, colorize_batch
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
+from ..inference.plan import PlanOptions, Task, plan
 from . import ClusterError
 from .manifest import NAME, Entry, Manifest
 from .remote import colorize_remote, is_address, plan_remote, sha256_of, to_address
@@ -68,19 +70,53 @@ def colorize_photos(  # noqa: PLR0913 - each is an option of the command
     out: str | None,
     model: str,
     options: BatchOptions,
-    extras: Sequence[str],
+    outputs: PlanOptions,
     address: str,
     manifest: Path | None,
     notify: Notify,
 ) -> tuple[list[Task], Generator[Outcome]]:
-    """Return the tasks of `plan_tasks`, and their outcomes as `colorize_on_cluster` yields them. Raises ValueError.
+    """Return the tasks of `plan_tasks`, and their outcomes in the same order. Raises ValueError.
 
     The default of the manifest is `default_manifest`.
     """
     check_address(address)
-    tasks = plan_tasks(photos, out, options.color.seeds, extras)
-    work = create_work(model, options, extras, len(tasks))
-    return tasks, colorize_on_cluster(tasks, work, address, manifest or default_manifest(photos, out), notify)
+    tasks = plan_tasks(photos, out, outputs)
+    work = create_work(model, options, outputs["extras"], len(tasks))
+    absolute = [_absolute(task) for task in tasks]
+    outcomes = colorize_on_cluster(absolute, work, address, manifest or default_manifest(photos, out), notify)
+    return tasks, _in_order(outcomes, dict(zip(absolute, tasks, strict=True)))
+
+
+def _absolute(task: Task) -> Task:
+    """Return the task with absolute paths, since workers may have another working directory."""
+    source, target = (p.absolute() if isinstance(p, Path) else p for p in (task.source, task.target))
+    return replace(task, source=source, target=target)
+
+
+def _in_order(outcomes: Generator[Outcome], tasks: Mapping[Task, Task]) -> Generator[Outcome]:
+    """Yield the outcomes in the order of the tasks, and with the paths of these.
+
+    ``tasks``: the planned tasks by those of the outcomes.
+    """
+    early: dict[Task, Outcome] = {}
+    with closing(outcomes):
+        for absolute, task in tasks.items():
+            while absolute not in early:
+                outcome = next(outcomes)
+                early[outcome.task] = outcome
+            yield _with_paths_of(task, early.pop(absolute))
+        yield from outcomes  # none; but the cluster ends with its generator
+
+
+def _with_paths_of(task: Task, outcome: Outcome) -> Outcome:
+    """Return an outcome of a task with absolute paths as that of the task itself."""
+    names = {str(file): task.files[key] for key, file in outcome.task.files.items()}
+    files = tuple(names[str(file)] for file in outcome.files)
+    reason = outcome.reason
+    if outcome.status == "failed":
+        for path, name in ((outcome.task.source, task.source), (outcome.task.target, task.target)):
+            reason = reason.replace(printable(path), printable(name))
+    return replace(outcome, task=task, reason=reason, files=files)
 
 
 def check_address(address: str) -> None:
@@ -89,15 +125,13 @@ def check_address(address: str) -> None:
         raise ValueError(f"--cluster {address}: give local, local:2 for two workers, or the address of a scheduler")
 
 
-def plan_tasks(photos: Sequence[str], out: str | None, seeds: Sequence[int], extras: Sequence[str]) -> list[Task]:
+def plan_tasks(photos: Sequence[str], out: str | None, options: PlanOptions) -> list[Task]:
     """Return a task for each photo among files and folders, or in the folder at an address. Raises ValueError."""
     if not any(map(is_address, [*photos, out or ""])):
-        tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, seeds, extras)
-        # Workers may have another working directory.
-        return [replace(t, source=Path(t.source).absolute(), target=Path(t.target).absolute()) for t in tasks]
+        return plan([Path(photo) for photo in photos], Path(out) if out else None, **options)
     if out is None or len(photos) != 1:
         raise ValueError("with addresses, name one folder, and the folder for the outputs with -o")
-    return plan_remote(to_address(photos[0]), to_address(out), seeds, extras)
+    return plan_remote(to_address(photos[0]), to_address(out), **options)
 
 
 def create_work(model: str, options: BatchOptions, extras: Sequence[str], photos: int) -> Work:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ..imaging.sources import SourceImage, find_images, is_held_out, source_title
+from ..imaging.sources import Passed, SourceImage, find_images, is_held_out, source_title
 from .measure import Images, Row, read_pixels
 from .protocols import NameList
 
@@ -17,17 +17,17 @@ def list_names(names: Collection[str]) -> str:
     return ", ".join(sorted(names)[:LISTED]) + more
 
 
-def find_truth(sources: Sequence[Path], held_out: float) -> Images:
+def find_truth(sources: Sequence[Path], held_out: float, passed: Passed | None = None) -> Images:
     """Return the images of folders and zips by name; of several sources, with the title of the source before it.
 
-    With ``held_out`` below 1 only those that a training with this ``data.validation`` holds out. Raises ValueError for
-    a source that cannot be read, and where two images have the same name.
+    With ``held_out`` below 1 only those that a training with this ``data.validation`` holds out; ``passed`` counts what
+    is no image. Raises ValueError for a source that cannot be read, and where two images have the same name.
     """
     images: dict[str, SourceImage] = {}
     repeated = set()
     for source in sources:
         title = f"{source_title(source)}/" if len(sources) > 1 else ""
-        for image in find_images(source):
+        for image in find_images(source, passed):
             name = title + _stem(image.name)
             if not is_held_out(image.crc, held_out):
                 continue

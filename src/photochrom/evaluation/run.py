@@ -17,7 +17,7 @@ from ..core.sampling.autoregressive import bits_per_dim
 from ..core.sampling.procedure import Procedure
 from ..imaging.errors import printable
 from ..imaging.photo import open_photo
-from ..imaging.sources import source_title
+from ..imaging.sources import Passed, describe_passed, source_title
 from ..inference import bundle
 from ..inference.colorizer import Colorizer
 from ..inference.onnx import find_provider
@@ -133,11 +133,13 @@ def _check_recordable(request: Request) -> None:
 
 def _find_images(request: Request, protocol: Protocol) -> tuple[Images, Images, list[str]]:
     """The images to measure, those to which distances between sets are taken if they are others, and warnings."""
-    images = truth = find_truth(request.data, request.held_out)
+    passed = Passed()
+    images = truth = find_truth(request.data, request.held_out, passed)
     if protocol.names:
         images = select_images(truth, protocol.names, request.lists)
     reference = select_images(truth, protocol.reference, request.lists) if protocol.reference else {}
-    warnings = _check_number(request, protocol, len(images))
+    warnings = [f"passed over: {describe_passed(passed)}"] if passed else []
+    warnings += _check_number(request, protocol, len(images))
     outside = protocol.names_outside(images)
     if outside:
         warnings.append(_forced(request, f"not in protocol {protocol.name} by their numbers: {list_names(outside)}"))

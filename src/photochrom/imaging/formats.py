@@ -45,13 +45,16 @@ PNG = Format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "pngload", by_rows=True, save
 TIFF = Format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif", "tiffload", by_rows=True, saver=LZW, depth=16)
 WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", saver={"lossless": True})
 AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", saver=LOSSY)
-HEIC = Format("HEIC", rb"....ftyp", ".jpg")
+HEIC = Format("HEIC", rb"....ftyp(?:he[iv]|m[is]f)", ".jpg")  # videos have other brands
 JPEG_2000 = Format("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", ".tif")
-BMP = Format("BMP", rb"BM", ".png")
+BMP = Format("BMP", rb"BM.{4}\0{4}", ".png")
 ARRAY = Format("array", rb"", ".png", by_rows=True)  # and Pillow images
 FORMATS = (JPEG, PNG, TIFF, WEBP, AVIF, HEIC, JPEG_2000, BMP)
 # By the suffixes of files that can be written, and of those that can only be read.
-WRITABLE = {".jpg": JPEG, ".jpeg": JPEG, ".png": PNG, ".tif": TIFF, ".tiff": TIFF, ".webp": WEBP, ".avif": AVIF}
+WRITABLE = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jfif", ".jpe", ".jif"), JPEG),
+    **{".png": PNG, ".tif": TIFF, ".tiff": TIFF, ".webp": WEBP, ".avif": AVIF},
+}
 READ_ONLY = {".heic": HEIC, ".heif": HEIC, ".jp2": JPEG_2000, ".j2k": JPEG_2000, ".bmp": BMP}
 
 

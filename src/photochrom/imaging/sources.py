@@ -1,16 +1,33 @@
-"""Images in folders and zips, the same for all commands, which report those of unsupported formats by name."""
+"""Images in folders and zips: one rule for all commands, which counts by kind what it passes over."""
 
 import os
+import re
+import stat
 import zipfile
 import zlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 
 from .errors import PhotoError, printable
-from .formats import READ_ONLY, WRITABLE
+from .formats import READ_ONLY, WRITABLE, Format, detect_kind
 
 IMAGE_SUFFIXES = (*WRITABLE, *READ_ONLY, ".gif", ".psd", ".dng", ".jxl")  # the last are not supported
+# Their content looks like a TIFF file whose first page is a thumbnail.
+RAW_SUFFIXES = (".3fr", ".arw", ".cr2", ".erf", ".iiq", ".kdc", ".nef", ".nrw", ".orf", ".pef", ".rw2", ".sr2", ".srw")
+# Of Synology, QNAP, Windows, macOS zips and Linux; those of others begin with a dot.
+SERVICE_NAMES = (
+    *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler", "__macosx"),
+    *("system volume information", "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+)
+NEVER = re.compile(r"\._|\..*\.photochrom-[0-9a-f]{8}")  # macOS' notes about a file, and unfinished outputs
+HEAD = 64  # bytes that show the format of a file
+KINDS_NAMED = 10  # in a summary of what was passed over
+
+Passed = Counter[str]  # numbers of files and folders that were passed over, by kind: ".txt file", "hidden folder"
 
 
 @dataclass(frozen=True)
@@ -47,22 +64,125 @@ class SourceImage:
             raise PhotoError(f"{self}: cannot be read ({reason})") from None
 
 
-def is_image_name(name: str) -> bool:
-    """Whether a file name is that of an image, by its suffix; hidden files (``._scan.jpg``) do not count."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+def find_format(head: bytes) -> Format | None:
+    """Returns the format that the first bytes of a file show; None for one that is not supported."""
+    with suppress(PhotoError):
+        return detect_kind(head, "")
+    return None
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Returns the paths of the images in a folder and the folders in it, sorted, without reading them."""
-    return sorted(path for path in folder.rglob("*") if is_image_name(path.name) and path.is_file())
+def read_head(path: Path) -> bytes:
+    """Returns the first bytes of a file, b"" where it is none or cannot be read."""
+    with suppress(OSError):
+        if path.is_file():  # a pipe would wait for its writer
+            with path.open("rb") as file:
+                return file.read(HEAD)
+    return b""
 
 
-def find_images(source: str | Path) -> list[SourceImage]:
-    """Returns the images of a folder (searched through), a zip, or a folder in a zip, sorted. Raises ValueError."""
+def image_files(folder: Path, hidden: bool = False, passed: Passed | None = None) -> list[Path]:
+    """Returns the paths of the images in a folder and the folders in it, sorted.
+
+    A file is an image by its suffix or, where that is none of an image, by its content. Hidden files and folders and
+    those of services (`SERVICE_NAMES`) are passed over unless ``hidden``; links are followed, each file counting once.
+    ``passed`` counts what is passed over.
+    """
+    passed = Counter() if passed is None else passed
+    images = []
+    seen: set[tuple[int, int]] = set()
+    paths = deque([(folder, False)])
+    while paths:
+        path, by_link = paths.popleft()
+        try:
+            status = path.stat()
+            is_folder = stat.S_ISDIR(status.st_mode)
+            children = sorted(path.iterdir()) if is_folder else []
+        except OSError:
+            passed["broken link" if path.is_symlink() else "unreadable folder"] += 1
+            continue
+        identity = status.st_dev, status.st_ino
+        if identity in seen and (is_folder or by_link):
+            passed["repeated link"] += 1
+            continue
+        seen.add(identity)
+        for child in children:
+            kind = _hidden_kind(child.name, hidden, child.is_dir)
+            if kind:
+                passed[kind] += 1
+            elif child.is_symlink():
+                paths.append((child, True))  # after all files, so that these keep their own names
+            else:
+                paths.appendleft((child, by_link))
+        if not is_folder:
+            regular = stat.S_ISREG(status.st_mode)
+            kind = _other_kind(path.name, partial(read_head, path)) if regular else "special file"
+            if kind:
+                passed[kind] += 1
+            else:
+                images.append(path)
+    return sorted(images)
+
+
+def image_names(
+    names: Iterable[str], read_head: Callable[[str], bytes], hidden: bool = False, passed: Passed | None = None
+) -> list[str]:
+    """Returns the names of the images among the files of a zip or a storage, by the rule of `image_files`.
+
+    ``names``: paths with forward slashes; ``read_head`` returns the first bytes of a file, b"" if it is unreadable.
+    """
+    passed = Counter() if passed is None else passed
+    images, hidden_folders = [], set()
+    for name in names:
+        parts = PurePosixPath(name).parts
+        hidden_parts = [i for i, part in enumerate(parts) if _hidden_kind(part, hidden)]
+        if hidden_parts and hidden_parts[0] < len(parts) - 1:
+            hidden_folders.add(parts[: hidden_parts[0] + 1])
+            continue
+        kind = _hidden_kind(parts[-1], hidden) or _other_kind(parts[-1], partial(read_head, name))
+        if kind:
+            passed[kind] += 1
+        else:
+            images.append(name)
+    if hidden_folders:
+        passed["hidden folder"] += len(hidden_folders)
+    return images
+
+
+def _hidden_kind(name: str, hidden: bool, is_folder: Callable[[], bool] = lambda: False) -> str:
+    """Returns what a file or folder is passed over as because of its name, "" if it is not."""
+    if NEVER.match(name):
+        return "._ file" if name.startswith("._") else "unfinished output"
+    if hidden or not (name.startswith(".") or name.lower() in SERVICE_NAMES):
+        return ""
+    return "hidden folder" if is_folder() else "hidden file"
+
+
+def _other_kind(name: str, read_head: Callable[[], bytes]) -> str:
+    """Returns what kind of file one is that is no image, "" for an image."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in IMAGE_SUFFIXES or (suffix not in RAW_SUFFIXES and find_format(read_head())):
+        return ""
+    return f"{suffix} file" if re.fullmatch(r"\.\w{1,12}", suffix) else "other file"
+
+
+def describe_passed(passed: Passed) -> str:
+    """Returns what was passed over, the most frequent kind first: ``3 .txt files, 1 hidden folder``."""
+    kinds = []
+    for kind, number in sorted(passed.items(), key=lambda item: (-item[1], item[0])):
+        kinds.append(f"{number} {kind}" if number == 1 else f"{number} {kind}s")
+    more = f" and {len(kinds) - KINDS_NAMED} more kinds" if len(kinds) > KINDS_NAMED else ""
+    return ", ".join(kinds[:KINDS_NAMED]) + more
+
+
+def find_images(source: str | Path, passed: Passed | None = None) -> list[SourceImage]:
+    """Returns the images of a folder (searched through), a zip, or a folder in a zip, sorted; rule: `image_files`.
+
+    Raises ValueError for a source that is missing or cannot be read.
+    """
     source = Path(source)
+    passed = Counter() if passed is None else passed
     try:
-        return _folder_images(source) if source.is_dir() else _zip_images(source)
+        return _folder_images(source, passed) if source.is_dir() else _zip_images(source, passed)
     except FileNotFoundError:
         raise ValueError(f"{source}: there is no such folder or zip") from None
     except OSError as error:
@@ -80,9 +200,9 @@ def is_held_out(crc: int, share: float) -> bool:
     return crc < share * 2**32
 
 
-def _folder_images(folder: Path) -> list[SourceImage]:
+def _folder_images(folder: Path, passed: Passed) -> list[SourceImage]:
     images = []
-    for path in image_files(folder):
+    for path in image_files(folder, passed=passed):
         try:
             content = path.read_bytes()
         except OSError:  # reported when the image is opened
@@ -92,23 +212,36 @@ def _folder_images(folder: Path) -> list[SourceImage]:
     return images
 
 
-def _zip_images(source: Path) -> list[SourceImage]:
+def _zip_images(source: Path, passed: Passed) -> list[SourceImage]:
     path, prefix = _split_zip(source)
     try:
-        entries = _open_zip(path).infolist()
+        archive = _open_zip(path)
     except zipfile.BadZipFile as error:
         if zipfile.is_zipfile(path):
             raise ValueError(f"{path}: damaged zip ({error}); create it again, or unpack what is left of it") from None
         raise ValueError(f"{source}: not a folder or zip; name a folder or a zip of photos") from None
-    images = []
-    for entry in entries:
-        name = entry.filename.removeprefix(prefix)
-        if entry.filename.startswith(prefix) and is_image_name(name) and not entry.is_dir():
-            images.append(SourceImage(str(source), name, entry.CRC, entry.file_size))
-    if prefix and not images:
+    entries = {}
+    for entry in archive.infolist():
+        if not entry.filename.startswith(prefix) or entry.is_dir():
+            continue
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            passed["link"] += 1
+        else:
+            entries[entry.filename.removeprefix(prefix)] = entry
+
+    def read_start(name: str) -> bytes:
+        with suppress(Exception), archive.open(entries[name]) as file:  # damage and encryption raise different errors
+            return file.read(HEAD)
+        return b""
+
+    names = image_names(entries, read_start, passed=passed)
+    if prefix and not names:
         raise ValueError(f"{source}: {path.name} has no photos in a folder of that name")
     # By the names of folders first, as the sorted paths of a folder.
-    return sorted(images, key=lambda image: PurePosixPath(image.name))
+    return [
+        SourceImage(str(source), name, entries[name].CRC, entries[name].file_size)
+        for name in sorted(names, key=PurePosixPath)
+    ]
 
 
 def _split_zip(source: Path) -> tuple[Path, str]:

@@ -1,31 +1,27 @@
-"""Many photos: where each output goes, and a run over all of them that can be stopped and resumed."""
+"""A run over many photos, which can be stopped and resumed."""
 
 import queue
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
-from ..imaging.formats import WRITABLE
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.photo import Photo, open_photo
-from ..imaging.sources import IMAGE_SUFFIXES, image_files
 from . import contact_sheet
 from .bundle import BundleError
-from .colorizer import AB, Colorizer, Prepared, output_path, writable_path
+from .colorizer import AB, Colorizer, Prepared
 from .options import ColorOptions
+from .plan import Location, Task
 
-FILE_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")  # an output path with one of these is a file, with any other a folder
 BATCH = 8  # most images that go through the model together
-EXTRAS = ("sheet", "uncertainty", "trace")  # images about the outputs of a photo; see `contact_sheet`
-Location = Path | str  # a path, or the address of a file on a cluster's storage
 
 
 class SkipReason(StrEnum):
@@ -35,38 +31,6 @@ class SkipReason(StrEnum):
     COLORIZED = "already colorized by Photochrom"
     IN_MANIFEST = "already done according to the manifest"
     OTHER_OPTIONS = "output already exists, made with other options"
-
-
-@dataclass(frozen=True)
-class Task:
-    """One photo and the files to make of it: an output for each seed and images about them, of `EXTRAS`.
-
-    The names of all files derive from ``target``. ``searched``: the photo was found in a folder rather than named.
-    """
-
-    source: Location
-    target: Location
-    seeds: tuple[int, ...] = (0,)
-    extras: tuple[str, ...] = ()
-    searched: bool = False
-
-    @property
-    def files(self) -> dict[int | str, Location]:
-        """The file of each seed: `target`, or `target-SEED` for several; and the JPEG of each extra.
-
-        An extra is named by the first and last seed: `target-7-sheet.jpg`, `target-7-9-sheet.jpg`.
-        """
-        target, first, last = PurePath(self.target), self.seeds[0], self.seeds[-1]
-        seeds = f"{first}" if first == last else f"{first}-{last}"
-        names: dict[int | str, str] = {}
-        for seed in self.seeds:
-            names[seed] = target.name if first == last else f"{target.stem}-{seed}{target.suffix}"
-        for extra in self.extras:
-            names[extra] = f"{target.stem}-{seeds}-{extra}.jpg"
-        if isinstance(self.target, Path):
-            return {key: self.target.with_name(name) for key, name in names.items()}
-        folder, slash, _ = self.target.rpartition("/")
-        return {key: f"{folder}{slash}{name}" for key, name in names.items()}
 
 
 @dataclass(frozen=True)
@@ -100,65 +64,6 @@ class BatchOptions:
     def is_due(self, file: Location) -> bool:
         """Return whether a file is to be written: it does not exist, or is to be replaced."""
         return self.overwrite or not Path(file).exists()
-
-
-def plan(
-    sources: Sequence[Path], out: Path | None = None, seeds: Sequence[int] = (0,), extras: Sequence[str] = ()
-) -> list[Task]:
-    """Return a task for each photo among files and folders; folders are searched recursively.
-
-    The output of a file is `NAME-color.EXT` beside it; outputs of a folder keep their names in `FOLDER-color`. With
-    `out`, outputs keep their names in that folder, or one photo becomes the file `out`. A photo named twice is
-    colorized once; an output named beside its original is left out.
-
-    Raises ValueError if two outputs would be one file, an output would be an original, or `out` cannot be written.
-    """
-    tasks: dict[Location, Task] = {}
-    for source in sources:
-        for photo, target in _plan_source(source, out, alone=len(sources) == 1):
-            tasks[photo.resolve()] = Task(photo, target, tuple(seeds), tuple(extras), searched=source.is_dir())
-    if out is None:
-        # An output of an earlier run that is named together with its original is not a photo to colorize.
-        for task in list(tasks.values()):
-            for file in task.files.values():
-                tasks.pop(Path(file).resolve(), None)
-    check_targets(tasks)
-    return list(tasks.values())
-
-
-def _plan_source(source: Path, out: Path | None, alone: bool) -> list[tuple[Path, Path]]:
-    """Return each photo of a source with its target."""
-    if out is not None and out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
-        if not alone or source.is_dir():
-            raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
-        if out.suffix.lower() not in WRITABLE:
-            raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(WRITABLE)}, or a folder")
-        return [(source, out)]
-    if not source.is_dir():
-        return [(source, out / writable_path(Path(source.name)) if out else output_path(source))]
-    named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
-    root = out or named.with_name(f"{named.name}-color")
-    # Where the outputs lie inside the folder itself, those of an earlier run are not originals.
-    outputs_inside = source.resolve() in root.resolve().parents
-    targets = []
-    for photo in image_files(source):
-        if not outputs_inside or root.resolve() not in photo.resolve().parents:
-            targets.append((photo, root / writable_path(photo.relative_to(source))))
-    return targets
-
-
-def check_targets(tasks: Mapping[Location, Task]) -> None:
-    """Raise ValueError if a file of the tasks, here by their originals, is an original or belongs to two of them."""
-    sources: dict[Location, Location] = {}
-    for task in tasks.values():
-        for target in task.files.values():
-            file = target.resolve() if isinstance(target, Path) else target
-            if file in tasks:
-                raise ValueError(f"{printable(file)}: is an original, which is never overwritten; choose another -o")
-            other = sources.setdefault(file, task.source)
-            if other != task.source:
-                both = f"{printable(task.source)} and {printable(other)}"
-                raise ValueError(f"{both} would both become {printable(file)}; colorize one of them separately")
 
 
 def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str], photos: int) -> None:

@@ -14,9 +14,10 @@ from jaxtyping import Float
 
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoError
-from ..imaging.formats import READ_ONLY
+from ..imaging.formats import READ_ONLY, WRITABLE
 from ..imaging.metadata import Provenance
 from ..imaging.photo import Colorized, Photo, open_photo
+from ..imaging.sources import find_format, read_head
 from .bundle import BundleError
 from .hints import HintMaps
 from .onnx import SeededNoise, load_model, with_options
@@ -189,15 +190,27 @@ class Colorizer:
         return [ab[0] for ab in steps]
 
 
-def output_path(photo: P) -> P:
+def output_path(photo: Path) -> Path:
     """Return the default output path of a photo: `NAME-color.EXT` beside it."""
-    return writable_path(photo.with_stem(f"{photo.stem}-color"))
+    return writable_path(photo, "-color", head=read_head(photo))
 
 
-def writable_path(path: P) -> P:
-    """Return the path with a second suffix if its own format can only be read: `scan.heic` becomes `scan.heic.jpg`."""
-    kind = READ_ONLY.get(path.suffix.lower())
-    return path.with_name(path.name + kind.suffix) if kind else path
+def writable_path(photo: P, label: str = "", suffix: str = "", head: bytes = b"") -> P:
+    """Return the path of a photo with a label after its name, and a suffix that can be written.
+
+    That is ``suffix`` or, by default, the photo's own; `scan.heic` becomes `scan.jpg`. A photo whose suffix is none of
+    an image keeps it as a part of its name and gets one by its ``head``, the first bytes: `scan.1901` becomes
+    `scan.1901.jpg`.
+    """
+    stem, own = photo.stem, photo.suffix
+    kind = WRITABLE.get(own.lower()) or READ_ONLY.get(own.lower()) or find_format(head)
+    if kind and own.lower() not in (*WRITABLE, *READ_ONLY):
+        stem, own = photo.name, ""
+    if suffix and kind != WRITABLE[suffix]:
+        own = suffix
+    elif kind and own.lower() not in WRITABLE:
+        own = kind.suffix
+    return photo.with_name(f"{stem}{label}{own}")
 
 
 @overload

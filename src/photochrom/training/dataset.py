@@ -14,7 +14,7 @@ from .._processes import available_processors
 from ..core.color import colorfulness
 from ..imaging.atomic import atomic_write
 from ..imaging.photo import open_photo
-from ..imaging.sources import SourceImage, find_images, is_held_out
+from ..imaging.sources import Passed, SourceImage, describe_passed, find_images, is_held_out
 from .decoding import ANY_SIZE, decode
 from .recipe import Data
 
@@ -46,9 +46,11 @@ def gather(settings: Data, cache: Path) -> Library:
     """
     if not settings.photos:
         raise ValueError("no photos: name folders or zips in data.photos or with --data")
-    found = []
+    found, passed = [], Passed()
     for source in settings.photos:
-        found += find_images(source)
+        found += find_images(source, passed)
+    if passed:
+        log.info("passed over: %s", describe_passed(passed))
     images = {image.key: image for image in found}
     scores = _colorfulness_by_key(images, cache)
     training: dict[str, SourceImage] = {}

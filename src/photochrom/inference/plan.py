@@ -1,0 +1,188 @@
+"""Where each output goes: a plan of the photos in files and folders and of the files to make of them."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TypedDict, TypeVar
+
+from ..imaging.errors import printable
+from ..imaging.formats import WRITABLE
+from ..imaging.sources import IMAGE_SUFFIXES, Passed, image_files, read_head
+from .colorizer import writable_path
+
+FILE_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")  # an output path with one of these is a file, with any other a folder
+EXTRAS = ("sheet", "uncertainty", "trace")  # images about the outputs of a photo; see `contact_sheet`
+Location = Path | str  # a path, or the address of a file on a cluster's storage
+P = TypeVar("P", bound=PurePath)
+
+
+class PlanOptions(TypedDict, total=False):
+    """Options of `plan` by name."""
+
+    seeds: Sequence[int]
+    extras: Sequence[str]
+    suffix: str
+    hidden: bool
+    passed: Passed | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo and the files to make of it: an output for each seed and images about them, of `EXTRAS`.
+
+    The names of all files derive from ``target``. ``searched``: the photo was found in a folder rather than named.
+    """
+
+    source: Location
+    target: Location
+    seeds: tuple[int, ...] = (0,)
+    extras: tuple[str, ...] = ()
+    searched: bool = False
+
+    @property
+    def files(self) -> dict[int | str, Location]:
+        """The file of each seed: `target`, or `target-SEED` for several; and the JPEG of each extra.
+
+        An extra is named by the first and last seed: `target-7-sheet.jpg`, `target-7-9-sheet.jpg`.
+        """
+        target, first, last = PurePath(self.target), self.seeds[0], self.seeds[-1]
+        seeds = f"{first}" if first == last else f"{first}-{last}"
+        names: dict[int | str, str] = {}
+        for seed in self.seeds:
+            names[seed] = target.name if first == last else f"{target.stem}-{seed}{target.suffix}"
+        for extra in self.extras:
+            names[extra] = f"{target.stem}-{seeds}-{extra}.jpg"
+        if isinstance(self.target, Path):
+            return {key: self.target.with_name(name) for key, name in names.items()}
+        folder, slash, _ = self.target.rpartition("/")
+        return {key: f"{folder}{slash}{name}" for key, name in names.items()}
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """A photo and where its output goes: below ``root``, where it lies below ``base``, with a label after its name."""
+
+    path: Path
+    base: Path
+    root: Path
+    label: str
+    searched: bool
+
+    def target(self, suffix: str, common: Path | None = None) -> Path:
+        """Return the path of the output; with ``common``, the folder of all sources, below the place in that."""
+        name = self.path.relative_to(self.base)
+        place = self.base.resolve().relative_to(common) if common else Path()
+        head = b"" if name.suffix.lower() in IMAGE_SUFFIXES else read_head(self.path)
+        return self.root / place / writable_path(name, self.label, suffix, head)
+
+
+def plan(  # noqa: PLR0913 - each is an option of the command
+    sources: Sequence[Path],
+    out: Path | None = None,
+    seeds: Sequence[int] = (0,),
+    extras: Sequence[str] = (),
+    suffix: str = "",
+    hidden: bool = False,
+    passed: Passed | None = None,
+) -> list[Task]:
+    """Return a task for each photo among files and folders; folders are searched by the rule of `image_files`.
+
+    The output of a file is `NAME-color.EXT` beside it; outputs of a folder keep their names in `FOLDER-color`. With
+    `out`, outputs keep their names in that folder, or one photo becomes the file `out`. Where photos of several folders
+    would have the same output there, all keep their places below the folder that the sources have in common. Where
+    `scan.heic` and `scan.jpg` would, the first becomes `scan.heic.jpg`.
+    A photo named twice is colorized once; an output named beside its original is left out.
+
+    ``suffix``: of all outputs, by default that of each photo; ``hidden`` and ``passed``: see `image_files`.
+    Raises ValueError if two outputs would be one file, an output would be an original, or `out` cannot be written.
+    """
+    seeds, extras = tuple(seeds), tuple(extras)
+    if out is not None and out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
+        source = _check_file(sources, out, suffix)
+        task = Task(source, out, seeds, extras)
+        check_targets({source.resolve(): task})
+        return [task]
+    photos: dict[Path, _Photo] = {}
+    for source in sources:
+        for photo in _find_photos(source, out, hidden, passed):
+            photos[photo.path.resolve()] = photo
+    targets = [photo.target(suffix) for photo in photos.values()]
+    if out is not None and _several_folders(photos.values(), targets):
+        common = Path(os.path.commonpath([photo.base.resolve() for photo in photos.values()]))
+        targets = [photo.target(suffix, common) for photo in photos.values()]
+    targets = keep_apart(targets, [photo.path.suffix for photo in photos.values()])
+    tasks: dict[Location, Task] = {}
+    for (resolved, photo), target in zip(photos.items(), targets, strict=True):
+        tasks[resolved] = Task(photo.path, target, seeds, extras, photo.searched)
+    if out is None:
+        # An output of an earlier run that is named together with its original is not a photo to colorize.
+        for task in list(tasks.values()):
+            for file in task.files.values():
+                tasks.pop(Path(file).resolve(), None)
+    check_targets(tasks)
+    return list(tasks.values())
+
+
+def _check_file(sources: Sequence[Path], out: Path, suffix: str) -> Path:
+    """Return the one source whose output is the file ``out``. Raises ValueError where it cannot be."""
+    if len(sources) > 1 or sources[0].is_dir():
+        raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
+    kind = WRITABLE.get(out.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(WRITABLE)}, or a folder")
+    if suffix and kind != WRITABLE[suffix]:
+        raise ValueError(f"{printable(out)}: is not of the format {suffix[1:]}; change the name, or leave out --format")
+    return sources[0]
+
+
+def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | None) -> Iterator[_Photo]:
+    if not source.is_dir():
+        if source.exists() and not source.is_file():
+            raise ValueError(f"{printable(source)}: is no file or folder; to pipe a photo in, name it -")
+        yield _Photo(source, source.parent, out or source.parent, "" if out else "-color", searched=False)
+        return
+    named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
+    root = out or named.with_name(f"{named.name}-color")
+    # Where the outputs lie inside the folder itself, those of an earlier run are not originals.
+    outputs_inside = source.resolve() in root.resolve().parents
+    for photo in image_files(source, hidden, passed):
+        if not outputs_inside or root.resolve() not in photo.resolve().parents:
+            yield _Photo(photo, source, root, "", searched=True)
+
+
+def _several_folders(photos: Iterable[_Photo], targets: Iterable[Path]) -> bool:
+    """Return whether photos of several folders have the same target."""
+    folders = defaultdict(set)
+    for photo, target in zip(photos, targets, strict=True):
+        folders[target].add(photo.path.parent.resolve())
+    return any(len(parents) > 1 for parents in folders.values())
+
+
+def keep_apart(targets: Sequence[P], suffixes: Sequence[str]) -> list[P]:
+    """Return the targets, those that are equal with the suffix of the photo before their own, if it is another.
+
+    ``suffixes``: of the photos.
+    """
+    times = Counter(targets)
+    apart = []
+    for target, suffix in zip(targets, suffixes, strict=True):
+        if times[target] > 1 and suffix != target.suffix:
+            target = target.with_name(f"{target.stem}{suffix}{target.suffix}")
+        apart.append(target)
+    return apart
+
+
+def check_targets(tasks: Mapping[Location, Task]) -> None:
+    """Raise ValueError if a file of the tasks, here by their originals, is an original or belongs to two of them."""
+    sources: dict[Location, Location] = {}
+    for task in tasks.values():
+        for target in task.files.values():
+            file = target.resolve() if isinstance(target, Path) else target
+            if file in tasks:
+                raise ValueError(f"{printable(file)}: is an original, which is never overwritten; choose another -o")
+            other = sources.setdefault(file, task.source)
+            if other != task.source:
+                both = f"{printable(task.source)} and {printable(other)}"
+                raise ValueError(f"{both} would both become {printable(file)}; colorize one of them separately")
