@@ -10,7 +10,7 @@ from PIL import Image, IptcImagePlugin, TiffImagePlugin
 
 from photochrom import __version__
 from photochrom.imaging import tiff
-from photochrom.imaging.metadata import SOURCE_TYPE, xmp_packet
+from photochrom.imaging.metadata import SOURCE_TYPE, Turn, xmp
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 7)
@@ -61,6 +61,12 @@ def read_metadata(blob):
     fields = {field: image.get(field) for field in image.get_fields()}
     fields["iptc"] = IptcImagePlugin.getiptcinfo(Image.open(io.BytesIO(blob)))
     return fields | {"resolution": (image.xres, image.yres), "exif": exif, "lens": exif.get_ifd(0x8769).get(0xA434)}
+
+
+def xmp_packet(provenance, packet, orientation=1):
+    """`packet` as it is in a copy of a photo of 40 x 24 pixels, and what is said of it."""
+    notes = []
+    return xmp.corrected(packet, Turn(orientation, (40, 24)), provenance, "image/jpeg", notes), notes
 
 
 def values(packet, name):
@@ -161,22 +167,27 @@ def test_outputs_keep_tiff_tags(order, target, tmp_path):
     ],
 )
 def test_provenance_replaces_an_earlier_one_in_any_packet(packet):
-    once = xmp_packet(PROVENANCE, packet)
-    twice = xmp_packet(Provenance("other", "2", 1), once)
+    once, notes = xmp_packet(PROVENANCE, packet)
+    twice, no_notes = xmp_packet(Provenance("other", "2", 1), once)
+    assert notes == ([] if packet in (b"", PACKET + b"\0\0") else ["XMP was left out: it is damaged or too large"])
+    assert not no_notes
     assert values(twice, "own:Model") == ["other"]
     assert values(twice, "ext:DigitalSourceType") == [SOURCE_TYPE]
 
 
 def test_a_packet_keeps_its_prefixes():
-    assert b"mine:box" in xmp_packet(PROVENANCE, PACKET)
-    assert b"dc:title" in xmp_packet(PROVENANCE, PACKET)
+    packet, _ = xmp_packet(PROVENANCE, PACKET)
+    assert b"mine:box" in packet
+    assert b"dc:title" in packet
 
 
 @pytest.mark.parametrize(
     "damage", [b"", b"II", b"II*\0", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + b"\1" * 40]
 )
-def test_damaged_tags_are_ignored(damage):
-    assert tiff.read_tags(io.BytesIO(damage)) == ({}, {}, {})
+def test_damaged_tags_are_ignored_and_counted(damage):
+    tags = tiff.read_tags(io.BytesIO(damage))
+    assert not any(tags[:4])
+    assert tags.damaged
 
 
 def test_the_gray_thumbnail_is_removed():

@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from . import metadata, tiff
 from .errors import PhotoError, PhotoTooLarge, photo_errors
+from .fields import read_field
 from .limits import MAX_PIXELS
-from .metadata import read_field
+from .metadata import Metadata, read_metadata, read_pillow
 
 MAX_PIXELS_IN_MEMORY = 100_000_000  # of photos that cannot be decoded row by row
 QUALITY = 98  # of lossy formats: half the largest error in lightness of 95, for two fifths more bytes
 LOSSY: dict[str, Any] = {"Q": QUALITY, "subsample_mode": "off"}
-# `metadata.write_tiff_tags` writes IPTC, which libvips cuts short: keep EXIF, XMP, profile, and the rest.
-LZW = {"compression": "lzw", "predictor": "horizontal", "keep": 1 | 2 | 8 | 16}
-VIPS_FIELDS = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}  # by Pillow's names
+LZW = {"compression": "lzw", "predictor": "horizontal"}
 START_OF_SCAN, QUANTIZATION_TABLES = 0xDA, 0xDB  # JPEG markers (ITU-T T.81, table B.1)
 
 
@@ -92,6 +90,7 @@ class Reader:
     """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; opened anew for each pass.
 
     `fields` are libvips' that its own loaders leave out. `jpeg_quality` is that of a JPEG made from this photo.
+    `metadata` is that of the file, but for the profile.
     `notes` collects, in words, what of the file was left aside when it was read or is not in an output.
     """
 
@@ -99,7 +98,7 @@ class Reader:
     name: str
     kind: Format
     fields: dict[str, bytes] = field(default_factory=dict)
-    orientation: int = 1
+    metadata: Metadata = field(default_factory=Metadata)
     jpeg_quality: int = QUALITY
     notes: list[str] = field(default_factory=list)
 
@@ -114,7 +113,6 @@ class Reader:
             names = ("b-w", "grey16") if self.source.shape[2] < 3 else ("srgb", "rgb16")
             name = names[self.source.dtype.itemsize - 1]
             image = pyvips.Image.new_from_array(self.source).copy(interpretation=name)
-            image.set_type(pyvips.GValue.gint_type, "orientation", self.orientation)
         else:
             image = self._open_file(self.source, shrink).copy()
         for name, value in self.fields.items():
@@ -151,22 +149,17 @@ def reader_of_array(array: np.ndarray, name: str) -> Reader:
 
 
 def reader_of_pillow(image: Any, name: str, kind: Format = ARRAY) -> Reader:
-    """Returns a reader of a Pillow image of any mode, with its profile, EXIF and XMP."""
-    orientation = image.getexif().get(tiff.ORIENTATION, 1)
+    """Returns a reader of a Pillow image of any mode, with its profile and metadata."""
     modes = {"1": "L", "P": "RGBA" if "transparency" in image.info else "RGB", "PA": "RGBA", "I": "I;16"}
     mode = modes.get(image.mode, image.mode)
     if mode not in ("L", "LA", "RGB", "RGBA") and not mode.startswith("I;16"):
         mode = "RGB"
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    fields = {}
-    for pillow_name, vips_name in VIPS_FIELDS.items():
-        if isinstance(image.info.get(pillow_name), bytes):
-            fields[vips_name] = image.info[pillow_name]
-    if image.mode == "CMYK":
-        fields.pop("icc-profile-data", None)  # the pixels are RGB now
-    orientation = orientation if orientation in range(1, 9) else 1
-    return replace(reader_of_array(pixels, name), kind=kind, fields=fields, orientation=orientation)
+    profile = image.info.get("icc_profile")
+    # The pixels of CMYK are RGB now.
+    fields = {"icc-profile-data": profile} if isinstance(profile, bytes) and image.mode != "CMYK" else {}
+    return replace(reader_of_array(pixels, name), kind=kind, fields=fields, metadata=read_pillow(image))
 
 
 def reader_of_file(source: Path | bytes, name: str, max_pixels: int) -> Reader:
@@ -175,9 +168,9 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int) -> Reader:
         kind = detect_kind(file.read(64), name)
         if not kind.loader:
             return _decode_with_pillow(file, name, kind, max_pixels)
-        fields = metadata.tiff_fields(file) if kind == TIFF else {}
+        metadata = read_metadata(file, kind.title)
         quality = _jpeg_quality(file) if kind == JPEG else QUALITY
-    return Reader(source, name, kind, fields, jpeg_quality=quality)
+    return Reader(source, name, kind, metadata=metadata, jpeg_quality=quality, notes=list(metadata.notes))
 
 
 def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int) -> Reader:
@@ -201,7 +194,11 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int) -> 
     except Exception as error:  # each decoder has its own
         reason = "damaged or cut short" if isinstance(error, UnidentifiedImageError) else error
         raise PhotoError(f"{name}: cannot be read ({reason})") from error
-    return reader_of_pillow(image, name, kind)
+    reader = reader_of_pillow(image, name, kind)
+    if kind == BMP:
+        return reader
+    metadata = read_metadata(file, kind.title)
+    return replace(reader, metadata=metadata, notes=list(metadata.notes))
 
 
 def _jpeg_quality(file: io.BufferedIOBase) -> int:

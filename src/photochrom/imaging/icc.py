@@ -6,8 +6,8 @@ import numpy as np
 import pyvips
 
 from .errors import PhotoError
+from .fields import read_field
 from .formats import Reader
-from .metadata import read_field
 
 PROFILE = "icc-profile-data"
 CHANNELS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}  # by the color space that a profile names at byte 16

@@ -14,12 +14,12 @@ import pyvips
 from jaxtyping import Float32
 
 from ..core import color
-from . import formats, icc, metadata, tiff
+from . import formats, icc, metadata
 from .atomic import atomic_write
 from .chroma import MAX_STRIP_ROWS, STRIP_PIXELS, ChromaEnlarger, chroma_shift, merge_chroma
 from .errors import PhotoError, photo_errors, printable
 from .limits import MAX_PIXELS
-from .metadata import Provenance
+from .metadata import Provenance, Turn
 from .strips import process_strips
 
 Gray = Float32[np.ndarray, "1 h w"]
@@ -48,11 +48,11 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     header = reader.open()
     width, height = header.width, header.height
     formats.check_size(reader.name, width, height, max_pixels, formats.in_memory_kind(reader.kind, header))
-    orientation = metadata.read_field(header, "orientation", 1)
+    orientation = reader.metadata.orientation
     if orientation >= 5:
         width, height = height, width
     depth, alpha = 8 if header.format == "uchar" else 16, bool(header.hasalpha())
-    is_colorized = metadata.has_provenance(header)
+    is_colorized = reader.metadata.has_provenance
     return Photo(reader, reader.name, reader.kind.suffix, width, height, depth, alpha, orientation, is_colorized)
 
 
@@ -134,20 +134,31 @@ class Colorized:
         """
         path = Path(path)
         kind, options = self._saver(path.name)
-        with atomic_write(path, overwrite) as file, self._render(kind.depth) as image:
-            image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), kind.suffix, **options)
-            if kind == formats.TIFF:
-                metadata.write_tiff_tags(file, image, self.provenance)
+        with atomic_write(path, overwrite) as file:
+            self._write(file, kind, options)
         return path
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
         """Returns the bytes of the file that `save` writes; the default suffix keeps the photo's format."""
         kind, options = self._saver(suffix or self.photo.suffix)
-        with photo_errors(self.photo.name, "written"), self._render(kind.depth) as image:
-            file = io.BytesIO(image.write_to_buffer(kind.suffix, **options))
-            if kind == formats.TIFF:
-                metadata.write_tiff_tags(file, image, self.provenance)
+        file = io.BytesIO()
+        with photo_errors(self.photo.name, "written"):
+            self._write(file, kind, options)
         return file.getvalue()
+
+    def _write(self, file: io.BufferedIOBase, kind: formats.Format, options: dict[str, Any]) -> None:
+        record = self._metadata(kind)
+        with self._render(kind.depth) as image:
+            metadata.write_image(file, image, kind.suffix, record, options)
+        for note in record.notes:
+            self.photo.reader.note(note)
+
+    def _metadata(self, kind: formats.Format) -> metadata.Metadata:
+        """The metadata of a file of a format."""
+        width, height = self.photo.width, self.photo.height
+        stored = (height, width) if self.photo.orientation >= 5 else (width, height)
+        turn = Turn(self.photo.orientation, stored)
+        return self.photo.reader.metadata.corrected(turn, self.provenance, metadata.MEDIA_TYPES[kind.suffix])
 
     def array(self) -> np.ndarray:
         """Returns sRGB codes (h, w, 3), or (h, w, 4) with alpha: uint8 or uint16 like the photo."""
@@ -155,18 +166,13 @@ class Colorized:
             return image.numpy()
 
     def pillow(self) -> Any:
-        """Returns a Pillow image, RGB or RGBA of 8 bits, with profile, EXIF and XMP in its `info`."""
+        """Returns a Pillow image, RGB or RGBA of 8 bits, with its profile and metadata in its `info`."""
         from PIL import Image
 
         with photo_errors(self.photo.name, "read"), self._render(8) as image:
             result = Image.fromarray(image.numpy())
-            exif = Image.Exif()
-            exif.load(metadata.read_field(image, "exif-data", b""))
-            if image.get_typeof("xmp-data"):
-                result.info["xmp"] = image.get("xmp-data")
-        exif[tiff.ORIENTATION] = 1
-        exif[tiff.SOFTWARE] = self.provenance.software
-        result.info |= {"exif": exif.tobytes(), "icc_profile": pyvips.Operation.call("profile_load", "srgb")}
+        result.info.update(metadata.pillow_info(self._metadata(formats.TIFF)))
+        result.info["icc_profile"] = pyvips.Operation.call("profile_load", "srgb")
         return result
 
     def _saver(self, name: str) -> tuple[formats.Format, dict[str, Any]]:
@@ -177,7 +183,7 @@ class Colorized:
         if self.photo.alpha and not kind.alpha:
             reason = f"{kind.title} cannot keep the transparency of {self.photo.name}"
             raise PhotoError(f"{printable(name)}: {reason}; choose .png or .tif")
-        options = kind.saver | {"profile": "srgb"}
+        options = dict(kind.saver)
         if kind == formats.JPEG:
             options["Q"] = self.photo.reader.jpeg_quality
         return kind, options
@@ -188,7 +194,6 @@ class Colorized:
         photo = self.photo
         depth = min(photo.depth, max_depth)
         header = photo.reader.open()
-        original = header.copy()  # since libvips changes the header's fields while another thread reads its pixels
         gray = icc.to_standard(header, photo.reader)
         inverse = {6: 8, 8: 6}.get(photo.orientation, photo.orientation)
         ab = _to_upright(self.ab * np.float32(color.AB_SCALE), inverse)
@@ -205,7 +210,7 @@ class Colorized:
                 # A stream is read once: the alpha channel needs one of its own.
                 image = image.bandjoin(icc.alpha_channel(photo.reader.open(), depth))
             with _upright_stream(image, photo.orientation) as upright:
-                yield metadata.copy_metadata(original, upright, self.provenance)
+                yield upright
 
 
 def _shrink_within(planes: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -77,7 +77,7 @@ def _bigtiff_header(width: int, height: int, rows: int, depth: int) -> bytes:
     values |= {273: pixels_at + tops * line, 279: np.minimum(rows, height - tops) * line}  # places and sizes of strips
     tags = {tag: (tiff.LONG8, np.array(value, "<u8").tobytes()) for tag, value in values.items()}
     file = io.BytesIO(b"II+\0\x08\0\0\0" + bytes(8))
-    tiff.write_tags(file, tiff.TagSets(tags, {}, {}))
+    tiff.write_tags(file, tiff.TagSets(tags, {}, {}, {}))
     return file.getvalue().ljust(pixels_at, b"\0")
 
 

@@ -63,5 +63,5 @@ def _enlarge(pixels: np.ndarray, width: int, height: int) -> pyvips.Image:
 
 def _join(images: Sequence[pyvips.Image], columns: int, provenance: Provenance) -> bytes:
     joined = pyvips.Image.arrayjoin(images, across=columns, shim=GAP, background=[255, 255, 255]).copy()
-    joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp_packet(provenance))
+    joined.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.provenance_packet(provenance))
     return joined.write_to_buffer(".jpg", Q=90)

@@ -1,0 +1,178 @@
+"""Files of boxes: AVIF and HEIC (ISO 14496-12), and JPEG 2000 (ISO 15444-1)."""
+
+import io
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+
+from .density import METER, Density, make_density
+from .record import MAX_BYTES, Metadata, read_part
+
+JP2_UUIDS = {
+    b"JpgTiffExif->JP2": "exif",
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
+    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
+}
+
+
+def boxes(file: io.BufferedIOBase, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yields kind, start and end of the bodies of boxes (ISO 14496-12, 4.2; JPEG 2000, I.4) in a part of a file."""
+    while start + 8 <= end:
+        file.seek(start)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        body = start + 8
+        if size == 1:
+            (size,) = struct.unpack(">Q", file.read(8))
+            body += 8
+        stop = start + size if size else end
+        if stop < body or stop > end:
+            return
+        yield kind, body, stop
+        start = stop
+
+
+def _end(file: io.BufferedIOBase) -> int:
+    return file.seek(0, io.SEEK_END)
+
+
+def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
+    """Adds what the items of an AVIF or HEIC say, whose pixels decoders turn by properties of the container."""
+    metadata.is_upright = True
+    for kind, start, stop in boxes(file, 0, _end(file)):
+        if kind != b"meta":
+            continue
+        parts = {inner: (body, end) for inner, body, end in boxes(file, start + 4, stop)}
+        file.seek(parts[b"iloc"][0])
+        places = parse_locations(read_part(file, parts[b"iloc"][1] - parts[b"iloc"][0]))
+        for item, item_kind in _item_kinds(file, *parts[b"iinf"]).items():
+            if item_kind == b"Exif":
+                content = _item(file, places[item], *parts.get(b"idat", (0, 0)))
+                metadata.add_exif(content[4 + int.from_bytes(content[:4]) :])
+            elif item_kind == b"mime":
+                content = _item(file, places[item], *parts.get(b"idat", (0, 0)))
+                if b"xmpmeta" in content or b":RDF" in content:
+                    metadata.add_packet(content)
+
+
+def _item(file: io.BufferedIOBase, extents: list[tuple[int, int]], data_at: int, _data_end: int) -> bytes:
+    content = b""
+    if sum(length for _, length in extents) > MAX_BYTES:
+        raise ValueError("too large")
+    for offset, length in extents:
+        # A negative offset counts from the start of the data in the metadata box itself.
+        file.seek(offset if offset >= 0 else data_at - offset - 1)
+        content += read_part(file, length)
+    return content
+
+
+def _item_kinds(file: io.BufferedIOBase, start: int, stop: int) -> dict[int, bytes]:
+    """Numbers and kinds of the items of a file."""
+    kinds = {}
+    file.seek(start)
+    header = 6 if file.read(1) == b"\0" else 8
+    for kind, body, end in boxes(file, start + header, stop):
+        if kind == b"infe":
+            file.seek(body)
+            entry = file.read(min(end - body, 16))
+            size = 2 if entry[0] < 3 else 4
+            kinds[int.from_bytes(entry[4 : 4 + size])] = entry[6 + size : 10 + size]
+    return kinds
+
+
+def parse_locations(box: bytes) -> dict[int, list[tuple[int, int]]]:
+    """Returns offset and length of each part of the items in an ``iloc`` box; -1 - offset for one in ``idat``."""
+    version, sizes = box[0], int.from_bytes(box[4:6])
+    offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    stream = io.BytesIO(box[6:])
+
+    def number(size: int) -> int:
+        return int.from_bytes(stream.read(size))
+
+    places: dict[int, list[tuple[int, int]]] = {}
+    wide = 2 if version < 2 else 4
+    for _ in range(number(wide)):
+        item = number(wide)
+        in_idat = version > 0 and number(2) & 15 == 1
+        number(2)
+        base = number(base_size)
+        extents = []
+        for _ in range(number(2)):
+            if version > 0:
+                number(index_size)
+            offset, length = base + number(offset_size), number(length_size)
+            extents.append((-1 - offset if in_idat else offset, length))
+        if stream.tell() >= len(box) - 6 and not extents:
+            break
+        places[item] = extents
+    return places
+
+
+def read_jpeg_2000(file: io.BufferedIOBase, metadata: Metadata) -> None:
+    """Adds what the boxes of a file say."""
+    for kind, start, stop in boxes(file, 0, _end(file)):
+        if kind == b"uuid":
+            file.seek(start)
+            name, content = JP2_UUIDS.get(file.read(16)), read_part(file, stop - start - 16)
+            if name == "exif":
+                metadata.add_exif(content)
+            elif name == "xmp":
+                metadata.add_packet(content)
+            elif name == "iptc":
+                metadata.add_iptc(content)
+        elif kind == b"jp2h":
+            for inner, body, end in boxes(file, start, stop):
+                if inner == b"res ":
+                    metadata.density = _capture_density(file, body, end)
+
+
+def _capture_density(file: io.BufferedIOBase, start: int, stop: int) -> Density | None:
+    for _, body, _ in boxes(file, start, stop):
+        file.seek(body)
+        down, down_unit, across, across_unit, down_power, across_power = struct.unpack(">4H2b", file.read(10))
+        x = Fraction(across, across_unit or 1) * Fraction(10) ** across_power
+        y = Fraction(down, down_unit or 1) * Fraction(10) ** down_power
+        return make_density(x, y, METER)
+    return None
+
+
+def write_avif(file: io.BufferedIOBase, metadata: Metadata) -> None:
+    """Adds items of EXIF and XMP to an AVIF: their data at its end, and their entries in its ``meta`` box."""
+    file.seek(0)
+    blob = file.read()
+    contents = [bytes(4) + metadata.exif_block("AVIF"), metadata.packet]
+    stream = io.BytesIO(blob)
+    (start, stop) = next((body, end) for kind, body, end in boxes(stream, 0, len(blob)) if kind == b"meta")
+    parts = {kind: blob[body:end] for kind, body, end in boxes(stream, start + 4, stop)}
+    places = parse_locations(parts[b"iloc"])
+    items, (main,) = [max(places) + 1, max(places) + 2], struct.unpack(">H", parts[b"pitm"][4:6])
+    entries = parts[b"iinf"]
+    count = int.from_bytes(entries[4:6]) + len(items)
+    parts[b"iinf"] = entries[:4] + count.to_bytes(2) + entries[6:]
+    parts.setdefault(b"iref", bytes(4))
+    end = len(blob) + 8  # after the head of a box of data
+    for item, content, kind in zip(items, contents, (b"Exif\0", b"mime\0application/rdf+xml\0"), strict=True):
+        parts[b"iinf"] += _box(b"infe", b"\2\0\0\0" + struct.pack(">HH", item, 0) + kind)
+        parts[b"iref"] += _box(b"cdsc", struct.pack(">HHH", item, 1, main))
+        places[item] = [(end, len(content))]
+        end += len(content)
+    parts[b"iloc"] = _pack_locations(places, 0)
+    growth = sum(len(part) + 8 for part in parts.values()) - (stop - start - 4)
+    parts[b"iloc"] = _pack_locations(places, growth)
+    meta = _box(b"meta", bytes(4) + b"".join(_box(kind, part) for kind, part in parts.items()))
+    file.seek(0)
+    file.write(blob[: start - 8] + meta + blob[stop:] + _box(b"mdat", b"".join(contents)))
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return (len(body) + 8).to_bytes(4) + kind + body
+
+
+def _pack_locations(places: dict[int, list[tuple[int, int]]], shift: int) -> bytes:
+    """An ``iloc`` box (version 1) whose items in the file are `shift` bytes further on; see `parse_locations`."""
+    box = b"\1\0\0\0\x44\0" + len(places).to_bytes(2)
+    for item, extents in places.items():
+        in_idat = any(offset < 0 for offset, _ in extents)
+        box += struct.pack(">4H", item, in_idat, 0, len(extents))
+        for offset, length in extents:
+            box += struct.pack(">II", -1 - offset if in_idat else offset + shift, length)
+    return box

@@ -1,0 +1,119 @@
+"""EXIF of outputs: every tag of the original but those that would be untrue of the colorized pixels."""
+
+import io
+
+import numpy as np
+
+from .. import tiff
+from .geometry import Box, Turn
+from .provenance import Provenance
+
+SUBJECT_AREA, SUBJECT_LOCATION, USER_COMMENT, COMPONENTS, GAMMA = 37396, 41492, 37510, 37121, 42240
+OFFSET_SCHEMA = 59933  # how far a maker note was moved
+SIZES, PIXEL_SIZES, RELATED_SIZES = (256, 257), (40962, 40963), (4097, 4098)  # width and height
+# How the original's pixels were stored, and the color space of before: subfile type, bits, compression, photometric
+# interpretation, fill order, samples, strips, gray response, transfer function, predictor, white point, primaries,
+# color map, halftone hints, tiles, inks, extra samples, sample formats, old-style JPEG, YCbCr sampling, profile.
+UNTRUE = {254, 255, 258, 259, 262, *range(263, 267), *range(277, 282), 284, 290, 291, 292, 293, 301, 317, 318, 319, 320}
+UNTRUE |= {321, 322, 323, *range(332, 347), *range(512, 522), 530, 34675, 700, tiff.IPTC, tiff.PHOTOSHOP}
+# Of DNG, for whose raw data a reader would take the copy; Photoshop's layers and annotations.
+DROPPED = dict.fromkeys(range(50706, 52600), "camera raw data") | dict.fromkeys((37724, 50255), "layers")
+TURNED = dict.fromkeys((33550, 33922, 34264), "places on the map (GeoTIFF)")  # in the stored image
+# Maker notes whose offsets count from their own start: those of Nikon, Olympus, OM System, Fujifilm, Apple and Pentax.
+RELOCATABLE = (b"Nikon\0\2", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0", b"PENTAX \0", b"HDRP")
+
+
+def corrected(tags: tiff.TagSets, turn: Turn, provenance: Provenance, notes: list[str]) -> tiff.TagSets:
+    """Returns the tags for an upright color image; adds to `notes` what it leaves out."""
+    image = {tag: value for tag, value in tags.image.items() if tag not in UNTRUE}
+    exif, interoperability = dict(tags.exif), dict(tags.interoperability)
+    dropped = DROPPED if turn.orientation == 1 else DROPPED | TURNED
+    for note in dict.fromkeys(dropped[tag] for tag in image if tag in dropped):
+        notes.append(f"{note} of the original were left out")
+    image = {tag: value for tag, value in image.items() if tag not in dropped}
+    image[tiff.SOFTWARE] = tiff.ASCII, provenance.software.encode() + b"\0"
+    if tiff.ORIENTATION in image:
+        image[tiff.ORIENTATION] = tiff.short(1)
+    if exif:
+        exif[tiff.COLOR_SPACE] = tiff.short(1)  # sRGB
+    exif.pop(GAMMA, None)
+    image.pop(OFFSET_SCHEMA, None)
+    exif.pop(OFFSET_SCHEMA, None)
+    if exif.get(COMPONENTS, (0, b""))[1] == b"\1\0\0\0":  # Y alone
+        exif[COMPONENTS] = tiff.UNDEFINED, b"\1\2\3\0"
+    _follow_pixels(image, exif, interoperability, turn)
+    return tags._replace(image=image, exif=exif, gps=dict(tags.gps), interoperability=interoperability)
+
+
+def _follow_pixels(image: tiff.Tags, exif: tiff.Tags, interoperability: tiff.Tags, turn: Turn) -> None:
+    """Changes the tags of sizes, places and resolution into those of the upright image."""
+    for directory, names in ((image, SIZES), (exif, PIXEL_SIZES), (interoperability, RELATED_SIZES)):
+        for tag, size in zip(names, turn.upright, strict=True):
+            if tag in directory:
+                directory[tag] = tiff.LONG, size.to_bytes(4, "little")
+    for tag in (SUBJECT_AREA, SUBJECT_LOCATION):
+        kind, value = exif.get(tag, (0, b""))
+        if kind == tiff.SHORT and len(value) >= 4:
+            exif[tag] = kind, _turned_area(value, turn)
+    x, y = (image.get(tag) for tag in (tiff.X_RESOLUTION, tiff.Y_RESOLUTION))
+    if turn.swaps_axes and x and y:
+        image |= {tiff.X_RESOLUTION: y, tiff.Y_RESOLUTION: x}
+
+
+def _turned_area(value: bytes, turn: Turn) -> bytes:
+    """A point, a circle (point, diameter) or a rectangle (center, size) in pixels."""
+    x, y, *size = np.frombuffer(value, "<u2").tolist()
+    (width, height), (new_width, new_height) = turn.stored, turn.upright
+    x, y, *_ = turn.box(Box(x / width, y / height))
+    size = size[::-1] if turn.swaps_axes else size
+    values = [round(x * new_width), round(y * new_height), *size]
+    return np.clip(values, 0, 65535).astype("<u2").tobytes()
+
+
+def orientation_of(tags: tiff.TagSets) -> int | None:
+    """Returns EXIF Orientation, 1 to 8; None where it is missing or no such number."""
+    _, value = tags.image.get(tiff.ORIENTATION, (0, b""))
+    number = int.from_bytes(value[:4], "little")
+    return number if 1 <= number <= 8 else None
+
+
+def read_text(tags: tiff.Tags, tag: int) -> str:
+    """Returns a text tag, "" where it is missing."""
+    return tags.get(tag, (0, b""))[1].rstrip(b"\0 ").decode(errors="replace")
+
+
+def read_block(block: bytes) -> tiff.TagSets:
+    """Returns the tags of an EXIF block, with or without the prefix of JPEG."""
+    return tiff.read_tags(io.BytesIO(block.removeprefix(b"Exif\0\0")))
+
+
+def pack_block(tags: tiff.TagSets) -> bytes:
+    """Returns an EXIF block. A maker note that may hold offsets in the block stays at its place."""
+    file = io.BytesIO((b"II*\0" if tags.order == "<" else b"MM\0*") + bytes(4))
+    _, note = tags.exif.get(tiff.MAKER_NOTE, (0, b""))
+    fixed = tags.maker_note_at if note and not note.startswith(RELOCATABLE) else 0
+    if fixed:
+        file = io.BytesIO(file.getvalue().ljust(fixed, b"\0") + note)
+    tiff.write_tags(file, tags, note_at=fixed)
+    return file.getvalue()
+
+
+def fit_block(tags: tiff.TagSets, limit: int, notes: list[str]) -> bytes:
+    """Returns an EXIF block of at most `limit` bytes; adds to `notes` the tags that are too large."""
+    block = pack_block(tags)
+    while len(block) > limit:
+        directory, tag = max(
+            ((directory, tag) for directory in tags[:4] for tag in directory),
+            key=lambda place: len(place[0][place[1]][1]),
+        )
+        name = "the maker note" if tag == tiff.MAKER_NOTE else f"tag {tag}"
+        notes.append(f"{name} of EXIF was left out: {len(directory.pop(tag)[1])} bytes are more than the format holds")
+        block = pack_block(tags)
+    return block
+
+
+def user_comment(text: str, order: str) -> tuple[int, bytes]:
+    """Returns a tag's type and value for the EXIF tag UserComment, with its character code."""
+    if text.isascii():
+        return tiff.UNDEFINED, b"ASCII\0\0\0" + text.encode()
+    return tiff.UNDEFINED, b"UNICODE\0" + text.encode("utf-16-le" if order == "<" else "utf-16-be")

@@ -1,0 +1,93 @@
+"""PNG files: EXIF, XMP, texts and the resolution are in chunks before or after the pixels (PNG, third edition)."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+
+from . import exif, photoshop, png_text
+from .density import METER, NO_UNIT, make_density
+from .record import MAX_BYTES, Metadata
+
+KNOWN_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"tIME")
+# Chunks that describe how the pixels are stored, or frames of an animation.
+ENCODING_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"iCCP", b"sRGB", b"cICP", b"mDCV"}
+ENCODING_CHUNKS |= {b"cLLI", b"sBIT", b"bKGD", b"hIST", b"sPLT", b"acTL", b"fcTL", b"fdAT"}
+
+
+def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
+    """Adds what a file says."""
+    others, kept = set(), 0
+    for kind, size in _png_chunks(file):
+        if kind in ENCODING_CHUNKS:
+            continue
+        kept += size
+        if kept > MAX_BYTES:
+            metadata.notes.append("damaged or too large metadata was left out")
+            return
+        if kind in KNOWN_CHUNKS:
+            _add_chunk(metadata, kind, file.read(size))
+        else:
+            others.add(kind.decode("latin-1"))
+    if others:
+        metadata.notes.append(f"PNG chunks of other programs were left out: {', '.join(sorted(others))}")
+
+
+def _add_chunk(metadata: Metadata, kind: bytes, body: bytes) -> None:
+    if kind == b"eXIf":
+        metadata.add_exif(body)
+    elif kind == b"pHYs":
+        x, y, unit = struct.unpack(">IIB", body)
+        metadata.density = make_density(x, y, METER if unit == 1 else NO_UNIT)
+    elif kind == b"tIME":
+        metadata.chunks.append((kind, body))
+    else:
+        metadata.add_text(kind, body)
+
+
+def _png_chunks(file: io.BufferedIOBase) -> Iterator[tuple[bytes, int]]:
+    """Yields kind and size of each chunk of a PNG, with the file at its body."""
+    place = 8
+    while True:
+        file.seek(place)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        yield head[4:], int.from_bytes(head[:4])
+        place += 12 + int.from_bytes(head[:4])
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+
+
+def png_head(metadata: Metadata) -> Callable[[bytes], bytes]:
+    """Returns a function that adds chunks to the start of a PNG, b"" where that does not reach its pixels yet."""
+    chunks = [
+        (b"eXIf", exif.pack_block(metadata.tags)),
+        (b"iTXt", png_text.XMP_KEYWORD + b"\0\0\0\0\0" + metadata.packet),
+    ]
+    if metadata.resources:
+        chunks.append(png_text.iptc_chunk(photoshop.pack_resources(metadata.resources)))
+    if metadata.density:
+        x, y, unit = metadata.density.per(METER)
+        across, down = (min(0x7FFFFFFF, max(1, round(value))) for value in (x, y))
+        chunks.append((b"pHYs", struct.pack(">IIB", across, down, unit != NO_UNIT)))
+    chunks += metadata.chunks
+    chunks += [png_text.comment_chunk(comment) for comment in metadata.comments]
+    ours = b"".join(_chunk(kind, body) for kind, body in chunks)
+
+    def edit(head: bytes) -> bytes:
+        place, kept = 8, head[:8]
+        while place + 8 <= len(head):
+            kind, end = head[place + 4 : place + 8], place + 12 + int.from_bytes(head[place : place + 4])
+            if kind in (b"IDAT", b"IEND"):
+                return kept + head[place:]
+            if kind != b"pHYs":  # libvips writes one for every image
+                kept += head[place:end]
+            if kind == b"IHDR":
+                kept += ours
+            place = end
+        return b""
+
+    return edit

@@ -1,0 +1,19 @@
+"""Provenance: which model colorized a photo."""
+
+from dataclasses import dataclass
+
+from ..._version import __version__
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Which model colorized a photo: its name, its version and the random seed."""
+
+    model: str
+    version: str
+    seed: int
+
+    @property
+    def software(self) -> str:
+        """One line for EXIF Software, such as ``Photochrom 0.1.0 (model default 1, seed 0)``."""
+        return f"Photochrom {__version__} (model {self.model} {self.version}, seed {self.seed})"

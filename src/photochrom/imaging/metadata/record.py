@@ -1,0 +1,162 @@
+"""The metadata of a photo, whatever file it comes from, and what of it is true of the colorized image."""
+
+import io
+from dataclasses import dataclass, field, replace
+
+from .. import tiff
+from . import exif, photoshop, xmp
+from .density import Density, density_of_tags
+from .geometry import Turn
+from .photoshop import Resource
+from .png_text import MAGICK_COPY, Text, parse_text, raw_profile
+from .provenance import Provenance
+
+MAX_BYTES = 1 << 26  # of all metadata of a file
+
+
+def read_part(file: io.BufferedIOBase, size: int) -> bytes:
+    """Returns the next bytes of a file. Raises ValueError for more than metadata may have."""
+    if size > MAX_BYTES:
+        raise ValueError("too large")
+    return file.read(size)
+
+
+@dataclass
+class Metadata:
+    """EXIF tags, an XMP packet, Photoshop resources with IPTC, comments, PNG text chunks, and a density.
+
+    `chunks` are PNG's (kind, body). `density` is that of the container, besides that of EXIF. `is_upright` says that
+    decoders turn the pixels by what the container says, whatever EXIF and XMP say. `notes` say what was left aside.
+    """
+
+    tags: tiff.TagSets = field(default_factory=lambda: tiff.TagSets({}, {}, {}, {}))
+    packet: bytes = b""
+    resources: list[Resource] = field(default_factory=list)
+    comments: list[bytes] = field(default_factory=list)
+    chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
+    density: Density | None = None
+    is_upright: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def orientation(self) -> int:
+        """How decoded pixels are to be turned, 1 to 8: EXIF decides, else XMP."""
+        if self.is_upright:
+            return 1
+        return exif.orientation_of(self.tags) or xmp.orientation_of(self.packet) or 1
+
+    @property
+    def has_provenance(self) -> bool:
+        """Whether Photochrom colorized the image: XMP says so or, where another program dropped that, EXIF."""
+        software = exif.read_text(self.tags.image, tiff.SOFTWARE)
+        return xmp.OWN_URI.encode() in self.packet or software.startswith("Photochrom ")
+
+    def add_exif(self, block: bytes) -> None:
+        """Adds an EXIF block, unless there is one already."""
+        if not any(self.tags[:4]):
+            self.add_tags(exif.read_block(block))
+
+    def add_packet(self, packet: bytes) -> None:
+        """Adds an XMP packet, unless there is one already."""
+        self.packet = self.packet or packet
+
+    def add_tags(self, tags: tiff.TagSets) -> None:
+        """Adds the tags of a TIFF file, with what they hold of IPTC, Photoshop and XMP."""
+        self.tags = tags
+        if tags.damaged:
+            self.notes.append("damaged or too large tags of EXIF or TIFF were left out")
+        _, packet = tags.image.get(tiff.XMP, (0, b""))
+        self.add_packet(packet)
+        self.resources += photoshop.parse_resources(tags.image.get(tiff.PHOTOSHOP, (0, b""))[1])
+        self.add_iptc(tags.image.get(tiff.IPTC, (0, b""))[1])
+
+    def add_iptc(self, records: bytes) -> None:
+        """Adds IPTC records, unless there are some already."""
+        if records and not any(resource.number == photoshop.IPTC for resource in self.resources):
+            self.resources.append(Resource(b"8BIM", photoshop.IPTC, b"\0\0", records))
+
+    def add_text(self, kind: bytes, body: bytes) -> None:
+        """Adds a text chunk of PNG, or what ImageMagick or XMP keeps in one."""
+        try:
+            text = parse_text(kind, body)
+        except ValueError:
+            self.chunks.append((kind, body))
+            return
+        name, profile = raw_profile(text) or ("", b"")
+        if text.keyword == b"XML:com.adobe.xmp":
+            self.add_packet(text.text)
+        elif name == "xmp" or (name == "app1" and profile.startswith(b"http")):
+            self.add_packet(profile.removeprefix(b"http://ns.adobe.com/xap/1.0/\0"))
+        elif name in ("exif", "app1"):
+            self.add_exif(profile)
+        elif name in ("iptc", "8bim"):
+            profile = profile.removeprefix(b"Photoshop 3.0\0")
+            self.resources += photoshop.parse_resources(profile)
+            if profile.startswith(b"\x1c"):
+                self.add_iptc(profile)
+        elif name not in ("icc", "icm"):
+            self.chunks.append((kind, body))
+
+    def corrected(self, turn: Turn, provenance: Provenance, media_type: str) -> "Metadata":
+        """Returns what is true of the upright color image, with its provenance; its notes say what was left out."""
+        notes = list(self.notes)
+        numbers = photoshop.UNTRUE if turn.orientation == 1 else photoshop.UNTRUE | photoshop.GEOMETRY
+        if any(resource.number in numbers & photoshop.GEOMETRY for resource in self.resources):
+            notes.append("Photoshop's paths, guides and slices were left out, since the photo was turned")
+        tags = exif.corrected(self.tags, turn, provenance, notes)
+        density = self.density
+        if density and turn.swaps_axes:
+            density = Density(density.y, density.x, density.unit)
+        return replace(
+            self,
+            tags=tags,
+            packet=xmp.corrected(self.packet, turn, provenance, media_type, notes),
+            resources=[resource for resource in self.resources if resource.number not in numbers],
+            chunks=self._chunks_of_copy(),
+            density=density or density_of_tags(tags.image),
+            notes=notes,
+        )
+
+    def _chunks_of_copy(self) -> list[tuple[bytes, bytes]]:
+        if not any(self.tags[:4]):
+            return list(self.chunks)
+        return [(kind, body) for kind, body in self.chunks if not MAGICK_COPY.match(body)]
+
+    def texts(self) -> list[Text]:
+        """Returns the PNG texts that can be read."""
+        texts = []
+        for kind, body in self.chunks:
+            try:
+                texts += [] if kind == b"tIME" else [parse_text(kind, body)]
+            except ValueError:
+                self.notes.append("damaged PNG text was left out")
+        return texts
+
+    def all_tags(self, title: str) -> tiff.TagSets:
+        """Returns EXIF tags that also hold resolution, comments, Photoshop resources and IPTC, for a format `title`."""
+        image, inner = dict(self.tags.image), dict(self.tags.exif)
+        if self.density and tiff.X_RESOLUTION not in image:
+            image |= self.density.as_tags()
+        comments = [*map(_decode, self.comments), *map(str, self.texts())]
+        if comments and exif.USER_COMMENT in inner:
+            self.notes.append(f"comments were left out: {title} has no place for one beside that of EXIF")
+        elif comments:
+            inner[exif.USER_COMMENT] = exif.user_comment("\n".join(comments), self.tags.order)
+        iptc = [resource.data for resource in self.resources if resource.number == photoshop.IPTC]
+        others = [resource for resource in self.resources if resource.number != photoshop.IPTC]
+        if iptc:
+            image[tiff.IPTC] = tiff.UNDEFINED, iptc[0]
+        if others:
+            image[tiff.PHOTOSHOP] = tiff.BYTE, photoshop.pack_resources(others)
+        return self.tags._replace(image=image, exif=inner)
+
+    def exif_block(self, title: str) -> bytes:
+        """Returns an EXIF block for a format that has a place for nothing else but XMP."""
+        return exif.pack_block(self.all_tags(title))
+
+
+def _decode(comment: bytes) -> str:
+    try:
+        return comment.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        return comment.decode("latin-1")

@@ -1,0 +1,148 @@
+"""XMP of outputs: corrected for the colorized image, marked with its provenance."""
+
+import hashlib
+import re
+from xml.etree.ElementTree import SubElement
+
+from ..._version import __version__
+from .geometry import Turn
+from .packet import RDF, Packet, empty_packet, parse_packet
+from .provenance import Provenance
+from .regions import turn_regions
+
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+OWN_URI = "urn:photochrom:1.0:"
+OWN, IPTC_EXT = f"{{{OWN_URI}}}", "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+TIFF, EXIF = "{http://ns.adobe.com/tiff/1.0/}", "{http://ns.adobe.com/exif/1.0/}"
+EXIF_EX, PHOTOSHOP = "{http://cipa.jp/exif/1.0/}", "{http://ns.adobe.com/photoshop/1.0/}"
+XMP, DC = "{http://ns.adobe.com/xap/1.0/}", "{http://purl.org/dc/elements/1.1/}"
+EXTENDED = "{http://ns.adobe.com/xmp/note/}HasExtendedXMP"  # of a packet in several segments of a JPEG file
+# What described the original's pixels and their storage; thumbnails; digests of what changes.
+UNTRUE = (
+    *(TIFF + name for name in ("BitsPerSample", "SamplesPerPixel", "PhotometricInterpretation", "Compression")),
+    *(TIFF + name for name in ("PlanarConfiguration", "YCbCrSubSampling", "TransferFunction", "WhitePoint")),
+    *(TIFF + name for name in ("PrimaryChromaticities", "NativeDigest")),
+    *(EXIF + "NativeDigest", EXIF_EX + "Gamma", PHOTOSHOP + "ColorMode", PHOTOSHOP + "ICCProfile"),
+    *(XMP + "Thumbnails", EXTENDED),
+)
+# Of motion photos, depth maps and gain maps: their data is not in a copy.
+ATTACHMENTS = re.compile(
+    r"\{http://ns\.google\.com/photos/1\.0/(?!panorama)|\{http://ns\.adobe\.com/hdr-gain-map/|"
+    r"\{http://ns\.apple\.com/(HDRGainMap|pixeldatainfo)/"
+)
+NO_ATTACHMENTS = "what is attached to the photo (video, further pictures, gain or depth map) was left out"
+MAX_MAIN, MAX_ATTRIBUTE = 65_400, 1_000  # bytes of the first packet of several, and of an attribute in it
+
+
+def orientation_of(packet: bytes) -> int | None:
+    """Returns tiff:Orientation, 1 to 8; None where it is missing or no such number."""
+    try:
+        value = parse_packet(packet).get(TIFF + "Orientation") if b"O" in packet else None
+    except ValueError:
+        return None
+    return int(value) if value in list("12345678") else None
+
+
+def merge_extended(packet: bytes, extended: bytes) -> bytes:
+    """Returns a packet with the properties of its extension (Adobe, "XMP Specification Part 3", 1.1.3.1)."""
+    main, more = parse_packet(packet), parse_packet(extended)
+    main.remove(EXTENDED)
+    main.rdf.extend(more.descriptions)
+    return Packet(main.root, main.rdf, more.prefixes | main.prefixes).serialize()
+
+
+def extended_digest(packet: bytes) -> str | None:
+    """Returns the name of a packet's extension, None where it has none."""
+    try:
+        return parse_packet(packet).get(EXTENDED)
+    except ValueError:
+        return None
+
+
+def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str, notes: list[str]) -> bytes:
+    """Returns a packet for an upright color image with its provenance; adds to `notes` what it leaves out.
+
+    A packet that cannot be read gives way to one with the provenance alone.
+    """
+    tree = empty_packet()
+    if packet.strip(b"\0 \r\n\t"):
+        try:
+            tree = parse_packet(packet)
+        except ValueError:
+            notes.append("XMP was left out: it is damaged or too large")
+    attachments = [name for name in tree.names() if ATTACHMENTS.match(name)]
+    if attachments:
+        notes.append(NO_ATTACHMENTS)
+    for name in (*UNTRUE, *attachments):
+        tree.remove(name)
+    width, height = turn.upright
+    for name, value in (
+        *((TIFF + "Orientation", "1"), (EXIF + "ColorSpace", "1"), (TIFF + "Software", provenance.software)),
+        *((TIFF + "ImageWidth", str(width)), (TIFF + "ImageLength", str(height)), (DC + "format", media_type)),
+        *((EXIF + "PixelXDimension", str(width)), (EXIF + "PixelYDimension", str(height))),
+    ):
+        tree.replace(name, value)
+    x, y = (tree.get(TIFF + name) for name in ("XResolution", "YResolution"))
+    if turn.swaps_axes and x and y:
+        tree.replace(TIFF + "XResolution", y)
+        tree.replace(TIFF + "YResolution", x)
+    turn_regions(tree.root, turn)
+    return _marked(tree, provenance)
+
+
+def provenance_packet(provenance: Provenance) -> bytes:
+    """Returns a packet with the provenance alone."""
+    return _marked(empty_packet(), provenance)
+
+
+def _marked(tree: Packet, provenance: Provenance) -> bytes:
+    """Adds IPTC digital source type, AI system and version (IPTC 2025.1), and the seed."""
+    tree.add(
+        {
+            IPTC_EXT + "DigitalSourceType": SOURCE_TYPE,
+            IPTC_EXT + "AISystemUsed": f"Photochrom {__version__}, model {provenance.model}",
+            IPTC_EXT + "AISystemVersionUsed": provenance.version,
+            OWN + "Model": provenance.model,
+            OWN + "Version": provenance.version,
+            OWN + "Seed": str(provenance.seed),
+        }
+    )
+    return wrapped(tree)
+
+
+def wrapped(tree: Packet) -> bytes:
+    """Returns a packet with the processing instructions by which it is found in a file."""
+    begin = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    return begin.encode() + tree.serialize() + b'\n<?xpacket end="w"?>'
+
+
+def split_packet(packet: bytes) -> tuple[bytes, bytes, str]:
+    """Returns a packet that fits into a segment of a JPEG file, the rest as its extension, and the latter's digest.
+
+    The largest properties are moved; the provenance stays.
+    """
+    if len(packet) <= MAX_MAIN:
+        return packet, b"", ""
+    tree, rest = parse_packet(packet), empty_packet()
+    movable = []
+    for description in tree.descriptions:
+        # A long attribute says the same as an element, which can be moved.
+        for name, value in list(description.items()):
+            if len(value) > MAX_ATTRIBUTE and not name.startswith(RDF):
+                del description.attrib[name]
+                SubElement(description, name).text = value
+        for child in description:
+            if not child.tag.startswith((OWN, IPTC_EXT + "AI", IPTC_EXT + "Digital")):
+                movable.append((tree.measure(child), description, child))
+    size = len(tree.serialize()) + 300  # with the wrapper and the name of the extension
+    for length, description, child in sorted(movable, key=lambda part: -part[0]):
+        if size <= MAX_MAIN:
+            break
+        attributes = {RDF + "about": description.get(RDF + "about", "")}
+        SubElement(rest.rdf, RDF + "Description", attributes).append(child)
+        description.remove(child)
+        size -= length
+    extension = Packet(rest.root, rest.rdf, tree.prefixes).serialize()
+    digest = hashlib.md5(extension, usedforsecurity=False).hexdigest().upper()
+    tree.add({EXTENDED: digest})
+    return wrapped(tree), extension, digest
