@@ -1,14 +1,27 @@
-"""Processors and signals of this process."""
+"""Processors, memory and signals of this process."""
 
+import math
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
 def available_processors() -> int:
     """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> float:
+    """Return the bytes of memory that this process can still have; infinity where the system does not tell."""
+    limits = [math.inf]
+    with suppress(OSError, ValueError):  # ValueError: "max"
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    with suppress(OSError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        limits += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
+    return min(limits)
 
 
 @contextmanager

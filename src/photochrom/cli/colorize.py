@@ -17,6 +17,7 @@ SOLVERS = (
 )
 TEMPERATURE = "Randomness of sampling: below 1 safer colors, above 1 bolder ones."
 CLUSTER = "Run on a Dask cluster: local, local:2, or the address of a scheduler."
+JOBS = "Number of worker processes; by default one per processor, or none for few photos."
 MANIFEST = "File that records what was done with each photo (with --cluster)."
 
 
@@ -38,7 +39,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write a map of where variants differ.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Write a strip of the colors at each sampling step.")] = False,
     device: Device = "auto",
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Batches of photos processed at once.")] = 1,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help=JOBS)] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = MAX_PIXELS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Include hidden files and folders.")] = False,
@@ -52,7 +53,6 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     Variants are NAME-color-SEED.EXT, images about them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
     """
     with loading():
-        from .._processes import available_processors
         from ..cluster import ClusterError, ManifestError
         from ..imaging.sources import Passed
         from ..inference.batch import BatchOptions, check_batch, colorize_batch
@@ -60,6 +60,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         from ..inference.hints import read_hints
         from ..inference.options import ColorOptions, SamplerOptions, parse_hints
         from ..inference.plan import EXTRAS, PlanOptions, plan
+        from ..inference.workers import suggest_jobs
 
     selected = dict(zip(EXTRAS, (variants > 1, uncertainty, trace), strict=True))
     extras = [extra for extra in EXTRAS if selected[extra]]
@@ -76,16 +77,16 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
                 from ..cluster import run
             if device != "auto":
                 raise ValueError("--device is for one process; the workers of a cluster choose their own")
-            if jobs > 1:
+            if jobs:
                 raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
             tasks, outcomes = run.colorize_photos(photos, out, model, options, outputs, cluster, manifest, notify)
         else:
             if manifest or any("://" in location for location in [*photos, out or ""]):
                 raise ValueError(f"{'--manifest' if manifest else 'addresses'}: only with --cluster, for example local")
             tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, **outputs)
-            colorizer = Colorizer(model, threads=max(1, available_processors() // jobs), device=device)
+            colorizer = Colorizer(model, device=device)
             check_batch(colorizer, color, extras, len(tasks))
-            outcomes = colorize_batch(colorizer, tasks, options, jobs)
+            outcomes = colorize_batch(colorizer, tasks, options, jobs or suggest_jobs(colorizer, tasks, options))
     if not tasks:
         fail("; ".join([f"no photos in {', '.join(photos)}", *describe(passed)]), 1)
     try:

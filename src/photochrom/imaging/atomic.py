@@ -1,6 +1,8 @@
 """Atomic writes: files appear whole or not at all, and never replace another unless asked to."""
 
+import glob
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,12 +15,17 @@ from .errors import FileExists, photo_errors, printable
 
 STALE_SECONDS = 600  # an unfinished file that nobody has written to for so long belongs to a killed run
 
+BEGINNING = threading.Lock()  # a thread that is about to end the process holds it: no file is begun any more
+
 
 @contextmanager
 def atomic_write(path: Path, overwrite: bool = False) -> Iterator[BufferedRandom]:
     """Yields an open binary file that becomes `path` when the block ends. Raises FileExists or WriteError."""
-    with atomic_path(path, overwrite) as temporary, temporary.open("x+b") as file:
-        yield file
+    with atomic_path(path, overwrite) as temporary:
+        with BEGINNING:
+            file = temporary.open("x+b")
+        with file:
+            yield file
 
 
 @contextmanager
@@ -36,6 +43,12 @@ def atomic_path(path: Path, overwrite: bool = False) -> Iterator[Path]:
             _publish(temporary, path, overwrite)
     finally:
         _remove(temporary)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Removes what a process that was killed while it wrote `path` has left."""
+    for unfinished in path.parent.glob(f".{glob.escape(path.stem[:40])}.photochrom-????????{path.suffix}"):
+        _remove(unfinished)
 
 
 def _check_free(path: Path, overwrite: bool = False) -> None:

@@ -2,12 +2,15 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -85,34 +88,43 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
 def colorize_batch(
     colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions, jobs: int = 1
 ) -> Generator[Outcome]:
-    """Colorize photos on `jobs` threads and yield each outcome as it comes; a failed photo does not stop the others.
+    """Colorize photos and yield their outcomes in the order of the tasks; a failed photo does not stop the others.
 
-    Close the generator (or interrupt it) to stop: only whole files remain.
+    `jobs`: number of worker processes, which share the processors; 1 for this process alone. Close the generator (or
+    interrupt it) to stop: only whole files remain.
     """
     colorizer = colorizer.with_sampler(**options.color.sampler)
     stop = threading.Event()
-    outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-
-    def run(batch: Sequence[Task]) -> None:
-        try:
-            for outcome in _process(colorizer, batch, options, stop):
-                outcomes.put(outcome)
-        finally:
-            outcomes.put(None)
-
-    # Fill the model's batches with the variants of several photos, but leave work for every thread. Hints are those of
+    # Fill the model's batches with the variants of several photos, but leave work for every process. Hints are those of
     # one photo.
     variants = len(tasks[0].seeds) if tasks else 1
     size = 1 if options.color.hints else max(1, min(BATCH // variants, len(tasks) // jobs))
-    with ThreadPoolExecutor(jobs) as pool:
-        batches = [pool.submit(run, tasks[start : start + size]) for start in range(0, len(tasks), size)]
+    batches = {start: queue.SimpleQueue[Outcome | None]() for start in range(0, len(tasks), size)}
+
+    def run(start: int) -> None:
+        process = idle.get()
         try:
-            for _ in batches:
-                yield from iter(outcomes.get, None)
+            for outcome in process(tasks[start : start + size]):
+                batches[start].put(outcome)
         finally:
-            stop.set()
-        for batch in batches:
-            batch.result()
+            idle.put(process)
+            batches[start].put(None)
+
+    idle = queue.SimpleQueue[Callable[[Sequence[Task]], Iterator[Outcome]]]()
+    with ThreadPoolExecutor(jobs) as pool, ExitStack() as workers:
+        workers.callback(stop.set)
+        if jobs == 1:
+            idle.put(partial(process_batch, colorizer, options=options, stop=stop))
+        else:
+            from .workers import start_workers  # it imports this module
+
+            for worker in workers.enter_context(start_workers(colorizer, options, min(jobs, len(batches)))):
+                idle.put(worker.colorize)
+        futures = [pool.submit(run, start) for start in batches]
+        for outcomes in batches.values():
+            yield from iter(outcomes.get, None)
+    for future in futures:
+        future.result()
 
 
 @dataclass(eq=False)
@@ -164,30 +176,37 @@ class _Job:
         return draw(gray, [self.colors[seed] for seed in self.task.seeds], provenance)
 
 
-def _process(
+def process_batch(
     colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions, stop: threading.Event
 ) -> Iterator[Outcome]:
-    """Prepare each photo, predict `BATCH` images at a time and write them; only small grays stay in memory between."""
+    """Prepare each photo, predict `BATCH` images at a time and write them; only small grays stay in memory between.
+
+    Yields an outcome for each task, in their order, until `stop` is set.
+    """
+    jobs: deque[Any] = deque()  # a `_Job`, or the `Outcome` of a photo that needs none
     images: list[tuple[_Job, int]] = []
     for task in tasks:
         if stop.is_set():
             return
         job = _prepare(colorizer, task, options)
-        if isinstance(job, Outcome):
-            yield job
-        else:
+        jobs.append(job)
+        if isinstance(job, _Job):
             images.extend((job, seed) for seed in job.seeds)
     for start in range(0, len(images), BATCH):
         if stop.is_set():
             return
         batch = images[start : start + BATCH]
         for (job, seed), ab in zip(batch, _predict(colorizer, batch), strict=True):
+            while isinstance(jobs[0], Outcome):
+                yield jobs.popleft()
             try:
                 job.write(seed, ab)
             except Exception as error:
                 job.reason = job.reason or _explain(job.task, error)
             if seed == job.seeds[-1]:
+                jobs.popleft()
                 yield Outcome(job.task, job.reason, tuple(job.files), tuple(job.notes))
+    yield from jobs
 
 
 def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:

@@ -65,7 +65,7 @@ class Colorizer:
         **sampler: Unpack[SamplerOptions],
     ) -> None:
         self.card, self.procedure, self.nets = load_model(model, threads, device, sampler)
-        self.threads = threads
+        self.model, self.device, self.threads = model, device, threads
         if not self.procedure.capabilities.colorizes:
             kind = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
             raise BundleError(f"{model}: this model does not colorize ({kind}); choose another model")
