@@ -58,11 +58,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How photos of a batch are colorized, whether existing files are replaced, and the largest photo in pixels."""
+    """How photos of a batch are colorized, whether existing files are replaced, the largest photo in pixels, and the
+    page to read (from 1; None: the first that is not reduced in size).
+    """
 
     color: ColorOptions = field(default_factory=ColorOptions)
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
+    page: int | None = None
 
     def is_due(self, file: Location) -> bool:
         """Return whether a file is to be written: it does not exist, or is to be replaced."""
@@ -162,7 +165,7 @@ class _Job:
                 self.files.append(path)
 
     def _open(self) -> Photo:
-        return open_photo(self.task.source, self.options.max_pixels)
+        return open_photo(self.task.source, self.options.max_pixels, page=self.options.page)
 
     def _draw(self, extra: str) -> bytes:
         seed = self.task.seeds[0]
@@ -216,7 +219,7 @@ def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | 
     needs_all = due.intersection(task.extras)  # which are about all seeds
     seeds = [seed for seed in task.seeds if needs_all or seed in due]
     try:
-        photo = open_photo(task.source, options.max_pixels)
+        photo = open_photo(task.source, options.max_pixels, page=options.page)
         if task.searched and photo.is_colorized:
             return Outcome(task, SkipReason.COLORIZED)
         prepared = colorizer.prepare(photo, options.color)
