@@ -1,9 +1,14 @@
 """Atomic writes: a file or folder appears whole or not at all, and replaces nothing unasked."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from photochrom.imaging import atomic
 from photochrom.imaging.atomic import FileExists, atomic_path, atomic_write
 from photochrom.imaging.errors import WriteError
 
@@ -67,6 +72,52 @@ def test_a_path_that_appears_meanwhile_is_not_replaced(tmp_path, create):
         write_while_another_run_does()
     assert path.read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [path]
+
+
+KILLED = """
+import os, pathlib, sys, time
+from photochrom.imaging.atomic import atomic_write
+with atomic_write(pathlib.Path(sys.argv[1])) as file:
+    print(os.listdir(pathlib.Path(sys.argv[1]).parent)[0], flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no locks on files")
+def test_what_a_killed_process_has_left_is_removed_and_what_another_is_writing_stays(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "out.jpg")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        unfinished = tmp_path / process.stdout.readline().strip()
+        for other, age in ((".old.photochrom-0123abcd.jpg", 1000), (".elsewhere.photochrom-0123abcd4567cdef.jpg", 10)):
+            (tmp_path / other).touch()
+            os.utime(tmp_path / other, (time.time() - age,) * 2)
+        os.utime(unfinished, (time.time() - 10,) * 2)
+        atomic._remove_stale.cache_clear()
+        with atomic_write(tmp_path / "second.jpg"):
+            assert unfinished.exists()
+        process.kill()
+    atomic._remove_stale.cache_clear()
+    with atomic_write(tmp_path / "third.jpg"):
+        pass
+    # That of another machine, which may be writing it on the same disk, stays for some minutes.
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"second.jpg", "third.jpg", ".elsewhere.photochrom-0123abcd4567cdef.jpg"}
+
+
+ENDING = """
+import pathlib, sys
+from photochrom.imaging.atomic import atomic_write, end_process, temporary_folder
+with temporary_folder() as folder, atomic_write(pathlib.Path(sys.argv[1])) as file:
+    (folder / "tiles").write_bytes(b"tiles")
+    end_process(7)
+"""
+
+
+def test_a_process_that_ends_removes_what_it_is_writing(tmp_path):
+    (tmp_path / "temporary").mkdir()
+    command, env = [sys.executable, "-c", ENDING, str(tmp_path / "out.jpg")], {"TMPDIR": str(tmp_path / "temporary")}
+    assert subprocess.run(command, check=False, env=os.environ | env).returncode == 7
+    assert list(tmp_path.rglob("*")) == [tmp_path / "temporary"]
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
