@@ -14,8 +14,8 @@ PACKAGE = Path(photochrom.__file__).parent
 
 def test_public_names():
     assert sorted(photochrom.__all__) == [
-        *("BundleError", "ColorOptions", "Colorized", "Colorizer", "FileExists", "Hint", "PhotoError"),
-        *("PhotoTooLarge", "WriteError", "__version__", "colorize"),
+        *("BundleError", "ColorOptions", "Colorized", "Colorizer", "FileExists", "Hint", "Outcome", "PhotoError"),
+        *("PhotoTooLarge", "WriteError", "__version__", "colorize", "colorize_many"),
     ]
     assert all(getattr(photochrom, name) for name in photochrom.__all__)
     assert set(photochrom.__all__) <= set(dir(photochrom))
@@ -75,6 +75,11 @@ for result in colorizer.variants("photo.jpg", variants=3, seed=7):
     assert_type(result.seed, int)
     assert_type(result.save(f"{result.seed}.png", overwrite=True), Path)
     assert_type(result.to_bytes(".png"), bytes)
+
+for outcome in photochrom.colorize_many(["scans", Path("photo.jpg")], "unet", out="out", jobs=2, saturation=0.5):
+    assert_type(outcome, photochrom.Outcome)
+    assert_type(outcome.reason, str)
+photochrom.colorize_many("scans", colorizer)
 
 try:
     colorizer.with_sampler(solver="ddim", eta=0.5)(image)

@@ -12,16 +12,19 @@ __all__ = [
     "Colorizer",
     "FileExists",
     "Hint",
+    "Outcome",
     "PhotoError",
     "PhotoTooLarge",
     "WriteError",
     "__version__",
     "colorize",
+    "colorize_many",
 ]
 
 if TYPE_CHECKING:
     from .imaging.errors import FileExists, PhotoError, PhotoTooLarge, WriteError
     from .imaging.photo import Colorized
+    from .inference.batch import Outcome, colorize_many
     from .inference.bundle import BundleError
     from .inference.colorizer import Colorizer, colorize
     from .inference.options import ColorOptions, Hint
@@ -30,6 +33,7 @@ else:
     MODULES = {
         ".imaging.errors": ("FileExists", "PhotoError", "PhotoTooLarge", "WriteError"),
         ".imaging.photo": ("Colorized",),
+        ".inference.batch": ("Outcome", "colorize_many"),
         ".inference.bundle": ("BundleError",),
         ".inference.colorizer": ("Colorizer", "colorize"),
         ".inference.options": ("ColorOptions", "Hint"),

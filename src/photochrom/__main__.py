@@ -1,5 +1,15 @@
-"""``python -m photochrom``."""
+"""``photochrom``, and ``python -m photochrom``."""
 
-from .cli.main import main
+from ._processes import leave, on_signals
 
-main()
+
+def main() -> None:
+    """Run the command; Ctrl-C is answered from here on, since the imports take a while."""
+    on_signals(leave)
+    from .cli.main import main as run_command
+
+    run_command()
+
+
+if __name__ == "__main__":
+    main()

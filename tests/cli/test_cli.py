@@ -218,17 +218,21 @@ def test_models_are_listed():
     assert f"native: n {scores['n']}, psnr {scores['psnr']:.4g}" in listing
 
 
-def test_interruption_keeps_finished_outputs(photos, bundle):
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+
+
+@SIGNALS
+def test_interruption_keeps_finished_outputs(photos, bundle, number):
     for i in range(400):
         (photos / f"more{i}.png").write_bytes((photos / "one.png").read_bytes())
     command = [sys.executable, "-m", "photochrom", "colorize", str(photos), "--model", str(bundle)]
     out = photos.parent / "album-color"
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        while not (out.exists() and files(out)) and running.poll() is None:
+        while not any(out.glob("[!.]*.png")) and running.poll() is None:
             time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         _, errors = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 128 + number
     assert "stopped; run the same command again to continue" in errors
     assert "Traceback" not in errors
     written = files(out)
@@ -246,10 +250,11 @@ except BaseException:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@SIGNALS
 @pytest.mark.parametrize(
     ("arguments", "library"),
     [
+        (["colorize", "one.png"], "typer"),
         (["colorize", "one.png"], "pyvips"),
         (["train", "recipe.toml"], "torch"),
         (["export", "run"], "torch"),
@@ -260,14 +265,56 @@ except BaseException:
 )
 def test_interruption_while_libraries_are_imported_leaves_at_once(tmp_path, arguments, library, number):
     (tmp_path / f"{library}.py").write_text(SWALLOWS)
-    command, path = [sys.executable, "-m", "photochrom", *arguments], {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "photochrom", *arguments]
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | path, cwd=tmp_path
     ) as running:
         assert running.stdout.readline() == "importing\n"
         running.send_signal(number)
         _, errors = running.communicate(timeout=30)
-    assert (running.returncode, errors) == (130, "photochrom: stopped\n")
+    assert (running.returncode, errors) == (128 + number, "photochrom: stopped\n")
+
+
+SLOW = """
+import pathlib, sys, time
+from photochrom.imaging import photo
+
+def wait(*_):
+    (pathlib.Path(sys.argv[-1]) / "writing").touch()
+    time.sleep(60)
+
+photo.merge_chroma = wait
+from photochrom.__main__ import main
+main()
+"""
+
+
+@SIGNALS
+@pytest.mark.parametrize("pipe", [False, True], ids=["file", "pipe"])
+def test_interruption_in_the_middle_of_a_photo_leaves_nothing_behind(photos, bundle, tmp_path, number, pipe):
+    """The photo is turned, so that there is a temporary folder too."""
+    import pyvips
+
+    upright = pyvips.Image.new_from_file(str(photos / "one.png")).copy()
+    upright.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    upright.write_to_file(str(photos / "turned.jpg"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    before = files(photos)
+    out = ["-o", "-"] if pipe else []
+    command = [sys.executable, "-c", SLOW, "colorize", str(photos / "turned.jpg"), *out, "--model", str(bundle)]
+    env = os.environ | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as running:
+        while not (bundle / "writing").exists() and running.poll() is None:
+            time.sleep(0.02)
+        (bundle / "writing").unlink()
+        running.send_signal(number)
+        output, errors = running.communicate(timeout=30)
+    assert running.returncode == 128 + number
+    assert (output, errors) == ("", "photochrom: stopped; run the same command again to continue\n")
+    assert files(photos) == before
+    assert files(temporary) == []
 
 
 def test_the_light_path_needs_no_torch(photos, bundle):

@@ -244,7 +244,8 @@ def test_outputs_with_other_options_are_reported(scans, bundle, tmp_path, addres
     assert photochrom(*command).returncode == 0
     for _ in range(2):
         process = photochrom(*command, "--strength", 0.2)
-        assert f"{COUNT} photos skipped: output already exists, made with other options" in process.stderr
+        reason = "output already exists, made with another model, seed or options"
+        assert f"{COUNT} photos skipped: {reason}" in process.stderr
     entries = read_entries(tmp_path / "out" / "photochrom.jsonl")
     assert {entry["options"]["saturation"] for entry in entries} == {1.0}
 

@@ -93,7 +93,7 @@ def test_outputs_written_before_a_stop_stay(photos, colorizer, monkeypatch):
 
     monkeypatch.setattr(colorizer, "predict", predict)
     tasks = plan([photos / "one.png"], None, range(20), ("sheet",))
-    assert list(batch._process(colorizer, tasks, BatchOptions(), stop)) == []
+    assert list(batch.process_batch(colorizer, tasks, BatchOptions(), stop)) == []
     assert predicted_seeds == [list(range(8))]
     assert len(list(photos.glob("one-color-*.png"))) == 8
 

@@ -1,14 +1,30 @@
 """The command that colorizes photos."""
 
+from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from ..imaging.limits import MAX_PIXELS
-from .console import describe, exit_on, fail, loading, notify, report
+from .call import Call
+from .console import exit_on, fail, loading, notify, stopping
 from .options import Device, Model, Saturation, Seed, Size, Strength, limited
+from .pipe import colorize_pipe, uses_pipe
+from .report import Mode, describe, report
+
+if TYPE_CHECKING:
+    from ..imaging.sources import Passed
+    from ..inference.batch import Outcome
+    from ..inference.plan import Task
+
+    Started: TypeAlias = tuple[list[Task], Generator[Outcome]]
+
+ADVICE = "; run the same command again to continue"
+OUT = "Output folder, or output file for one photo; - is stdout."
+FORMAT = "Format of all outputs: avif, jpg, png, tif or webp; by default that of each photo."
 
 VARIANTS = "Number of results, with seeds counting up, and a contact sheet of them."
 SOLVERS = (
@@ -16,16 +32,15 @@ SOLVERS = (
     "coltran: sample, greedy)."
 )
 TEMPERATURE = "Randomness of sampling: below 1 safer colors, above 1 bolder ones."
-PAGE = "Page of files that have several; by default the first that is not reduced in size."
-LIMIT = "Refuse photos with more pixels; those of formats that are decoded in memory count several times."
 CLUSTER = "Run on a Dask cluster: local, local:2, or the address of a scheduler."
 JOBS = "Number of worker processes; by default one per processor, or none for few photos."
 MANIFEST = "File that records what was done with each photo (with --cluster)."
 
 
 def colorize(  # noqa: PLR0913 - each is an option of the command
-    photos: Annotated[list[str], typer.Argument(help="Photos, or folders that are searched for photos.")],
-    out: Annotated[str | None, typer.Option("-o", "--out", help="Output folder, or output file for one photo.")] = None,
+    photos: Annotated[list[str], typer.Argument(help="Photos, or folders that are searched for photos; - is stdin.")],
+    out: Annotated[str | None, typer.Option("-o", "--out", help=OUT)] = None,
+    image_format: Annotated[str | None, typer.Option("--format", help=FORMAT)] = None,
     model: Model = "default",
     seed: Seed = 0,
     saturation: Saturation = 1.0,
@@ -42,58 +57,103 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     trace: Annotated[bool, typer.Option("--trace", help="Write a strip of the colors at each sampling step.")] = False,
     device: Device = "auto",
     jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help=JOBS)] = None,
-    page: Annotated[int | None, typer.Option(min=1, help=PAGE)] = None,
-    max_pixels: Annotated[int, typer.Option(min=1, help=LIMIT)] = MAX_PIXELS,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = MAX_PIXELS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Include hidden files and folders.")] = False,
     cluster: Annotated[str | None, typer.Option(help=CLUSTER)] = None,
     manifest: Annotated[Path | None, typer.Option(help=MANIFEST)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written, and write nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print size, time and notes of each photo.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result of each photo as a line of JSON.")] = False,
 ) -> None:
     """Colorize photos; the originals are never changed.
 
     The output of a file is NAME-color.EXT beside it; outputs of a folder are in FOLDER-color. Stop at any time and run
     again: existing outputs are skipped. Exit code 1 when a photo failed, each named with its reason.
     Variants are NAME-color-SEED.EXT, images about them NAME-color-SEEDS-sheet.jpg, -uncertainty.jpg and -trace.jpg.
+    The photo - is read from stdin, and its output is written to stdout.
     """
     with loading():
         from ..cluster import ClusterError, ManifestError
-        from ..imaging.sources import Passed
-        from ..inference.batch import BatchOptions, check_batch, colorize_batch
-        from ..inference.colorizer import Colorizer
+        from ..inference.batch import BatchOptions
         from ..inference.hints import read_hints
         from ..inference.options import ColorOptions, SamplerOptions, parse_hints
-        from ..inference.plan import EXTRAS, PlanOptions, plan
-        from ..inference.workers import suggest_jobs
+        from ..inference.plan import EXTRAS, find_suffix
 
     selected = dict(zip(EXTRAS, (variants > 1, uncertainty, trace), strict=True))
     extras = [extra for extra in EXTRAS if selected[extra]]
     saturation = saturation if strength is None else strength
     sampler: SamplerOptions = {"steps": steps, "solver": solver, "eta": eta, "temperature": temperature}
-    with exit_on(ValueError):
+    with exit_on(ManifestError), exit_on(ClusterError, code=1), exit_on(ValueError), stopping(ADVICE):
+        if quiet and verbose:
+            raise ValueError("--quiet and --verbose: choose one")
         all_hints = parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())])
         color = ColorOptions(saturation=saturation, size=size, seed=seed, variants=variants, hints=all_hints, **sampler)
-        options = BatchOptions(color, overwrite, max_pixels, page)
-        passed = Passed()
-        outputs: PlanOptions = {"seeds": color.seeds, "extras": extras, "hidden": hidden, "passed": passed}
-        if cluster:
-            with loading("cluster"):
-                from ..cluster import run
-            if device != "auto":
-                raise ValueError("--device is for one process; the workers of a cluster choose their own")
-            if jobs:
-                raise ValueError(f"--jobs is for one process; --cluster local:{jobs} starts {jobs} workers")
-            tasks, outcomes = run.colorize_photos(photos, out, model, options, outputs, cluster, manifest, notify)
+        call = Call(
+            photos=photos,
+            out=out,
+            model=model,
+            options=BatchOptions(color, overwrite, max_pixels),
+            extras=extras,
+            suffix=find_suffix(image_format) if image_format else "",
+            hidden=hidden,
+            device=device,
+            jobs=jobs,
+            cluster=cluster,
+            manifest=manifest,
+            mode=Mode(quiet, verbose, as_json, dry_run),
+        )
+        if uses_pipe(photos, out):
+            colorize_pipe(call)
         else:
-            if manifest or any("://" in location for location in [*photos, out or ""]):
-                raise ValueError(f"{'--manifest' if manifest else 'addresses'}: only with --cluster, for example local")
-            tasks = plan([Path(photo) for photo in photos], Path(out) if out else None, **outputs)
-            colorizer = Colorizer(model, device=device)
-            check_batch(colorizer, color, extras, len(tasks))
-            outcomes = colorize_batch(colorizer, tasks, options, jobs or suggest_jobs(colorizer, tasks, options))
+            _colorize_files(call)
+
+
+def _colorize_files(call: Call) -> None:
+    from ..imaging.sources import Passed
+    from ..inference.colorizer import Colorizer
+
+    passed = Passed()
+    tasks, outcomes = _start_cluster(call, passed) if call.cluster else _start(call, passed)
     if not tasks:
-        fail("; ".join([f"no photos in {', '.join(photos)}", *describe(passed)]), 1)
-    try:
-        with exit_on(ManifestError), exit_on(ClusterError, code=1), closing(outcomes):
-            report(tasks, outcomes, passed)
-    except KeyboardInterrupt:
-        fail("stopped; run the same command again to continue", 130)
+        fail("; ".join([f"no photos in {', '.join(call.photos)}", *describe(passed)]), 1)
+    card = Colorizer.without_networks(call.model).card
+    with closing(outcomes):
+        report(tasks, outcomes, passed, replace(call.mode, model=(card.name, card.weights)))
+
+
+def _start(call: Call, passed: "Passed") -> "Started":
+    from ..inference.batch import check_batch, colorize_batch, preview
+    from ..inference.colorizer import Colorizer
+    from ..inference.plan import plan
+    from ..inference.workers import suggest_jobs
+
+    if call.manifest or any("://" in location for location in (*call.photos, call.out or "")):
+        raise ValueError(f"{'--manifest' if call.manifest else 'addresses'}: only with --cluster, for example local")
+    paths, out = [Path(photo) for photo in call.photos], Path(call.out) if call.out else None
+    tasks = plan(paths, out, **call.outputs(passed))
+    colorizer = Colorizer.without_networks(call.model)
+    check_batch(colorizer, call.options.color, call.extras, len(tasks))
+    if call.mode.dry_run:
+        return tasks, preview(colorizer, tasks, call.options)
+    colorizer = Colorizer(call.model, device=call.device)
+    jobs = call.jobs or suggest_jobs(colorizer, tasks, call.options)
+    return tasks, colorize_batch(colorizer, tasks, call.options, jobs)
+
+
+def _start_cluster(call: Call, passed: "Passed") -> "Started":
+    with loading("cluster"):
+        from ..cluster import run
+
+    assert call.cluster
+    if call.mode.dry_run:
+        raise ValueError("--dry-run is for one process; leave out --cluster")
+    if call.device != "auto":
+        raise ValueError("--device is for one process; the workers of a cluster choose their own")
+    if call.jobs:
+        raise ValueError(f"--jobs is for one process; --cluster local:{call.jobs} starts {call.jobs} workers")
+    outputs = call.outputs(passed)
+    return run.colorize_photos(
+        call.photos, call.out, call.model, call.options, outputs, call.cluster, call.manifest, notify
+    )

@@ -1,24 +1,19 @@
 """What commands print: errors, progress and results."""
 
 import importlib.util
-import os
-import signal
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from .._processes import exit_code, interrupt, leave, on_signals
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..imaging.sources import Passed
-    from ..inference.batch import Outcome
-    from ..inference.plan import Task
 
 EXTRAS = {  # modules that each extra installs
     "train": ("torch", "lightning_fabric", "pydantic", "safetensors", "PIL", "onnx", "onnx_ir", "onnxscript"),
@@ -68,30 +63,36 @@ def loading(extra: str | None = None) -> Iterator[None]:
         torch = TORCH if "torch" in modules else ""
         fail(f"this command needs more packages: pip install 'photochrom[{extra}]'{torch}", 2)
 
-    def leave(*_: object) -> NoReturn:
-        os.write(2, b"photochrom: stopped\n")
-        os._exit(130)
-
-    handlers = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(number)
-        if handler not in (signal.SIG_IGN, None):
-            handlers[number] = handler
-            signal.signal(number, leave)
+    on_signals(leave)
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        on_signals(interrupt)
 
 
-def progress() -> "Progress":
-    """Return a progress bar with the time left, on stderr; it is silent unless that is a terminal."""
+@contextmanager
+def stopping(advice: str = "") -> Iterator[None]:
+    """End the process within a moment where Ctrl-C or SIGTERM interrupts the block, whatever its threads are doing.
+
+    What they were writing is removed.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        from ..imaging.atomic import end_process
+
+        notify(f"stopped{advice}")
+        sys.stdout.flush()
+        end_process(exit_code())
+
+
+def progress(quiet: bool = False) -> "Progress":
+    """Return a progress bar with the time left, on stderr; it is silent unless that is a terminal, and if ``quiet``."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty())
 
 
 def writable(outputs: Sequence[Path | None], overwrite: bool) -> None:
@@ -106,42 +107,3 @@ def writable(outputs: Sequence[Path | None], overwrite: bool) -> None:
             fail(f"{path}: is a folder; give the path of a file", 2)
         if path.exists() and not overwrite:
             fail(f"{path}: exists already; choose another path or use --overwrite", 2)
-
-
-def describe(passed: "Passed") -> list[str]:
-    """Return a line about what was passed over in folders, if anything was."""
-    from ..imaging.sources import describe_passed
-
-    hint = " (--hidden includes hidden ones)" if passed["hidden file"] or passed["hidden folder"] else ""
-    return [f"passed over: {describe_passed(passed)}{hint}"] if passed else []
-
-
-def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Passed") -> None:
-    """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed."""
-    from ..imaging.errors import printable
-    from ..inference.batch import SkipReason
-
-    failed, skipped, notes = 0, Counter[str](), Counter[str]()
-    with progress() as bar:
-        # Where stdout and stderr are the same terminal, only the bar may write to it.
-        same_terminal = sys.stdout.isatty() and sys.stderr.isatty()
-        print_path = partial(bar.console.out, highlight=False) if same_terminal else typer.echo
-        for outcome in bar.track(outcomes, len(tasks), description="colorizing"):
-            if outcome.status == "skipped":
-                skipped[outcome.reason] += 1
-            elif outcome.status == "failed":
-                failed += 1
-                bar.console.print(outcome.reason, style="red", highlight=False, markup=False, soft_wrap=True)
-            for file in outcome.files:
-                print_path(printable(file))
-            notes.update(outcome.notes)
-    for note, number in notes.items():
-        typer.echo(f"{count(number, 'photo')}: {note}", err=True)
-    for reason, number in skipped.items():
-        colorized = reason == SkipReason.COLORIZED
-        advice = "name the file to colorize it again" if colorized else "use --overwrite to replace it"
-        typer.echo(f"{count(number, 'photo')} skipped: {reason} ({advice})", err=True)
-    for line in describe(passed):
-        typer.echo(line, err=True)
-    if failed:
-        fail(f"{failed} of {count(len(tasks), 'photo')} failed", 1)

@@ -1,11 +1,11 @@
 """The ``photochrom`` command; what a command needs is imported when it runs, so that ``--help`` is fast."""
 
 import logging
-import signal
 from typing import Annotated
 
 import typer
 
+from .._processes import INTERRUPTED, exit_code
 from .._version import __version__
 from .colorize import colorize
 from .evaluate import evaluate
@@ -25,10 +25,12 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command; a wrong call ends in one sentence, Ctrl-C and SIGTERM in exit code 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run the command; a wrong call ends in one sentence, Ctrl-C in exit code 130 and SIGTERM in 143."""
     logging.getLogger("pyvips").setLevel(logging.ERROR)  # users get its warnings as messages of our own
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        raise SystemExit(exit_code() if end.code == INTERRUPTED else end.code) from None
 
 
 def _show_version(requested: bool) -> None:

@@ -136,7 +136,7 @@ def plan_tasks(photos: Sequence[str], out: str | None, options: PlanOptions) -> 
 
 def create_work(model: str, options: BatchOptions, extras: Sequence[str], photos: int) -> Work:
     """Return the work after a check that the model supports it. Raises ValueError where it does not."""
-    colorizer = Colorizer(model)
+    colorizer = Colorizer.without_networks(model)
     check_batch(colorizer, options.color, extras, photos)
     location = model if model == "default" or model in installed() else str(Path(model).resolve())
     return Work(location, colorizer.card.weights, options)
@@ -288,7 +288,9 @@ def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterat
         source, settings = str(outcome.task.source), work.settings(outcome.task)
         exists = outcome.reason is SkipReason.EXISTS
         if exists and manifest.differs(source, settings):  # which the manifest has to go on saying
-            outcomes.append(replace(outcome, reason=SkipReason.OTHER_OPTIONS))
+            outcome = replace(outcome, reason=SkipReason.OTHER_OPTIONS)
+        if outcome.reason is SkipReason.OTHER_OPTIONS:
+            outcomes.append(outcome)
             continue
         outcomes.append(outcome)
         details["outputs"] = list(map(str, outcome.task.files.values() if exists else outcome.files))

@@ -1,7 +1,9 @@
 """A run over many photos, which can be stopped and resumed."""
 
+import os
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,19 +12,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
+from ..imaging.metadata import Provenance
 from ..imaging.photo import Photo, open_photo
+from ..imaging.sources import Passed
 from . import contact_sheet
 from .bundle import BundleError
-from .colorizer import AB, Colorizer, Prepared
-from .options import ColorOptions
-from .plan import Location, Task
+from .colorizer import AB, Colorizer, Prepared, StrPath
+from .options import ColorKeywords, ColorOptions, merge_options
+from .plan import Location, Task, plan
 
 BATCH = 8  # most images that go through the model together
 
@@ -33,20 +37,23 @@ class SkipReason(StrEnum):
     EXISTS = "output already exists"
     COLORIZED = "already colorized by Photochrom"
     IN_MANIFEST = "already done according to the manifest"
-    OTHER_OPTIONS = "output already exists, made with other options"
+    OTHER_OPTIONS = "output already exists, made with another model, seed or options, or by another program"
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a task; `reason` is a `SkipReason` or the error message; `files` are those that were written.
 
-    `notes` say what of the photo was left aside or is not in the outputs.
+    `notes` say what of the photo was left aside or is not in the outputs. `size`: width and height in pixels, where the
+    photo was opened; `seconds`: time spent on it.
     """
 
     task: Task
     reason: str = ""
     files: tuple[Location, ...] = ()
     notes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    seconds: float = 0.0
 
     @property
     def status(self) -> Literal["written", "skipped", "failed"]:
@@ -58,14 +65,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How photos of a batch are colorized, whether existing files are replaced, the largest photo in pixels, and the
-    page to read (from 1; None: the first that is not reduced in size).
-    """
+    """How photos of a batch are colorized, whether existing files are replaced, and the largest photo in pixels."""
 
     color: ColorOptions = field(default_factory=ColorOptions)
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
-    page: int | None = None
 
     def is_due(self, file: Location) -> bool:
         """Return whether a file is to be written: it does not exist, or is to be replaced."""
@@ -82,6 +86,8 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
         raise ValueError(f"{name} is deterministic; {option} needs a stochastic model, for example classify")
     if "trace" in extras and not colorizer.procedure.capabilities.iterative:
         raise ValueError(f"{name} has no steps to show; --trace needs an iterative model, for example ddpm")
+    if not colorizer.procedure.capabilities.stochastic and color.seed:
+        raise ValueError(f"{name} is deterministic; --seed needs a stochastic model, for example classify")
     if "uncertainty" in extras and color.variants < 2:
         raise ValueError("--uncertainty compares variants; add for example --variants 8")
     if color.hints and photos != 1:
@@ -114,7 +120,10 @@ def colorize_batch(
             batches[start].put(None)
 
     idle = queue.SimpleQueue[Callable[[Sequence[Task]], Iterator[Outcome]]]()
-    with ThreadPoolExecutor(jobs) as pool, ExitStack() as workers:
+    with ExitStack() as workers:
+        pool = ThreadPoolExecutor(jobs)
+        # Who interrupts a run waits for an answer, not for the end of a photo.
+        workers.push(lambda error, *_: pool.shutdown(wait=error is not KeyboardInterrupt, cancel_futures=True))
         workers.callback(stop.set)
         if jobs == 1:
             idle.put(partial(process_batch, colorizer, options=options, stop=stop))
@@ -130,6 +139,47 @@ def colorize_batch(
         future.result()
 
 
+def colorize_many(  # noqa: PLR0913 - each is an option of the command
+    photos: StrPath | Sequence[StrPath],
+    model: str | Path | Colorizer = "default",
+    *,
+    out: StrPath | None = None,
+    overwrite: bool = False,
+    hidden: bool = False,
+    jobs: int | None = None,
+    extras: Sequence[str] = (),
+    passed: Passed | None = None,
+    **settings: Unpack[ColorKeywords],
+) -> Generator[Outcome]:
+    """Colorize the photos among files and folders by the rules of `photochrom colorize`, and yield each outcome.
+
+    Args:
+        photos: one path or several, of photos and of folders, which are searched.
+        model: name of an installed model, path of a bundle, or a `Colorizer`.
+        out: folder of the outputs, or the output file of one photo; by default `NAME-color.EXT` beside a photo, and
+            `FOLDER-color` for a folder.
+        overwrite: whether existing outputs are replaced; they are skipped otherwise.
+        hidden: whether hidden files and folders are included.
+        jobs: number of worker processes; by default one for each processor if the photos are worth it.
+        extras: images to write about the outputs, of `sheet`, `uncertainty`, `trace`.
+        passed: a `collections.Counter` that gets the number of files passed over in folders, by kind.
+        settings: as for `Colorizer`.
+
+    Raises:
+        ValueError: an option is invalid or not supported by the model, or two outputs would be one file.
+        BundleError: as `Colorizer`.
+    """
+    from .workers import suggest_jobs  # it imports this module
+
+    sources = [photos] if isinstance(photos, str | os.PathLike) else photos
+    options = BatchOptions(merge_options(**settings), overwrite)
+    paths = [Path(source) for source in sources]
+    tasks = plan(paths, Path(out) if out else None, options.color.seeds, extras, hidden=hidden, passed=passed)
+    colorizer = model if isinstance(model, Colorizer) else Colorizer(model)
+    check_batch(colorizer, options.color, extras, len(tasks))
+    return colorize_batch(colorizer, tasks, options, jobs or suggest_jobs(colorizer, tasks, options))
+
+
 @dataclass(eq=False)
 class _Job:
     """A photo in progress: the seeds to predict, and the colors, files and first error so far."""
@@ -137,8 +187,10 @@ class _Job:
     colorizer: Colorizer
     task: Task
     options: BatchOptions
+    size: tuple[int, int]
     prepared: Prepared
     seeds: Sequence[int]
+    seconds: float = 0.0
     colors: dict[int, AB] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)  # in order, each once
@@ -148,7 +200,7 @@ class _Job:
         """Write the output of a seed and, after the last one, the images about all of them."""
         if isinstance(ab, Exception):
             raise ab
-        result = self.colorizer.merge(self._open(), ab, seed, self.options.color.saturation)
+        result = self.colorizer.merge(self._open(), ab, seed, self.options.color)
         self.colors[seed] = result.ab  # not the result itself, which may hold a decoded photo
         output = Path(self.task.files[seed])
         if self.options.is_due(output):
@@ -164,12 +216,16 @@ class _Job:
                     stream.write(self._draw(extra))
                 self.files.append(path)
 
+    def outcome(self) -> Outcome:
+        """Return what became of the task."""
+        return Outcome(self.task, self.reason, tuple(self.files), tuple(self.notes), self.size, self.seconds)
+
     def _open(self) -> Photo:
-        return open_photo(self.task.source, self.options.max_pixels, page=self.options.page)
+        return open_photo(self.task.source, self.options.max_pixels)
 
     def _draw(self, extra: str) -> bytes:
         seed = self.task.seeds[0]
-        provenance = self.colorizer.provenance(seed)
+        provenance = self.colorizer.provenance(seed, self.options.color)
         gray = self._open().gray(contact_sheet.SIDE)
         if extra == "trace":
             saturation = np.float32(self.options.color.saturation)
@@ -199,33 +255,78 @@ def process_batch(
         if stop.is_set():
             return
         batch = images[start : start + BATCH]
-        for (job, seed), ab in zip(batch, _predict(colorizer, batch), strict=True):
+        begin = time.perf_counter()
+        predictions = _predict(colorizer, batch)
+        each = (time.perf_counter() - begin) / len(batch)
+        for (job, seed), ab in zip(batch, predictions, strict=True):
             while isinstance(jobs[0], Outcome):
                 yield jobs.popleft()
+            begin = time.perf_counter()
             try:
                 job.write(seed, ab)
             except Exception as error:
                 job.reason = job.reason or _explain(job.task, error)
+            job.seconds += each + time.perf_counter() - begin
             if seed == job.seeds[-1]:
                 jobs.popleft()
-                yield Outcome(job.task, job.reason, tuple(job.files), tuple(job.notes))
+                yield job.outcome()
     yield from jobs
 
 
-def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:
-    due = {key for key, file in task.files.items() if options.is_due(file)}
-    if not due:
+def preview(colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions) -> Generator[Outcome]:
+    """Yield what `colorize_batch` would do with each photo as far as its header shows, and write nothing.
+
+    `files` are those that would be written. No network is needed: see `Colorizer.without_networks`.
+    """
+    for task in tasks:
+        photo = _open_due(colorizer, task, options)
+        if isinstance(photo, Outcome):
+            yield photo
+        else:
+            files = tuple(file for file in task.files.values() if options.is_due(file))
+            yield Outcome(task, files=files, size=(photo.width, photo.height))
+
+
+def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo | Outcome:
+    """Return the opened photo of a task that has files to write, else its outcome."""
+    existing = {key: file for key, file in task.files.items() if not options.is_due(file)}
+    for key, file in existing.items():
+        # Images about outputs would show colors that are in no file.
+        if isinstance(key, int) and _is_of_another(Path(file), colorizer.provenance(key, options.color)):
+            return Outcome(task, SkipReason.OTHER_OPTIONS)
+    if len(existing) == len(task.files):
         return Outcome(task, SkipReason.EXISTS)
-    needs_all = due.intersection(task.extras)  # which are about all seeds
-    seeds = [seed for seed in task.seeds if needs_all or seed in due]
     try:
-        photo = open_photo(task.source, options.max_pixels, page=options.page)
-        if task.searched and photo.is_colorized:
-            return Outcome(task, SkipReason.COLORIZED)
-        prepared = colorizer.prepare(photo, options.color)
+        photo = open_photo(task.source, options.max_pixels)
     except Exception as error:
         return Outcome(task, _explain(task, error))
-    return _Job(colorizer, task, options, prepared, seeds)
+    if task.searched and photo.is_colorized:
+        return Outcome(task, SkipReason.COLORIZED)
+    return photo
+
+
+def _is_of_another(output: Path, provenance: Provenance) -> bool:
+    """Return whether an output says that it was made otherwise, or does not say how; False for what is no image."""
+    try:
+        return open_photo(output).reader.metadata.provenance != provenance
+    except PhotoError:
+        return False
+
+
+def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:
+    start = time.perf_counter()
+    photo = _open_due(colorizer, task, options)
+    if isinstance(photo, Outcome):
+        return photo
+    size = photo.width, photo.height
+    try:
+        prepared = colorizer.prepare(photo, options.color)
+    except Exception as error:
+        return Outcome(task, _explain(task, error), size=size, seconds=time.perf_counter() - start)
+    due = {key for key, file in task.files.items() if options.is_due(file)}
+    needs_all = due.intersection(task.extras)  # which are about all seeds
+    seeds = [seed for seed in task.seeds if needs_all or seed in due]
+    return _Job(colorizer, task, options, size, prepared, seeds, time.perf_counter() - start)
 
 
 def _predict(colorizer: Colorizer, images: Sequence[tuple[_Job, int]]) -> Sequence[AB | Exception]:

@@ -92,6 +92,8 @@ def find(name: str | Path) -> Path:
         if cloned.is_file():
             example = f", for example {cloned},"
     choices = ", ".join(["default", *installed()])
+    if path.name != str(name) or path.suffix == ".zip":
+        raise BundleError(f"{name}: there is no such file or folder; give the path of a bundle or one of {choices}")
     raise BundleError(f"no model {str(name)!r}: give the path of a bundle{example} or one of {choices}")
 
 
@@ -146,20 +148,26 @@ def read_card(path: Path) -> ModelCard:
         raise BundleError(f"{path}: {CARD} is incomplete ({error}); export the bundle again") from None
 
 
-def load(name: str | Path) -> Bundle:
-    """Return a bundle after checking each file against the digest on its card. Raises BundleError."""
+def read_description(name: str | Path) -> tuple[ModelCard, Procedure]:
+    """Return the card and the procedure of a bundle, without its networks. Raises BundleError."""
     path = find(name)
     card = read_card(path)
+    try:
+        return card, load_procedure(card.procedure)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}; upgrade photochrom") from None
+
+
+def load(name: str | Path) -> Bundle:
+    """Return a bundle after checking each file against the digest on its card. Raises BundleError."""
+    card, procedure = read_description(name)
+    path = find(name)
     networks = {}
     for network, digest in card.networks.items():
         content = _read(path, f"{network}.onnx")
         if hashlib.sha256(content).hexdigest() != digest:
             raise BundleError(f"{path}: {network}.onnx does not match its digest; download or export the bundle again")
         networks[network] = content
-    try:
-        procedure = load_procedure(card.procedure)
-    except ValueError as error:
-        raise BundleError(f"{path}: {error}; upgrade photochrom") from None
     missing = set(procedure.capabilities.network_names) - set(networks)
     if missing:
         raise BundleError(f"{path}: {card.procedure['kind']} needs the network {', '.join(missing)}; export it again")

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 import numpy as np
 from jaxtyping import Float
 
+from ..core.sampling import describe, load_procedure
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoError
 from ..imaging.formats import READ_ONLY, WRITABLE
 from ..imaging.metadata import Provenance
 from ..imaging.photo import Colorized, Photo, open_photo
 from ..imaging.sources import find_format, read_head
-from .bundle import BundleError
+from .bundle import BundleError, read_description
 from .hints import HintMaps
 from .onnx import SeededNoise, load_model, with_options
 from .options import ColorKeywords, ColorOptions, SamplerOptions, merge_options
@@ -66,36 +67,33 @@ class Colorizer:
     ) -> None:
         self.card, self.procedure, self.nets = load_model(model, threads, device, sampler)
         self.model, self.device, self.threads = model, device, threads
+        self._check()
+
+    @classmethod
+    def without_networks(cls, model: str | Path = "default") -> "Colorizer":
+        """Return a model that tells what it supports and writes, but cannot predict. Raises BundleError."""
+        colorizer = cls.__new__(cls)
+        colorizer.card, colorizer.procedure = read_description(model)
+        colorizer.nets = {}
+        colorizer.model, colorizer.device, colorizer.threads = model, "auto", None
+        colorizer._check()
+        return colorizer
+
+    def _check(self) -> None:
         if not self.procedure.capabilities.colorizes:
             kind = f"{self.card.procedure['kind']} {self.card.procedure.get('degradation', '')}".strip()
-            raise BundleError(f"{model}: this model does not colorize ({kind}); choose another model")
+            raise BundleError(f"{self.model}: this model does not colorize ({kind}); choose another model")
 
     @overload
     def __call__(
-        self,
-        photo: Any,
-        *,
-        output: StrPath,
-        overwrite: bool = ...,
-        page: int | None = ...,
-        **settings: Unpack[ColorKeywords],
+        self, photo: Any, *, output: StrPath, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
     ) -> Path: ...
     @overload
-    def __call__(
-        self, photo: StrPath, *, overwrite: bool = ..., page: int | None = ..., **settings: Unpack[ColorKeywords]
-    ) -> Path: ...
+    def __call__(self, photo: StrPath, *, overwrite: bool = ..., **settings: Unpack[ColorKeywords]) -> Path: ...
     @overload
-    def __call__(self, photo: SameType, *, page: int | None = ..., **settings: Unpack[ColorKeywords]) -> SameType: ...
+    def __call__(self, photo: SameType, **settings: Unpack[ColorKeywords]) -> SameType: ...
 
-    def __call__(
-        self,
-        photo: Any,
-        *,
-        output: StrPath | None = None,
-        overwrite: bool = False,
-        page: int | None = None,
-        **settings: Any,
-    ) -> Any:
+    def __call__(self, photo: Any, *, output: StrPath | None = None, overwrite: bool = False, **settings: Any) -> Any:
         """Colorize a photo and return it as the type that came in.
 
         Args:
@@ -104,7 +102,6 @@ class Colorizer:
                 uint16, or float in [0, 1].
             output: path of the file to write; its suffix decides the format. Returns that path for any photo.
             overwrite: whether an existing file may be replaced.
-            page: number of the page to read, from 1; None: the first that is not reduced in size.
             settings: `options=ColorOptions(...)` and color options by name, which have priority.
 
         Raises:
@@ -119,7 +116,7 @@ class Colorizer:
             output = output_path(Path(photo))
         elif output is not None and is_path and Path(output).resolve() == Path(photo).resolve():
             raise ValueError(f"{output}: is the original, which is never overwritten; choose another output")
-        (result,) = self.variants(photo, page=page, options=options)
+        (result,) = self.variants(photo, options=options)
         if output is not None:
             return result.save(output, overwrite)
         if isinstance(photo, bytes | bytearray | memoryview):
@@ -133,15 +130,13 @@ class Colorizer:
             return codes
         return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype)
 
-    def variants(
-        self, photo: Any, *, page: int | None = None, **settings: Unpack[ColorKeywords]
-    ) -> Iterator[Colorized]:
+    def variants(self, photo: Any, **settings: Unpack[ColorKeywords]) -> Iterator[Colorized]:
         """Yield a photo colorized with each of `variants` seeds from `seed` on; arguments and errors as `__call__`."""
         options = merge_options(**settings)
         if options.variants > 1 and not self.procedure.capabilities.stochastic:
             problem = "is deterministic; variants need a stochastic model, for example classify"
             raise ValueError(f"{self.card.name} {problem}")
-        return self.colorize_photo(open_photo(photo, page=page), options)
+        return self.colorize_photo(open_photo(photo), options)
 
     # The pipeline: prepare, predict, merge. `colorize_photo` runs it for one photo; a batch runs the steps itself, to
     # predict several photos at once.
@@ -152,7 +147,7 @@ class Colorizer:
         prepared = colorizer.prepare(photo, options)
         for seed in options.seeds:
             (ab,) = colorizer.predict([prepared.gray], seed, prepared.hints)
-            yield colorizer.merge(photo, ab, seed, options.saturation)
+            yield colorizer.merge(photo, ab, seed, options)
 
     def prepare(self, photo: Photo, options: ColorOptions = DEFAULTS) -> Prepared:
         """Return the gray and the hints of a photo at the inference size. Raises as `__call__`."""
@@ -187,13 +182,22 @@ class Colorizer:
             results.update(zip(batch, ab, strict=True))
         return [results[position] for position in range(len(grays))]
 
-    def merge(self, photo: Photo, ab: AB, seed: int, saturation: float = 1.0) -> Colorized:
+    def merge(self, photo: Photo, ab: AB, seed: int, options: ColorOptions = DEFAULTS) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""
-        return Colorized(photo, ab * np.float32(saturation), self.provenance(seed), self.threads)
+        return Colorized(photo, ab * np.float32(options.saturation), self.provenance(seed, options), self.threads)
 
-    def provenance(self, seed: int) -> Provenance:
+    def provenance(self, seed: int, options: ColorOptions = DEFAULTS) -> Provenance:
         """Return what files colorized by this model say about it."""
-        return Provenance(model=self.card.name, version=self.card.weights, seed=seed)
+        default = describe(load_procedure(self.card.procedure))
+        sampler = describe(self.with_sampler(**options.sampler).procedure)
+        other = {name: value for name, value in sampler.items() if value != default[name]}
+        for name in ("saturation", "size", "hints"):
+            if getattr(options, name) != getattr(DEFAULTS, name):
+                other[name] = getattr(options, name)
+        if options.hints:
+            other["hints"] = " ".join(map(str, options.hints))
+        texts = [f"{name} {value}" for name, value in sorted(other.items())]
+        return Provenance(self.card.name, self.card.weights, seed, ", ".join(texts))
 
     def with_sampler(self, **sampler: Unpack[SamplerOptions]) -> "Colorizer":
         """Return this model with other sampler options; networks are shared. Raises ValueError as `__init__`."""
@@ -234,27 +238,14 @@ def writable_path(photo: P, label: str = "", suffix: str = "", head: bytes = b""
 
 @overload
 def colorize(
-    photo: Any,
-    model: str | Path = ...,
-    *,
-    output: StrPath,
-    overwrite: bool = ...,
-    page: int | None = ...,
-    **settings: Unpack[ColorKeywords],
+    photo: Any, model: str | Path = ..., *, output: StrPath, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
 ) -> Path: ...
 @overload
 def colorize(
-    photo: StrPath,
-    model: str | Path = ...,
-    *,
-    overwrite: bool = ...,
-    page: int | None = ...,
-    **settings: Unpack[ColorKeywords],
+    photo: StrPath, model: str | Path = ..., *, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
 ) -> Path: ...
 @overload
-def colorize(
-    photo: SameType, model: str | Path = ..., *, page: int | None = ..., **settings: Unpack[ColorKeywords]
-) -> SameType: ...
+def colorize(photo: SameType, model: str | Path = ..., **settings: Unpack[ColorKeywords]) -> SameType: ...
 
 
 def colorize(photo: Any, model: str | Path = "default", **call: Any) -> Any:

@@ -78,6 +78,15 @@ class _Photo:
         return self.root / place / writable_path(name, self.label, suffix, head)
 
 
+def find_suffix(name: str) -> str:
+    """Return the suffix of files of a format, given as `jpg` or `.jpg`. Raises ValueError with the choices."""
+    suffix = f".{name.lower().lstrip('.')}"
+    if suffix not in WRITABLE:
+        choices = ", ".join(sorted({kind.suffix[1:] for kind in WRITABLE.values()}))
+        raise ValueError(f"--format {name}: choose one of {choices}")
+    return suffix
+
+
 def plan(  # noqa: PLR0913 - each is an option of the command
     sources: Sequence[Path],
     out: Path | None = None,

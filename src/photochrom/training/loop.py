@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from .. import models
+from .._processes import interrupt, note_signal
 from ..imaging.atomic import atomic_write
 from ..models.family import Family
 from . import checkpoint, validation
@@ -266,7 +267,8 @@ class TrainingLoop:
     def _request_stop(self, number: int, frame: Any) -> None:
         """Stop after the present step; a second signal interrupts at once."""
         self.stop_requested = True
-        signal.signal(number, signal.default_int_handler)
+        note_signal(number)
+        signal.signal(number, interrupt)
 
     def _agree_to_stop(self) -> bool:
         if self.fabric.world_size == 1:

@@ -7,11 +7,12 @@ from ..._version import __version__
 
 @dataclass(frozen=True)
 class Provenance:
-    """Which model colorized a photo: its name, its version and the random seed."""
+    """Which model colorized a photo: its name, its version, the random seed, and the options that are not default."""
 
     model: str
     version: str
     seed: int
+    options: str = ""  # such as ``saturation 0.5, size 256``
 
     @property
     def software(self) -> str:

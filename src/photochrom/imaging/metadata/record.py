@@ -51,6 +51,11 @@ class Metadata:
         software = exif.read_text(self.tags.image, tiff.SOFTWARE)
         return xmp.OWN_URI.encode() in self.packet or software.startswith("Photochrom ")
 
+    @property
+    def provenance(self) -> Provenance | None:
+        """How the image was colorized, where its XMP says so."""
+        return xmp.provenance_of(self.packet)
+
     def add_exif(self, block: bytes) -> None:
         """Adds an EXIF block, unless there is one already."""
         if not any(self.tags[:4]):

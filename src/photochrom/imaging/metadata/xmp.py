@@ -95,8 +95,19 @@ def provenance_packet(provenance: Provenance) -> bytes:
     return _marked(empty_packet(), provenance)
 
 
+def provenance_of(packet: bytes) -> Provenance | None:
+    """Returns how a packet says that the image was colorized; None where it does not."""
+    try:
+        tree = parse_packet(packet)
+        model, version, seed, options = (tree.get(OWN + name) or "" for name in ("Model", "Version", "Seed", "Options"))
+        return Provenance(model, version, int(seed), options)
+    except ValueError:
+        return None
+
+
 def _marked(tree: Packet, provenance: Provenance) -> bytes:
-    """Adds IPTC digital source type, AI system and version (IPTC 2025.1), and the seed."""
+    """Adds IPTC digital source type, AI system and version (IPTC 2025.1), the seed and the options."""
+    tree.remove(OWN + "Options")
     tree.add(
         {
             IPTC_EXT + "DigitalSourceType": SOURCE_TYPE,
@@ -105,6 +116,7 @@ def _marked(tree: Packet, provenance: Provenance) -> bytes:
             OWN + "Model": provenance.model,
             OWN + "Version": provenance.version,
             OWN + "Seed": str(provenance.seed),
+            **({OWN + "Options": provenance.options} if provenance.options else {}),
         }
     )
     return wrapped(tree)

@@ -1,0 +1,75 @@
+"""A photo that comes through stdin, or an output that goes to stdout."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import typer
+
+from .call import Call
+from .console import exit_on
+
+DEVICES = ("-", "/dev/stdin", "/dev/stdout", "/dev/fd/0", "/dev/fd/1")
+
+
+def uses_pipe(photos: list[str], out: str | None) -> bool:
+    """Return whether a photo is to be read from stdin or an output written to stdout."""
+    return any(name in DEVICES for name in (*photos, out))
+
+
+def colorize_pipe(call: Call) -> None:
+    """Colorize stdin or a file, and write it to stdout or a file.
+
+    The format is that of --format, of the name of the output, or of the photo. Raises ValueError for a call that a pipe
+    cannot serve; exits with code 1 where the photo cannot be read or written.
+    """
+    from ..imaging.errors import PhotoError
+    from ..imaging.photo import open_photo
+    from ..inference.batch import check_batch
+    from ..inference.colorizer import Colorizer
+
+    _check(call)
+    photo, out = call.photos[0], call.out or "-"
+    colorizer = Colorizer(call.model, device=call.device)
+    check_batch(colorizer, call.options.color, call.extras, 1)
+
+    def colorize() -> tuple[bytes, list[str]]:
+        source = sys.stdin.buffer.read() if photo in DEVICES else Path(photo)
+        opened = open_photo(source, call.options.max_pixels, "stdin" if photo in DEVICES else None)
+        (result,) = colorizer.colorize_photo(opened, call.options.color)
+        if out in DEVICES:
+            return result.to_bytes(call.suffix or None), opened.reader.notes
+        result.save(out, call.options.overwrite)
+        return b"", opened.reader.notes
+
+    with exit_on(PhotoError, code=1):
+        # In a thread of its own, so that this one can answer Ctrl-C.
+        content, notes = ThreadPoolExecutor(1).submit(colorize).result()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+    if not call.mode.quiet:
+        if not content:
+            typer.echo(out)
+        for note in notes:
+            typer.echo(f"1 photo: {note}", err=True)
+
+
+def _check(call: Call) -> None:
+    """Raise ValueError for a call that a pipe cannot serve."""
+    unsupported = {
+        **{"--cluster": call.cluster, "--manifest": call.manifest, "--dry-run": call.mode.dry_run},
+        **{"--json": call.mode.as_json, "--variants": call.options.color.variants > 1},
+        **{f"--{extra}": True for extra in call.extras},
+    }
+    for option, value in unsupported.items():
+        if value:
+            raise ValueError(f"{option}: not supported with -, which is one photo and one output")
+    if len(call.photos) > 1 or Path(call.photos[0]).is_dir():
+        raise ValueError("-: is one photo and its output; colorize others separately")
+    if call.photos[0] in DEVICES and sys.stdin.isatty():
+        raise ValueError("-: stdin is a terminal; send a photo into it, for example with < scan.jpg")
+    if (call.out or "-") in DEVICES:
+        if sys.stdout.isatty():
+            raise ValueError("-: stdout is a terminal, which shows no images; add -o FILE or > FILE")
+    elif call.suffix:
+        raise ValueError("--format: the name given with -o decides the format; leave out one of them")

@@ -1,0 +1,117 @@
+"""What a run over photos prints."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import typer
+
+from .console import count, fail, progress
+
+if TYPE_CHECKING:
+    from ..imaging.sources import Passed
+    from ..inference.batch import Outcome
+    from ..inference.plan import Task
+
+
+def describe(passed: "Passed") -> list[str]:
+    """Return a line about what was passed over in folders, if anything was."""
+    from ..imaging.sources import describe_passed
+
+    hint = " (--hidden includes hidden ones)" if passed["hidden file"] or passed["hidden folder"] else ""
+    return [f"passed over: {describe_passed(passed)}{hint}"] if passed else []
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What `report` prints: errors alone if ``quiet``, a line about each photo if ``verbose``, JSON lines for scripts.
+
+    ``dry_run``: no output was written. ``model``: name and version, for the JSON lines.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    as_json: bool = False
+    dry_run: bool = False
+    model: tuple[str, str] = ("", "")
+
+
+def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Passed", mode: Mode) -> None:
+    """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed."""
+    statuses, skipped, notes = Counter[str](), Counter[str](), Counter[str]()
+    files = 0
+    with progress(mode.quiet) as bar:
+        # Where stdout and stderr are the same terminal, only the bar may write to it.
+        same_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+        print_line = partial(bar.console.out, highlight=False) if same_terminal else typer.echo
+        print_error = partial(bar.console.print, highlight=False, markup=False, soft_wrap=True)
+        for outcome in bar.track(outcomes, len(tasks), description="colorizing"):
+            if outcome.status == "failed":
+                print_error(outcome.reason, style="red")
+            elif mode.verbose:
+                print_error(_details(outcome))
+            for line in _lines(outcome, mode):
+                print_line(line)
+            statuses[outcome.status] += 1
+            skipped.update([outcome.reason] if outcome.status == "skipped" else ())
+            notes.update(outcome.notes)
+            files += len(outcome.files)
+    for line in () if mode.quiet else [*_summary(skipped, notes), *describe(passed)]:
+        typer.echo(line, err=True)
+    if mode.dry_run and not mode.quiet:
+        typer.echo(f"dry run: {count(files, 'file')} would be written", err=True)
+    failed = statuses["failed"]
+    if failed:
+        photos = count(len(tasks), "photo")
+        fail(f"{photos} failed" if failed == len(tasks) else f"{failed} of {photos} failed", 1)
+
+
+def _lines(outcome: "Outcome", mode: Mode) -> list[str]:
+    """Return what stdout gets about a photo: the paths of its outputs, or a JSON line."""
+    from ..imaging.errors import printable
+
+    if mode.as_json:
+        return [_json_line(outcome, mode)]
+    return [] if mode.quiet else [printable(file) for file in outcome.files]
+
+
+def _summary(skipped: "Counter[str]", notes: "Counter[str]") -> list[str]:
+    from ..inference.batch import SkipReason
+
+    lines = [f"{count(number, 'photo')}: {note}" for note, number in notes.items()]
+    for reason, number in skipped.items():
+        colorized = reason == SkipReason.COLORIZED
+        advice = "name the file to colorize it again" if colorized else "use --overwrite to replace it"
+        lines.append(f"{count(number, 'photo')} skipped: {reason} ({advice})")
+    return lines
+
+
+def _details(outcome: "Outcome") -> str:
+    """Return a line about a photo: its size, the time that it took, and the notes."""
+    from ..imaging.errors import printable
+
+    facts = [outcome.reason] if outcome.reason else []
+    if outcome.size:
+        facts += [f"{outcome.size[0]} x {outcome.size[1]} pixels", f"{outcome.seconds:.2f} s"]
+    return f"{printable(outcome.task.source)}: {', '.join(facts)}" + "".join(f"; {note}" for note in outcome.notes)
+
+
+def _json_line(outcome: "Outcome", mode: Mode) -> str:
+    name, version = mode.model
+    planned = mode.dry_run and outcome.status == "written"
+    values = {
+        "source": str(outcome.task.source),
+        "outputs": list(map(str, outcome.files)),
+        "status": "planned" if planned else outcome.status,
+        "reason": outcome.reason,
+        "notes": outcome.notes,
+        "model": name,
+        "version": version,
+        "seeds": outcome.task.seeds,
+        "seconds": round(outcome.seconds, 3),
+    }
+    return json.dumps(values)
