@@ -21,6 +21,8 @@ DROPPED = dict.fromkeys(range(50706, 52600), "camera raw data") | dict.fromkeys(
 TURNED = dict.fromkeys((33550, 33922, 34264), "places on the map (GeoTIFF)")  # in the stored image
 # Maker notes whose offsets count from their own start: those of Nikon, Olympus, OM System, Fujifilm, Apple and Pentax.
 RELOCATABLE = (b"Nikon\0\2", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0", b"PENTAX \0", b"HDRP")
+MAX_NOTE_AT = 60_000  # place of a maker note in a block of JPEG, which has at most 64 KB
+NO_MAKER_NOTE = "the camera's maker note was left out"
 
 
 def corrected(tags: tiff.TagSets, turn: Turn, provenance: Provenance, notes: list[str]) -> tiff.TagSets:
@@ -39,6 +41,9 @@ def corrected(tags: tiff.TagSets, turn: Turn, provenance: Provenance, notes: lis
     exif.pop(GAMMA, None)
     image.pop(OFFSET_SCHEMA, None)
     exif.pop(OFFSET_SCHEMA, None)
+    if needs_place(tags) and tags.maker_note_at > MAX_NOTE_AT:
+        del exif[tiff.MAKER_NOTE]
+        notes.append(f"{NO_MAKER_NOTE}: it cannot be moved within a file")
     if exif.get(COMPONENTS, (0, b""))[1] == b"\1\0\0\0":  # Y alone
         exif[COMPONENTS] = tiff.UNDEFINED, b"\1\2\3\0"
     _follow_pixels(image, exif, interoperability, turn)
@@ -87,13 +92,18 @@ def read_block(block: bytes) -> tiff.TagSets:
     return tiff.read_tags(io.BytesIO(block.removeprefix(b"Exif\0\0")))
 
 
+def needs_place(tags: tiff.TagSets) -> bool:
+    """Whether there is a maker note that may hold offsets in its file."""
+    _, note = tags.exif.get(tiff.MAKER_NOTE, (0, b""))
+    return bool(note) and not note.startswith(RELOCATABLE)
+
+
 def pack_block(tags: tiff.TagSets) -> bytes:
     """Returns an EXIF block. A maker note that may hold offsets in the block stays at its place."""
     file = io.BytesIO((b"II*\0" if tags.order == "<" else b"MM\0*") + bytes(4))
-    _, note = tags.exif.get(tiff.MAKER_NOTE, (0, b""))
-    fixed = tags.maker_note_at if note and not note.startswith(RELOCATABLE) else 0
+    fixed = tags.maker_note_at if needs_place(tags) else 0
     if fixed:
-        file = io.BytesIO(file.getvalue().ljust(fixed, b"\0") + note)
+        file = io.BytesIO(file.getvalue().ljust(fixed, b"\0") + tags.exif[tiff.MAKER_NOTE][1])
     tiff.write_tags(file, tags, note_at=fixed)
     return file.getvalue()
 
@@ -102,12 +112,15 @@ def fit_block(tags: tiff.TagSets, limit: int, notes: list[str]) -> bytes:
     """Returns an EXIF block of at most `limit` bytes; adds to `notes` the tags that are too large."""
     block = pack_block(tags)
     while len(block) > limit:
-        directory, tag = max(
-            ((directory, tag) for directory in tags[:4] for tag in directory),
-            key=lambda place: len(place[0][place[1]][1]),
-        )
-        name = "the maker note" if tag == tiff.MAKER_NOTE else f"tag {tag}"
-        notes.append(f"{name} of EXIF was left out: {len(directory.pop(tag)[1])} bytes are more than the format holds")
+        places = [(directory, tag) for directory in tags[:4] for tag in directory]
+        places.sort(key=lambda place: len(place[0][place[1]][1]))
+        excess = len(block) - limit
+        while excess > 0:
+            directory, tag = places.pop()
+            size = len(directory.pop(tag)[1])
+            name = "the maker note" if tag == tiff.MAKER_NOTE else f"tag {tag}"
+            notes.append(f"{name} of EXIF was left out: its {size} bytes do not fit into the format")
+            excess -= size
         block = pack_block(tags)
     return block
 

@@ -141,10 +141,9 @@ class _Sink:
 def _write_tiff(file: io.BufferedIOBase, metadata: Metadata) -> None:
     tags = metadata.all_tags("TIFF")
     tags.image[tiff.XMP] = tiff.BYTE, metadata.packet
-    _, note = tags.exif.get(tiff.MAKER_NOTE, (0, b""))
-    if note and not note.startswith(exif.RELOCATABLE):
+    if exif.needs_place(tags):
         del tags.exif[tiff.MAKER_NOTE]
-        metadata.notes.append("the camera's maker note was left out: it cannot be moved into a TIFF")
+        metadata.notes.append(f"{exif.NO_MAKER_NOTE}: it cannot be moved into a TIFF")
     # libvips writes a resolution for every image.
     tiff.write_tags(file, tags, replaced=(tiff.X_RESOLUTION, tiff.Y_RESOLUTION, tiff.RESOLUTION_UNIT))
 

@@ -92,7 +92,7 @@ def _segments(file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
 def jpeg_head(metadata: Metadata) -> Callable[[bytes], bytes]:
     """Returns a function that adds segments to the start of a JPEG, b"" where that is too short yet."""
     block = exif.fit_block(metadata.tags, SEGMENT_BYTES - len(EXIF_HEAD), metadata.notes)
-    packet, extension, digest = xmp.split_packet(metadata.packet)
+    packet, extension, digest = xmp.split_packet(metadata.packet, metadata.notes)
     x, y, unit = metadata.density.without_meters() if metadata.density else (1, 1, NO_UNIT)
     x, y = (min(65_535, max(1, round(value))) for value in (x, y))
     bodies = [

@@ -5,13 +5,13 @@ limited, since a small file can hold a packet that would take minutes.
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element, SubElement, TreeBuilder
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-MAX_BYTES, MAX_DEPTH, MAX_PARTS = 1 << 24, 64, 200_000  # parts: elements, attributes, namespaces
+MAX_BYTES, MAX_DEPTH, MAX_PARTS = 1 << 24, 64, 100_000  # parts: elements, attributes, namespaces
 XML = "http://www.w3.org/XML/1998/namespace"
 X, RDF = "{adobe:ns:meta/}", "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"  # as ElementTree writes names
 PREFIXES = {
@@ -62,12 +62,12 @@ class Packet:
                 return value.strip()
         return None
 
-    def remove(self, name: str) -> None:
-        """Removes a property."""
+    def remove(self, names: Collection[str]) -> None:
+        """Removes properties."""
         for description in self.descriptions:
-            description.attrib.pop(name, None)
-            for child in description.findall(name):
-                description.remove(child)
+            for name in [name for name, _ in description.items() if name in names]:
+                del description.attrib[name]
+            description[:] = [child for child in description if child.tag not in names]
 
     def replace(self, name: str, value: str) -> None:
         """Changes a simple property, where there is one."""
@@ -82,8 +82,7 @@ class Packet:
         about = ""
         for description in self.descriptions:
             about = description.get(RDF + "about", about)
-        for name in properties:
-            self.remove(name)
+        self.remove(properties.keys())
         addition = SubElement(self.rdf, RDF + "Description", {RDF + "about": about})
         for name, value in properties.items():
             SubElement(addition, name).text = value
@@ -92,9 +91,10 @@ class Packet:
         """Returns the packet in UTF-8."""
         return _Writer(self.prefixes).write(self.root)
 
-    def measure(self, element: Element) -> int:
-        """Returns the number of bytes that an element takes."""
-        return len(_Writer(self.prefixes).body(element).encode())
+    def measure(self, elements: Iterable[Element]) -> list[int]:
+        """Returns the number of bytes that each element takes."""
+        writer = _Writer(self.prefixes)
+        return [len(writer.body(element).encode()) for element in elements]
 
 
 def empty_packet() -> Packet:
@@ -103,14 +103,17 @@ def empty_packet() -> Packet:
     return Packet(root, SubElement(root, RDF + "RDF"))
 
 
-def parse_packet(packet: bytes) -> Packet:
-    """Returns a packet. Raises ValueError for one that is not well-formed, has a document type, or is too large."""
+def parse_packet(packet: bytes, is_own: bool = False) -> Packet:
+    """Returns a packet.
+
+    Raises ValueError for one that is not well-formed, has a document type, or is too large and not our own.
+    """
     prefixes: dict[str, str] = {}
     builder, parser = TreeBuilder(), expat.ParserCreate(namespace_separator="}")
     depth = parts = 0
 
     def check(condition: bool) -> None:
-        if not condition:
+        if not condition and not is_own:
             raise ValueError("too large")
 
     def start(name: str, attributes: dict[str, str]) -> None:
@@ -166,7 +169,7 @@ class _Writer:
 
     def __init__(self, prefixes: dict[str, str]) -> None:
         self.wanted, self.chosen = PREFIXES | prefixes, {XML: "xml"}
-        self.taken = {"xml", "xmlns", ""}
+        self.taken, self.number = {"xml", "xmlns", ""}, 0
 
     def write(self, root: Element) -> bytes:
         body = self.body(root)
@@ -193,9 +196,10 @@ class _Writer:
             return name
         uri, _, local = name[1:].rpartition("}")
         if uri not in self.chosen:
-            prefix, number = self.wanted.get(uri, ""), 1
+            prefix = self.wanted.get(uri, "")
             while prefix in self.taken:
-                prefix, number = f"ns{number}", number + 1
+                self.number += 1
+                prefix = f"ns{self.number}"
             self.chosen[uri] = prefix
             self.taken.add(prefix)
         return f"{self.chosen[uri]}:{local}"

@@ -4,8 +4,8 @@ import re
 import zlib
 from typing import NamedTuple
 
-MAX_TEXT = 1 << 24  # bytes of a text when decompressed
-XMP_KEYWORD = b"XML:com.adobe.xmp"
+MAX_TEXT = 1 << 24  # bytes of the texts of a file when decompressed
+XMP_KEYWORD, RAW_PROFILE = b"XML:com.adobe.xmp", b"Raw profile type "
 # ImageMagick's copies of EXIF and of the file's dates, which would be untrue or say things twice.
 MAGICK_COPY = re.compile(rb"(exif|date|xmp|icc|png):")
 
@@ -26,8 +26,11 @@ class Text(NamedTuple):
         return self.content if self.keyword == b"Comment" else f"{self.keyword.decode('latin-1')}: {self.content}"
 
 
-def parse_text(kind: bytes, body: bytes) -> Text:
-    """Returns the content of a text chunk (PNG 3rd edition, 11.3.3). Raises ValueError for a damaged one."""
+def parse_text(kind: bytes, body: bytes, limit: int) -> Text:
+    """Returns the content of a text chunk (PNG 3rd edition, 11.3.3).
+
+    Raises ValueError for a damaged one, and one of more than `limit` bytes when decompressed.
+    """
     keyword, _, rest = body.partition(b"\0")
     is_compressed = kind == b"zTXt"
     if is_compressed:
@@ -36,14 +39,14 @@ def parse_text(kind: bytes, body: bytes) -> Text:
         is_compressed = rest[:1] == b"\1"
         rest = rest[2:].split(b"\0", 2)[-1]
     if is_compressed:
-        rest = _decompress(rest)
+        rest = _decompress(rest, limit)
     return Text(keyword, rest, kind == b"iTXt")
 
 
-def _decompress(data: bytes) -> bytes:
+def _decompress(data: bytes, limit: int) -> bytes:
     decompressor = zlib.decompressobj()
     try:
-        text = decompressor.decompress(data, MAX_TEXT)
+        text = decompressor.decompress(data, max(1, limit))
     except zlib.error as error:
         raise ValueError(str(error)) from None
     if not decompressor.eof:
@@ -56,9 +59,9 @@ def raw_profile(text: Text) -> tuple[str, bytes] | None:
 
     The text is a line break, the name, the number of bytes, and the digits in lines.
     """
-    if not text.keyword.startswith(b"Raw profile type "):
+    if not text.keyword.startswith(RAW_PROFILE):
         return None
-    name = text.keyword.removeprefix(b"Raw profile type ").decode("latin-1").lower()
+    name = text.keyword.removeprefix(RAW_PROFILE).decode("latin-1").lower()
     parts = text.text.split()
     try:
         profile = bytes.fromhex(b"".join(parts[2:]).decode())

@@ -8,7 +8,7 @@ from . import exif, photoshop, xmp
 from .density import Density, density_of_tags
 from .geometry import Turn
 from .photoshop import Resource
-from .png_text import MAGICK_COPY, Text, parse_text, raw_profile
+from .png_text import MAGICK_COPY, MAX_TEXT, RAW_PROFILE, XMP_KEYWORD, Text, parse_text, raw_profile
 from .provenance import Provenance
 
 MAX_BYTES = 1 << 26  # of all metadata of a file
@@ -36,6 +36,7 @@ class Metadata:
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
     density: Density | None = None
     is_upright: bool = False
+    text_bytes_left: int = MAX_TEXT
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -82,13 +83,9 @@ class Metadata:
 
     def add_text(self, kind: bytes, body: bytes) -> None:
         """Adds a text chunk of PNG, or what ImageMagick or XMP keeps in one."""
-        try:
-            text = parse_text(kind, body)
-        except ValueError:
-            self.chunks.append((kind, body))
-            return
-        name, profile = raw_profile(text) or ("", b"")
-        if text.keyword == b"XML:com.adobe.xmp":
+        text = self._parse_text(kind, body) if body.startswith((XMP_KEYWORD, RAW_PROFILE)) else None
+        name, profile = (text and raw_profile(text)) or ("", b"")
+        if text and text.keyword == XMP_KEYWORD:
             self.add_packet(text.text)
         elif name == "xmp" or (name == "app1" and profile.startswith(b"http")):
             self.add_packet(profile.removeprefix(b"http://ns.adobe.com/xap/1.0/\0"))
@@ -127,15 +124,23 @@ class Metadata:
             return list(self.chunks)
         return [(kind, body) for kind, body in self.chunks if not MAGICK_COPY.match(body)]
 
+    def _parse_text(self, kind: bytes, body: bytes) -> Text | None:
+        try:
+            text = parse_text(kind, body, self.text_bytes_left)
+        except ValueError:
+            self.text_bytes_left = 0  # a damaged one may have taken as long as a large one
+            return None
+        self.text_bytes_left -= len(text.text)
+        return text
+
     def texts(self) -> list[Text]:
         """Returns the PNG texts that can be read."""
-        texts = []
-        for kind, body in self.chunks:
-            try:
-                texts += [] if kind == b"tIME" else [parse_text(kind, body)]
-            except ValueError:
-                self.notes.append("damaged PNG text was left out")
-        return texts
+        texts = [self._parse_text(kind, body) for kind, body in self.chunks if kind != b"tIME"]
+        if None in texts:
+            self.notes.append("text of PNG was left out: it is damaged or too large")
+        if any(kind == b"tIME" for kind, _ in self.chunks):
+            self.notes.append("the time of a PNG's last change was left out")
+        return [text for text in texts if text]
 
     def all_tags(self, title: str) -> tiff.TagSets:
         """Returns EXIF tags that also hold resolution, comments, Photoshop resources and IPTC, for a format `title`."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from xml.etree.ElementTree import SubElement
+from xml.etree.ElementTree import Element, SubElement
 
 from ..._version import __version__
 from .geometry import Turn
@@ -31,13 +31,17 @@ ATTACHMENTS = re.compile(
     r"\{http://ns\.apple\.com/(HDRGainMap|pixeldatainfo)/"
 )
 NO_ATTACHMENTS = "what is attached to the photo (video, further pictures, gain or depth map) was left out"
-MAX_MAIN, MAX_ATTRIBUTE = 65_400, 1_000  # bytes of the first packet of several, and of an attribute in it
+MAX_MAIN = 65_400  # bytes of the first packet of several
+MARKS = (
+    *(IPTC_EXT + name for name in ("DigitalSourceType", "AISystemUsed", "AISystemVersionUsed")),
+    *(OWN + name for name in ("Model", "Version", "Seed", "Options")),
+)
 
 
 def orientation_of(packet: bytes) -> int | None:
     """Returns tiff:Orientation, 1 to 8; None where it is missing or no such number."""
     try:
-        value = parse_packet(packet).get(TIFF + "Orientation") if b"O" in packet else None
+        value = parse_packet(packet).get(TIFF + "Orientation") if b"Orientation" in packet.replace(b"\0", b"") else None
     except ValueError:
         return None
     return int(value) if value in list("12345678") else None
@@ -46,7 +50,7 @@ def orientation_of(packet: bytes) -> int | None:
 def merge_extended(packet: bytes, extended: bytes) -> bytes:
     """Returns a packet with the properties of its extension (Adobe, "XMP Specification Part 3", 1.1.3.1)."""
     main, more = parse_packet(packet), parse_packet(extended)
-    main.remove(EXTENDED)
+    main.remove({EXTENDED})
     main.rdf.extend(more.descriptions)
     return Packet(main.root, main.rdf, more.prefixes | main.prefixes).serialize()
 
@@ -73,8 +77,7 @@ def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str
     attachments = [name for name in tree.names() if ATTACHMENTS.match(name)]
     if attachments:
         notes.append(NO_ATTACHMENTS)
-    for name in (*UNTRUE, *attachments):
-        tree.remove(name)
+    tree.remove({*UNTRUE, *attachments})
     width, height = turn.upright
     for name, value in (
         *((TIFF + "Orientation", "1"), (EXIF + "ColorSpace", "1"), (TIFF + "Software", provenance.software)),
@@ -107,18 +110,11 @@ def provenance_of(packet: bytes) -> Provenance | None:
 
 def _marked(tree: Packet, provenance: Provenance) -> bytes:
     """Adds IPTC digital source type, AI system and version (IPTC 2025.1), the seed and the options."""
-    tree.remove(OWN + "Options")
-    tree.add(
-        {
-            IPTC_EXT + "DigitalSourceType": SOURCE_TYPE,
-            IPTC_EXT + "AISystemUsed": f"Photochrom {__version__}, model {provenance.model}",
-            IPTC_EXT + "AISystemVersionUsed": provenance.version,
-            OWN + "Model": provenance.model,
-            OWN + "Version": provenance.version,
-            OWN + "Seed": str(provenance.seed),
-            **({OWN + "Options": provenance.options} if provenance.options else {}),
-        }
-    )
+    system = f"Photochrom {__version__}, model {provenance.model}"
+    own = (provenance.model, provenance.version, str(provenance.seed), provenance.options)
+    marks = dict(zip(MARKS, (SOURCE_TYPE, system, provenance.version, *own), strict=True))
+    tree.remove(MARKS)
+    tree.add({name: value for name, value in marks.items() if value})
     return wrapped(tree)
 
 
@@ -128,33 +124,41 @@ def wrapped(tree: Packet) -> bytes:
     return begin.encode() + tree.serialize() + b'\n<?xpacket end="w"?>'
 
 
-def split_packet(packet: bytes) -> tuple[bytes, bytes, str]:
+def split_packet(packet: bytes, notes: list[str]) -> tuple[bytes, bytes, str]:
     """Returns a packet that fits into a segment of a JPEG file, the rest as its extension, and the latter's digest.
 
-    The largest properties are moved; the provenance stays.
+    The largest properties are moved; the provenance stays. Where that is not enough, `notes` says that it alone is left.
     """
     if len(packet) <= MAX_MAIN:
         return packet, b"", ""
-    tree, rest = parse_packet(packet), empty_packet()
+    tree, rest = parse_packet(packet, is_own=True), empty_packet()
     movable = []
     for description in tree.descriptions:
-        # A long attribute says the same as an element, which can be moved.
+        # An attribute says the same as an element, which can be moved.
         for name, value in list(description.items()):
-            if len(value) > MAX_ATTRIBUTE and not name.startswith(RDF):
+            if not name.startswith((RDF, "{http://www.w3.org/XML")):
                 del description.attrib[name]
                 SubElement(description, name).text = value
-        for child in description:
-            if not child.tag.startswith((OWN, IPTC_EXT + "AI", IPTC_EXT + "Digital")):
-                movable.append((tree.measure(child), description, child))
-    size = len(tree.serialize()) + 300  # with the wrapper and the name of the extension
-    for length, description, child in sorted(movable, key=lambda part: -part[0]):
-        if size <= MAX_MAIN:
-            break
-        attributes = {RDF + "about": description.get(RDF + "about", "")}
-        SubElement(rest.rdf, RDF + "Description", attributes).append(child)
-        description.remove(child)
-        size -= length
+        movable += [(description, child) for child in description if child.tag not in MARKS]
+    sizes = tree.measure(child for _, child in movable)
+    excess = len(tree.serialize()) + 300 - MAX_MAIN  # with the wrapper and the name of the extension
+    moved: dict[Element, list[Element]] = {}
+    for place in sorted(range(len(movable)), key=lambda place: -sizes[place]):
+        if excess > 0:
+            description, child = movable[place]
+            moved.setdefault(description, []).append(child)
+            excess -= sizes[place]
+    for description, children in moved.items():
+        SubElement(rest.rdf, RDF + "Description", {RDF + "about": description.get(RDF + "about", "")}).extend(children)
+        gone = set(children)
+        description[:] = [child for child in description if child not in gone]
     extension = Packet(rest.root, rest.rdf, tree.prefixes).serialize()
     digest = hashlib.md5(extension, usedforsecurity=False).hexdigest().upper()
     tree.add({EXTENDED: digest})
-    return wrapped(tree), extension, digest
+    main = wrapped(tree)
+    if len(main) <= MAX_MAIN:
+        return main, extension, digest
+    notes.append("XMP was left out: it does not fit into a JPEG")
+    bare = empty_packet()
+    bare.add({name: tree.get(name) or "" for name in MARKS if name in tree.names()})
+    return wrapped(bare), b"", ""
