@@ -157,7 +157,8 @@ def _in_utf8(packet: bytes) -> bytes:
     """Returns the packet without its byte order mark and padding, and in UTF-8 if it was in UTF-16 or UTF-32."""
     for start, encoding in ENCODINGS.items():
         if packet.startswith(start):
-            text = packet.decode(encoding).strip("\0 \r\n\t\ufeff")
+            width = {"16": 2, "32": 4}.get(encoding[4:6], 1)
+            text = packet[: len(packet) // width * width].decode(encoding).strip("\0 \r\n\t\ufeff")
             if text.startswith("<?xml "):  # it names the former encoding
                 text = text.partition("?>")[2]
             return text.lstrip().encode()

@@ -45,8 +45,10 @@ def parse_text(kind: bytes, body: bytes, limit: int) -> Text:
 
 def _decompress(data: bytes, limit: int) -> bytes:
     decompressor = zlib.decompressobj()
+    if limit <= 0:
+        raise ValueError("too large")
     try:
-        text = decompressor.decompress(data, max(1, limit))
+        text = decompressor.decompress(data, limit)
     except zlib.error as error:
         raise ValueError(str(error)) from None
     if not decompressor.eof:

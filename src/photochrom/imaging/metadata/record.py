@@ -128,7 +128,7 @@ class Metadata:
         try:
             text = parse_text(kind, body, self.text_bytes_left)
         except ValueError:
-            self.text_bytes_left = 0  # a damaged one may have taken as long as a large one
+            self.text_bytes_left -= MAX_TEXT // 16  # for the work that was in vain
             return None
         self.text_bytes_left -= len(text.text)
         return text

@@ -127,7 +127,7 @@ def wrapped(tree: Packet) -> bytes:
 def split_packet(packet: bytes, notes: list[str]) -> tuple[bytes, bytes, str]:
     """Returns a packet that fits into a segment of a JPEG file, the rest as its extension, and the latter's digest.
 
-    The largest properties are moved; the provenance stays. Where that is not enough, `notes` says that it alone is left.
+    The largest properties are moved; where that is not enough, the provenance alone stays, and `notes` says so.
     """
     if len(packet) <= MAX_MAIN:
         return packet, b"", ""

@@ -1,0 +1,399 @@
+"""Metadata as it is in the wild: other places, other encodings, damage, and hostile packets."""
+
+import io
+import re
+import struct
+import zlib
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image, PngImagePlugin
+
+from photochrom.imaging import tiff
+from photochrom.imaging.metadata import Turn, exif, xmp
+from photochrom.imaging.metadata import packet as packet_module
+from photochrom.imaging.metadata.density import CENTIMETER, INCH, METER, NO_UNIT, Density
+from photochrom.imaging.metadata.geometry import Box
+from photochrom.imaging.photo import Colorized, Provenance, open_photo
+
+PROVENANCE = Provenance("default", "1", 7)
+AB = np.full((2, 3, 3), 0.1, np.float32)
+HEAD = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+TIFF_NS = 'xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
+
+
+def packet_of(attributes="", children=""):
+    return f'{HEAD}<rdf:Description rdf:about="" {attributes}>{children}</rdf:Description></rdf:RDF></x:xmpmeta>'
+
+
+def correct(packet, orientation=1, size=(40, 24)):
+    """A packet as it is in a copy, and the notes."""
+    notes = []
+    packet = packet if isinstance(packet, bytes) else packet.encode()
+    return xmp.corrected(packet, Turn(orientation, size), PROVENANCE, "image/jpeg", notes).decode(), notes
+
+
+def gray_jpeg(*segments, **options):
+    """A JPEG of 40 x 24 pixels with segments (marker, body)."""
+    pixels = pyvips.Image.new_from_array(np.tile(np.arange(40, dtype=np.uint8), (24, 1))[..., None])
+    blob = pixels.copy(interpretation="b-w").jpegsave_buffer(keep=0, **options)
+    parts = [b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2) + body for marker, body in segments]
+    return blob[:2] + b"".join(parts) + blob[2:]
+
+
+def gray_png(*chunks):
+    """A PNG of 40 x 24 pixels with chunks (kind, body)."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(np.arange(40, dtype=np.uint8), (24, 1))).save(buffer, "PNG")
+    blob = buffer.getvalue()
+    parts = [len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4) for kind, body in chunks]
+    return blob[:33] + b"".join(parts) + blob[33:]
+
+
+def xmp_segment(packet):
+    return 0xE1, b"http://ns.adobe.com/xap/1.0/\0" + (packet if isinstance(packet, bytes) else packet.encode())
+
+
+def colorize(source, suffix=".jpg"):
+    """The copy, and the notes."""
+    photo = open_photo(source)
+    return Colorized(photo, AB, PROVENANCE).to_bytes(suffix), photo.reader.notes
+
+
+def exif_of(blob):
+    return Image.open(io.BytesIO(blob)).getexif()
+
+
+# Which way is up, and what turns with the pixels
+
+
+@pytest.mark.parametrize(("in_exif", "in_xmp", "expected"), [(6, 3, 6), (1, 6, 1), (0, 6, 6), (None, 8, 8), (9, 0, 1)])
+def test_exif_decides_which_way_is_up_else_xmp(in_exif, in_xmp, expected):
+    block = Image.Exif()
+    block[274] = in_exif or 0
+    segments = [xmp_segment(packet_of(f'{TIFF_NS} tiff:Orientation="{in_xmp}"'))]
+    segments += [(0xE1, b"Exif\0\0" + block.tobytes().removeprefix(b"Exif\0\0"))] if in_exif is not None else []
+    photo = open_photo(gray_jpeg(*segments))
+    assert photo.orientation == expected
+    assert (photo.width, photo.height) == ((24, 40) if expected >= 5 else (40, 24))
+    copy = Colorized(photo, AB, PROVENANCE).to_bytes()
+    assert exif_of(copy).get(274, 1) == 1
+    assert b'tiff:Orientation="1"' in copy
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_places_turn_like_the_pixels(orientation):
+    stored = np.zeros((40, 60), np.uint8)
+    stored[5:11, 12:30] = 255  # x 0.2 to 0.5, y 0.125 to 0.275
+    upright = Image.fromarray(stored)
+    upright.getexif()[274] = orientation
+    buffer = io.BytesIO()
+    upright.save(buffer, "PNG", exif=upright.getexif())
+    rows, columns = np.nonzero(open_photo(buffer.getvalue()).pixels()[..., 0])
+    height, width = open_photo(buffer.getvalue()).pixels().shape[:2]
+    left, top, right, bottom = columns.min() / width, rows.min() / height, (columns.max() + 1) / width, 0
+    bottom = (rows.max() + 1) / height
+    center = (left + right) / 2, (top + bottom) / 2
+    turn = Turn(orientation, (60, 40))
+    box = turn.box(Box(0.35, 0.2, 0.3, 0.15))
+    np.testing.assert_allclose(box, (*center, right - left, bottom - top))
+    ns = 'xmlns:MPRI="u:i" xmlns:R="http://ns.microsoft.com/photo/1.2/t/Region#"'
+    ns += ' xmlns:e="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:m="http://www.metadataworkinggroup.com/schemas/regions/"'
+    ns += ' xmlns:a="http://ns.adobe.com/xmp/sType/Area#"'
+    children = '<MPRI:X R:Rectangle="0.2, 0.125, 0.3, 0.15"/>'
+    children += '<e:RegionBoundary e:rbX="0.2" e:rbY="0.125" e:rbW="0.3" e:rbH="0.15"/>'
+    children += '<m:Area a:x="0.35" a:y="0.2" a:w="0.3" a:h="0.15"/><m:Area><a:x>0.35</a:x><a:y>0.2</a:y></m:Area>'
+    packet, _ = correct(packet_of(ns, children), orientation, (60, 40))
+
+    def number(pattern):
+        return [float(value) for value in re.search(pattern, packet).groups()]
+
+    four = r'"([-.\d]+)"[^"]*' * 4
+    rectangle = [float(value) for value in re.search('R:Rectangle="(.*?)"', packet)[1].split(",")]
+    np.testing.assert_allclose(rectangle, (left, top, right - left, bottom - top), atol=1e-9)
+    np.testing.assert_allclose(number("<e:RegionBoundary e:rbX=" + four), rectangle, atol=1e-9)
+    np.testing.assert_allclose(number("<m:Area a:x=" + four), (*center, right - left, bottom - top), atol=1e-9)
+    np.testing.assert_allclose(number(r"<a:x>(.*?)</a:x><a:y>(.*?)</a:y>"), center, atol=1e-9)
+    area = struct.pack("<4H", 21, 8, 18, 6)
+    tags = tiff.TagSets({}, {37396: (tiff.SHORT, area)}, {}, {})
+    turned = struct.unpack("<4H", exif.corrected(tags, turn, PROVENANCE, []).exif[37396][1])
+    assert turned == (round(center[0] * width), round(center[1] * height), *((6, 18) if orientation > 4 else (18, 6)))
+
+
+def test_regions_drawn_on_the_upright_image_stay():
+    ns = 'xmlns:m="http://www.metadataworkinggroup.com/schemas/regions/" xmlns:a="http://ns.adobe.com/xmp/sType/Area#"'
+    dimensions = 'xmlns:d="http://ns.adobe.com/xap/1.0/sType/Dimensions#"'
+    for size, turned in (((40, 24), True), ((24, 40), False)):
+        children = f'<m:AppliedToDimensions d:w="{size[0]}" d:h="{size[1]}"/><m:Area a:x="0.35" a:y="0.2"/>'
+        packet, _ = correct(packet_of(f"{ns} {dimensions}", children), 6)
+        assert 'd:w="24" d:h="40"' in packet
+        assert ('a:x="0.8" a:y="0.35"' if turned else 'a:x="0.35" a:y="0.2"') in packet
+
+
+# Resolution
+
+
+@pytest.mark.parametrize(
+    ("density", "expected"),
+    [
+        (Density(300, 300, INCH), (300, 300, INCH)),
+        (Density(118, 118, CENTIMETER), (118, 118, CENTIMETER)),
+        (Density(11811, 11811, METER), (300, 300, INCH)),
+        (Density(600, 300, NO_UNIT), (600, 300, NO_UNIT)),
+    ],
+)
+def test_resolution_without_meters(density, expected):
+    x, y = map(Fraction, density[:2])
+    assert Density(x, y, density.unit).without_meters() == expected
+
+
+def test_no_resolution_is_invented():
+    for blob in (gray_jpeg(), gray_png()):
+        for suffix in (".jpg", ".png", ".tif", ".webp", ".avif"):
+            copy, _ = colorize(blob, suffix)
+            info, tags = Image.open(io.BytesIO(copy)).info, exif_of(copy)
+            assert not {282, 283, 296} & set(tags)
+            assert suffix == ".jpg" or info.get("dpi", (1, 1)) == (1, 1)  # Pillow's word for a TIFF that states none
+            assert suffix != ".jpg" or (info["jfif_unit"], info["jfif_density"]) == (0, (1, 1))
+
+
+def test_a_resolution_without_a_unit_stays_so():
+    blob = gray_jpeg((0xE0, b"JFIF\0\1\1\0\2\x58\1\x2c\0\0"))  # 600 x 300
+    image = Image.open(io.BytesIO(colorize(blob)[0]))
+    assert (image.info["jfif_unit"], image.info["jfif_density"]) == (0, (600, 300))
+    tags = exif_of(colorize(blob, ".tif")[0])
+    assert (tags[282], tags[283], tags[296]) == (600, 300, 1)
+    assert b"pHYs\0\0\x02\x58\0\0\x01\x2c\0" in colorize(blob, ".png")[0]
+
+
+# Text
+
+
+def test_text_of_png_keeps_its_bytes_and_kind():
+    texts = [(b"tEXt", b"Creation Time\x001931"), (b"tEXt", b"Gr\xf6\xdfe\x0020 \xb5m"), (b"tEXt", b"no text at all")]
+    texts += [(b"zTXt", b"Long\0\0" + zlib.compress(b"\xe4" * 900)), (b"zTXt", b"Broken\0\0nothing")]
+    texts += [(b"iTXt", b"Title\0\1\0de\0Titel\0" + zlib.compress("Größe".encode()))]
+    copy, _ = colorize(gray_png(*texts), ".png")
+    for kind, body in texts:
+        assert kind + body + zlib.crc32(kind + body).to_bytes(4) in copy
+    copy, notes = colorize(gray_png(*texts))
+    comments = [body for name, body in Image.open(io.BytesIO(copy)).applist if name == "COM"]
+    assert "Größe: 20 µm".encode() in comments
+    assert "Title: Größe".encode() in comments
+    assert "text of PNG was left out: it is damaged or too large" in notes
+
+
+def test_comments_stay_comments():
+    blob = gray_jpeg((0xFE, b"Grandmother"), (0xFE, b"caf\xe9"))
+    copy, _ = colorize(blob)
+    assert b"\xff\xfe\0\x0dGrandmother\xff\xfe\0\x06caf\xe9" in copy
+    assert b"tEXtComment\0caf\xe9" in colorize(blob, ".png")[0]
+    copy, notes = colorize(blob, ".webp")
+    assert exif_of(copy).get_ifd(0x8769)[0x9286] == b"UNICODE\0" + "Grandmother\ncafé".encode("utf-16-le")
+    assert not notes
+    taken = Image.Exif()
+    taken.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0mine"
+    blob = gray_jpeg((0xE1, taken.tobytes()), (0xFE, b"Grandmother"))
+    copy, notes = colorize(blob, ".avif")
+    assert exif_of(copy).get_ifd(0x8769)[0x9286] == b"ASCII\0\0\0mine"
+    assert notes == ["comments were left out: AVIF has no place for one beside that of EXIF"]
+
+
+def test_profiles_that_imagemagick_wrote_as_text_are_read():
+    block = Image.Exif()
+    block[274], block[315] = 6, "Atget"
+
+    def raw(name, profile):
+        text = f"\n{name}\n{len(profile):8}\n{profile.hex()}\n".encode()
+        return b"zTXt", f"Raw profile type {name}".encode() + b"\0\0" + zlib.compress(text)
+
+    resources = b"8BIM\4\4\0\0\0\0\0\x09\x1c\2\5\0\4Gare\0"
+    chunks = [raw("exif", b"Exif\0\0" + block.tobytes().removeprefix(b"Exif\0\0")), raw("iptc", resources)]
+    chunks += [raw("xmp", packet_of('xmlns:a="u:a" a:b="17"').encode()), (b"tEXt", b"exif:Orientation\x006")]
+    blob = gray_png(*chunks)
+    photo = open_photo(blob)
+    assert (photo.width, photo.height) == (24, 40)
+    copy, notes = colorize(blob, ".png")
+    assert not notes
+    assert exif_of(copy)[315] == "Atget"
+    assert b'a:b="17"' in copy
+    assert b"eXIf" in copy
+    assert copy.count(b"Raw profile") == 1  # IPTC has no other place in a PNG
+    assert b"exif:Orientation" not in copy
+    assert b"\x1c\2\5\0\4Gare" in colorize(blob)[0]
+
+
+def test_text_that_is_too_large_costs_no_time():
+    bomb = zlib.compress(bytes(1 << 23), 9)
+    texts = [(b"zTXt", b"Raw profile type exif\0\0" + bomb), (b"zTXt", b"Long\0\0" + bomb)] * 4
+    copy, notes = colorize(gray_png(*texts))
+    assert len(copy) < 1 << 25
+    assert any("too large" in note for note in notes)
+
+
+# XMP
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("head", ["", '<?xml version="1.0" encoding="UTF-16"?>', "\ufeff"])
+def test_packets_of_any_encoding(encoding, head):
+    if encoding.startswith("utf-8"):
+        head = head.replace("UTF-16", "UTF-8")
+    packet, notes = correct((head + packet_of('xmlns:a="u:a" a:b="Lyön"')).encode(encoding) + b"\0\0")
+    assert 'a:b="Lyön"' in packet
+    assert not notes
+
+
+def hostile_packets():
+    deep = packet_of("", "<a>" * 20_000 + "</a>" * 20_000)
+    many = packet_of("", "<a/>" * 2000)
+    return {
+        "prefix xml": packet_of('xmlns:xml="urn:evil"'),
+        "deep": deep,
+        "many parts": many,
+        "no UTF-8": packet_of('xmlns:a="u\xff" a:b="1"').encode("latin-1"),
+        "entities": '<!DOCTYPE a [<!ENTITY b "c">]>' + packet_of("", "<a>&b;</a>"),
+        "entities in UTF-16": ('<!DOCTYPE a [<!ENTITY b "c">]>' + packet_of("", "<a>&b;</a>")).encode("utf-16"),
+        "large": packet_of("", "x" * (1 << 24)),
+    }
+
+
+@pytest.mark.parametrize("name", hostile_packets())
+def test_a_bad_packet_gives_way_to_the_provenance(name, monkeypatch):
+    monkeypatch.setattr(packet_module, "MAX_PARTS", 1000)
+    bad = hostile_packets()[name]
+    packet, notes = correct(bad)
+    assert notes == ["XMP was left out: it is damaged or too large"]
+    assert "urn:evil" not in packet
+    chunk = b"XML:com.adobe.xmp\0\0\0\0\0" + (bad if isinstance(bad, bytes) else bad.encode())
+    copy, notes = colorize(gray_png((b"iTXt", chunk)))
+    assert open_photo(copy).is_colorized
+    assert notes == ["XMP was left out: it is damaged or too large"]
+
+
+def test_packets_do_not_depend_on_those_before():
+    plain = packet_of('xmlns:mine="u:m" mine:b="1"', '<mine:c xml:lang="de">x</mine:c>')
+    before, _ = correct(plain)
+    for uri in ("u:m", "http://www.w3.org/XML/1998/namespace", "urn:photochrom:1.0:"):
+        correct(packet_of(f'xmlns:leaked="{uri}" leaked:b="1"'))
+        correct(packet_of(f'xmlns:mine="{uri}x" mine:b="1"'))
+    assert correct(plain)[0] == before
+    assert 'mine:c xml:lang="de"' in before
+
+
+def test_equal_prefixes_of_different_namespaces_are_kept_apart():
+    many = "".join(f'<a:b xmlns:a="u:{number}">{number}</a:b>' for number in range(2000))
+    packet, notes = correct(packet_of("", many))
+    assert not notes
+    assert len(set(re.findall(r'xmlns:(\w+)="u:\d+"', packet))) == 2000
+
+
+def test_a_packet_that_cannot_be_split_gives_way_in_jpeg_alone():
+    blob = gray_png(
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet_of().replace('about=""', f'about="{"u" * 70_000}"').encode())
+    )
+    copy, notes = colorize(blob)
+    assert notes == ["XMP was left out: it does not fit into a JPEG"]
+    assert open_photo(copy).is_colorized
+    assert colorize(blob, ".png")[1] == []
+
+
+def test_incomplete_extended_xmp_is_noted():
+    note = 'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="0123456789ABCDEF0123456789ABCDEF"'
+    copy, notes = colorize(gray_jpeg(xmp_segment(packet_of(note + ' xmlns:a="u:a" a:b="17"'))))
+    assert notes == ["extended XMP was left out: it is damaged or incomplete"]
+    assert b"HasExtendedXMP" not in copy
+    assert b'a:b="17"' in copy
+
+
+# EXIF
+
+
+def big_endian_block(note_at, note=b"Canon-like" + bytes(range(40))):
+    """A block in the order of Motorola whose maker note is at a place that its own offsets may need."""
+    head = b"MM\0*\0\0\0\x08" + struct.pack(">HHHIII", 1, 34665, 4, 1, 26, 0)
+    inner = struct.pack(">HHHIIHHIII", 2, 37500, 7, len(note), note_at, 41986, 3, 1, 1 << 16, 0)
+    return (head + inner).ljust(note_at, b"\0") + note
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
+def test_a_maker_note_keeps_place_and_byte_order(suffix):
+    blob = gray_jpeg((0xE1, b"Exif\0\0" + big_endian_block(1000)))
+    copy, notes = colorize(blob, suffix)
+    start = copy.index(b"MM\0*")
+    assert copy[start + 1000 :].startswith(b"Canon-like")
+    assert exif_of(copy).get_ifd(0x8769)[41986] == 1
+    assert not notes
+
+
+def test_what_does_not_fit_into_a_jpeg_is_noted():
+    info = Image.Exif()
+    info[315], info[51000 - 1000], info[50001] = "Atget", b"\1" * 40_000, b"\2" * 39_000
+    copy, notes = colorize(gray_png((b"eXIf", info.tobytes().removeprefix(b"Exif\0\0"))))
+    assert exif_of(copy)[315] == "Atget"
+    assert notes == ["tag 50000 of EXIF was left out: its 40000 bytes do not fit into the format"]
+    assert exif_of(copy)[50001] == b"\2" * 39_000
+
+
+def test_damaged_exif_is_kept_as_far_as_it_can_be_read():
+    info = Image.Exif()
+    info[271], info[315] = "a maker with a long name", "Atget"
+    block = info.tobytes().removeprefix(b"Exif\0\0")
+    block = block.replace(
+        (len("a maker with a long name") + 1).to_bytes(4, (block[:2] == b"II" and "little") or "big"), b"\xff" * 4
+    )
+    copy, notes = colorize(gray_jpeg((0xE1, b"Exif\0\0" + block)))
+    assert exif_of(copy)[315] == "Atget"
+    assert notes == ["damaged or too large tags of EXIF or TIFF were left out"]
+
+
+# Pillow
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "JPEG2000"])
+def test_formats_that_pillow_reads(kind):
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    info = Image.Exif()
+    info[315], info[18246] = "Atget", 4
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.full((40, 64, 3), 99, np.uint8))
+    packet = packet_of('xmlns:a="u:a" a:b="17"').encode()
+    image.save(buffer, kind, **({"exif": info.tobytes(), "xmp": packet} if kind == "HEIF" else {}))
+    blob = buffer.getvalue()
+    if kind == "JPEG2000":
+        for name, body in (
+            (b"JpgTiffExif->JP2", info.tobytes()),
+            (bytes.fromhex("be7acfcb97a942e89c71999491e3afac"), packet),
+        ):
+            body = name + body.removeprefix(b"Exif\0\0")
+            blob += (len(body) + 8).to_bytes(4) + b"uuid" + body
+        end = blob.index(b"jp2c") - 4
+        blob = blob[:end] + (len(buffer.getvalue()) - end).to_bytes(4) + blob[end + 4 :]
+    copy, notes = colorize(blob, ".tif")
+    assert (exif_of(copy)[315], exif_of(copy)[18246]) == ("Atget", 4)
+    assert b'a:b="17"' in copy
+    assert not notes
+
+
+def test_pillow_images_bring_and_get_their_metadata():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Größe", "20 µm")
+    info.add_itxt("Title", "Großmutter", "de")
+    block = Image.Exif()
+    block[315], block[274] = "Atget", 6
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((24, 40), 99, np.uint8)).save(buffer, "PNG", pnginfo=info, exif=block, dpi=(300, 300))
+    result = Colorized(open_photo(Image.open(io.BytesIO(buffer.getvalue()))), AB, PROVENANCE)
+    image = result.pillow()
+    assert image.size == (24, 40)
+    assert image.info["Title"] == "Großmutter"
+    assert [round(value) for value in image.info["dpi"]] == [300, 300]
+    again = io.BytesIO()
+    image.save(again, "WEBP", exif=image.info["exif"], xmp=image.info["xmp"])
+    assert exif_of(again.getvalue())[315] == "Atget"
+    assert exif_of(again.getvalue())[274] == 1
+    assert open_photo(again.getvalue()).is_colorized
+    assert b"tEXtGr\xf6\xdfe\x0020 \xb5m" in result.to_bytes(".png")
