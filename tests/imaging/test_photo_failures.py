@@ -14,7 +14,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageFile
 
-from photochrom.imaging import atomic, formats
+from photochrom.imaging import atomic
 from photochrom.imaging import photo as photo_module
 from photochrom.imaging.photo import Colorized, PhotoError, Provenance, open_photo
 
@@ -73,12 +73,11 @@ def test_unsupported_files_are_refused(tmp_path):
     (tmp_path / "words.jpg").write_text("a letter, not an image")
     assert_refused(tmp_path / "empty.jpg", "empty.jpg: is empty")
     assert_refused(tmp_path / "words.jpg", "words.jpg: is not a supported image; supported: JPEG, PNG")
-    assert_refused(b"GIF89a", "AVIF, and with the extra 'formats' HEIC, JPEG 2000, BMP$")
+    assert_refused(b"neither", "GIF, PNM, BMP, and with the extra 'formats' HEIC, JPEG 2000$")
     assert_refused(tmp_path / "missing.jpg", "missing.jpg: cannot be read .No such file")
     assert_refused(tmp_path, "cannot be read .Is a directory")
     assert_refused(b"", "bytes: is empty")
-    assert_refused(b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "upload: is not a supported image", name="upload")
-    assert_refused(b"%PDF-1.7", "is not a supported image")
+    assert_refused(b"{}", "upload: is not a supported image", name="upload")
     with pytest.raises(PhotoError, match="int: give a path"):
         open_photo(7)
 
@@ -116,7 +115,7 @@ def png_bomb(width, height):
 
 def test_enormous_photos_are_refused_by_their_header():
     assert_refused(
-        png_bomb(60000, 60000), "60000 x 60000 pixels are more than the limit of 250000000; raise --max-pixels"
+        png_bomb(60000, 60000), "60000 x 60000 pixels are more than the limit of 250000000; to read it, use --max"
     )
     with pytest.raises(PhotoError, match="limit of 100"):
         open_photo(np.zeros((20, 20), np.uint8), max_pixels=100)
@@ -127,7 +126,7 @@ def test_a_jpeg_2000_bomb_is_not_decoded(monkeypatch):
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(buffer, "JPEG2000")
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(PhotoError, match="limit of 1000"):
+    with pytest.raises(PhotoError, match="limit of 200 for JPEG 2000"):
         open_photo(buffer.getvalue(), max_pixels=1000)
 
 
@@ -141,7 +140,7 @@ def test_a_missing_extra_is_reported_with_the_pip_command(monkeypatch):
 def test_unsupported_output_formats(tmp_path):
     colorized = Colorized(open_photo(np.zeros((4, 4), np.uint8)), AB, PROVENANCE)
     for name in ("out.heic", "out.gif", "out"):
-        with pytest.raises(PhotoError, match=r"choose one of .jpg, .jpeg, .png"):
+        with pytest.raises(PhotoError, match=r"choose one of .jpg, .jpeg, .jfif"):
             colorized.save(tmp_path / name)
     clear = Colorized(open_photo(np.zeros((4, 4, 4), np.uint8)), AB, PROVENANCE)
     with pytest.raises(PhotoError, match="JPEG cannot keep the transparency"):
@@ -248,7 +247,8 @@ def test_names_that_are_not_utf_8(suffix, tmp_path):
     folder.mkdir()
     path = folder / os.fsdecode(b"caf\xe9" + suffix.encode())
     if suffix == ".jp2":
-        path.write_bytes(in_memory_files()["JPEG 2000"])
+        with path.open("wb") as file:
+            Image.fromarray(np.zeros((40, 50), np.uint8)).save(file, "JPEG2000")
     else:
         path.write_bytes(encode_noise(suffix))
     photo = open_photo(path)
@@ -268,37 +268,3 @@ def test_names_that_are_not_utf_8(suffix, tmp_path):
 
 def test_a_truncated_png_without_a_reason_from_libvips():
     assert_refused(encode_noise(".png")[:100], "cannot be read .damaged or cut short")  # libvips gives no reason
-
-
-def in_memory_files():
-    """Small files that must be decoded in memory, by their names in messages."""
-    gray = Image.fromarray(np.zeros((40, 50), np.uint8))
-    vips = pyvips.Image.new_from_array(np.asarray(gray)[..., None]).copy(interpretation="b-w")
-    jp2 = io.BytesIO()
-    gray.save(jp2, "JPEG2000")
-    return {
-        "progressive JPEG": vips.jpegsave_buffer(interlace=True),
-        "interlaced PNG": vips.pngsave_buffer(interlace=True),
-        "WebP": vips.webpsave_buffer(),
-        "AVIF": vips.heifsave_buffer(compression="av1"),
-        "JPEG 2000": jp2.getvalue(),
-    }
-
-
-@pytest.mark.parametrize("kind", in_memory_files())
-def test_files_decoded_in_memory_have_a_lower_limit(kind, monkeypatch):
-    blob = in_memory_files()[kind]
-    assert open_photo(blob).width == 50
-    monkeypatch.setattr(formats, "MAX_PIXELS_IN_MEMORY", 1999)
-    assert_refused(
-        blob, f"50 x 40 pixels are more than the limit of 1999; {kind} is decoded in memory: save it as TIFF"
-    )
-    assert open_photo(blob, max_pixels=formats.MAX_PIXELS + 1).width == 50
-    with pytest.raises(PhotoError, match="limit of 100;"):
-        open_photo(blob, max_pixels=100)
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
-def test_files_decoded_by_rows_have_the_higher_limit(suffix, monkeypatch):
-    monkeypatch.setattr(formats, "MAX_PIXELS_IN_MEMORY", 1)
-    assert open_photo(encode_noise(suffix)).width == 96

@@ -29,8 +29,8 @@ from photochrom.imaging.sources import (
 from photochrom.inference.plan import plan
 
 PACKAGE = Path(sources.__file__).parents[1]
-READABLE = ("a.jpg", "b/a.JPEG", "b/scan.tif", "b-side.png", "c.webp", "d.avif", "e.bmp", "f.jp2", "g.heic")
-NOT_READABLE = ("damaged.png", "empty.jpg", "h.gif", "i.psd")
+READABLE = ("a.jpg", "b/a.JPEG", "b/scan.tif", "b-side.png", "c.webp", "d.avif", "e.bmp", "f.jp2", "g.heic", "h.gif")
+NOT_READABLE = ("damaged.png", "empty.jpg", "i.psd")
 IGNORED = ("notes.txt", "no-suffix", ".hidden.jpg", "b/._a.JPEG", "photos.zip", "@eaDir/a.jpg", "b/.thumbnails/a.jpg")
 BY_CONTENT = ("1901", "b/st. louis", "scan.jpg_original", "t.bak")  # a JPEG, a PNG, a TIFF and a WebP file
 

@@ -32,6 +32,8 @@ SOLVERS = (
     "coltran: sample, greedy)."
 )
 TEMPERATURE = "Randomness of sampling: below 1 safer colors, above 1 bolder ones."
+PAGE = "Page of files that have several; by default the first that is not reduced in size."
+LIMIT = "Refuse photos with more pixels; those of formats that are decoded in memory count several times."
 CLUSTER = "Run on a Dask cluster: local, local:2, or the address of a scheduler."
 JOBS = "Number of worker processes; by default one per processor, or none for few photos."
 MANIFEST = "File that records what was done with each photo (with --cluster)."
@@ -57,7 +59,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     trace: Annotated[bool, typer.Option("--trace", help="Write a strip of the colors at each sampling step.")] = False,
     device: Device = "auto",
     jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help=JOBS)] = None,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse larger photos.")] = MAX_PIXELS,
+    page: Annotated[int | None, typer.Option(min=1, help=PAGE)] = None,
+    max_pixels: Annotated[int, typer.Option(min=1, help=LIMIT)] = MAX_PIXELS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Include hidden files and folders.")] = False,
     cluster: Annotated[str | None, typer.Option(help=CLUSTER)] = None,
@@ -94,7 +97,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             photos=photos,
             out=out,
             model=model,
-            options=BatchOptions(color, overwrite, max_pixels),
+            options=BatchOptions(color, overwrite, max_pixels, page),
             extras=extras,
             suffix=find_suffix(image_format) if image_format else "",
             hidden=hidden,

@@ -35,7 +35,8 @@ def colorize_pipe(call: Call) -> None:
 
     def colorize() -> tuple[bytes, list[str]]:
         source = sys.stdin.buffer.read() if photo in DEVICES else Path(photo)
-        opened = open_photo(source, call.options.max_pixels, "stdin" if photo in DEVICES else None)
+        name = "stdin" if photo in DEVICES else None
+        opened = open_photo(source, call.options.max_pixels, name, call.options.page)
         (result,) = colorizer.colorize_photo(opened, call.options.color)
         if out in DEVICES:
             return result.to_bytes(call.suffix or None), opened.reader.notes

@@ -1,10 +1,19 @@
 """The errors of photo files, and the translation of library and system errors into them."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyvips
+
+# What decoders say of files that are in order, and what it means.
+EXPLANATIONS = {
+    r"JPEG data precision (\d+)": r"JPEG with \1 bits a channel is not supported; save it with 8, or as TIFF with 16",
+    r"Unsupported JPEG process|omitted at compile time": "this kind of JPEG is rare and not supported; save it anew",
+    r"(\S+) compression support is not configured": r"\1 compression is not supported; save it with LZW or Deflate",
+    r"whole number of bytes|bits per sample": "its bits a channel are not supported; save it with 8 or 16",
+}
 
 
 class PhotoError(ValueError):
@@ -39,6 +48,10 @@ def photo_errors(name: str, action: str) -> Iterator[None]:
         # Where libvips reports several causes, the system's own (a full disk, say) is the one to act on.
         causes = [line.removeprefix("system error: ") for line in lines if line.startswith("system error: ")]
         reason, *_ = causes or lines or ["damaged or cut short"]
+        for pattern, explanation in EXPLANATIONS.items():
+            match = re.search(pattern, error.detail)
+            if match and not causes:
+                reason = match.expand(explanation)
         raise (system_kind if causes else PhotoError)(f"{name}: cannot be {action} ({reason})") from error
     except OSError as error:
         raise system_kind(f"{name}: cannot be {action} ({error.strerror or error})") from error

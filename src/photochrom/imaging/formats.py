@@ -1,27 +1,28 @@
 """File formats: which are read and written and how; readers open a photo anew for each pass over its pixels."""
 
 import io
-import operator
+import math
 import re
+import struct
 import warnings
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyvips
 
+from . import bitmaps, jpeg, tiff_pages
 from .errors import PhotoError, PhotoTooLarge, photo_errors
 from .fields import read_field
-from .limits import MAX_PIXELS
+from .jpeg import QUALITY
 from .metadata import Metadata, read_metadata, read_pillow
 
-MAX_PIXELS_IN_MEMORY = 100_000_000  # of photos that cannot be decoded row by row
-QUALITY = 98  # of lossy formats: half the largest error in lightness of 95, for two fifths more bytes
 LOSSY: dict[str, Any] = {"Q": QUALITY, "subsample_mode": "off"}
 LZW = {"compression": "lzw", "predictor": "horizontal"}
-START_OF_SCAN, QUANTIZATION_TABLES = 0xDA, 0xDB  # JPEG markers (ITU-T T.81, table B.1)
+# A pixel that is decoded in memory, in about 12 bytes or (AVIF, JPEG 2000) 20 to 30, counts as so many of a photo that
+# is decoded row by row.
+IN_MEMORY, IN_MUCH_MEMORY = 2.5, 5
 
 
 @dataclass(frozen=True)
@@ -32,64 +33,88 @@ class Format:
     signature: bytes  # regular expression of a file's first bytes
     suffix: str  # of an output that keeps the format, or as much of it as can be written
     loader: str = ""  # of libvips; "" for what Pillow decodes
-    by_rows: bool = False  # decoded row by row, rather than in memory
+    cost: float = IN_MEMORY  # of a pixel, in pixels that are decoded row by row; see `check_size`
+    paged: bool = False  # holds several images, which libvips counts
     saver: dict[str, Any] = field(default_factory=dict)  # options of libvips, of a format that can be written
     depth: int = 8  # of outputs, at most
     alpha: bool = True
 
 
-JPEG = Format("JPEG", rb"\xff\xd8\xff", ".jpg", "jpegload", by_rows=True, saver=LOSSY, alpha=False)
-PNG = Format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "pngload", by_rows=True, saver={"compression": 6}, depth=16)
-TIFF = Format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif", "tiffload", by_rows=True, saver=LZW, depth=16)
-WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", saver={"lossless": True})
-AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", saver=LOSSY)
-HEIC = Format("HEIC", rb"....ftyp(?:he[iv]|m[is]f)", ".jpg")  # videos have other brands
-JPEG_2000 = Format("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", ".tif")
+JPEG = Format("JPEG", rb"\xff\xd8\xff", ".jpg", "jpegload", cost=1, saver=LOSSY, alpha=False)
+PNG = Format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "pngload", cost=1, saver={"compression": 6}, depth=16)
+TIFF = Format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif", "tiffload", cost=1, saver=LZW, depth=16)
+WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", paged=True, saver={"lossless": True})
+AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", cost=IN_MUCH_MEMORY, saver=LOSSY)
+GIF = Format("GIF", rb"GIF8[79]a", ".png", "gifload", paged=True)
+PNM = Format("PNM", rb"P[1-6fF]\s+[#\d]", ".png")
 BMP = Format("BMP", rb"BM.{4}\0{4}", ".png")
-ARRAY = Format("array", rb"", ".png", by_rows=True)  # and Pillow images
-FORMATS = (JPEG, PNG, TIFF, WEBP, AVIF, HEIC, JPEG_2000, BMP)
+HEIC = Format("HEIC", rb"....ftyp(?:he[iv]|m[is]f)", ".jpg")
+JPEG_2000 = Format("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", ".tif", cost=IN_MUCH_MEMORY)
+ARRAY = Format("array", rb"", ".png", cost=1)  # and Pillow images
+FORMATS = (JPEG, PNG, TIFF, WEBP, AVIF, GIF, PNM, BMP, HEIC, JPEG_2000)
+WITH_PILLOW = (HEIC, JPEG_2000)
 # By the suffixes of files that can be written, and of those that can only be read.
 WRITABLE = {
     **dict.fromkeys((".jpg", ".jpeg", ".jfif", ".jpe", ".jif"), JPEG),
     **{".png": PNG, ".tif": TIFF, ".tiff": TIFF, ".webp": WEBP, ".avif": AVIF},
 }
-READ_ONLY = {".heic": HEIC, ".heif": HEIC, ".jp2": JPEG_2000, ".j2k": JPEG_2000, ".bmp": BMP}
+READ_ONLY = {".heic": HEIC, ".heif": HEIC, ".jp2": JPEG_2000, ".j2k": JPEG_2000, ".bmp": BMP, ".gif": GIF}
+READ_ONLY |= {".pbm": PNM, ".pgm": PNM, ".ppm": PNM, ".pnm": PNM, ".pfm": PNM}
+CAMERA_RAW = "is a camera raw file, which is not supported; export it as TIFF or JPEG from a raw converter"
+REFUSED = {  # by the first bytes of files that people take for photos
+    rb"8BPS": "is a Photoshop file (PSD), which is not supported; save it as TIFF or PNG",
+    rb"\xff\x0a|\0\0\0\x0cJXL ": "is a JPEG XL file, which is not supported; convert it to PNG, for example with djxl",
+    rb"%PDF": "is a PDF, which is not supported; extract its images, for example with pdfimages -all",
+    rb"(\xef\xbb\xbf)?\s*<(\?xml|svg|!DOCTYPE svg)": "is an SVG or XML file, not a photo; export it as PNG",
+    rb"....ftyp(isom|iso2|mp4|M4V|qt|3gp)": "is a video; export a frame of it as PNG or JPEG",
+    rb"FUJIFILMCCD|II\x1a\0\0\0HEAP|IIR[OS]|IIU\0|MMOR|\0MRM|FOVb|....ftypcrx": CAMERA_RAW,
+}
 
 
 def detect_kind(head: bytes, name: str) -> Format:
     """Returns the format that the first bytes of a file show. Raises PhotoError for one that is not supported."""
+    for signature, reason in REFUSED.items():
+        if re.match(signature, head, re.DOTALL):
+            raise PhotoError(f"{name}: {reason}")
     for kind in FORMATS:
         if re.match(kind.signature, head, re.DOTALL):
             return kind
-    supported = ", ".join(kind.title for kind in FORMATS if kind.loader)
-    supported += ", and with the extra 'formats' " + ", ".join(kind.title for kind in FORMATS if not kind.loader)
+    supported = ", ".join(kind.title for kind in FORMATS if kind not in WITH_PILLOW)
+    supported += ", and with the extra 'formats' " + ", ".join(kind.title for kind in WITH_PILLOW)
     raise PhotoError(f"{name}: {'is not a supported image' if head else 'is empty'}; supported: {supported}")
 
 
-def in_memory_kind(kind: Format, header: pyvips.Image) -> str:
-    """Returns what a file is ("WebP") that must be decoded in memory; "" for one that is decoded row by row."""
-    if read_field(header, "jpeg-multiscan", 0):
-        return "progressive JPEG"
-    if read_field(header, "interlaced", 0):
-        return "interlaced PNG"
-    return "" if kind.by_rows else kind.title
+def check_decoded_size(name: str, kind: Format, header: pyvips.Image, max_pixels: int) -> None:
+    """Raises PhotoTooLarge as `check_size`, of the header of a file that libvips reads."""
+    title, cost = kind.title, kind.cost
+    if cost == 1 and (read_field(header, "jpeg-multiscan", 0) or read_field(header, "interlaced", 0)):
+        title, cost = ("progressive JPEG" if kind == JPEG else "interlaced PNG"), IN_MEMORY
+    check_size(name, header.width, header.height, max_pixels, title, cost)
 
 
-def check_size(name: str, width: int, height: int, max_pixels: int, in_memory: str) -> None:
-    """Raises PhotoTooLarge for more than `max_pixels`; of an `in_memory_kind`, for more than `MAX_PIXELS_IN_MEMORY`."""
-    limit, advice = max_pixels, "raise --max-pixels to read it"
-    if in_memory and max_pixels <= MAX_PIXELS:  # the user has not raised it above the default
-        limit = min(max_pixels, MAX_PIXELS_IN_MEMORY)
-        advice = f"{in_memory} is decoded in memory: save it as TIFF, or raise --max-pixels above {MAX_PIXELS}"
-    if width * height > limit:
+def check_size(name: str, width: int, height: int, max_pixels: int, title: str, cost: float) -> None:
+    """Raises PhotoTooLarge for more than `max_pixels`, where a pixel of this kind of file counts `cost` times."""
+    pixels = width * height
+    if pixels * cost > max_pixels:
+        limit = f"{int(max_pixels / cost)}" + (f" for {title}, which is decoded in memory" if cost > 1 else "")
+        advice = f"to read it, use --max-pixels {math.ceil(pixels * cost)}"
         raise PhotoTooLarge(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {advice}")
+
+
+def choose_page(name: str, page: int | None, count: int, first: int = 1) -> int:
+    """Returns the number of the page to read, `first` if none is asked for. Raises PhotoError if there is no such."""
+    if page is not None and not 1 <= page <= count:
+        has = f"only {count} pages" if count > 1 else "only 1 page"
+        raise PhotoError(f"{name}: has no page {page}, {has}; choose another --page")
+    return page or first
 
 
 @dataclass(frozen=True)
 class Reader:
     """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; opened anew for each pass.
 
-    `fields` are libvips' that its own loaders leave out. `jpeg_quality` is that of a JPEG made from this photo.
+    `fields` are libvips' that its own loaders leave out, `options` those of the loader, `stored` the
+    PhotometricInterpretation of a TIFF whose pixels libvips gives as stored. `jpeg_quality` is that of an output.
     `metadata` is that of the file, but for the profile.
     `notes` collects, in words, what of the file was left aside when it was read or is not in an output.
     """
@@ -101,35 +126,48 @@ class Reader:
     metadata: Metadata = field(default_factory=Metadata)
     jpeg_quality: int = QUALITY
     notes: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    stored: int = 0
 
     def note(self, text: str) -> None:
         """Adds a note, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
-    def open(self, shrink: float = 1) -> pyvips.Image:
-        """Returns the image, of a file as a stream of rows, top to bottom; JPEG up to `shrink` times (8) smaller."""
+    def note_pages(self, others: int) -> None:
+        """Adds a note of how many pages are left out, if any."""
+        if others:
+            self.note(f"{others} more page{'s were' if others > 1 else ' was'} left out (--page)")
+
+    def open(self, shrink: float = 1, strict: bool = False) -> pyvips.Image:
+        """Returns the image, of a file as a stream of rows, top to bottom; JPEG up to `shrink` times (8) smaller.
+
+        `strict`: warnings of a JPEG's decoder are errors.
+        """
         if isinstance(self.source, np.ndarray):
             names = ("b-w", "grey16") if self.source.shape[2] < 3 else ("srgb", "rgb16")
             name = names[self.source.dtype.itemsize - 1]
             image = pyvips.Image.new_from_array(self.source).copy(interpretation=name)
         else:
-            image = self._open_file(self.source, shrink).copy()
+            image = self._open_file(self.source, shrink, strict).copy()
         for name, value in self.fields.items():
             image.set_type(pyvips.GValue.blob_type, name, value)
         return image
 
-    def _open_file(self, source: Path | bytes, shrink: float) -> pyvips.Image:
-        options: dict[str, Any] = {"access": "sequential", "fail_on": "error", "revalidate": True}
+    def _open_file(self, source: Path | bytes, shrink: float, strict: bool) -> pyvips.Image:
+        options: dict[str, Any] = {"access": "sequential", "fail_on": "error", "revalidate": True, **self.options}
         if self.kind == JPEG:
             options["shrink"] = max(factor for factor in (1, 2, 4, 8) if factor <= max(1, shrink))
+            options["fail_on"] = "warning" if strict else "error"
         with photo_errors(self.name, "read"):
             if isinstance(source, bytes):
-                return getattr(pyvips.Image, f"{self.kind.loader}_buffer")(source, **options)
-            # By descriptor, since libvips wants names in UTF-8, which not all are.
-            with source.open("rb") as file:
-                descriptor = pyvips.Source.new_from_descriptor(file.fileno())
-            return getattr(pyvips.Image, f"{self.kind.loader}_source")(descriptor, **options)
+                image = getattr(pyvips.Image, f"{self.kind.loader}_buffer")(source, **options)
+            else:
+                # By descriptor, since libvips wants names in UTF-8, which not all are.
+                with source.open("rb") as file:
+                    descriptor = pyvips.Source.new_from_descriptor(file.fileno())
+                image = getattr(pyvips.Image, f"{self.kind.loader}_source")(descriptor, **options)
+            return tiff_pages.to_srgb(image, self.stored) if self.stored else image
 
 
 def reader_of_array(array: np.ndarray, name: str) -> Reader:
@@ -162,18 +200,80 @@ def reader_of_pillow(image: Any, name: str, kind: Format = ARRAY) -> Reader:
     return replace(reader_of_array(pixels, name), kind=kind, fields=fields, metadata=read_pillow(image))
 
 
-def reader_of_file(source: Path | bytes, name: str, max_pixels: int) -> Reader:
-    """Returns a reader of a file or of the bytes of one."""
+def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int | None = None) -> Reader:
+    """Returns a reader of a page of a file or of the bytes of one; by default the first that is not reduced in size."""
     with photo_errors(name, "read"), io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         kind = detect_kind(file.read(64), name)
+        if kind == TIFF:
+            return _reader_of_tiff(file, source, name, page)
+        if kind in (PNM, BMP):
+            bitmap = _reader_of_bitmap(file, name, kind, max_pixels)
+            choose_page(name, page, 1)
+            if bitmap:
+                return bitmap
         if not kind.loader:
-            return _decode_with_pillow(file, name, kind, max_pixels)
+            return _decode_with_pillow(file, name, kind, max_pixels, page)
         metadata = read_metadata(file, kind.title)
-        quality = _jpeg_quality(file) if kind == JPEG else QUALITY
-    return Reader(source, name, kind, metadata=metadata, jpeg_quality=quality, notes=list(metadata.notes))
+        reader = Reader(source, name, kind, metadata=metadata, notes=list(metadata.notes))
+        if kind == JPEG:
+            reader = replace(reader, jpeg_quality=jpeg.copy_quality(file))
+            try:
+                mended = jpeg.mend_end(file)
+            except ValueError as error:
+                raise PhotoError(f"{name}: cannot be read ({error})") from None
+            if mended:
+                reader = replace(reader, source=mended)
+                reader.note("the end marker of the JPEG was missing; all of its pixels are there")
+    count = read_field(reader.open(), "n-pages", 1) if kind.paged else 1
+    number = choose_page(name, page, count)
+    if page is None:
+        reader.note_pages(count - 1)
+    return replace(reader, options={"page": number - 1}) if number > 1 else reader
 
 
-def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int) -> Reader:
+def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None) -> Reader:
+    pages = tiff_pages.read_pages(file)
+    if tiff_pages.is_camera_raw(file, pages):
+        raise PhotoError(f"{name}: {CAMERA_RAW}")
+    full = [candidate.number for candidate in pages if candidate.is_full_size]
+    number = choose_page(name, page, max(1, len(pages)), first=full[0] if full else 1)
+    metadata = read_metadata(file, TIFF.title, number - 1)
+    options = {"page": number - 1}
+    reader = Reader(source, name, TIFF, metadata=metadata, notes=list(metadata.notes), options=options)
+    if page is None:
+        reader.note_pages(len(pages) - 1)
+    if not pages:  # damaged: libvips says how
+        return reader
+    chosen = pages[number - 1]
+    problem = chosen.problem
+    if problem:
+        raise PhotoError(f"{name}: {problem}")
+    if chosen.stored == tiff_pages.CIELAB:
+        # libvips takes it for a form of its own: with another interpretation, it leaves the pixels alone.
+        reader = replace(reader, source=chosen.with_interpretation(file, tiff_pages.ICCLAB))
+    return replace(reader, stored=chosen.stored)
+
+
+def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Reader | None:
+    """A reader of a PNM or BMP file; None for a kind of BMP that Pillow has to decode."""
+
+    def check(width: int, height: int) -> None:
+        check_size(name, width, height, max_pixels, kind.title, kind.cost)
+
+    file.seek(0)
+    data = file.read()
+    try:
+        pixels = bitmaps.decode_pnm(data, check) if kind == PNM else bitmaps.decode_bmp(data, check)
+        metadata = bitmaps.bmp_metadata(data) if kind == BMP else Metadata()
+    except PhotoError:
+        raise
+    except (ValueError, struct.error) as error:
+        reason = "damaged or cut short" if "buffer" in str(error) else error
+        raise PhotoError(f"{name}: cannot be read ({reason})") from error
+    return None if pixels is None else replace(reader_of_array(pixels, name), kind=kind, metadata=metadata)
+
+
+def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, page: int | None) -> Reader:
     try:
         from PIL import Image, UnidentifiedImageError
 
@@ -186,8 +286,10 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
             image: Any = pillow_heif.HeifImageFile(file) if kind == HEIC else Image.open(file)
+        count = getattr(image, "n_frames", 1)
+        image.seek(choose_page(name, page, count, first=image.tell() + 1) - 1)
         width, height = image.size  # of the header: no pixel is decoded yet
-        check_size(name, width, height, max_pixels, kind.title)
+        check_size(name, width, height, max_pixels, kind.title, kind.cost)
         image.load()
     except PhotoError:
         raise
@@ -195,33 +297,9 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int) -> 
         reason = "damaged or cut short" if isinstance(error, UnidentifiedImageError) else error
         raise PhotoError(f"{name}: cannot be read ({reason})") from error
     reader = reader_of_pillow(image, name, kind)
-    if kind == BMP:
-        return reader
-    metadata = read_metadata(file, kind.title)
-    return replace(reader, metadata=metadata, notes=list(metadata.notes))
-
-
-def _jpeg_quality(file: io.BufferedIOBase) -> int:
-    """The quality of a copy of a JPEG: `QUALITY`, or the first that is as fine as the JPEG itself."""
-    steps = _luma_quantization(file)
-    for quality in range(QUALITY, 100):
-        if all(map(operator.le, _quantization_at(quality), steps)):
-            return quality
-    return 100
-
-
-def _luma_quantization(file: io.BufferedIOBase) -> bytes:
-    """The 64 steps by which a JPEG file rounds its luma (ITU-T T.81, B.2.4.1); b"" where there are none of 8 bits."""
-    file.seek(2)
-    head = file.read(4)
-    while len(head) == 4 and head[0] == 0xFF and head[1] != START_OF_SCAN:
-        body = file.read(max(0, int.from_bytes(head[2:]) - 2))
-        if head[1] == QUANTIZATION_TABLES and body[:1] == b"\0":
-            return body[1:65]
-        head = file.read(4)
-    return b""
-
-
-@lru_cache
-def _quantization_at(quality: int) -> bytes:
-    return _luma_quantization(io.BytesIO(pyvips.Image.black(8, 8).jpegsave_buffer(Q=quality)))
+    if kind != BMP:
+        metadata = read_metadata(file, kind.title)
+        reader = replace(reader, metadata=metadata, notes=list(metadata.notes))
+    if page is None:
+        reader.note_pages(count - 1)
+    return reader

@@ -26,27 +26,30 @@ AB = Float32[np.ndarray, "2 h w"]
 MAX_ASPECT = 2  # of the image given to a model: long side in short sides
 
 
-def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = None) -> "Photo":
-    """Opens the first page of a path, the bytes of a file, an array (h, w[, 1-4]) or a Pillow image.
+def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = None, page: int | None = None) -> "Photo":
+    """Opens a page of a path, the bytes of a file, an array (h, w[, 1-4]) or a Pillow image.
 
     Only a file's header is read: damage further inside shows when pixels are read. `name` is what messages call it.
+    `page` counts from 1; the default is the first that is not reduced in size.
     Raises PhotoError for what is missing or not supported, PhotoTooLarge for more pixels than `formats.check_size`.
     """
     if isinstance(source, io.BytesIO):
         source = source.getvalue()
     if isinstance(source, np.ndarray):
         reader = formats.reader_of_array(source, name or "array")
+        formats.choose_page(reader.name, page, 1)
     elif isinstance(source, bytes | bytearray | memoryview):
-        reader = formats.reader_of_file(bytes(source), name or "bytes", max_pixels)
+        reader = formats.reader_of_file(bytes(source), name or "bytes", max_pixels, page)
     elif isinstance(source, str | os.PathLike):
-        reader = formats.reader_of_file(Path(source), name or printable(source), max_pixels)
+        reader = formats.reader_of_file(Path(source), name or printable(source), max_pixels, page)
     elif hasattr(source, "getexif"):
         reader = formats.reader_of_pillow(source, name or "Pillow image")
+        formats.choose_page(reader.name, page, 1)
     else:
         raise PhotoError(f"{type(source).__name__}: give a path, the bytes of a file, an array or a Pillow image")
     header = reader.open()
     width, height = header.width, header.height
-    formats.check_size(reader.name, width, height, max_pixels, formats.in_memory_kind(reader.kind, header))
+    formats.check_decoded_size(reader.name, reader.kind, header, max_pixels)
     orientation = reader.metadata.orientation
     if orientation >= 5:
         width, height = height, width
@@ -89,11 +92,26 @@ class Photo:
         elif self.orientation >= 5:
             width, height = height, width
         with photo_errors(self.name, "read"):
-            image = self.reader.open(1 / scale / 2)  # at least twice the size, so that averaging has pixels to work on
-            image = image.resize(width / image.width, vscale=height / image.height).copy_memory()
+            image = self._read_small(1 / scale / 2, width, height)  # at least twice the size: averaging needs pixels
             icc.check_linear(image, self.name)
+            if self.alpha and image[image.bands - 1].max() == 0:
+                raise PhotoError(f"{self.name}: every pixel is fully transparent; save it without an alpha channel")
             codes = self._upright_codes(image)
         return np.ascontiguousarray(codes, np.float32) / np.float32(np.iinfo(codes.dtype).max)
+
+    def _read_small(self, shrink: float, width: int, height: int) -> pyvips.Image:
+        """Returns stored pixels at this size; as the first to see all pixels, it finds the damage of a JPEG."""
+        for strict in (True, False):
+            image = self.reader.open(shrink, strict)
+            try:
+                return image.resize(width / image.width, vscale=height / image.height).copy_memory()
+            except pyvips.Error as error:
+                # Where data is missing the rest would be gray; of other damage, viewers show what can be read.
+                if not strict or self.reader.kind != formats.JPEG or "premature end" in error.detail:
+                    raise
+                if "Corrupt" in error.detail:
+                    self.reader.note("the JPEG is damaged: some of its pixels may be wrong")
+        raise AssertionError
 
     def pixels(self) -> np.ndarray:
         """Returns the photo at full size: sRGB codes (h, w, 3), uint8 or uint16."""

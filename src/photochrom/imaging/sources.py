@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from .errors import PhotoError, printable
 from .formats import READ_ONLY, WRITABLE, Format, detect_kind
 
-IMAGE_SUFFIXES = (*WRITABLE, *READ_ONLY, ".gif", ".psd", ".dng", ".jxl")  # the last are not supported
+IMAGE_SUFFIXES = (*WRITABLE, *READ_ONLY, ".psd", ".dng", ".jxl")  # the last are not supported
 # Their content looks like a TIFF file whose first page is a thumbnail.
 RAW_SUFFIXES = (".3fr", ".arw", ".cr2", ".erf", ".iiq", ".kdc", ".nef", ".nrw", ".orf", ".pef", ".rw2", ".sr2", ".srw")
 # Of Synology, QNAP, Windows, macOS zips and Linux; those of others begin with a dot.

@@ -65,11 +65,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How photos of a batch are colorized, whether existing files are replaced, and the largest photo in pixels."""
+    """How photos of a batch are colorized, whether existing files are replaced, the largest photo in pixels, and the
+    page to read (from 1; None: the first that is not reduced in size).
+    """
 
     color: ColorOptions = field(default_factory=ColorOptions)
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
+    page: int | None = None
 
     def is_due(self, file: Location) -> bool:
         """Return whether a file is to be written: it does not exist, or is to be replaced."""
@@ -221,7 +224,7 @@ class _Job:
         return Outcome(self.task, self.reason, tuple(self.files), tuple(self.notes), self.size, self.seconds)
 
     def _open(self) -> Photo:
-        return open_photo(self.task.source, self.options.max_pixels)
+        return open_photo(self.task.source, self.options.max_pixels, page=self.options.page)
 
     def _draw(self, extra: str) -> bytes:
         seed = self.task.seeds[0]
@@ -297,7 +300,7 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
     if len(existing) == len(task.files):
         return Outcome(task, SkipReason.EXISTS)
     try:
-        photo = open_photo(task.source, options.max_pixels)
+        photo = open_photo(task.source, options.max_pixels, page=options.page)
     except Exception as error:
         return Outcome(task, _explain(task, error))
     if task.searched and photo.is_colorized:

@@ -86,14 +86,30 @@ class Colorizer:
 
     @overload
     def __call__(
-        self, photo: Any, *, output: StrPath, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
+        self,
+        photo: Any,
+        *,
+        output: StrPath,
+        overwrite: bool = ...,
+        page: int | None = ...,
+        **settings: Unpack[ColorKeywords],
     ) -> Path: ...
     @overload
-    def __call__(self, photo: StrPath, *, overwrite: bool = ..., **settings: Unpack[ColorKeywords]) -> Path: ...
+    def __call__(
+        self, photo: StrPath, *, overwrite: bool = ..., page: int | None = ..., **settings: Unpack[ColorKeywords]
+    ) -> Path: ...
     @overload
-    def __call__(self, photo: SameType, **settings: Unpack[ColorKeywords]) -> SameType: ...
+    def __call__(self, photo: SameType, *, page: int | None = ..., **settings: Unpack[ColorKeywords]) -> SameType: ...
 
-    def __call__(self, photo: Any, *, output: StrPath | None = None, overwrite: bool = False, **settings: Any) -> Any:
+    def __call__(
+        self,
+        photo: Any,
+        *,
+        output: StrPath | None = None,
+        overwrite: bool = False,
+        page: int | None = None,
+        **settings: Any,
+    ) -> Any:
         """Colorize a photo and return it as the type that came in.
 
         Args:
@@ -102,6 +118,7 @@ class Colorizer:
                 uint16, or float in [0, 1].
             output: path of the file to write; its suffix decides the format. Returns that path for any photo.
             overwrite: whether an existing file may be replaced.
+            page: number of the page to read, from 1; None: the first that is not reduced in size.
             settings: `options=ColorOptions(...)` and color options by name, which have priority.
 
         Raises:
@@ -116,7 +133,7 @@ class Colorizer:
             output = output_path(Path(photo))
         elif output is not None and is_path and Path(output).resolve() == Path(photo).resolve():
             raise ValueError(f"{output}: is the original, which is never overwritten; choose another output")
-        (result,) = self.variants(photo, options=options)
+        (result,) = self.variants(photo, page=page, options=options)
         if output is not None:
             return result.save(output, overwrite)
         if isinstance(photo, bytes | bytearray | memoryview):
@@ -130,13 +147,15 @@ class Colorizer:
             return codes
         return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype)
 
-    def variants(self, photo: Any, **settings: Unpack[ColorKeywords]) -> Iterator[Colorized]:
+    def variants(
+        self, photo: Any, *, page: int | None = None, **settings: Unpack[ColorKeywords]
+    ) -> Iterator[Colorized]:
         """Yield a photo colorized with each of `variants` seeds from `seed` on; arguments and errors as `__call__`."""
         options = merge_options(**settings)
         if options.variants > 1 and not self.procedure.capabilities.stochastic:
             problem = "is deterministic; variants need a stochastic model, for example classify"
             raise ValueError(f"{self.card.name} {problem}")
-        return self.colorize_photo(open_photo(photo), options)
+        return self.colorize_photo(open_photo(photo, page=page), options)
 
     # The pipeline: prepare, predict, merge. `colorize_photo` runs it for one photo; a batch runs the steps itself, to
     # predict several photos at once.
@@ -238,14 +257,27 @@ def writable_path(photo: P, label: str = "", suffix: str = "", head: bytes = b""
 
 @overload
 def colorize(
-    photo: Any, model: str | Path = ..., *, output: StrPath, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
+    photo: Any,
+    model: str | Path = ...,
+    *,
+    output: StrPath,
+    overwrite: bool = ...,
+    page: int | None = ...,
+    **settings: Unpack[ColorKeywords],
 ) -> Path: ...
 @overload
 def colorize(
-    photo: StrPath, model: str | Path = ..., *, overwrite: bool = ..., **settings: Unpack[ColorKeywords]
+    photo: StrPath,
+    model: str | Path = ...,
+    *,
+    overwrite: bool = ...,
+    page: int | None = ...,
+    **settings: Unpack[ColorKeywords],
 ) -> Path: ...
 @overload
-def colorize(photo: SameType, model: str | Path = ..., **settings: Unpack[ColorKeywords]) -> SameType: ...
+def colorize(
+    photo: SameType, model: str | Path = ..., *, page: int | None = ..., **settings: Unpack[ColorKeywords]
+) -> SameType: ...
 
 
 def colorize(photo: Any, model: str | Path = "default", **call: Any) -> Any:

@@ -24,7 +24,10 @@ from .worker import ORIGINAL_PREVIEW, PREVIEW_SUFFIX, UPLOAD, ColorizeRequest
 STALL_SECONDS = 30  # longest wait for the next bytes of an upload
 DISCONNECT_POLL_SECONDS = 0.5
 MAX_ARCHIVE = 1000  # jobs
-MEDIA_TYPES = {suffix: mimetypes.types_map.get(suffix, f"image/{suffix[1:]}") for suffix in formats.WRITABLE}
+MEDIA_TYPES = {
+    suffix: mimetypes.types_map.get(kind.suffix, f"image/{kind.suffix[1:]}")
+    for suffix, kind in formats.WRITABLE.items()
+}
 PLAIN_TEXT = (416, 503)  # errors that Starlette and uvicorn report themselves
 
 Responses = dict[int | str, dict[str, Any]]  # by status, for OpenAPI

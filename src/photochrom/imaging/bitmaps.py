@@ -1,0 +1,89 @@
+"""Plain bitmaps, which libvips' wheel does not read: PNM and PFM (Netpbm), and BMP without run lengths."""
+
+import re
+import struct
+from collections.abc import Callable
+
+import numpy as np
+
+from ..core import color
+from .metadata import Metadata
+from .metadata.density import METER, make_density
+
+GAP = rb"(?:\s|#[^\n]*\n)+"  # between the numbers of a PNM header; comments count as space
+CheckSize = Callable[[int, int], None]  # raises PhotoError for too many pixels
+
+
+def decode_pnm(data: bytes, check_size: CheckSize) -> np.ndarray:
+    """Returns the pixels of a PBM, PGM, PPM or PFM file (h, w, 1 or 3). Raises ValueError for a damaged one."""
+    kind = data[1:2]
+    match = re.match(rb"P." + (GAP + rb"(-?[\d.]+)") * (2 if kind in b"14" else 3) + rb"\s", data)
+    if not match:
+        raise ValueError("damaged header")
+    width, height = int(match[1]), int(match[2])
+    check_size(width, height)
+    shape = height, width, 3 if kind in b"36F" else 1
+    body, count = data[match.end() :], width * height * shape[2]
+    if kind in b"Ff":
+        order = "<" if match[3].startswith(b"-") else ">"
+        light = np.frombuffer(body, f"{order}f4", count).reshape(shape)[::-1]  # from the bottom up
+        if not (light.min() >= 0 and light.max() <= 1):
+            raise ValueError("floats must be linear light from 0 to 1")
+        codes = color.linear_to_srgb(np.broadcast_to(np.moveaxis(light, -1, 0), (3, height, width)))
+        return np.rint(np.moveaxis(codes, 0, -1) * 65535).astype(np.uint16)
+    if kind in b"14":
+        if kind == b"4":
+            rows = np.frombuffer(body, np.uint8, height * -(-width // 8)).reshape(height, -1)
+            bits = np.unpackbits(rows, axis=1)[:, :width]
+        else:
+            bits = np.frombuffer(re.sub(rb"[^01]", b"", body), np.uint8, count) - ord("0")
+        return ((1 - bits) * 255).astype(np.uint8).reshape(shape)
+    most = int(match[3])
+    if not 0 < most < 1 << 16:
+        raise ValueError(f"values up to {most}")
+    if kind in b"23":
+        values = np.array(body.split()[:count], np.int64)
+    else:
+        values = np.frombuffer(body, np.uint8 if most < 256 else ">u2", count)
+    if len(values) < count or values.min() < 0:
+        raise ValueError("damaged or cut short")
+    largest, dtype = (255, np.uint8) if most < 256 else (65535, np.uint16)
+    return np.rint(np.minimum(values, most) * (largest / most)).astype(dtype).reshape(shape)
+
+
+def decode_bmp(data: bytes, check_size: CheckSize) -> np.ndarray | None:
+    """Returns the pixels of a BMP file (h, w, 3), or None for kinds that are rare: 16 bits, run lengths, alpha.
+
+    Raises ValueError or struct.error for a damaged file.
+    """
+    start, header = struct.unpack_from("<II", data, 10)
+    if header == 12:  # of OS/2
+        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+        compression, colors, entry = 0, 0, 3
+    else:
+        width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+        (colors,), entry = struct.unpack_from("<I", data, 46), 4
+    if compression or bits not in (1, 4, 8, 24, 32):
+        return None
+    check_size(width, abs(height))
+    stride = (width * bits + 31) // 32 * 4  # rows end at 32 bits
+    rows = np.frombuffer(data, np.uint8, stride * abs(height), start).reshape(abs(height), stride)
+    if height > 0:
+        rows = rows[::-1]  # from the bottom up
+    if bits > 8:
+        channels = bits // 8
+        return rows[:, : width * channels].reshape(-1, width, channels)[..., 2::-1]
+    palette = np.frombuffer(data, np.uint8, entry * min(colors or 256, 1 << bits), 14 + header).reshape(-1, entry)
+    index = np.unpackbits(rows, axis=1).reshape(len(rows), -1, bits) @ (1 << np.arange(bits)[::-1])
+    if index[:, :width].max() >= len(palette):
+        raise ValueError("damaged palette")
+    return palette[index[:, :width], 2::-1]
+
+
+def bmp_metadata(data: bytes) -> Metadata:
+    """Returns the resolution of a BMP file, all that it says beside its pixels."""
+    metadata = Metadata()
+    if int.from_bytes(data[14:18], "little") >= 40:
+        across, down = struct.unpack_from("<ii", data, 38)
+        metadata.density = make_density(across, down, METER)
+    return metadata
