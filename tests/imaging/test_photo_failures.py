@@ -236,7 +236,7 @@ def test_names_of_unfinished_files(tmp_path, monkeypatch):
     names = []
     monkeypatch.setattr(atomic, "_publish", lambda temporary, path, overwrite: names.append(temporary.name))
     Colorized(open_photo(np.zeros((4, 4), np.uint8)), AB, PROVENANCE).save(tmp_path / f"{'昔' * 80}.png")
-    assert re.fullmatch(r"\.昔{40}\.photochrom-[0-9a-f]{8}\.png", names[0])
+    assert re.fullmatch(r"\.昔{40}\.photochrom-[0-9a-f]{16}\.png", names[0])
     assert list(tmp_path.iterdir()) == []
 
 
