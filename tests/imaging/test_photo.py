@@ -186,6 +186,12 @@ def test_floats_beyond_1_are_refused():
         photo.gray(32)
 
 
+def test_floats_that_are_no_numbers_are_refused():
+    values = np.full((8, 64, 1), np.nan, np.float32)
+    with pytest.raises(PhotoError, match="floats must be linear light from 0 to 1, but their mean is nan"):
+        open_photo(pyvips.Image.new_from_array(values).tiffsave_buffer()).gray(32)
+
+
 def test_signed_integers_are_refused():
     blob = pyvips.Image.black(8, 8).cast("short").tiffsave_buffer()
     with pytest.raises(PhotoError, match="scan: numbers of type short; save it with"):

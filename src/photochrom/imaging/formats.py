@@ -294,7 +294,8 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, pag
     except PhotoError:
         raise
     except Exception as error:  # each decoder has its own
-        reason = "damaged or cut short" if isinstance(error, UnidentifiedImageError) else error
+        is_unknown = isinstance(error, UnidentifiedImageError)
+        reason = "damaged or cut short" if is_unknown else " ".join(str(error).split())
         raise PhotoError(f"{name}: cannot be read ({reason})") from error
     reader = reader_of_pillow(image, name, kind)
     if kind != BMP:

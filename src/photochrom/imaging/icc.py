@@ -12,6 +12,7 @@ from .formats import Reader
 PROFILE = "icc-profile-data"
 CHANNELS = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}  # by the color space that a profile names at byte 16
 OTHER_SPACES = ("lab", "labs", "labq", "xyz", "yxy", "lch", "cmc", "oklab", "oklch")
+LEAST_RANGE = 128  # of 8-bit codes, from the darkest to the lightest color of a profile
 FLOATS = ("float", "double")
 
 
@@ -49,8 +50,11 @@ def to_standard(image: pyvips.Image, reader: Reader) -> pyvips.Image:
 
 def check_linear(image: pyvips.Image, name: str) -> None:
     """Raises PhotoError for floats beyond 1, such as 0 to 255, which would be white as linear light."""
-    if image.format in FLOATS and image.interpretation not in OTHER_SPACES and not image.avg() <= 1:  # or not a number
-        reason = f"floats must be linear light from 0 to 1, but their mean is {image.avg():.3g}"
+    if image.format not in FLOATS or image.interpretation in OTHER_SPACES:
+        return
+    mean = image.numpy().mean()
+    if not mean <= 1:  # or not a number
+        reason = f"floats must be linear light from 0 to 1, but their mean is {mean:.3g}"
         raise PhotoError(f"{name}: {reason}; save it with 8 or 16 bits a channel")
 
 
@@ -75,7 +79,8 @@ def _profile_fault(profile: bytes, bands: int) -> str:
         return "does not fit the pixels"
     # libvips passes over a profile that it cannot use: then the colors are those of the profile given in its place.
     try:
-        usable = np.array_equal(_convert_cube(profile, bands, "srgb"), _convert_cube(profile, bands, "p3"))
+        colors = _convert_cube(profile, bands, "srgb")
+        usable = np.array_equal(colors, _convert_cube(profile, bands, "p3")) and np.ptp(colors) >= LEAST_RANGE
     except pyvips.Error:
         usable = False
     return "" if usable else "is damaged"

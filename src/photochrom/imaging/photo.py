@@ -94,7 +94,7 @@ class Photo:
         with photo_errors(self.name, "read"):
             image = self._read_small(1 / scale / 2, width, height)  # at least twice the size: averaging needs pixels
             icc.check_linear(image, self.name)
-            if self.alpha and image[image.bands - 1].max() == 0:
+            if self.alpha and not image.numpy()[..., -1].any():
                 raise PhotoError(f"{self.name}: every pixel is fully transparent; save it without an alpha channel")
             codes = self._upright_codes(image)
         return np.ascontiguousarray(codes, np.float32) / np.float32(np.iinfo(codes.dtype).max)

@@ -36,7 +36,7 @@ def read_metadata(file: io.BufferedIOBase, title: str, page: int = 0) -> Metadat
             metadata.add_tags(tiff.read_tags(file, page))
         elif title in READERS:
             READERS[title](file, metadata)
-    except (ValueError, struct.error, IndexError, OverflowError):
+    except (ValueError, struct.error, LookupError, OverflowError):
         metadata.notes.append("damaged metadata was left out")
     return metadata
 
