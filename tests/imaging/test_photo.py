@@ -9,7 +9,7 @@ import pyvips
 from PIL import Image
 
 from photochrom.core import color
-from photochrom.imaging import formats
+from photochrom.imaging import jpeg
 from photochrom.imaging.photo import Colorized, PhotoError, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 7)
@@ -106,10 +106,10 @@ def test_a_jpeg_is_quantized_no_coarser_than_its_original(quality, written):
 
 
 def test_default_quality_for_other_formats_and_jpeg_without_tables():
-    for source in (encode(make_pixels(), ".png"), b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff", make_pixels()):
-        is_file = isinstance(source, bytes)
-        reader = formats.reader_of_file(source, "a", 10_000) if is_file else formats.reader_of_array(source, "a")
-        assert reader.jpeg_quality == formats.QUALITY
+    for blob in (b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff"):
+        assert jpeg.copy_quality(io.BytesIO(blob)) == jpeg.QUALITY
+    for source in (encode(make_pixels(), ".png"), make_pixels()):
+        assert open_photo(source).reader.jpeg_quality == jpeg.QUALITY
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Kinds of files that are rare or damaged: read with a note of what was left aside, or refused in one sentence."""
 
+import base64
 import io
 import struct
 
@@ -150,6 +151,25 @@ def test_jpegs_of_unusual_kinds_are_refused_in_a_sentence():
         assert_refused(patch_frame(blob, marker), "this kind of JPEG is rare and not supported; save it")
 
 
+# 16 x 12 pixels (13 x + 7 y) % 256, which Pillow cannot write: without loss, and with arithmetic coding.
+LOSSLESS = """
+/9j/4AAQSkZJRgABAQAAAQABAAD/wwALCAAMABABAREA/8QAFgABAQEAAAAAAAAAAAAAAAAABAMI/9oACAEBAAEAAM/ta1rWta1rWta27Wta1rWta1rW
+tu1rWta1rWta1rbta1rWta1rWta27Wta1rWta1rWtu1rWta1rWta1rbta1rWta1rWta27Wta1rWta1rWtu1rWta1rWta1rbta1rWta1rWtbgy7Wta1rW
+ta1rW4Mu1rWta1rWta3Bjf/Z
+"""
+ARITHMETIC = """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYGBwkIBgcJBwYGCAsICQoKCgoKBggLDAsKDAkK
+Cgr/yQALCAAMABABAREA/8wABgAQEAX/2gAIAQEAAD8A/wDln+cJWPMEmZYYZVUlpCBog0PPlN8/q+ZdbwIqW8GrDF5bI4Jucd1xyDxR6why6AEwCEkB
+9i6UgF3zmAafpd2p25uZx2WUOdGaqa2r2ACmyvv41j0WmfHUHENoSsQrRQBZov8ATV4uAsr/2Q==
+"""
+
+
+@pytest.mark.parametrize(("text", "most"), [(LOSSLESS, 0.1), (ARITHMETIC, 4)])
+def test_lossless_and_arithmetic_jpegs(text, most):
+    y, x = np.mgrid[:12, :16]
+    assert_read_as(base64.b64decode(text), ((13 * x + 7 * y) % 256).astype(np.uint8)[..., None], most=most)
+
+
 @pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".jif"])
 def test_other_suffixes_of_jpeg(suffix, tmp_path):
     path = tmp_path / f"scan{suffix}"
@@ -187,6 +207,17 @@ def test_pages_of_other_formats():
         assert_refused(buffer.getvalue(), "has no page 3, only 2 pages", page=3)
     for source in (with_pillow(smooth(), "JPEG"), with_pillow(smooth(), "BMP"), smooth(), Image.new("L", (9, 9))):
         assert_refused(source, "has no page 2, only 1 page", page=2)
+
+
+def test_pages_of_heic():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    heif = pillow_heif.from_pillow(Image.fromarray(smooth(64, 64, 3)))
+    heif.add_from_pillow(Image.fromarray(smooth(64, 64, 3)[::-1].copy()))
+    buffer = io.BytesIO()
+    heif.save(buffer, quality=95)
+    assert_read_as(buffer.getvalue(), smooth(64, 64, 3), "1 more page was left out (--page)", most=5)
+    assert_read_as(buffer.getvalue(), smooth(64, 64, 3)[::-1], page=2, most=5)
+    assert_refused(buffer.getvalue(), "has no page 3, only 2 pages", page=3)
 
 
 def test_a_loop_of_pages_ends():

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import pyvips
 
 from photochrom.inference import batch
 from photochrom.inference.batch import BatchOptions, colorize_batch
@@ -192,12 +193,12 @@ def test_a_damaged_photo_does_not_stop_the_others(photos, colorizer, jobs):
 
 
 def test_an_unsupported_image_is_reported(photos, colorizer):
-    (photos / "page.GIF").write_bytes(b"GIF89a")
+    (photos / "page.PSD").write_bytes(b"8BPS")
     (photos / "notes.txt").write_bytes(b"text")
     outcomes = list(colorize_batch(colorizer, plan([photos]), BatchOptions()))
-    (failed,) = [outcome.reason for outcome in outcomes if outcome.task.source.suffix == ".GIF"]
+    (failed,) = [outcome.reason for outcome in outcomes if outcome.task.source.suffix == ".PSD"]
     assert len(outcomes) == 5
-    assert failed.startswith(f"{photos / 'page.GIF'}: is not a supported image; supported: JPEG")
+    assert failed.startswith(f"{photos / 'page.PSD'}: is a Photoshop file (PSD), which is not supported")
 
 
 def test_a_second_run_skips_existing_outputs_unless_overwriting(photos, colorizer):
@@ -226,6 +227,20 @@ def test_closing_stops_and_leaves_only_whole_files(photos, colorizer):
     written = [p for p in out.rglob("*") if p.is_file()]
     assert 0 < len(written) < 40
     assert not [p for p in written if p.name.startswith(".")]
+
+
+def test_the_page_is_chosen_and_the_notes_are_of_the_photo(tmp_path, colorizer):
+    pages = pyvips.Image.arrayjoin([pyvips.Image.black(40, 32) + 60, pyvips.Image.black(40, 32) + 200], across=1)
+    pages.cast("uchar").tiffsave(str(tmp_path / "scan.tif"), page_height=32)
+    for page, shade, notes in ((None, 60, ("1 more page was left out (--page)",)), (2, 200, ())):
+        tasks = plan([tmp_path / "scan.tif"], tmp_path / f"{page}.png")
+        (outcome,) = colorize_batch(colorizer, tasks, BatchOptions(page=page))
+        assert (outcome.reason, outcome.notes) == ("", notes)
+        assert abs(pyvips.Image.new_from_file(str(tmp_path / f"{page}.png")).avg() - shade) < 40
+    (outcome,) = colorize_batch(colorizer, plan([tmp_path / "scan.tif"], tmp_path / "3.png"), BatchOptions(page=3))
+    assert outcome.reason == f"{tmp_path / 'scan.tif'}: has no page 3, only 2 pages; choose another --page"
+    result = colorizer((tmp_path / "scan.tif").read_bytes(), page=2)
+    assert abs(pyvips.Image.new_from_buffer(result, "").avg() - 200) < 40
 
 
 def test_the_limit_on_pixels_applies(photos, colorizer):

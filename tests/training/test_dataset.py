@@ -138,11 +138,11 @@ def test_formats_that_pillow_cannot_decode_are_read_as_by_the_other_commands(tmp
 
 
 def test_formats_that_no_command_reads_are_left_out_and_named(tmp_path, caplog):
-    Image.open(io.BytesIO(jpeg(3))).save(tmp_path / "photo.gif")
+    (tmp_path / "photo.psd").write_bytes(b"8BPS")
     (tmp_path / "photo.jpg").write_bytes(jpeg(4))
     library = gather(Data(photos=(tmp_path,), validation=0.0), tmp_path / "photos.json")
     assert (len(library.training), library.unreadable) == (1, 1)
-    assert "photo.gif left out: " in caplog.text
+    assert "photo.psd left out: " in caplog.text
 
 
 def test_missing_and_damaged_sources(archive, tmp_path):
