@@ -52,7 +52,8 @@ def check_linear(image: pyvips.Image, name: str) -> None:
     """Raises PhotoError for floats beyond 1, such as 0 to 255, which would be white as linear light."""
     if image.format not in FLOATS or image.interpretation in OTHER_SPACES:
         return
-    mean = image.numpy().mean()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = image.numpy().mean(dtype=np.float64)
     if not mean <= 1:  # or not a number
         reason = f"floats must be linear light from 0 to 1, but their mean is {mean:.3g}"
         raise PhotoError(f"{name}: {reason}; save it with 8 or 16 bits a channel")
