@@ -68,16 +68,17 @@ class TiffPage:
 
 def read_pages(file: io.BufferedIOBase) -> list[TiffPage]:
     """Returns the pages of a TIFF file; of a damaged one, those before the damage."""
-    pages: list[TiffPage] = []
+    pages: dict[int, TiffPage] = {}  # by offset, since a damaged chain may lead back to a page
     try:
         layout = tiff._Layout(file)
         offset = layout.first
-        while offset and len(pages) < MAX_PAGES and all(page.offset != offset for page in pages):
-            page, offset = _read_page(layout, file, offset, len(pages) + 1)
-            pages.append(page)
+        while offset and offset not in pages and len(pages) < MAX_PAGES:
+            page, following = _read_page(layout, file, offset, len(pages) + 1)
+            pages[offset] = page
+            offset = following
     except (ValueError, struct.error, OSError, OverflowError):
         pass  # libvips reports it, or reads the pages before it
-    return pages
+    return list(pages.values())
 
 
 def is_camera_raw(file: io.BufferedIOBase, pages: list[TiffPage]) -> bool:
