@@ -12,10 +12,11 @@ import pyvips
 from PIL import Image, PngImagePlugin
 
 from photochrom.imaging import tiff
-from photochrom.imaging.metadata import Turn, exif, xmp
+from photochrom.imaging.metadata import Turn, exif, photoshop, xmp
 from photochrom.imaging.metadata import packet as packet_module
 from photochrom.imaging.metadata.density import CENTIMETER, INCH, METER, NO_UNIT, Density
 from photochrom.imaging.metadata.geometry import Box
+from photochrom.imaging.metadata.photoshop import Resource
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 7)
@@ -168,6 +169,16 @@ def test_a_resolution_without_a_unit_stays_so():
     assert b"pHYs\0\0\x02\x58\0\0\x01\x2c\0" in colorize(blob, ".png")[0]
 
 
+def test_the_resolution_of_photoshop_turns_with_the_pixels():
+    across, down = struct.pack(">IHH", 600 << 16, 1, 1), struct.pack(">IHH", 300 << 16, 1, 1)
+    notes = []
+    resources = [Resource(b"8BIM", 1005, b"\0\0", across + down), Resource(b"8BIM", 2000, b"\0\0", b"path")]
+    assert photoshop.corrected(resources, Turn(1, (40, 24)), notes) == resources
+    (turned,) = photoshop.corrected(resources, Turn(6, (40, 24)), notes)
+    assert turned.data == down + across
+    assert notes == ["Photoshop's paths, guides and slices were left out, since the photo was turned"]
+
+
 # Text
 
 
@@ -306,6 +317,17 @@ def test_incomplete_extended_xmp_is_noted():
     assert notes == ["extended XMP was left out: it is damaged or incomplete"]
     assert b"HasExtendedXMP" not in copy
     assert b'a:b="17"' in copy
+
+
+def test_data_after_the_photo_is_noted():
+    _, notes = colorize(gray_jpeg() + b"ftypmp42" + bytes(400) + b"SEFT")
+    assert notes == [xmp.NO_ATTACHMENTS]
+
+
+def test_the_same_photo_gives_the_same_bytes():
+    blob = gray_png((b"eXIf", big_endian_block(100)), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet_of().encode()))
+    for suffix in (".jpg", ".png", ".tif", ".webp", ".avif"):
+        assert colorize(blob, suffix) == colorize(blob, suffix)
 
 
 # EXIF

@@ -1,18 +1,22 @@
 """Files of boxes: AVIF and HEIC (ISO 14496-12), and JPEG 2000 (ISO 15444-1)."""
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
 
 from .density import METER, Density, make_density
 from .record import MAX_BYTES, Metadata, read_part
+from .xmp import NO_ATTACHMENTS
 
 JP2_UUIDS = {
     b"JpgTiffExif->JP2": "exif",
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
     bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
 }
+# Kinds of auxiliary images: gain maps and others of Apple, and depth (ISO 23008-2).
+ATTACHMENTS = re.compile(rb"urn:com:apple:photo:\d+:aux:|urn:mpeg:\w+:2015:auxid:2|urn:com:photo:aux:hdrgainmap")
 
 
 def boxes(file: io.BufferedIOBase, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -44,7 +48,11 @@ def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
         parts = {inner: (body, end) for inner, body, end in boxes(file, start + 4, stop)}
         file.seek(parts[b"iloc"][0])
         places = parse_locations(read_part(file, parts[b"iloc"][1] - parts[b"iloc"][0]))
-        for item, item_kind in _item_kinds(file, *parts[b"iinf"]).items():
+        kinds = _item_kinds(file, *parts[b"iinf"])
+        file.seek(start)
+        if b"tmap" in kinds.values() or ATTACHMENTS.search(read_part(file, stop - start)):
+            metadata.notes.append(NO_ATTACHMENTS)
+        for item, item_kind in kinds.items():
             if item_kind == b"Exif":
                 content = _item(file, places[item], *parts.get(b"idat", (0, 0)))
                 metadata.add_exif(content[4 + int.from_bytes(content[:4]) :])

@@ -15,6 +15,7 @@ EXTENSION_HEAD, PHOTOSHOP_HEAD = b"http://ns.adobe.com/xmp/extension/\0", b"Phot
 # Segments that describe how the pixels are stored; and those of attachments.
 ENCODING_HEADS = (b"ICC_PROFILE\0", b"Adobe", b"JFXX\0", b"Ducky", b"JFIF\0", b"AROT\0")
 ATTACHMENT_HEADS = (b"MPF\0", b"urn:iso:std:iso:ts:21496")
+SAMSUNG_TRAILER = b"SEFT"  # of data after the photo, such as a video
 SEGMENT_BYTES, EXTENSION_BYTES = 65_533, 65_400  # at most in a segment, and of extended XMP in one
 MAX_EXTENSIONS = 4  # of which a file needs one
 
@@ -30,6 +31,9 @@ def read_jpeg(file: io.BufferedIOBase, metadata: Metadata) -> None:
             resources += body.removeprefix(PHOTOSHOP_HEAD)
         elif not _add_segment(metadata, marker, body):
             others.add(f"APP{marker - APP0}")
+    file.seek(-len(SAMSUNG_TRAILER), io.SEEK_END)
+    if file.read() == SAMSUNG_TRAILER:
+        metadata.notes.append(xmp.NO_ATTACHMENTS)
     metadata.resources += photoshop.parse_resources(bytes(resources))
     if others:
         metadata.notes.append(f"JPEG segments of other programs were left out: {', '.join(sorted(others))}")

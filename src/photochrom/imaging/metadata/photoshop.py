@@ -3,10 +3,15 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from .geometry import Turn
+
 IPTC = 1028
 # Of gray or dropped data: color transfer and halftones, layers, thumbnails, profile, EXIF, XMP, channel colors.
 UNTRUE = {1007, *range(1012, 1019), 1024, 1026, 1033, 1036, 1039, 1041, 1058, 1059, 1060, 1077}
 GEOMETRY = {1025, 1032, 1050, *range(2000, 2999)}  # paths, guides and slices in the stored image
+
+
+RESOLUTION = 1005  # with its unit: 8 bytes across, 8 down
 
 
 class Resource(NamedTuple):
@@ -31,6 +36,21 @@ def parse_resources(block: bytes) -> list[Resource]:
         resources.append(Resource(signature, number, block[at + 6 : name_end], data))
         at = name_end + 4 + size + size % 2
     return resources
+
+
+def corrected(resources: list[Resource], turn: Turn, notes: list[str]) -> list[Resource]:
+    """Returns the resources for an upright color image; adds to `notes` what it leaves out."""
+    kept = []
+    for resource in resources:
+        if resource.number in UNTRUE:
+            continue
+        if resource.number in GEOMETRY and turn.orientation != 1:
+            notes.append("Photoshop's paths, guides and slices were left out, since the photo was turned")
+            continue
+        if resource.number == RESOLUTION and turn.swaps_axes:
+            resource = resource._replace(data=resource.data[8:16] + resource.data[:8])
+        kept.append(resource)
+    return kept
 
 
 def pack_resources(resources: Iterable[Resource]) -> bytes:

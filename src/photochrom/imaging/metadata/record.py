@@ -102,9 +102,6 @@ class Metadata:
     def corrected(self, turn: Turn, provenance: Provenance, media_type: str) -> "Metadata":
         """Returns what is true of the upright color image, with its provenance; its notes say what was left out."""
         notes = list(self.notes)
-        numbers = photoshop.UNTRUE if turn.orientation == 1 else photoshop.UNTRUE | photoshop.GEOMETRY
-        if any(resource.number in numbers & photoshop.GEOMETRY for resource in self.resources):
-            notes.append("Photoshop's paths, guides and slices were left out, since the photo was turned")
         tags = exif.corrected(self.tags, turn, provenance, notes)
         density = self.density
         if density and turn.swaps_axes:
@@ -113,7 +110,7 @@ class Metadata:
             self,
             tags=tags,
             packet=xmp.corrected(self.packet, turn, provenance, media_type, notes),
-            resources=[resource for resource in self.resources if resource.number not in numbers],
+            resources=photoshop.corrected(self.resources, turn, notes),
             chunks=self._chunks_of_copy(),
             density=density or density_of_tags(tags.image),
             notes=notes,
