@@ -19,6 +19,9 @@ from .jpeg import QUALITY
 from .metadata import Metadata, read_metadata, read_pillow
 
 LOSSY: dict[str, Any] = {"Q": QUALITY, "subsample_mode": "off"}
+# The least effort is forty times as fast as libvips' default. Tuned for SSIM, which old versions of libheif do anyway,
+# it keeps L as well: mean error 0.07 to 0.18 in five photos, at most 1.9, for a seventh to a half more bytes.
+FAST_AVIF = LOSSY | {"effort": 0} | ({"tune": "ssim"} if pyvips.at_least_libvips(8, 18) else {})
 LZW = {"compression": "lzw", "predictor": "horizontal"}
 # A pixel that is decoded in memory, in about 12 bytes or (AVIF, JPEG 2000) 20 to 30, counts as so many of a photo that
 # is decoded row by row.
@@ -44,7 +47,7 @@ JPEG = Format("JPEG", rb"\xff\xd8\xff", ".jpg", "jpegload", cost=1, saver=LOSSY,
 PNG = Format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "pngload", cost=1, saver={"compression": 6}, depth=16)
 TIFF = Format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif", "tiffload", cost=1, saver=LZW, depth=16)
 WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", paged=True, saver={"lossless": True})
-AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", cost=IN_MUCH_MEMORY, saver=LOSSY)
+AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", cost=IN_MUCH_MEMORY, saver=FAST_AVIF)
 GIF = Format("GIF", rb"GIF8[79]a", ".png", "gifload", paged=True)
 PNM = Format("PNM", rb"P[1-6fF]\s+[#\d]", ".png")
 BMP = Format("BMP", rb"BM.{4}\0{4}", ".png")
