@@ -42,8 +42,9 @@ def test_100_megapixels_need_less_than_350_megabytes(tmp_path, orientation, suff
 
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("rows", [1, 32, 300, 1000])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_strips_keep_every_pixel(depth, rows, threads):
+@pytest.mark.parametrize(("threads", "whole"), [(1, 0), (1, 1 << 20), (3, 1 << 20)])
+def test_strips_keep_every_pixel(depth, rows, threads, whole, monkeypatch):
+    monkeypatch.setattr(strips, "WHOLE_PIXELS", whole)
     pixels = np.random.default_rng(0).integers(0, 1 << depth, (301, 457, 3)).astype(f"u{depth // 8}")
     strips_done, thread_ids = [], set()
 

@@ -14,6 +14,7 @@ import pyvips
 from .._processes import available_processors
 from . import tiff
 
+WHOLE_PIXELS = 16_000_000  # at most 96 MB
 STRIPS_AHEAD = 4  # computed before they are read, and one more for each thread
 
 Process = Callable[[np.ndarray, int], np.ndarray]  # rows (h, w, c) and the number of the first -> rows (h, w, 3)
@@ -25,9 +26,14 @@ def process_strips(
 ) -> Iterator[pyvips.Image]:
     """Yields an RGB image of `depth` bits, to be read once: `process` of each strip of `rows` rows of `image`.
 
-    By default on as many threads as there are processors. Errors of `process` are raised when the block ends.
+    By default on as many threads as there are processors. Errors of `process` are raised when the block ends. With one
+    thread, a stream would save no time: an image of up to `WHOLE_PIXELS` is made in memory, a fifth faster.
     """
-    with closing(_map_ahead(process, image, rows, threads or available_processors())) as strips:
+    threads = threads or available_processors()
+    if threads == 1 and image.width * image.height <= WHOLE_PIXELS:
+        yield _process_whole(image, rows, process, depth)
+        return
+    with closing(_map_ahead(process, image, rows, threads)) as strips:
         # libvips reads no raw pixels from a stream (`ppmload_source` is missing from its wheel), so they become a TIFF.
         header = _bigtiff_header(image.width, image.height, rows, depth)
         file = _ForwardFile(chain([header], strips), len(header) + image.width * image.height * 3 * depth // 8)
@@ -42,13 +48,26 @@ def process_strips(
             raise
 
 
+def _process_whole(image: pyvips.Image, rows: int, process: Process, depth: int) -> pyvips.Image:
+    result = np.empty((image.height, image.width, 3), f"u{depth // 8}")
+    region = pyvips.Region.new(image)
+    for top in range(0, image.height, rows):
+        count = min(rows, image.height - top)
+        pixels = _to_array(region.fetch(0, top, image.width, count), image)
+        result[top : top + count] = process(pixels, top)
+    return pyvips.Image.new_from_array(result)
+
+
+def _to_array(strip: Any, image: pyvips.Image) -> np.ndarray:
+    dtype = np.uint8 if image.format == "uchar" else np.uint16
+    return np.frombuffer(strip, dtype).reshape(-1, image.width, image.bands)
+
+
 def _map_ahead(process: Process, image: pyvips.Image, rows: int, threads: int) -> Generator[bytes, None, None]:
     """Results in order, from several threads: numpy releases the interpreter's lock."""
-    dtype = np.uint8 if image.format == "uchar" else np.uint16
 
     def process_when_read(strip: Future[Any], top: int) -> bytes:
-        pixels = np.frombuffer(strip.result(), dtype).reshape(-1, image.width, image.bands)
-        return process(pixels, top).tobytes()
+        return process(_to_array(strip.result(), image), top).tobytes()
 
     pending: deque[Future[bytes]] = deque()
     # One thread reads, since libvips lets only one use a region.
