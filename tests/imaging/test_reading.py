@@ -304,6 +304,17 @@ def test_ycbcr_without_jpeg_is_converted(half):
     assert_refused(tiff_file((tags | tiles, stored)), "YCbCr in tiles is not supported; convert it to RGB")
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_in_tiff_that_is_cut_short_is_refused(channels):
+    image = pyvips.Image.new_from_array(lively(128, 128, channels))
+    image = image.copy(interpretation="b-w" if channels == 1 else "srgb")
+    blob = image.tiffsave_buffer(compression="jpeg", Q=95)
+    assert_read_as(blob, pyvips.Image.tiffload_buffer(blob).numpy().reshape(128, 128, channels))
+    middle = len(blob) // 2
+    for damage in (b"\xff\xd9", bytes(1500)):
+        assert_refused(blob[:middle] + damage + blob[middle + len(damage) :], "cannot be read .damaged or cut short")
+
+
 def test_a_transparent_photo_is_refused():
     pixels = np.concatenate([lively(), np.zeros((72, 88, 1), np.uint8)], -1)
     assert_refused(with_pillow(pixels, "PNG"), "every pixel is fully transparent; save it without an alpha channel")

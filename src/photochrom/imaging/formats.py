@@ -26,6 +26,7 @@ LZW = {"compression": "lzw", "predictor": "horizontal"}
 # A pixel that is decoded in memory, in about 12 bytes or (AVIF, JPEG 2000) 20 to 30, counts as so many of a photo that
 # is decoded row by row.
 IN_MEMORY, IN_MUCH_MEMORY = 2.5, 5
+HEAD_OF_PNG = 1 << 16  # where its profile would begin
 
 
 @dataclass(frozen=True)
@@ -219,19 +220,33 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int |
         metadata = read_metadata(file, kind.title)
         reader = Reader(source, name, kind, metadata=metadata, notes=list(metadata.notes))
         if kind == JPEG:
-            reader = replace(reader, jpeg_quality=jpeg.copy_quality(file))
-            try:
-                mended = jpeg.mend_end(file)
-            except ValueError as error:
-                raise PhotoError(f"{name}: cannot be read ({error})") from None
-            if mended:
-                reader = replace(reader, source=mended)
-                reader.note("the end marker of the JPEG was missing; all of its pixels are there")
+            reader = _complete_jpeg(file, reader)
+        if kind == PNG:
+            _note_lost_profile(file, reader)
     count = read_field(reader.open(), "n-pages", 1) if kind.paged else 1
     number = choose_page(name, page, count)
     if page is None:
         reader.note_pages(count - 1)
     return replace(reader, options={"page": number - 1}) if number > 1 else reader
+
+
+def _complete_jpeg(file: Any, reader: Reader) -> Reader:
+    """Returns a reader of a whole JPEG with the quality of its copy. Raises PhotoError for one that is cut short."""
+    try:
+        mended = jpeg.mend_end(file)
+    except ValueError as error:
+        raise PhotoError(f"{reader.name}: cannot be read ({error})") from None
+    if mended:
+        reader.note("the end marker of the JPEG was missing; all of its pixels are there")
+    return replace(reader, source=mended or reader.source, jpeg_quality=jpeg.copy_quality(file))
+
+
+def _note_lost_profile(file: Any, reader: Reader) -> None:
+    """Adds a note if libpng passes over the profile of a PNG, which it does in silence."""
+    file.seek(0)
+    has_profile = b"iCCP" in file.read(HEAD_OF_PNG).split(b"IDAT")[0]
+    if has_profile and not reader.open().get_typeof("icc-profile-data"):
+        reader.note("the color profile was left aside: it is damaged or does not fit the pixels")
 
 
 def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None) -> Reader:
@@ -251,6 +266,8 @@ def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None
     problem = chosen.problem
     if problem:
         raise PhotoError(f"{name}: {problem}")
+    if chosen.values.get(tiff_pages.COMPRESSION) == tiff_pages.JPEG:
+        reader.options["fail_on"] = "warning"  # else the rest of a strip that is cut short would be gray
     if chosen.stored == tiff_pages.CIELAB:
         # libvips takes it for a form of its own: with another interpretation, it leaves the pixels alone.
         reader = replace(reader, source=chosen.with_interpretation(file, tiff_pages.ICCLAB))
