@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import pyvips
 from PIL import Image, PngImagePlugin
+from test_metadata_table import FORMATS, make_original
 
 from photochrom.imaging import tiff
-from photochrom.imaging.metadata import Turn, exif, photoshop, xmp
+from photochrom.imaging.metadata import Turn, exif, photoshop, read_metadata, xmp
 from photochrom.imaging.metadata import packet as packet_module
 from photochrom.imaging.metadata.density import CENTIMETER, INCH, METER, NO_UNIT, Density
 from photochrom.imaging.metadata.geometry import Box
+from photochrom.imaging.metadata.jpeg import jpeg_head
 from photochrom.imaging.metadata.photoshop import Resource
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
 
@@ -328,6 +330,32 @@ def test_the_same_photo_gives_the_same_bytes():
     blob = gray_png((b"eXIf", big_endian_block(100)), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet_of().encode()))
     for suffix in (".jpg", ".png", ".tif", ".webp", ".avif"):
         assert colorize(blob, suffix) == colorize(blob, suffix)
+
+
+def test_gif_brings_comments_and_xmp():
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((24, 40), 99, np.uint8)).save(buffer, "GIF", comment=b"Grandmother, 1931")
+    blob = buffer.getvalue()
+    trailer = b"\1" + bytes(range(255, -1, -1)) + b"\0"
+    packet = packet_of('xmlns:a="u:a" a:b="17"').encode()
+    blob = blob[:-1] + b"!\xff\x0bXMP DataXMP" + packet + trailer + b";"
+    copy, notes = colorize(blob, ".png")
+    assert not notes
+    assert b"tEXtComment\0Grandmother, 1931" in copy
+    assert b'a:b="17"' in copy
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damage_anywhere_is_survived(suffix):
+    blob, random = make_original(suffix), np.random.default_rng(0)
+    for _ in range(8):
+        damaged = bytearray(blob)
+        for place in random.integers(2, min(len(blob), 6000), 5):
+            damaged[place] = random.integers(256)
+        record = read_metadata(io.BytesIO(damaged), FORMATS[suffix])
+        copy = record.corrected(Turn(record.orientation, (40, 24)), PROVENANCE, "image/jpeg")
+        assert jpeg_head(copy)(b"\xff\xd8\xff")
+        assert copy.exif_block("WebP")
 
 
 # EXIF

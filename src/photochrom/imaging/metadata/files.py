@@ -16,6 +16,7 @@ from .. import tiff
 from . import exif, photoshop
 from .boxes import read_heif, read_jpeg_2000, write_avif
 from .density import INCH, NO_UNIT, make_density
+from .gif import read_gif
 from .jpeg import EXIF_HEAD, jpeg_head, read_jpeg
 from .png import png_head, read_png
 from .record import Metadata
@@ -155,6 +156,7 @@ READERS: dict[str, Callable[[io.BufferedIOBase, Metadata], None]] = {
     "AVIF": read_heif,
     "HEIC": read_heif,
     "JPEG 2000": read_jpeg_2000,
+    "GIF": read_gif,
 }
 HEADS: dict[str, Callable[[Metadata], Edit]] = {".jpg": jpeg_head, ".png": png_head}
 TAILS = {".tif": _write_tiff, ".webp": write_webp, ".avif": write_avif}

@@ -28,7 +28,7 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
         if kind in KNOWN_CHUNKS:
             _add_chunk(metadata, kind, file.read(size))
         else:
-            others.add(kind.decode("latin-1"))
+            others.add(kind.decode() if kind.isalpha() else "damaged ones")
     if others:
         metadata.notes.append(f"PNG chunks of other programs were left out: {', '.join(sorted(others))}")
 
