@@ -35,7 +35,7 @@ def process_strips(
         return
     with closing(_map_ahead(process, image, rows, threads)) as strips:
         # libvips reads no raw pixels from a stream (`ppmload_source` is missing from its wheel), so they become a TIFF.
-        header = _bigtiff_header(image.width, image.height, rows, depth)
+        header = memoryview(_bigtiff_header(image.width, image.height, rows, depth))
         file = _ForwardFile(chain([header], strips), len(header) + image.width * image.height * 3 * depth // 8)
         source = pyvips.SourceCustom()
         source.on_read(file.read)
@@ -63,13 +63,13 @@ def _to_array(strip: Any, image: pyvips.Image) -> np.ndarray:
     return np.frombuffer(strip, dtype).reshape(-1, image.width, image.bands)
 
 
-def _map_ahead(process: Process, image: pyvips.Image, rows: int, threads: int) -> Generator[bytes, None, None]:
+def _map_ahead(process: Process, image: pyvips.Image, rows: int, threads: int) -> Generator[memoryview, None, None]:
     """Results in order, from several threads: numpy releases the interpreter's lock."""
 
-    def process_when_read(strip: Future[Any], top: int) -> bytes:
-        return process(_to_array(strip.result(), image), top).tobytes()
+    def process_when_read(strip: Future[Any], top: int) -> memoryview:
+        return process(_to_array(strip.result(), image), top).data.cast("B")
 
-    pending: deque[Future[bytes]] = deque()
+    pending: deque[Future[memoryview]] = deque()
     # One thread reads, since libvips lets only one use a region.
     reader, workers = ThreadPoolExecutor(1), ThreadPoolExecutor(threads)
     try:
@@ -103,24 +103,24 @@ def _bigtiff_header(width: int, height: int, rows: int, depth: int) -> bytes:
 class _ForwardFile:
     """A file of chunks, of which only the last one read is kept; seeking back further than that reads nothing."""
 
-    def __init__(self, chunks: Iterator[bytes], size: int) -> None:
+    def __init__(self, chunks: Iterator[memoryview], size: int) -> None:
         self.chunks, self.size = chunks, size
-        self.position, self.chunk, self.chunk_start = 0, b"", 0
+        self.position, self.chunk, self.chunk_start = 0, memoryview(b""), 0
         self.error: BaseException | None = None
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int) -> memoryview:
         try:
             while self.position >= self.chunk_start + len(self.chunk):
                 following = next(self.chunks)
                 self.chunk_start += len(self.chunk)
                 self.chunk = following
         except StopIteration:  # and so on, however often libvips asks
-            return b""
+            return memoryview(b"")
         except BaseException as error:  # `process_strips` raises it in the thread that saves the image
             self.error = error
-            return b""
+            return memoryview(b"")
         offset = self.position - self.chunk_start
-        part = self.chunk[offset : offset + count] if offset >= 0 else b""
+        part = self.chunk[offset : offset + count] if offset >= 0 else self.chunk[:0]
         self.position += len(part)
         return part
 

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import IO
 
 from .._processes import available_memory, available_processors
-from ..imaging.atomic import BEGINNING, remove_unfinished
+from ..imaging.atomic import end_process, remove_unfinished
 from ..imaging.errors import printable
 from .batch import BatchOptions, Outcome, process_batch
 from .colorizer import Colorizer
@@ -145,22 +145,18 @@ def main() -> None:
     colorizer = Colorizer(*arguments)
     colorizer.procedure = procedure  # with the sampler options of the run
     batches: SimpleQueue[list[Task]] = SimpleQueue()
-    current: list[Task] = []
 
     def receive() -> None:
         with suppress(EOFError):
             while True:
                 batches.put(pickle.load(requests))
-        BEGINNING.acquire()
-        _remove_unfinished(current)
         shutil.rmtree(scratch, ignore_errors=True)
-        os._exit(0)
+        end_process(0)
 
     receiver = threading.Thread(target=receive, daemon=True)
     receiver.start()
     with suppress(BrokenPipeError):
         while True:
-            current = batches.get()
-            for outcome in process_batch(colorizer, current, options, threading.Event()):
+            for outcome in process_batch(colorizer, batches.get(), options, threading.Event()):
                 _send(results, outcome)
     receiver.join()
