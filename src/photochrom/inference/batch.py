@@ -164,7 +164,7 @@ def colorize_many(  # noqa: PLR0913 - each is an option of the command
         overwrite: whether existing outputs are replaced; they are skipped otherwise.
         hidden: whether hidden files and folders are included.
         jobs: number of worker processes; by default one for each processor if the photos are worth it.
-        extras: images to write about the outputs, of `contact sheet`, `uncertainty`, `trace`.
+        extras: images to write about the outputs, of `EXTRAS`.
         passed: a `collections.Counter` that gets the number of files passed over in folders, by kind.
         settings: as for `Colorizer`.
 
