@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from .._install import pip_install
 from .._processes import exit_code, interrupt, leave, on_signals
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def loading(extra: str | None = None) -> Iterator[None]:
     Exit with the pip command to run unless the modules of the extra are installed.
     """
     modules = EXTRAS[extra] if extra else ()
-    if any(importlib.util.find_spec(name) is None for name in modules):
+    if extra and any(importlib.util.find_spec(name) is None for name in modules):
         torch = TORCH if "torch" in modules else ""
-        fail(f"this command needs more packages: pip install 'photochrom[{extra}]'{torch}", 2)
+        fail(f"this command needs more packages: {pip_install(extra)}{torch}", 2)
 
     on_signals(leave)
     try:

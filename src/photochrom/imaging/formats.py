@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
+from .._install import pip_install
 from . import bitmaps, jpeg, tiff_pages
 from .errors import PhotoError, PhotoTooLarge, photo_errors
 from .fields import read_field
@@ -300,7 +301,7 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, pag
         if kind == HEIC:
             import pillow_heif
     except ImportError as error:
-        raise PhotoError(f"{name}: to read {kind.title}, pip install 'photochrom[formats]'") from error
+        raise PhotoError(f"{name}: to read {kind.title}, {pip_install('formats')}") from error
     try:
         file.seek(0)
         with warnings.catch_warnings():
