@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .._processes import INTERRUPTED
 from .console import exit_on, fail, loading
 from .export import export
 from .options import Out, Sets
@@ -26,7 +27,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Train a model on your own color photos; the run is written to runs/RECIPE-NAME, or to --out.
 
-    Stop at any moment (exit code 130) and continue with --resume.
+    Stop at any moment (exit code 130, or 143 after SIGTERM) and continue with --resume.
     """
     with loading("train"):
         from ..training.export import require_complete
@@ -40,7 +41,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
     if bundle and bundle.exists():
         fail(f"{bundle} exists: name another folder or remove it", 2)
     stored = run / "recipe.json"
-    with exit_on(Stopped, code=130), exit_on(ValueError, OSError, FloatingPointError, ModuleNotFoundError):
+    with exit_on(Stopped, code=INTERRUPTED), exit_on(ValueError, OSError, FloatingPointError, ModuleNotFoundError):
         settings = read(stored if resume and stored.exists() else recipe, sets or (), data or ())
         if bundle:
             require_complete(settings)

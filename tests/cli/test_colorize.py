@@ -1,0 +1,241 @@
+"""`photochrom colorize`: pipes, formats, dry runs, what is printed, and outputs that exist already."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from photochrom import Colorizer, _install, colorize_many
+from photochrom.cli.main import app
+
+
+def colorize(*arguments, model=None, stdin=None):
+    options = ["--model", str(model)] if model else []
+    return CliRunner().invoke(app, ["colorize", *map(str, arguments), *options], input=stdin)
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+class TestPipes:
+    def test_stdin_becomes_stdout(self, photos, bundle):
+        scan = (photos / "two.jpg").read_bytes()
+        before = files(photos)
+        result = colorize("-", model=bundle, stdin=scan)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout_bytes == Colorizer(bundle)(scan)
+        assert files(photos) == before
+
+    @pytest.mark.parametrize(
+        ("name", "title"), [("jpg", "JPEG"), ("png", "PNG"), ("tif", "TIFF"), ("webp", "WEBP"), ("avif", "AVIF")]
+    )
+    def test_the_format_can_be_chosen(self, photos, bundle, name, title):
+        result = colorize("-", "--format", name, model=bundle, stdin=(photos / "one.png").read_bytes())
+        assert Image.open(io.BytesIO(result.stdout_bytes)).format == title
+
+    def test_one_end_can_be_a_file(self, photos, bundle, tmp_path):
+        out = tmp_path / "out.png"
+        result = colorize("/dev/stdin", "-o", out, model=bundle, stdin=(photos / "one.png").read_bytes())
+        assert (result.exit_code, result.stdout) == (0, f"{out}\n")
+        assert colorize(photos / "one.png", "-o", "-", model=bundle).stdout_bytes == out.read_bytes()
+        again = colorize("-", "-o", out, model=bundle, stdin=(photos / "two.jpg").read_bytes())
+        assert again.exit_code == 1
+        assert "out.png: exists already" in again.stderr
+
+    @pytest.mark.parametrize(("content", "reason"), [(b"", "is empty"), (b"text", "is not a supported image")])
+    def test_what_is_no_photo_is_refused(self, bundle, content, reason):
+        result = colorize("-", model=bundle, stdin=content)
+        assert (result.exit_code, result.stdout_bytes) == (1, b"")
+        assert f"photochrom: stdin: {reason}" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["-", "--json"], "--json: not supported with -"),
+            (["-", "--dry-run"], "--dry-run: not supported with -"),
+            (["-", "--cluster", "local"], "--cluster: not supported with -"),
+            (["-", "x.jpg"], "-: is one photo and its output"),
+            (["-", "-o", "x.jpg", "--format", "png"], "--format: the name given with -o decides"),
+            (["-", "--format", "bmp"], "--format bmp: choose one of avif, jpg, png, tif, webp"),
+            (["x.jpg", "-q", "-v"], "--quiet and --verbose: choose one"),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(self, bundle, arguments, message):
+        result = colorize(*arguments, model=bundle)
+        assert result.exit_code == 2
+        assert message in result.stderr
+
+    def test_no_image_is_written_to_a_terminal(self, photos):
+        main, other = pty.openpty()
+        command = [sys.executable, "-m", "photochrom", "colorize", str(photos / "one.png"), "-o", "-"]
+        done = subprocess.run(command, stdout=other, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(other)
+        os.close(main)
+        assert done.returncode == 2
+        assert "stdout is a terminal, which shows no images; add -o FILE or > FILE" in done.stderr
+
+
+def test_all_outputs_can_have_one_format(photos, bundle, tmp_path):
+    colorize(photos, "-o", tmp_path / "out", "--format", "webp", model=bundle)
+    assert files(tmp_path / "out") == ["deeper/three.webp", "one.webp", "two.webp"]
+    assert (tmp_path / "out/one.webp").read_bytes()[8:12] == b"WEBP"
+
+
+def test_a_dry_run_prints_what_a_run_does_and_writes_nothing(photos, bundle, tmp_path, monkeypatch):
+    colorize(photos / "one.png", "-o", tmp_path / "out", model=bundle)
+    before = files(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("photochrom.inference.colorizer.load_model", None)
+        dry = colorize(photos, "-o", tmp_path / "out", "--dry-run", model=bundle)
+    assert files(tmp_path) == before
+    assert "1 photo skipped: output already exists" in dry.stderr
+    assert "dry run: " in dry.stderr
+    (photos / "bad.jpg").unlink()  # whose header is whole: only a run shows the damage
+    assert [line for line in dry.stdout.split() if "bad" not in line] == colorize(
+        photos, "-o", tmp_path / "out", model=bundle
+    ).stdout.split()
+
+
+def test_quiet_prints_errors_alone(photos, bundle):
+    result = colorize(photos, "-q", model=bundle)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert [line.partition("album/")[2][:8] for line in result.stderr.splitlines()] == ["bad.jpg:", ""]
+    assert result.stderr.endswith("photochrom: 1 of 4 photos failed\n")
+
+
+def test_verbose_prints_a_line_for_each_photo(photos, bundle):
+    result = colorize(photos / "one.png", photos / "two.jpg", "-v", model=bundle)
+    assert f"{photos / 'one.png'}: 48 x 40 pixels, 0." in result.stderr
+    assert result.stdout.count("\n") == 2
+    assert "two.jpg: output already exists\n" in colorize(photos / "two.jpg", "-v", model=bundle).stderr
+
+
+def test_json_lines_for_scripts(photos, bundle):
+    colorize(photos / "one.png", "-o", photos.parent / "album-color", model=bundle)
+    plan = [json.loads(line) for line in colorize(photos, "--json", "--dry-run", model=bundle).stdout.splitlines()]
+    lines = [json.loads(line) for line in colorize(photos, "--json", model=bundle).stdout.splitlines()]
+    assert [line["source"] for line in plan] == [line["source"] for line in lines]
+    by_name = {line["source"].rpartition("/")[2]: line for line in lines}
+    statuses = {"bad.jpg": "failed", "three.tif": "written", "one.png": "skipped", "two.jpg": "written"}
+    assert {name: line["status"] for name, line in by_name.items()} == statuses
+    assert [line["status"] for line in plan].count("planned") >= 2
+    written = by_name["two.jpg"]
+    assert written["outputs"] == [str(photos.parent / "album-color" / "two.jpg")]
+    assert (written["model"], written["seeds"], written["reason"], written["notes"]) == ("two-colors", [0], "", [])
+    assert len(written["version"]) == 8
+    assert written["seconds"] > 0
+    assert by_name["one.png"]["reason"] == "output already exists"
+    assert "bad.jpg" in by_name["bad.jpg"]["reason"]
+
+
+OTHERS = "1 photo skipped: output already exists, made with another model, seed or options, or by another program"
+
+
+class TestExistingOutputs:
+    @pytest.mark.parametrize(
+        "change", [["--seed", 5], ["--saturation", 0.5], ["--size", 64], ["--steps", 2], ["--hint", "1,2,#ff0000"]]
+    )
+    def test_with_other_options_are_reported_apart(self, photos, stochastic_bundle, change):
+        photo, output = photos / "one.png", photos / "one-color.png"
+        colorize(photo, model=stochastic_bundle)
+        before = output.read_bytes()
+        assert "skipped: output already exists (use" in colorize(photo, model=stochastic_bundle).stderr
+        other = colorize(photo, *change, model=stochastic_bundle)
+        assert (other.exit_code, other.stdout) == (0, "")
+        assert f"{OTHERS} (use --overwrite to replace it)" in other.stderr
+        assert output.read_bytes() == before
+        assert colorize(photo, *change, "--overwrite", model=stochastic_bundle).stdout == f"{output}\n"
+        assert "skipped: output already exists (use" in colorize(photo, *change, model=stochastic_bundle).stderr
+        assert OTHERS in colorize(photo, model=stochastic_bundle).stderr
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+    def test_of_another_model_are_reported_in_every_format(self, photos, bundle, stochastic_bundle, tmp_path, suffix):
+        out = tmp_path / f"out{suffix}"
+        colorize(photos / "one.png", "-o", out, model=bundle)
+        assert "already exists (use" in colorize(photos / "one.png", "-o", out, model=bundle).stderr
+        assert OTHERS in colorize(photos / "one.png", "-o", out, model=stochastic_bundle).stderr
+
+    def test_of_others_get_no_images_about_colors_that_are_in_no_file(self, photos, bundle, stochastic_bundle):
+        colorize(photos / "one.png", model=bundle)
+        before = files(photos)
+        assert OTHERS in colorize(photos / "one.png", "--trace", model=stochastic_bundle).stderr
+        assert files(photos) == before
+        Image.new("RGB", (48, 40)).save(photos / "two-color.jpg")
+        assert OTHERS in colorize(photos / "two.jpg", "--trace", model=stochastic_bundle).stderr
+        assert files(photos) == sorted([*before, "two-color.jpg"])
+
+    def test_of_the_same_model_do(self, photos, stochastic_bundle):
+        colorize(photos / "one.png", model=stochastic_bundle)
+        traced = colorize(photos / "one.png", "--trace", model=stochastic_bundle)
+        assert traced.stdout == f"{photos / 'one-color-0-trace.jpg'}\n"
+
+
+def test_a_seed_needs_a_stochastic_model(photos, bundle):
+    result = colorize(photos / "one.png", "--seed", 5, model=bundle)
+    assert result.exit_code == 2
+    assert "two-colors is deterministic; --seed needs a stochastic model, for example classify" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["bundles/nope.zip", "nope.zip", "./nope"])
+def test_a_bundle_that_does_not_exist_is_named(photos, name):
+    message = f"photochrom: {name}: there is no such file or folder; give the path of a bundle or one of default"
+    assert colorize(photos / "one.png", model=name).stderr.startswith(message)
+
+
+def test_one_photo_that_fails_is_not_one_of_one(photos, bundle):
+    assert colorize(photos / "none.jpg", model=bundle).stderr.endswith("\nphotochrom: 1 photo failed\n")
+
+
+class TestPython:
+    def test_many_photos_give_outcomes_as_they_come(self, photos, bundle, tmp_path):
+        outcomes = colorize_many([photos, str(photos / "one.png")], bundle, out=tmp_path / "out", jobs=1)
+        statuses = {outcome.task.source.name: outcome.status for outcome in outcomes}
+        expected = {"bad.jpg": "failed", "three.tif": "written", "one.png": "written", "two.jpg": "written"}
+        assert statuses == expected
+        assert files(tmp_path / "out") == ["deeper/three.tif", "one.png", "two.jpg"]
+        (outcome,) = colorize_many(photos / "one.png", Colorizer(bundle), saturation=0.5, out=str(tmp_path / "out"))
+        assert outcome.reason.startswith("output already exists, made with another model")
+
+    def test_wrong_calls_raise_at_once(self, photos, bundle):
+        with pytest.raises(ValueError, match="deterministic"):
+            colorize_many(photos, bundle, variants=3)
+        with pytest.raises(ValueError, match="saturation"):
+            colorize_many(photos, bundle, saturation=-1)
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, "pip install 'photochrom[web]'"),
+        ({"url": "file:///a%20b/c", "dir_info": {}}, "pip install '/a b/c[web]'"),
+        ({"url": "file:///a", "dir_info": {"editable": True}}, "pip install -e '/a[web]'"),
+        ({"url": "file:///a.whl", "archive_info": {}}, "pip install 'photochrom[web] @ file:///a.whl'"),
+        (
+            {"url": "https://x.org/p", "vcs_info": {"vcs": "git", "commit_id": "0"}},
+            "pip install 'photochrom[web] @ git+https://x.org/p'",
+        ),
+    ],
+)
+def test_the_advice_to_install_fits_the_installation(monkeypatch, origin, command):
+    class Distribution:
+        def read_text(self, name):
+            return json.dumps(origin) if origin else None
+
+    monkeypatch.setattr(_install, "distribution", lambda name: Distribution())
+    assert _install.pip_install("web") == command
+
+
+def test_the_advice_to_install_fits_a_source_tree(monkeypatch):
+    def fail(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(_install, "distribution", fail)
+    assert _install.pip_install("web").endswith("[web]'")
