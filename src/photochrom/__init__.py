@@ -1,7 +1,6 @@
 """Photochrom colorizes black-and-white photos."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
@@ -21,7 +20,10 @@ __all__ = [
     "colorize_many",
 ]
 
+TYPE_CHECKING = False  # as type checkers read it; the module `typing` takes a while to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from .imaging.errors import FileExists, PhotoError, PhotoTooLarge, WriteError
     from .imaging.photo import Colorized
     from .inference.batch import Outcome, colorize_many
@@ -39,7 +41,7 @@ else:
         ".inference.options": ("ColorOptions", "Hint"),
     }
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> "Any":
         for module, names in MODULES.items():
             if name in names:
                 return getattr(import_module(module, __name__), name)

@@ -1,6 +1,6 @@
 """``photochrom``, and ``python -m photochrom``."""
 
-from ._processes import leave, on_signals
+from ._signals import leave, on_signals
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from .._install import pip_install
-from .._processes import exit_code, interrupt, leave, on_signals
+from .._signals import exit_code, interrupt, leave, on_signals
 
 if TYPE_CHECKING:
     from rich.progress import Progress

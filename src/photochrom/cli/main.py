@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .._processes import INTERRUPTED, exit_code
+from .._signals import INTERRUPTED, exit_code
 from .._version import __version__
 from .colorize import colorize
 from .evaluate import evaluate

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .._processes import INTERRUPTED
+from .._signals import INTERRUPTED
 from .console import exit_on, fail, loading
 from .export import export
 from .options import Out, Sets

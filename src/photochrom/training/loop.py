@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from .. import models
-from .._processes import interrupt, note_signal
+from .._signals import interrupt, note_signal
 from ..imaging.atomic import atomic_write
 from ..models.family import Family
 from . import checkpoint, validation
