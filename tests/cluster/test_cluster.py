@@ -531,7 +531,8 @@ def test_ctrl_c_ends_with_one_message(scans, stochastic_bundle, tmp_path):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
-    assert errors == "photochrom: stopped; run the same command again to continue\n"
+    assert errors == "photochrom: stopping the workers\nphotochrom: stopped; run the same command again to continue\n"
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 @pytest.mark.slow

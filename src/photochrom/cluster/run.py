@@ -24,6 +24,7 @@ from distributed.scheduler import KilledWorker
 
 from .._processes import available_processors, interrupts_blocked
 from .._version import __version__
+from ..imaging.atomic import remove_abandoned
 from ..imaging.errors import printable
 from ..imaging.formats import WRITABLE
 from ..inference.batch import BatchOptions, Outcome, SkipReason, check_batch, colorize_batch
@@ -160,12 +161,25 @@ def colorize_on_cluster(
     Raises ManifestError for a wrong manifest, ClusterError where the cluster cannot be reached or fails.
     """
     try:
-        with Manifest(manifest_path) as manifest, connect(address, notify) as client:
-            yield from _spread(client, tasks, work, manifest, notify)
+        with ExitStack() as stack:
+            manifest = stack.enter_context(Manifest(manifest_path))
+            if LOCAL.fullmatch(address):  # its workers are killed with what they are writing
+                stack.callback(_remove_unfinished, tasks)
+            client = stack.enter_context(connect(address, notify))
+            try:
+                yield from _spread(client, tasks, work, manifest, notify)
+            except KeyboardInterrupt:
+                notify("stopping the workers")
+                raise
     except (ValueError, ClusterError):
         raise
     except Exception as error:  # schedulers and disks have many
         raise ClusterError(f"the cluster failed ({type(error).__name__}: {error}); {RESUME}") from error
+
+
+def _remove_unfinished(tasks: Sequence[Task]) -> None:
+    for folder in {task.target.parent for task in tasks if isinstance(task.target, Path)}:
+        remove_abandoned(folder)
 
 
 @contextmanager

@@ -88,10 +88,15 @@ def _check_free(path: Path, overwrite: bool = False) -> None:
 
 @cache  # once a run, since a folder may be long
 def _remove_stale(folder: Path) -> None:
+    remove_abandoned(folder, LOCK_SECONDS)
+
+
+def remove_abandoned(folder: Path, seconds: float = 0) -> None:
+    """Removes what processes that have ended were writing in a folder, if nobody has written to it for ``seconds``."""
     for unfinished in folder.glob(".*.photochrom-????????*"):
         with suppress(OSError):
             age = time.time() - unfinished.stat().st_mtime
-            if age > STALE_SECONDS or (age > LOCK_SECONDS and _is_abandoned(unfinished)):
+            if age > STALE_SECONDS or (age >= seconds and _is_abandoned(unfinished)):
                 _remove(unfinished)
 
 
