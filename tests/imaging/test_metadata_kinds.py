@@ -387,6 +387,20 @@ def test_what_does_not_fit_into_a_jpeg_is_noted():
     assert exif_of(copy)[50001] == b"\2" * 39_000
 
 
+def test_what_exif_repeats_does_not_replace_what_the_file_says():
+    info = Image.Exif()
+    info[700], info[33723], info[50706], info[50735] = b"12", b"\x1c\2\5\0\1x", b"\1\4\0\0", "serial"
+    resources = (0xED, b"Photoshop 3.0\x008BIM\4\4\0\0\0\0\0\x09\x1c\2\5\0\4Gare\0")
+    packet = packet_of('xmlns:a="u:a" a:b="17"')
+    copy, notes = colorize(gray_jpeg((0xE1, info.tobytes()), resources, xmp_segment(packet)))
+    assert b'a:b="17"' in copy
+    assert copy.count(b"8BIM\4\4") == 1
+    assert b"\x1c\2\5\0\4Gare" in copy
+    assert exif_of(copy)[50735] == "serial"
+    assert 50706 not in exif_of(copy)
+    assert notes == ["camera raw data of the original were left out"]
+
+
 def test_damaged_exif_is_kept_as_far_as_it_can_be_read():
     info = Image.Exif()
     info[271], info[315] = "a maker with a long name", "Atget"

@@ -16,8 +16,11 @@ SIZES, PIXEL_SIZES, RELATED_SIZES = (256, 257), (40962, 40963), (4097, 4098)  # 
 # color map, halftone hints, tiles, inks, extra samples, sample formats, old-style JPEG, YCbCr sampling, profile.
 UNTRUE = {254, 255, 258, 259, 262, *range(263, 267), *range(277, 282), 284, 290, 291, 292, 293, 301, 317, 318, 319, 320}
 UNTRUE |= {321, 322, 323, *range(332, 347), *range(512, 522), 530, 34675, 700, tiff.IPTC, tiff.PHOTOSHOP}
-# Of DNG, for whose raw data a reader would take the copy; Photoshop's layers and annotations.
-DROPPED = dict.fromkeys(range(50706, 52600), "camera raw data") | dict.fromkeys((37724, 50255), "layers")
+# Of DNG, for whose raw data a reader would take the copy, but for names of camera, lens, file, reel, times and titles;
+# Photoshop's layers and annotations.
+DESCRIPTIVE = {50708, 50709, 50735, 50736, 50827, 50898, 50899, 51043, 51044, 51058, 51081, 51105}
+DROPPED = {tag: "camera raw data" for tag in range(50706, 52600) if tag not in DESCRIPTIVE}
+DROPPED |= dict.fromkeys((37724, 50255), "layers")
 TURNED = dict.fromkeys((33550, 33922, 34264), "places on the map (GeoTIFF)")  # in the stored image
 # Maker notes whose offsets count from their own start: those of Nikon, Olympus, OM System, Fujifilm, Apple and Pentax.
 RELOCATABLE = (b"Nikon\0\2", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0", b"PENTAX \0", b"HDRP")

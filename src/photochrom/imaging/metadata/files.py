@@ -39,7 +39,7 @@ def read_metadata(file: io.BufferedIOBase, title: str, page: int = 0) -> Metadat
             READERS[title](file, metadata)
     except (ValueError, struct.error, LookupError, OverflowError):
         metadata.notes.append("damaged metadata was left out")
-    return metadata
+    return metadata.complete()
 
 
 def read_pillow(image: Any) -> Metadata:
@@ -63,7 +63,7 @@ def read_pillow(image: Any) -> Metadata:
     elif "dpi" in info:
         x, y = (Fraction(value).limit_denominator(1000) for value in info["dpi"])
         metadata.density = make_density(x, y, INCH)
-    return metadata
+    return metadata.complete()
 
 
 def _chunk_of_pillow(keyword: str, text: str) -> tuple[bytes, bytes]:

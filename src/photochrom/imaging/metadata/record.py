@@ -62,19 +62,25 @@ class Metadata:
         if not any(self.tags[:4]):
             self.add_tags(exif.read_block(block))
 
-    def add_packet(self, packet: bytes) -> None:
-        """Adds an XMP packet, unless there is one already."""
-        self.packet = self.packet or packet
-
     def add_tags(self, tags: tiff.TagSets) -> None:
-        """Adds the tags of a TIFF file, with what they hold of IPTC, Photoshop and XMP."""
+        """Adds the tags of an EXIF block or a TIFF file."""
         self.tags = tags
         if tags.damaged:
             self.notes.append("damaged or too large tags of EXIF or TIFF were left out")
-        _, packet = tags.image.get(tiff.XMP, (0, b""))
+
+    def complete(self) -> "Metadata":
+        """Adds XMP, Photoshop resources and IPTC that are among the tags, as in TIFF, unless they were elsewhere."""
+        packet, resources, iptc = (
+            self.tags.image.get(tag, (0, b""))[1] for tag in (tiff.XMP, tiff.PHOTOSHOP, tiff.IPTC)
+        )
         self.add_packet(packet)
-        self.resources += photoshop.parse_resources(tags.image.get(tiff.PHOTOSHOP, (0, b""))[1])
-        self.add_iptc(tags.image.get(tiff.IPTC, (0, b""))[1])
+        self.resources = self.resources or photoshop.parse_resources(resources)
+        self.add_iptc(iptc)
+        return self
+
+    def add_packet(self, packet: bytes) -> None:
+        """Adds an XMP packet, unless there is one already."""
+        self.packet = self.packet or packet
 
     def add_iptc(self, records: bytes) -> None:
         """Adds IPTC records, unless there are some already."""
