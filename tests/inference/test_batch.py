@@ -8,7 +8,7 @@ import pytest
 import pyvips
 
 from photochrom.inference import batch
-from photochrom.inference.batch import BatchOptions, colorize_batch
+from photochrom.inference.batch import BatchOptions, colorize_batch, colorize_many
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.options import ColorOptions
 from photochrom.inference.plan import plan
@@ -239,6 +239,8 @@ def test_the_page_is_chosen_and_the_notes_are_of_the_photo(tmp_path, colorizer):
         assert abs(pyvips.Image.new_from_file(str(tmp_path / f"{page}.png")).avg() - shade) < 40
     (outcome,) = colorize_batch(colorizer, plan([tmp_path / "scan.tif"], tmp_path / "3.png"), BatchOptions(page=3))
     assert outcome.reason == f"{tmp_path / 'scan.tif'}: has no page 3, only 2 pages; choose another --page"
+    (outcome,) = colorize_many(tmp_path / "scan.tif", colorizer, out=tmp_path / "4.png", page=2, jobs=1)
+    assert abs(pyvips.Image.new_from_file(str(outcome.files[0])).avg() - 200) < 40
     result = colorizer((tmp_path / "scan.tif").read_bytes(), page=2)
     assert abs(pyvips.Image.new_from_buffer(result, "").avg() - 200) < 40
 

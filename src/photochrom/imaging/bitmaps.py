@@ -57,12 +57,10 @@ def decode_bmp(data: bytes, check_size: CheckSize) -> np.ndarray | None:
     Raises ValueError or struct.error for a damaged file.
     """
     start, header = struct.unpack_from("<II", data, 10)
-    if header == 12:  # of OS/2
-        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
-        compression, colors, entry = 0, 0, 3
-    else:
-        width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
-        (colors,), entry = struct.unpack_from("<I", data, 46), 4
+    compression, colors, entry = 0, 0, 3 if header == 12 else 4
+    width, height, _, bits = struct.unpack_from("<HHHH" if header == 12 else "<iiHH", data, 18)  # 12: of OS/2
+    if header >= 40:
+        compression, colors = struct.unpack_from("<I12xI", data, 30)
     if compression or bits not in (1, 4, 8, 24, 32):
         return None
     check_size(width, abs(height))
@@ -74,7 +72,7 @@ def decode_bmp(data: bytes, check_size: CheckSize) -> np.ndarray | None:
         channels = bits // 8
         return rows[:, : width * channels].reshape(-1, width, channels)[..., 2::-1]
     palette = np.frombuffer(data, np.uint8, entry * min(colors or 256, 1 << bits), 14 + header).reshape(-1, entry)
-    index = np.unpackbits(rows, axis=1).reshape(len(rows), -1, bits) @ (1 << np.arange(bits)[::-1])
+    index = np.unpackbits(rows, axis=1).reshape(len(rows), -1, bits) @ np.uint8(1 << np.arange(bits)[::-1])
     if index[:, :width].max() >= len(palette):
         raise ValueError("damaged palette")
     return palette[index[:, :width], 2::-1]

@@ -152,6 +152,8 @@ def colorize_many(  # noqa: PLR0913 - each is an option of the command
     jobs: int | None = None,
     extras: Sequence[str] = (),
     passed: Passed | None = None,
+    page: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     **settings: Unpack[ColorKeywords],
 ) -> Generator[Outcome]:
     """Colorize the photos among files and folders by the rules of `photochrom colorize`, and yield each outcome.
@@ -166,6 +168,8 @@ def colorize_many(  # noqa: PLR0913 - each is an option of the command
         jobs: number of worker processes; by default one for each processor if the photos are worth it.
         extras: images to write about the outputs, of `EXTRAS`.
         passed: a `collections.Counter` that gets the number of files passed over in folders, by kind.
+        page: page to read, from 1; None: the first that is not reduced in size.
+        max_pixels: largest photo; a pixel of a file that is decoded in memory counts several times.
         settings: as for `Colorizer`.
 
     Raises:
@@ -175,7 +179,7 @@ def colorize_many(  # noqa: PLR0913 - each is an option of the command
     from .workers import suggest_jobs  # it imports this module
 
     sources = [photos] if isinstance(photos, str | os.PathLike) else photos
-    options = BatchOptions(merge_options(**settings), overwrite)
+    options = BatchOptions(merge_options(**settings), overwrite, max_pixels, page)
     paths = [Path(source) for source in sources]
     tasks = plan(paths, Path(out) if out else None, options.color.seeds, extras, hidden=hidden, passed=passed)
     colorizer = model if isinstance(model, Colorizer) else Colorizer(model)
