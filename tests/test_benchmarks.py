@@ -69,6 +69,11 @@ def test_speed_prints_a_table(bundle):
     assert all(f"| {name} |" in published for name in names if name.startswith("start:"))
 
 
+def test_folder_compares_three_ways():
+    rows = table_rows(output_of("folder.py", "--quick", "--only", 0.065, "--jobs", 2))
+    assert [row[1] for row in rows[2:]] == ["one process", "2 workers", "loop as in rembg"]
+
+
 def test_metrics_equal_those_of_other_libraries():
     rows = table_rows(output_of("metrics.py", "--photos", 2, "--repeats", 1))
     checks = [row for row in rows if len(row) == 7 and row[1][:1].isdigit()]

@@ -107,10 +107,10 @@ def colorize_batch(
     """
     colorizer = colorizer.with_sampler(**options.color.sampler)
     stop = threading.Event()
-    # Fill the model's batches with the variants of several photos, but leave work for every process. Hints are those of
-    # one photo.
+    # Fill the model's batches with the variants of several photos, but leave several batches for every process, so that
+    # all end at about the same time. Hints are those of one photo.
     variants = len(tasks[0].seeds) if tasks else 1
-    size = 1 if options.color.hints else max(1, min(BATCH // variants, len(tasks) // jobs))
+    size = 1 if options.color.hints else max(1, min(BATCH // variants, len(tasks) // (4 * jobs)))
     batches = {start: queue.SimpleQueue[Outcome | None]() for start in range(0, len(tasks), size)}
 
     def run(start: int) -> None:
