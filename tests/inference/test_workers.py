@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyvips
-from tests.waiting import wait_until
 
 from photochrom import _processes
 from photochrom.inference import workers
@@ -15,6 +14,7 @@ from photochrom.inference.batch import BatchOptions, colorize_batch
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.options import ColorOptions
 from photochrom.inference.plan import Task, plan
+from waiting import wait_until
 
 # A worker that in the middle of writing a photo does what its name says: stops for ever, is killed, or crashes.
 PATCHED = """
