@@ -16,6 +16,7 @@ OLD_JPEG, JPEG = 6, 7  # of Compression
 YCBCR, CIELAB, ICCLAB, ITULAB = 6, 8, 9, 10  # of PhotometricInterpretation; CIELAB with signed a and b
 YCBCR_TO_RGB = [[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]  # ITU-R BT.601
 SENSOR = (32803, 34892)  # pixels of a sensor: color filter array, linear raw
+CR2_HEAD = b"II*\0\x10\0\0\0CR\2\0"
 MAX_PAGES, MAX_SUB_DIRECTORIES = 10_000, 16
 
 
@@ -83,8 +84,8 @@ def read_pages(file: io.BufferedIOBase) -> list[TiffPage]:
 
 def is_camera_raw(file: io.BufferedIOBase, pages: list[TiffPage]) -> bool:
     """Whether a TIFF file has the pixels of a camera's sensor: DNG, CR2, NEF, ARW and others."""
-    file.seek(8)
-    if file.read(2) == b"CR" or any(DNG_VERSION in page.values for page in pages):
+    file.seek(0)
+    if file.read(len(CR2_HEAD)) == CR2_HEAD or any(DNG_VERSION in page.values for page in pages):
         return True
     try:
         return any(page.values.get(PHOTOMETRIC) in SENSOR for page in [*pages, *_sub_pages(file, pages)])
