@@ -53,12 +53,13 @@ def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
         if b"tmap" in kinds.values() or ATTACHMENTS.search(read_part(file, stop - start)):
             metadata.notes.append(NO_ATTACHMENTS)
         for item, item_kind in kinds.items():
-            if item_kind == b"Exif":
+            if item_kind not in (b"Exif", b"mime"):
+                continue
+            with metadata.skip_damage():
                 content = _item(file, places[item], *parts.get(b"idat", (0, 0)))
-                metadata.add_exif(content[4 + int.from_bytes(content[:4]) :])
-            elif item_kind == b"mime":
-                content = _item(file, places[item], *parts.get(b"idat", (0, 0)))
-                if b"xmpmeta" in content or b":RDF" in content:
+                if item_kind == b"Exif":
+                    metadata.add_exif(content[4 + int.from_bytes(content[:4]) :])
+                elif b"xmpmeta" in content or b":RDF" in content:
                     metadata.add_packet(content)
 
 

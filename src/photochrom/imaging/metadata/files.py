@@ -5,7 +5,6 @@ head of a JPEG or PNG and its pixels while the file is written; into TIFF, WebP 
 """
 
 import io
-import struct
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -32,13 +31,11 @@ MEDIA_TYPES |= {".webp": "image/webp", ".avif": "image/avif"}
 def read_metadata(file: io.BufferedIOBase, title: str, page: int = 0) -> Metadata:
     """Returns the metadata of a file of a format such as "JPEG", as much as can be read; of a TIFF, that of a page."""
     metadata = Metadata()
-    try:
+    with metadata.skip_damage():
         if title == "TIFF":
             metadata.add_tags(tiff.read_tags(file, page))
         elif title in READERS:
             READERS[title](file, metadata)
-    except (ValueError, struct.error, LookupError, OverflowError):
-        metadata.notes.append("damaged metadata was left out")
     return metadata.complete()
 
 

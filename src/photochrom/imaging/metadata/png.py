@@ -26,7 +26,8 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
             metadata.notes.append("damaged or too large metadata was left out")
             return
         if kind in KNOWN_CHUNKS:
-            _add_chunk(metadata, kind, file.read(size))
+            with metadata.skip_damage():
+                _add_chunk(metadata, kind, file.read(size))
         else:
             others.add(kind.decode() if kind.isalpha() else "damaged ones")
     if others:
@@ -48,7 +49,8 @@ def _add_chunk(metadata: Metadata, kind: bytes, body: bytes) -> None:
 def _png_chunks(file: io.BufferedIOBase) -> Iterator[tuple[bytes, int]]:
     """Yields kind and size of each chunk of a PNG, with the file at its body."""
     place = 8
-    while True:
+    head = b""
+    while head[4:] != b"IEND":
         file.seek(place)
         head = file.read(8)
         if len(head) < 8:

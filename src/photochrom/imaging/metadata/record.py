@@ -1,6 +1,9 @@
 """The metadata of a photo, whatever file it comes from, and what of it is true of the colorized image."""
 
 import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from .. import tiff
@@ -12,6 +15,7 @@ from .png_text import MAGICK_COPY, MAX_TEXT, RAW_PROFILE, XMP_KEYWORD, Text, par
 from .provenance import Provenance
 
 MAX_BYTES = 1 << 26  # of all metadata of a file
+DAMAGED = "damaged metadata was left out"
 
 
 def read_part(file: io.BufferedIOBase, size: int) -> bytes:
@@ -56,6 +60,15 @@ class Metadata:
     def provenance(self) -> Provenance | None:
         """How the image was colorized, where its XMP says so."""
         return xmp.provenance_of(self.packet)
+
+    @contextmanager
+    def skip_damage(self) -> Iterator[None]:
+        """Passes over a part of the metadata that cannot be read, with a note."""
+        try:
+            yield
+        except (ValueError, struct.error, LookupError, OverflowError):
+            if DAMAGED not in self.notes:
+                self.notes.append(DAMAGED)
 
     def add_exif(self, block: bytes) -> None:
         """Adds an EXIF block, unless there is one already."""
