@@ -326,6 +326,59 @@ def test_data_after_the_photo_is_noted():
     assert notes == [xmp.NO_ATTACHMENTS]
 
 
+STRAY = [b"\xff\x01", b"\xff\xd0", b"\xff\xd7\xff\xd3", bytes(2), b"abc", b"\xff\0", b"\xff" * 5, bytes(5000)]
+
+
+def exif_segment(**tags):
+    block = Image.Exif()
+    block[274] = tags.get("orientation", 6)
+    return 0xE1, b"Exif\0\0" + block.tobytes().removeprefix(b"Exif\0\0")
+
+
+@pytest.mark.parametrize("stray", STRAY)
+def test_stray_bytes_between_segments_of_a_jpeg_hide_nothing(stray):
+    segments = [(0xFE, b"first"), exif_segment(), xmp_segment(packet_of('xmlns:a="u:a" a:b="17"')), (0xFE, b"last")]
+    blob = gray_jpeg(*segments)
+    for _, body in segments[1:]:
+        place = blob.index(body) - 4
+        blob = blob[:place] + stray + blob[place:]
+    record = read_metadata(io.BytesIO(blob), "JPEG")
+    assert (record.orientation, record.comments) == (6, [b"first", b"last"])
+    assert b'a:b="17"' in record.packet
+    photo = open_photo(blob)
+    assert (photo.orientation, photo.reader.jpeg_quality) == (6, open_photo(gray_jpeg(*segments)).reader.jpeg_quality)
+
+
+@pytest.mark.parametrize("damaged", [(0xE0, b"JFIF\0\1"), (0xE1, b"http://ns.adobe.com/xmp/extension/\0short")])
+def test_a_damaged_segment_of_a_jpeg_costs_no_other(damaged):
+    record = read_metadata(io.BytesIO(gray_jpeg(damaged, exif_segment(), (0xFE, b"kept"))), "JPEG")
+    assert (record.orientation, record.comments, record.notes) == (6, [b"kept"], ["damaged metadata was left out"])
+
+
+def test_a_damaged_chunk_of_a_png_costs_no_other():
+    exif_block = exif_segment()[1].removeprefix(b"Exif\0\0")
+    record = read_metadata(io.BytesIO(gray_png((b"pHYs", b"ab"), (b"eXIf", exif_block))), "PNG")
+    assert (record.orientation, record.notes) == (6, ["damaged metadata was left out"])
+
+
+def test_a_damaged_item_of_an_avif_costs_no_other():
+    blob = Colorized(open_photo(gray_jpeg()), AB, PROVENANCE).to_bytes(".avif")
+    location = blob.index(struct.pack(">I", blob.rindex(b"II*\0") - 4))
+    too_long = blob[: location + 4] + b"\x7f" + blob[location + 5 :]
+    record = read_metadata(io.BytesIO(too_long), "AVIF")
+    assert record.provenance == PROVENANCE
+    assert record.notes == ["damaged metadata was left out"]
+
+
+def test_bytes_after_the_end_of_a_png_are_no_chunks():
+    assert read_metadata(io.BytesIO(gray_png() + b"\0\0\0\4trailing bytes"), "PNG").notes == []
+
+
+def test_segments_that_only_begin_like_those_of_the_encoding_are_noted():
+    _, notes = colorize(gray_jpeg((0xEE, b"Adobe\0\x64" + bytes(5)), (0xED, b"Adobe_Photoshop2.5:8BIM")))
+    assert notes == ["JPEG segments of other programs were left out: APP13"]
+
+
 def test_the_same_photo_gives_the_same_bytes():
     blob = gray_png((b"eXIf", big_endian_block(100)), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet_of().encode()))
     for suffix in (".jpg", ".png", ".tif", ".webp", ".avif"):

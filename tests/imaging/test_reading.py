@@ -11,6 +11,7 @@ from PIL import Image
 
 from photochrom.core import color
 from photochrom.imaging import formats
+from photochrom.imaging.metadata.xmp import NO_ATTACHMENTS
 from photochrom.imaging.photo import Colorized, PhotoError, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 0)
@@ -107,7 +108,7 @@ def test_a_jpeg_without_its_end_marker_is_read_if_all_pixels_are_there(kind, cha
     blob = with_pillow(lively(channels=channels), "JPEG", **JPEG_KINDS[kind])
     pixels = pyvips.Image.jpegload_buffer(blob).numpy().reshape(72, 88, channels)
     assert_read_as(blob, pixels)
-    assert_read_as(blob + b"a trailer", pixels)
+    assert_read_as(blob + b"a trailer", pixels, NO_ATTACHMENTS)
     for whole in (blob[:-2], blob[:-1], blob[:-2] + bytes(500)):
         assert_read_as(whole, pixels, NO_END)
     (tmp_path / "scan.jpg").write_bytes(blob[:-2])
@@ -134,6 +135,18 @@ def test_a_jpeg_with_damaged_bytes_is_read_with_a_note():
     photo = open_photo(bytes(blob))
     assert colorize(photo).shape == (200, 200, 3)
     assert photo.reader.notes == ["the JPEG is damaged: some of its pixels may be wrong"]
+
+
+@pytest.mark.parametrize("kind", JPEG_KINDS)
+def test_what_follows_the_end_of_a_jpeg_is_noted_and_not_read(kind):
+    pixels = lively()
+    blob = with_pillow(pixels, "JPEG", quality=95, **JPEG_KINDS[kind])
+    decoded = pyvips.Image.jpegload_buffer(blob).numpy().reshape(pixels.shape)
+    frame_and_scan = b"\xff\xc2\0\x0b\x08\0\x09\0\x09\1\1\x11\0\xff\xda\0\x08\1\1\0\1\x05\0"
+    for video in (frame_and_scan + b"moov", b"ftypmp42\xff\xda\0\x08", blob, b"\xff\xda" * 20 + b"\xff\xd9"):
+        assert_read_as(blob + video, decoded, NO_ATTACHMENTS)
+    for padding in (bytes(1), bytes(999), b"\xff\xd9"):
+        assert_read_as(blob + padding, decoded)
 
 
 def patch_frame(blob, marker=None, bits=None):
@@ -330,11 +343,19 @@ def test_camera_raw_files_are_refused(order):
     with_sub = with_sub.replace(entry, entry[:8] + first)
     last = struct.unpack(order + "I", with_sub[struct.unpack(order + "I", first)[0] + 2 + 12 * 10 :][:4])
     with_sub = with_sub[:4] + struct.pack(order + "I", *last) + with_sub[8:]  # the preview comes first
-    cr2 = tiff_file(({}, smooth()), order=order)
-    for blob in (tiff_file((dng, smooth(10, 14)), order=order), with_sub, cr2[:8] + b"CR" + cr2[10:]):
+    cr2 = b"II*\0\x10\0\0\0CR\2\0" + bytes(40)
+    for blob in (tiff_file((dng, smooth(10, 14)), order=order), with_sub, cr2):
         assert_refused(blob, "bytes: is a camera raw file, which is not supported; export it as TIFF or JPEG")
     assert_refused(b"FUJIFILMCCD-RAW 0201", "is a camera raw file")
     assert_refused(b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is a camera raw file")
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_pixels_that_spell_the_sign_of_a_raw_file_are_read(order):
+    for sign in (b"CR", b"CR\2\0"):
+        pixels = smooth()
+        pixels[0, : len(sign), 0] = list(sign)
+        assert_read_as(tiff_file(({}, pixels), order=order), pixels)
 
 
 # Other formats

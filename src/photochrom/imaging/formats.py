@@ -18,6 +18,7 @@ from .errors import PhotoError, PhotoTooLarge, photo_errors
 from .fields import read_field
 from .jpeg import QUALITY
 from .metadata import Metadata, read_metadata, read_pillow
+from .metadata.xmp import NO_ATTACHMENTS
 
 LOSSY: dict[str, Any] = {"Q": QUALITY, "subsample_mode": "off"}
 # The least effort is forty times as fast as libvips' default. Tuned for SSIM, which old versions of libheif do anyway,
@@ -234,11 +235,13 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int |
 def _complete_jpeg(file: Any, reader: Reader) -> Reader:
     """Returns a reader of a whole JPEG with the quality of its copy. Raises PhotoError for one that is cut short."""
     try:
-        mended = jpeg.mend_end(file)
+        mended, has_more = jpeg.mend_end(file)
     except ValueError as error:
         raise PhotoError(f"{reader.name}: cannot be read ({error})") from None
     if mended:
         reader.note("the end marker of the JPEG was missing; all of its pixels are there")
+    if has_more:
+        reader.note(NO_ATTACHMENTS)
     return replace(reader, source=mended or reader.source, jpeg_quality=jpeg.copy_quality(file))
 
 

@@ -4,18 +4,18 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 
+from ..jpeg import START_OF_SCAN, segments
 from . import exif, photoshop, xmp
 from .density import NO_UNIT, make_density
 from .packet import MAX_BYTES as MAX_PACKET
 from .record import MAX_BYTES, Metadata
 
-SOS, APP0, COMMENT = 0xDA, 0xE0, 0xFE  # JPEG markers (ITU-T T.81, table B.1)
+APP0, COMMENT = 0xE0, 0xFE  # JPEG markers (ITU-T T.81, table B.1)
 EXIF_HEAD, XMP_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 EXTENSION_HEAD, PHOTOSHOP_HEAD = b"http://ns.adobe.com/xmp/extension/\0", b"Photoshop 3.0\0"
 # Segments that describe how the pixels are stored; and those of attachments.
-ENCODING_HEADS = (b"ICC_PROFILE\0", b"Adobe", b"JFXX\0", b"Ducky", b"JFIF\0", b"AROT\0")
+ENCODING_HEADS = (b"ICC_PROFILE\0", b"Adobe\0", b"JFXX\0", b"Ducky", b"JFIF\0", b"AROT\0")
 ATTACHMENT_HEADS = (b"MPF\0", b"urn:iso:std:iso:ts:21496")
-SAMSUNG_TRAILER = b"SEFT"  # of data after the photo, such as a video
 SEGMENT_BYTES, EXTENSION_BYTES = 65_533, 65_400  # at most in a segment, and of extended XMP in one
 MAX_EXTENSIONS = 4  # of which a file needs one
 
@@ -24,17 +24,19 @@ def read_jpeg(file: io.BufferedIOBase, metadata: Metadata) -> None:
     """Adds what a file says."""
     extensions: dict[bytes, bytearray] = {}
     resources, others = bytearray(), set()
-    for marker, body in _segments(file):
-        if body.startswith(EXTENSION_HEAD):
-            _add_extension(extensions, body.removeprefix(EXTENSION_HEAD))
-        elif body.startswith(PHOTOSHOP_HEAD):
-            resources += body.removeprefix(PHOTOSHOP_HEAD)
-        elif not _add_segment(metadata, marker, body):
-            others.add(f"APP{marker - APP0}")
-    file.seek(-len(SAMSUNG_TRAILER), io.SEEK_END)
-    if file.read() == SAMSUNG_TRAILER:
-        metadata.notes.append(xmp.NO_ATTACHMENTS)
-    metadata.resources += photoshop.parse_resources(bytes(resources))
+    file.seek(0)
+    for _, marker, body in segments(file.read(MAX_BYTES)):
+        if marker == START_OF_SCAN:
+            break
+        with metadata.skip_damage():
+            if body.startswith(EXTENSION_HEAD):
+                _add_extension(extensions, body.removeprefix(EXTENSION_HEAD))
+            elif body.startswith(PHOTOSHOP_HEAD):
+                resources += body.removeprefix(PHOTOSHOP_HEAD)
+            elif not _add_segment(metadata, marker, body):
+                others.add(f"APP{marker - APP0}")
+    with metadata.skip_damage():
+        metadata.resources += photoshop.parse_resources(bytes(resources))
     if others:
         metadata.notes.append(f"JPEG segments of other programs were left out: {', '.join(sorted(others))}")
     _merge_extension(metadata, extensions)
@@ -75,22 +77,6 @@ def _merge_extension(metadata: Metadata, extensions: dict[bytes, bytearray]) -> 
         metadata.packet = xmp.merge_extended(metadata.packet, bytes(extensions[digest.encode()]))
     except (KeyError, ValueError):
         metadata.notes.append("extended XMP was left out: it is damaged or incomplete")
-
-
-def _segments(file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
-    """Yields marker and body of the segments of a JPEG before its pixels."""
-    file.seek(2)
-    while file.tell() < MAX_BYTES:
-        head = file.read(4)
-        while head[:2] == b"\xff\xff":  # fill bytes
-            head = head[1:] + file.read(1)
-        if len(head) < 4 or head[0] != 0xFF or head[1] == SOS:
-            return
-        size = max(0, int.from_bytes(head[2:]) - 2)
-        if APP0 <= head[1] <= COMMENT:
-            yield head[1], file.read(size)
-        else:
-            file.seek(size, io.SEEK_CUR)
 
 
 def jpeg_head(metadata: Metadata) -> Callable[[bytes], bytes]:
