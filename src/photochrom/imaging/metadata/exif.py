@@ -1,21 +1,25 @@
 """EXIF of outputs: every tag of the original but those that would be untrue of the colorized pixels."""
 
 import io
+import re
 
 import numpy as np
 
 from .. import tiff
-from .geometry import Box, Turn
+from .geometry import Turn
 from .provenance import Provenance
 
-SUBJECT_AREA, SUBJECT_LOCATION, USER_COMMENT, COMPONENTS, GAMMA = 37396, 41492, 37510, 37121, 42240
+SUBJECT_AREA, SUBJECT_LOCATION, USER_COMMENT, COMPONENTS = 37396, 41492, 37510, 37121
+GAMMA, COMPRESSED_BITS, INTEROPERABILITY_INDEX = 42240, 37122, 1
 OFFSET_SCHEMA = 59933  # how far a maker note was moved
 SIZES, PIXEL_SIZES, RELATED_SIZES = (256, 257), (40962, 40963), (4097, 4098)  # width and height
 # How the original's pixels were stored, and the color space of before: subfile type, bits, compression, photometric
 # interpretation, fill order, samples, strips, gray response, transfer function, predictor, white point, primaries,
-# color map, halftone hints, tiles, inks, extra samples, sample formats, old-style JPEG, YCbCr sampling, profile.
+# color map, halftone hints, tiles, fax data, inks, extra samples, sample formats, old-style JPEG, YCbCr coefficients,
+# sampling, positions and reference levels, matte, data type (libtiff takes it for the sample format), depth, profile.
 UNTRUE = {254, 255, 258, 259, 262, *range(263, 267), *range(277, 282), 284, 290, 291, 292, 293, 301, 317, 318, 319, 320}
-UNTRUE |= {321, 322, 323, *range(332, 347), *range(512, 522), 530, 34675, 700, tiff.IPTC, tiff.PHOTOSHOP}
+UNTRUE |= {321, 322, 323, 326, 327, 328, *range(332, 347), *range(512, 522), *range(529, 533), *range(32995, 32998)}
+UNTRUE |= {34675, 700, tiff.IPTC, tiff.PHOTOSHOP}
 # Of DNG, for whose raw data a reader would take the copy, but for names of camera, lens, file, reel, times and titles;
 # Photoshop's layers and annotations.
 DESCRIPTIVE = {50708, 50709, 50735, 50736, 50827, 50898, 50899, 51043, 51044, 51058, 51081, 51105}
@@ -41,9 +45,11 @@ def corrected(tags: tiff.TagSets, turn: Turn, provenance: Provenance, notes: lis
         image[tiff.ORIENTATION] = tiff.short(1)
     if exif:
         exif[tiff.COLOR_SPACE] = tiff.short(1)  # sRGB
-    exif.pop(GAMMA, None)
+    if read_text(interoperability, INTEROPERABILITY_INDEX) == "R03":  # Adobe RGB
+        interoperability[INTEROPERABILITY_INDEX] = tiff.ASCII, b"R98\0"
     image.pop(OFFSET_SCHEMA, None)
-    exif.pop(OFFSET_SCHEMA, None)
+    for tag in (GAMMA, COMPRESSED_BITS, OFFSET_SCHEMA):
+        exif.pop(tag, None)
     if needs_place(tags) and tags.maker_note_at > MAX_NOTE_AT:
         del exif[tiff.MAKER_NOTE]
         notes.append(f"{NO_MAKER_NOTE}: it cannot be moved within a file")
@@ -62,20 +68,11 @@ def _follow_pixels(image: tiff.Tags, exif: tiff.Tags, interoperability: tiff.Tag
     for tag in (SUBJECT_AREA, SUBJECT_LOCATION):
         kind, value = exif.get(tag, (0, b""))
         if kind == tiff.SHORT and len(value) >= 4:
-            exif[tag] = kind, _turned_area(value, turn)
+            area = turn.area(np.frombuffer(value, "<u2").tolist())
+            exif[tag] = kind, np.clip(area, 0, 65535).astype("<u2").tobytes()
     x, y = (image.get(tag) for tag in (tiff.X_RESOLUTION, tiff.Y_RESOLUTION))
     if turn.swaps_axes and x and y:
         image |= {tiff.X_RESOLUTION: y, tiff.Y_RESOLUTION: x}
-
-
-def _turned_area(value: bytes, turn: Turn) -> bytes:
-    """A point, a circle (point, diameter) or a rectangle (center, size) in pixels."""
-    x, y, *size = np.frombuffer(value, "<u2").tolist()
-    (width, height), (new_width, new_height) = turn.stored, turn.upright
-    x, y, *_ = turn.box(Box(x / width, y / height))
-    size = size[::-1] if turn.swaps_axes else size
-    values = [round(x * new_width), round(y * new_height), *size]
-    return np.clip(values, 0, 65535).astype("<u2").tobytes()
 
 
 def orientation_of(tags: tiff.TagSets) -> int | None:
@@ -126,6 +123,11 @@ def fit_block(tags: tiff.TagSets, limit: int, notes: list[str]) -> bytes:
             excess -= size
         block = pack_block(tags)
     return block
+
+
+def has_comment(tags: tiff.Tags) -> bool:
+    """Whether UserComment says anything after its character code."""
+    return not re.fullmatch(rb"(ASCII|UNICODE|JIS)?[\0 ]*", tags.get(USER_COMMENT, (0, b""))[1])
 
 
 def user_comment(text: str, order: str) -> tuple[int, bytes]:

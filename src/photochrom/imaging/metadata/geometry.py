@@ -40,3 +40,11 @@ class Turn:
         if self.orientation % 4 in (3, 0):
             y = 1 - y
         return Box(x, y, width, height)
+
+    def area(self, values: list[int]) -> list[int]:
+        """Returns a point, a circle (point, diameter) or a rectangle (center, size) in pixels of the upright image."""
+        x, y, *size = values
+        (width, height), (new_width, new_height) = self.stored, self.upright
+        box = self.box(Box(x / width, y / height))
+        size = size[::-1] if self.swaps_axes else size
+        return [round(box.x * new_width), round(box.y * new_height), *size]

@@ -1,13 +1,15 @@
-"""Regions in XMP, such as faces with names: they turn with the pixels.
+"""Regions in XMP, such as faces with names, and the subject of EXIF: they turn with the pixels.
 
 Those of the Metadata Working Group ("Guidelines for Handling Image Metadata" 2.0, 5.9), of ACDSee, of Microsoft and of
 IPTC ("Photo Metadata Standard", Image Region).
 """
 
+import math
 from collections.abc import Callable
 from xml.etree.ElementTree import Element
 
 from .geometry import Box, Turn
+from .packet import RDF
 
 MWG, ST_AREA = "{http://www.metadataworkinggroup.com/schemas/regions/}", "{http://ns.adobe.com/xmp/sType/Area#}"
 ST_DIM = "{http://ns.adobe.com/xap/1.0/sType/Dimensions#}"
@@ -17,6 +19,7 @@ MICROSOFT_RECTANGLE = "{http://ns.microsoft.com/photo/1.2/t/Region#}Rectangle"
 IPTC_EXT = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 CENTERED_AREAS = {MWG + "Area": ST_AREA, ACDSEE + "DLYArea": ACDSEE_AREA, ACDSEE + "ALGArea": ACDSEE_AREA}
 DIMENSIONS = {MWG + "AppliedToDimensions": ST_DIM, ACDSEE + "AppliedToDimensions": ACDSEE_DIM}
+SUBJECTS = tuple("{http://ns.adobe.com/exif/1.0/}" + name for name in ("SubjectArea", "SubjectLocation"))
 IPTC_VERTEX = ("rbX", "rbY", "rbW", "rbH")
 
 
@@ -24,6 +27,7 @@ def turn_regions(root: Element, turn: Turn) -> None:
     """Turns all regions below an element, in place; what is no number stays."""
     if turn.orientation == 1:
         return
+    _turn_subjects(root, turn)
     scale = dimensions = turn.stored
     for element in root.iter():
         if element.tag in DIMENSIONS:
@@ -54,6 +58,15 @@ def _turn_dimensions(element: Element, namespace: str, turn: Turn) -> tuple[int,
         _write(element, namespace + "w", height)
         _write(element, namespace + "h", width)
     return dimensions
+
+
+def _turn_subjects(root: Element, turn: Turn) -> None:
+    for subject in (element for name in SUBJECTS for element in root.iter(name)):
+        items = list(subject.iter(RDF + "li"))
+        values = [round(value) for item in items if (value := _number(item.text)) is not None]
+        if len(values) == len(items) >= 2:
+            for item, turned in zip(items, turn.area(values), strict=True):
+                item.text = str(turned)
 
 
 def _turn_boundary(boundary: Element, turn: Turn, scale: tuple[float, float]) -> None:
@@ -124,9 +137,10 @@ def _write(element: Element, name: str, value: float) -> None:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text or "")
+        value = float(text or "")
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def _format(value: float) -> str:

@@ -23,11 +23,11 @@ UNTRUE = (
     *(TIFF + name for name in ("PlanarConfiguration", "YCbCrSubSampling", "TransferFunction", "WhitePoint")),
     *(TIFF + name for name in ("PrimaryChromaticities", "NativeDigest")),
     *(EXIF + "NativeDigest", EXIF_EX + "Gamma", PHOTOSHOP + "ColorMode", PHOTOSHOP + "ICCProfile"),
-    *(XMP + "Thumbnails", EXTENDED),
+    *(EXIF + "CompressedBitsPerPixel", XMP + "Thumbnails", EXTENDED),
 )
 # Of motion photos, depth maps and gain maps: their data is not in a copy.
 ATTACHMENTS = re.compile(
-    r"\{http://ns\.google\.com/photos/1\.0/(?!panorama)|\{http://ns\.adobe\.com/hdr-gain-map/|"
+    r"\{http://ns\.google\.com/photos/(dd/)?1\.0/(?!panorama)|\{http://ns\.adobe\.com/hdr-gain-map/|"
     r"\{http://ns\.apple\.com/(HDRGainMap|pixeldatainfo)/"
 )
 NO_ATTACHMENTS = "what is attached to the photo (video, further pictures, gain or depth map) was left out"
@@ -85,6 +85,8 @@ def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str
         *((EXIF + "PixelXDimension", str(width)), (EXIF + "PixelYDimension", str(height))),
     ):
         tree.replace(name, value)
+    if tree.get(EXIF_EX + "InteroperabilityIndex") == "R03":  # Adobe RGB
+        tree.replace(EXIF_EX + "InteroperabilityIndex", "R98")
     x, y = (tree.get(TIFF + name) for name in ("XResolution", "YResolution"))
     if turn.swaps_axes and x and y:
         tree.replace(TIFF + "XResolution", y)
