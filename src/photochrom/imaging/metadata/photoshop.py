@@ -9,8 +9,9 @@ IPTC = 1028
 # Of gray or dropped data: color transfer and halftones, layers, thumbnails, profile, EXIF, XMP, channel colors.
 UNTRUE = {1007, *range(1012, 1019), 1024, 1026, 1033, 1036, 1039, 1041, 1058, 1059, 1060, 1077}
 GEOMETRY = {1025, 1032, 1050, *range(2000, 2999)}  # paths, guides and slices in the stored image
-
-
+IPTC_DIGEST = 1061
+# Of IPTC: image type (such as monochrome) and orientation, preview (IPTC-NAA "Information Interchange Model" 4.2).
+UNTRUE_RECORDS = {(2, number) for number in (130, 131, 200, 201, 202)}
 RESOLUTION = 1005  # with its unit: 8 bytes across, 8 down
 
 
@@ -49,8 +50,33 @@ def corrected(resources: list[Resource], turn: Turn, notes: list[str]) -> list[R
             continue
         if resource.number == RESOLUTION and turn.swaps_axes:
             resource = resource._replace(data=resource.data[8:16] + resource.data[:8])
+        if resource.number == IPTC:
+            resource = resource._replace(data=_corrected_iptc(resource.data))
         kept.append(resource)
+    if _iptc_of(kept) != _iptc_of(resources):
+        kept = [resource for resource in kept if resource.number != IPTC_DIGEST]
     return kept
+
+
+def _iptc_of(resources: list[Resource]) -> list[bytes]:
+    return [resource.data for resource in resources if resource.number == IPTC]
+
+
+def _corrected_iptc(records: bytes) -> bytes:
+    """Returns the records without what would be untrue; damaged ones stay as they are."""
+    kept, at, end = bytearray(), 0, len(records.rstrip(b"\0"))  # TIFF pads them
+    while at < end:
+        start, size = at, int.from_bytes(records[at + 3 : at + 5])
+        at += 5
+        if size & 0x8000:  # an extended length, of so many bytes
+            at += size & 0x7FFF
+            size = int.from_bytes(records[start + 5 : at])
+        at += size
+        if records[start] != 0x1C or at > len(records):
+            return records
+        if tuple(records[start + 1 : start + 3]) not in UNTRUE_RECORDS:
+            kept += records[start:at]
+    return bytes(kept + records[at:])
 
 
 def pack_resources(resources: Iterable[Resource]) -> bytes:
