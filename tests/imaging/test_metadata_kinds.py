@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import pyvips
 from PIL import Image, PngImagePlugin
-from test_metadata_table import FORMATS, make_original
+from test_metadata_table import FORMATS, make_original, rationals, text
 
 from photochrom.imaging import tiff
-from photochrom.imaging.metadata import Turn, exif, photoshop, read_metadata, xmp
+from photochrom.imaging.metadata import Metadata, Turn, exif, photoshop, pillow_info, read_metadata, xmp
 from photochrom.imaging.metadata import packet as packet_module
 from photochrom.imaging.metadata.density import CENTIMETER, INCH, METER, NO_UNIT, Density
 from photochrom.imaging.metadata.geometry import Box
@@ -466,6 +466,107 @@ def test_damaged_exif_is_kept_as_far_as_it_can_be_read():
     assert notes == ["damaged or too large tags of EXIF or TIFF were left out"]
 
 
+# What would be untrue of the copy
+
+
+OLD_PIXELS = (326, 327, 328, 529, 530, 531, 532, 32995, 32996, 32997)
+
+
+def test_what_describes_the_old_pixels_is_dropped():
+    tags = tiff.TagSets({tag: tiff.short(3) for tag in OLD_PIXELS}, {37122: rationals(4)}, {}, {})
+    copy = exif.corrected(tags, Turn(1, (40, 24)), PROVENANCE, [])
+    assert not {*OLD_PIXELS, 37122} & {*copy.image, *copy.exif}
+    pixels = pyvips.Image.black(40, 24).cast("float").copy(interpretation="b-w")
+    file = io.BytesIO(pixels.tiffsave_buffer())
+    tiff.write_tags(file, tiff.TagSets({32996: tiff.short(3)}, {}, {}, {}))
+    output = colorize(file.getvalue(), ".tif")[0]
+    assert pyvips.Image.new_from_buffer(output, "").format == "ushort"  # libtiff takes 32996 for SampleFormat
+    ns = 'xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:CompressedBitsPerPixel="4/1"'
+    assert "CompressedBitsPerPixel" not in correct(packet_of(ns))[0]
+
+
+@pytest.mark.parametrize(("before", "after"), [("R03", "R98"), ("R98", "R98"), ("THM", "THM")])
+def test_adobe_rgb_is_claimed_no_more(before, after):
+    tags = tiff.TagSets({}, {}, {}, {1: text(before)})
+    copy = exif.corrected(tags, Turn(1, (40, 24)), PROVENANCE, [])
+    assert exif.read_text(copy.interoperability, 1) == after
+    ns = f'xmlns:e="http://cipa.jp/exif/1.0/" e:InteroperabilityIndex="{before}"'
+    assert f'InteroperabilityIndex="{after}"' in correct(packet_of(ns))[0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["SubjectArea", "SubjectLocation"])
+@pytest.mark.parametrize("values", [(10, 6), (10, 6, 4), (10, 6, 4, 2)])
+def test_the_subject_turns_alike_in_exif_and_xmp(name, values, orientation):
+    tag = {"SubjectArea": 37396, "SubjectLocation": 41492}[name]
+    tags = tiff.TagSets({}, {tag: (tiff.SHORT, struct.pack(f"<{len(values)}H", *values))}, {}, {})
+    turned = exif.corrected(tags, Turn(orientation, (40, 24)), PROVENANCE, []).exif[tag][1]
+    items = "".join(f"<rdf:li>{value}</rdf:li>" for value in values)
+    ns = 'xmlns:exif="http://ns.adobe.com/exif/1.0/"'
+    packet, _ = correct(packet_of(ns, f"<exif:{name}><rdf:Seq>{items}</rdf:Seq></exif:{name}>"), orientation)
+    found = [int(value) for value in re.findall("<rdf:li>(.*?)</rdf:li>", packet)]
+    assert found == list(struct.unpack(f"<{len(values)}H", turned))
+
+
+@pytest.mark.parametrize("value", ["", "no number", "nan", "inf", "1e999"])
+def test_places_that_are_no_numbers_stay(value):
+    ns = 'xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:d="http://ns.adobe.com/xap/1.0/sType/Dimensions#"'
+    ns += ' xmlns:m="http://www.metadataworkinggroup.com/schemas/regions/"'
+    children = f"<exif:SubjectArea><rdf:Seq><rdf:li>{value}</rdf:li><rdf:li>6</rdf:li></rdf:Seq></exif:SubjectArea>"
+    children += f'<m:AppliedToDimensions d:w="{value}" d:h="24"/>'
+    packet, notes = correct(packet_of(ns, children), 6)
+    assert f"<rdf:li>{value}</rdf:li><rdf:li>6</rdf:li>" in packet
+    assert f'd:w="{value}" d:h="24"' in packet
+    assert not notes
+
+
+def dataset(record, number, value, extended=False):
+    length = b"\x80\4" + len(value).to_bytes(4) if extended else len(value).to_bytes(2)
+    return bytes([0x1C, record, number]) + length + value
+
+
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("padding", [b"", b"\0\0\0"])
+def test_iptc_of_the_old_pixels_is_dropped(extended, padding):
+    kept = dataset(1, 130, b"1M") + dataset(2, 5, b"Gare", extended), dataset(2, 120, b"\x1c\2\x82\0\2", extended)
+    untrue = [
+        dataset(2, 130, b"1M"),
+        dataset(2, 131, b"L"),
+        dataset(2, 202, bytes(40_000 if extended else 400), extended),
+    ]
+    untrue += [dataset(2, 200, b"\0\1"), dataset(2, 201, b"\0\1")]
+    records = [Resource(b"8BIM", 1028, b"\0\0", kept[0] + b"".join(untrue) + kept[1] + padding)]
+    digest = Resource(b"8BIM", 1061, b"\0\0", bytes(16))
+    copy = photoshop.corrected([digest, *records], Turn(1, (40, 24)), [])
+    assert [(resource.number, resource.data) for resource in copy] == [(1028, b"".join(kept) + padding)]
+    assert photoshop.corrected([digest, *copy], Turn(1, (40, 24)), []) == [digest, *copy]
+
+
+@pytest.mark.parametrize("end", [b"junk", b"\x1c\2", b"\x1c\2\5\0\7Gare", b"\x1c\2\5\x80\4\0\0"])
+def test_iptc_that_cannot_be_walked_stays(end):
+    records = [Resource(b"8BIM", 1028, b"\0\0", dataset(2, 130, b"1M") + end)]
+    assert photoshop.corrected(records, Turn(1, (40, 24)), []) == records
+
+
+@pytest.mark.parametrize("blank", [b"", b"ASCII\0\0\0", b"UNICODE\0" + b" \0" * 9, bytes(264), b"JIS\0\0\0\0\0  "])
+@pytest.mark.parametrize("suffix", [".tif", ".webp", ".avif"])
+def test_a_blank_user_comment_gives_way_to_a_comment(blank, suffix):
+    info = Image.Exif()
+    info.get_ifd(0x8769)[0x9286] = blank
+    copy, notes = colorize(gray_jpeg((0xE1, info.tobytes()), (0xFE, b"Grandmother")), suffix)
+    assert exif_of(copy).get_ifd(0x8769)[0x9286] == b"ASCII\0\0\0Grandmother"
+    assert not notes
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://ns.google.com/photos/1.0/depthmap/", "http://ns.google.com/photos/dd/1.0/device/"]
+)
+def test_depth_of_any_namespace_is_dropped_with_a_note(uri):
+    packet, notes = correct(packet_of(f'xmlns:D="{uri}" D:Container="1"'))
+    assert "D:Container" not in packet
+    assert notes == [xmp.NO_ATTACHMENTS]
+
+
 # Pillow
 
 
@@ -514,3 +615,17 @@ def test_pillow_images_bring_and_get_their_metadata():
     assert exif_of(again.getvalue())[274] == 1
     assert open_photo(again.getvalue()).is_colorized
     assert b"tEXtGr\xf6\xdfe\x0020 \xb5m" in result.to_bytes(".png")
+
+
+@pytest.mark.parametrize("has_own", [False, True])
+def test_text_does_not_take_the_place_of_metadata_in_pillow(has_own):
+    names = ("exif", "xmp", "dpi", "photoshop", "icc_profile", "transparency", "comment")
+    record = (
+        Metadata(resources=[Resource(b"8BIM", 1034, b"\0\0", b"\1")], comments=[b"mine"]) if has_own else Metadata()
+    )
+    record.density = Density(Fraction(300), Fraction(300), INCH) if has_own else None
+    record.chunks = [(b"tEXt", name.encode() + b"\0text") for name in (*names, "Title")]
+    found = pillow_info(record)
+    assert found.pop("Title") == "text"
+    assert found.pop("comment") == (b"mine" if has_own else "text")
+    assert "text" not in found.values()

@@ -25,6 +25,7 @@ Edit = Callable[[bytes], bytes]  # the start of a file -> with metadata; b"" unt
 
 KEEP_PROFILE = 8  # of libvips' kinds of metadata
 MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff"}
+PILLOW_KEYS = {"exif", "xmp", "dpi", "photoshop", "icc_profile", "transparency"}  # of `info`, which are no texts
 MEDIA_TYPES |= {".webp": "image/webp", ".avif": "image/avif"}
 
 
@@ -81,7 +82,9 @@ def pillow_info(metadata: Metadata) -> dict[str, Any]:
     if metadata.comments:
         info["comment"] = b"\n".join(metadata.comments)
     for text in metadata.texts():
-        info[text.keyword.decode("latin-1")] = text.content
+        keyword = text.keyword.decode("latin-1")
+        if keyword not in PILLOW_KEYS:
+            info.setdefault(keyword, text.content)
     if metadata.resources:
         info["photoshop"] = {resource.number: resource.data for resource in metadata.resources}
     return info

@@ -164,7 +164,7 @@ class Metadata:
         if self.density and tiff.X_RESOLUTION not in image:
             image |= self.density.as_tags()
         comments = [*map(_decode, self.comments), *map(str, self.texts())]
-        if comments and exif.USER_COMMENT in inner:
+        if comments and exif.has_comment(inner):
             self.notes.append(f"comments were left out: {title} has no place for one beside that of EXIF")
         elif comments:
             inner[exif.USER_COMMENT] = exif.user_comment("\n".join(comments), self.tags.order)
