@@ -74,7 +74,7 @@ def mend_end(file: io.BufferedIOBase) -> tuple[bytes | None, bool]:
 
 
 def _walk_scans(data: bytes) -> tuple[bool, int, int]:
-    """Whether the scans of a JPEG bring every component at full precision; starts of the last and of what follows, or 0."""
+    """Whether the scans of a JPEG bring every component at full precision; start of the last, and the end or 0."""
     last_scan, end, progressive = 0, 0, False
     missing = {-1: {0}}  # coefficients of each component
     for start, code, body in segments(data):
