@@ -124,3 +124,18 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
     message = r"out.txt: cannot be written \(No such file"
     with pytest.raises(WriteError, match=message), atomic_write(tmp_path / "none" / "out.txt"):
         pytest.fail("the block ran")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no locks on files")
+def test_only_what_the_dead_process_was_writing_is_removed(tmp_path):
+    name = "a long name of the album, the same in all photos "
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path / f"{name}1.jpg")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline()
+        process.kill()
+    with atomic_write(tmp_path / f"{name}2.jpg") as file:
+        atomic.remove_unfinished(tmp_path / f"{name}1.jpg")
+        assert len(list(tmp_path.iterdir())) == 1
+        file.write(b"whole")
+    assert list(tmp_path.iterdir()) == [tmp_path / f"{name}2.jpg"]

@@ -78,7 +78,9 @@ def end_process(code: int) -> NoReturn:
 def remove_unfinished(path: Path) -> None:
     """Removes what a process that was killed while it wrote `path` has left."""
     for unfinished in path.parent.glob(f".{glob.escape(path.stem[:40])}.photochrom-*{path.suffix}"):
-        _remove(unfinished)
+        with suppress(OSError):
+            if _is_abandoned(unfinished):  # and not a photo whose name begins in the same way
+                _remove(unfinished)
 
 
 def _check_free(path: Path, overwrite: bool = False) -> None:
