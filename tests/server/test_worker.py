@@ -32,3 +32,20 @@ def test_a_preview_has_eight_bits_and_no_alpha(tmp_path):
     small = pyvips.Image.new_from_buffer(preview(open_photo(tmp_path / "deep.png"), 50), "")
     assert (small.width, small.height, small.bands, small.format) == (50, 33, 3, "uchar")
     assert small.numpy().mean() == pytest.approx(30000 / 257, abs=2)
+
+
+def test_a_preview_is_upright_where_xmp_alone_tells(tmp_path):
+    ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (40, 1))
+    image = pyvips.Image.new_from_array(ramp).copy()
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+        b"</rdf:RDF></x:xmpmeta>"
+    )
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
+    image.write_to_file(str(tmp_path / "photo.png"), keep="xmp")
+    photo = open_photo(tmp_path / "photo.png")
+    assert photo.orientation == 6
+    small = pyvips.Image.new_from_buffer(preview(photo, 160), "")
+    assert (small.width, small.height) == (40, 64)
+    assert small.numpy()[0].mean() < 40

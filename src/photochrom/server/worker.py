@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pyvips
+
 from ..core.sampling.procedure import Hints
 from ..imaging import icc
 from ..imaging.errors import PhotoTooLarge, WriteError, photo_errors
@@ -163,5 +165,7 @@ def preview(photo: Photo, longest: int) -> bytes:
     scale = max(photo.width, photo.height) / longest
     with photo_errors(photo.name, "read"):
         image = icc.to_standard(photo.reader.open(scale), photo.reader)
+        image = image.copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", photo.orientation)  # which XMP alone may tell
         image = image.thumbnail_image(longest, height=longest, size="down").colourspace("srgb")
         return image.write_to_buffer(".jpg", Q=90)
