@@ -263,6 +263,10 @@ def test_pipes_are_not_opened(tmp_path):
     [
         b"",
         b"some text",
+        b"P1 2020 was a year in which no photo was taken",
+        b"P2 2020 12 31 and other dates",
+        b"P1 2020 12 31",
+        b"P5 # heading",
         b"BM is how this text begins, and not a BMP file",
         b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
         b"\0\0\0\x14ftypqt  \0\0\0\0qt  ",
@@ -273,6 +277,18 @@ def test_pipes_are_not_opened(tmp_path):
 def test_other_content_is_no_image(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
     assert image_files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"P1 2 1 1 0", b"P1\n2 1\n10", b"P2\n2 1\n9\n1 2", b"P3 1 1 255 1 2 3", b"P4\n2 1\n\0", b"P5 2 1 255\n\0\0"),
+        *(b"P6\n# Created by GIMP version 2.10.34 PNM plug-in\n1920 1080\n255\n\0\0", b"Pf\n2 1\n-1.0\n\0\0"),
+    ],
+)
+def test_bitmaps_are_found_by_content(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    assert image_files(tmp_path) == [tmp_path / "file"]
 
 
 @pytest.mark.parametrize("suffix", [".nef", ".CR2", ".arw"])

@@ -11,6 +11,12 @@ from .metadata import Metadata
 from .metadata.density import METER, make_density
 
 GAP = rb"(?:\s|#[^\n]*\n)+"  # between the numbers of a PNM header; comments count as space
+NUMBER = GAP + rb"[1-9]\d*"
+# A whole PNM header and what begins the pixels: text may begin with P1 and a year.
+HEADER = re.compile(
+    rb"P(?:1" + NUMBER * 2 + rb"\s+[01#]|4" + NUMBER * 2 + rb"\s|[23]" + NUMBER * 3 + rb"\s+[\d#]|"
+    rb"[56]" + NUMBER * 3 + rb"\s|[fF]" + NUMBER * 2 + GAP + rb"-?[\d.]+\s)"
+)
 CheckSize = Callable[[int, int], None]  # raises PhotoError for too many pixels
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 
+from .bitmaps import HEADER
 from .errors import PhotoError, printable
-from .formats import READ_ONLY, WRITABLE, Format, detect_kind
+from .formats import PNM, READ_ONLY, WRITABLE, Format, detect_kind
 
 IMAGE_SUFFIXES = (*WRITABLE, *READ_ONLY, ".psd", ".dng", ".jxl")  # the last are not supported
 # Their content looks like a TIFF file whose first page is a thumbnail.
@@ -24,7 +25,7 @@ SERVICE_NAMES = (
     *("system volume information", "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini"),
 )
 NEVER = re.compile(r"\._|\..*\.photochrom-[0-9a-f]{8}")  # macOS' notes about a file, and unfinished outputs
-HEAD = 64  # bytes that show the format of a file
+HEAD = 128  # bytes that show the format of a file
 KINDS_NAMED = 10  # in a summary of what was passed over
 
 Passed = Counter[str]  # numbers of files and folders that were passed over, by kind: ".txt file", "hidden folder"
@@ -65,9 +66,10 @@ class SourceImage:
 
 
 def find_format(head: bytes) -> Format | None:
-    """Returns the format that the first bytes of a file show; None for one that is not supported."""
+    """Returns the format that the first bytes of a file show; None for one that is not supported, and for text."""
     with suppress(PhotoError):
-        return detect_kind(head, "")
+        kind = detect_kind(head, "")
+        return kind if kind != PNM or HEADER.match(head) else None
     return None
 
 
