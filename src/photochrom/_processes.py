@@ -2,10 +2,13 @@
 
 import math
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_processors() -> int:
@@ -17,7 +20,10 @@ def available_memory() -> float:
     """Return the bytes of memory that this process can still have; infinity where the system does not tell."""
     limits = [math.inf]
     with suppress(OSError, ValueError):  # ValueError: "max"
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+        free = int((CGROUP / "memory.max").read_text()) - int((CGROUP / "memory.current").read_text())
+        # Files that are cached count as used, but give way.
+        cached = re.search(r"^inactive_file (\d+)", (CGROUP / "memory.stat").read_text(), re.MULTILINE)
+        limits.append(max(0, free + (int(cached[1]) if cached else 0)))
     with suppress(OSError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         limits += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]

@@ -167,3 +167,12 @@ def test_a_large_photo_counts_as_several(photos, bundle, monkeypatch):
 
 def test_available_memory_is_known():
     assert _processes.available_memory() > 1 << 20
+
+
+def test_memory_in_use_is_not_available(tmp_path, monkeypatch):
+    monkeypatch.setattr(_processes, "CGROUP", tmp_path)
+    for name, text in (("max", "5000"), ("current", "4000"), ("stat", "anon 3300\ninactive_file 700\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert _processes.available_memory() == 1700
+    (tmp_path / "memory.max").write_text("max")
+    assert _processes.available_memory() > 1 << 20
