@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from photochrom import Colorizer, _install, colorize_many
 from photochrom.cli.main import app
+from photochrom.inference.bundle import BundleError
 
 
 def colorize(*arguments, model=None, stdin=None):
@@ -49,6 +51,23 @@ class TestPipes:
         again = colorize("-", "-o", out, model=bundle, stdin=(photos / "two.jpg").read_bytes())
         assert again.exit_code == 1
         assert "out.png: exists already" in again.stderr
+
+    def test_verbose_prints_a_line_about_the_photo(self, photos, bundle, tmp_path):
+        scan = (photos / "one.png").read_bytes()
+        for out in ("-", tmp_path / "out.png"):
+            result = colorize("-", "-v", "-o", out, model=bundle, stdin=scan)
+            assert re.fullmatch(r"stdin: 48 x 40 pixels, \d+\.\d\d s\n", result.stderr)
+        assert colorize(photos / "one.png", "-v", "-o", "-", model=bundle).stderr.startswith(f"{photos / 'one.png'}: ")
+
+    def test_a_model_that_fails_is_a_photo_that_failed(self, photos, bundle, monkeypatch):
+        def fail(*_):
+            raise BundleError("the model output is not a number")
+
+        monkeypatch.setattr(Colorizer, "predict", fail)
+        scan = (photos / "one.png").read_bytes()
+        results = [colorize("-", model=bundle, stdin=scan), colorize(photos / "one.png", model=bundle)]
+        assert [result.exit_code for result in results] == [1, 1]
+        assert "not a number" in results[0].stderr
 
     @pytest.mark.parametrize(("content", "reason"), [(b"", "is empty"), (b"text", "is not a supported image")])
     def test_what_is_no_photo_is_refused(self, bundle, content, reason):

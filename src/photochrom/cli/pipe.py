@@ -1,6 +1,7 @@
 """A photo that comes through stdin, or an output that goes to stdout."""
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import typer
 
 from .call import Call
 from .console import exit_on
+from .report import details
 
 DEVICES = ("-", "/dev/stdin", "/dev/stdout", "/dev/fd/0", "/dev/fd/1")
 
@@ -25,33 +27,42 @@ def colorize_pipe(call: Call) -> None:
     """
     from ..imaging.errors import PhotoError
     from ..imaging.photo import open_photo
-    from ..inference.batch import check_batch
+    from ..inference.batch import Outcome, check_batch
+    from ..inference.bundle import BundleError
     from ..inference.colorizer import Colorizer
+    from ..inference.plan import Task
 
     _check(call)
     photo, out = call.photos[0], call.out or "-"
     colorizer = Colorizer(call.model, device=call.device)
     check_batch(colorizer, call.options.color, call.extras, 1)
 
-    def colorize() -> tuple[bytes, list[str]]:
-        source = sys.stdin.buffer.read() if photo in DEVICES else Path(photo)
-        name = "stdin" if photo in DEVICES else None
+    name = "stdin" if photo in DEVICES else None
+
+    def colorize() -> tuple[bytes, Outcome]:
+        start = time.perf_counter()
+        source = Path(photo) if name is None else sys.stdin.buffer.read()
         opened = open_photo(source, call.options.max_pixels, name, call.options.page)
         (result,) = colorizer.colorize_photo(opened, call.options.color)
+        content = b""
         if out in DEVICES:
-            return result.to_bytes(call.suffix or None), opened.reader.notes
-        result.save(out, call.options.overwrite)
-        return b"", opened.reader.notes
+            content = result.to_bytes(call.suffix or None)
+        else:
+            result.save(out, call.options.overwrite)
+        size, seconds = (opened.width, opened.height), time.perf_counter() - start
+        return content, Outcome(Task(name or photo, out), notes=tuple(opened.reader.notes), size=size, seconds=seconds)
 
-    with exit_on(PhotoError, code=1):
+    with exit_on(PhotoError, BundleError, code=1):
         # In a thread of its own, so that this one can answer Ctrl-C.
-        content, notes = ThreadPoolExecutor(1).submit(colorize).result()
+        content, outcome = ThreadPoolExecutor(1).submit(colorize).result()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
+    if call.mode.verbose:
+        typer.echo(details(outcome), err=True)
     if not call.mode.quiet:
         if not content:
             typer.echo(out)
-        for note in notes:
+        for note in outcome.notes:
             typer.echo(f"1 photo: {note}", err=True)
 
 

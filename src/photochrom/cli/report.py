@@ -53,7 +53,7 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Pass
             if outcome.status == "failed":
                 print_error(outcome.reason, style="red")
             elif mode.verbose:
-                print_error(_details(outcome))
+                print_error(details(outcome))
             for line in _lines(outcome, mode):
                 print_line(line)
             statuses[outcome.status] += 1
@@ -90,7 +90,7 @@ def _summary(skipped: "Counter[str]", notes: "Counter[str]") -> list[str]:
     return lines
 
 
-def _details(outcome: "Outcome") -> str:
+def details(outcome: "Outcome") -> str:
     """Return a line about a photo: its size, the time that it took, and the notes."""
     from ..imaging.errors import printable
 
