@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import struct
 
 import numpy as np
@@ -220,6 +221,22 @@ def test_pages_of_other_formats():
         assert_refused(buffer.getvalue(), "has no page 3, only 2 pages", page=3)
     for source in (with_pillow(smooth(), "JPEG"), with_pillow(smooth(), "BMP"), smooth(), Image.new("L", (9, 9))):
         assert_refused(source, "has no page 2, only 1 page", page=2)
+
+
+@pytest.mark.parametrize("primary", [1, 2])
+def test_pages_of_avif(primary):
+    pixels = smooth(64, 64, 3)
+    both = pyvips.Image.new_from_array(np.concatenate([pixels, pixels[::-1]]), interpretation="srgb").copy()
+    both.set_type(pyvips.GValue.gint_type, "page-height", 64)
+    blob = bytearray(both.heifsave_buffer(compression="av1", Q=95))
+    numbers = re.findall(rb"infe.{4}(..)..av01", blob, re.DOTALL)  # of the images
+    place = blob.index(b"pitm") + 8
+    blob[place : place + 2] = numbers[primary - 1]
+    default = pixels if primary == 1 else pixels[::-1]
+    assert_read_as(bytes(blob), default, "1 more page was left out (--page)", most=9)
+    assert_read_as(bytes(blob), pixels, page=1, most=9)
+    assert_read_as(bytes(blob), pixels[::-1], page=2, most=9)
+    assert_refused(bytes(blob), "has no page 3, only 2 pages", page=3)
 
 
 def test_pages_of_heic():

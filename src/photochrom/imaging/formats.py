@@ -50,7 +50,7 @@ JPEG = Format("JPEG", rb"\xff\xd8\xff", ".jpg", "jpegload", cost=1, saver=LOSSY,
 PNG = Format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "pngload", cost=1, saver={"compression": 6}, depth=16)
 TIFF = Format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif", "tiffload", cost=1, saver=LZW, depth=16)
 WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", paged=True, saver={"lossless": True})
-AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", cost=IN_MUCH_MEMORY, saver=FAST_AVIF)
+AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", cost=IN_MUCH_MEMORY, paged=True, saver=FAST_AVIF)
 GIF = Format("GIF", rb"GIF8[79]a", ".png", "gifload", paged=True)
 PNM = Format("PNM", rb"P[1-6fF]\s+[#\d]", ".png")
 BMP = Format("BMP", rb"BM.{4}\0{4}", ".png")
@@ -121,6 +121,7 @@ class Reader:
 
     `fields` are libvips' that its own loaders leave out, `options` those of the loader, `stored` the
     PhotometricInterpretation of a TIFF whose pixels libvips gives as stored. `jpeg_quality` is that of an output.
+    `page` is the one that was asked for, if any.
     `metadata` is that of the file, but for the profile.
     `notes` collects, in words, what of the file was left aside when it was read or is not in an output.
     """
@@ -134,6 +135,7 @@ class Reader:
     notes: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     stored: int = 0
+    page: int | None = None
 
     def note(self, text: str) -> None:
         """Adds a note, unless it is there already."""
@@ -229,7 +231,8 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int |
     number = choose_page(name, page, count)
     if page is None:
         reader.note_pages(count - 1)
-    return replace(reader, options={"page": number - 1}) if number > 1 else reader
+        return reader  # libvips reads the primary page of AVIF, of other formats the first
+    return replace(reader, options={"page": number - 1}) if kind.paged else reader
 
 
 def _complete_jpeg(file: Any, reader: Reader) -> Reader:

@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
         formats.choose_page(reader.name, page, 1)
     else:
         raise PhotoError(f"{type(source).__name__}: give a path, the bytes of a file, an array or a Pillow image")
+    reader = replace(reader, page=page)
     header = reader.open()
     width, height = header.width, header.height
     formats.check_decoded_size(reader.name, reader.kind, header, max_pixels)

@@ -232,7 +232,7 @@ class _Job:
 
     def _draw(self, extra: str) -> bytes:
         seed = self.task.seeds[0]
-        provenance = self.colorizer.provenance(seed, self.options.color)
+        provenance = self.colorizer.provenance(seed, self.options.color, self.options.page)
         gray = self._open().gray(contact_sheet.SIDE)
         if extra == "trace":
             saturation = np.float32(self.options.color.saturation)
@@ -298,8 +298,10 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
     """Return the opened photo of a task that has files to write, else its outcome."""
     existing = {key: file for key, file in task.files.items() if not options.is_due(file)}
     for key, file in existing.items():
+        if not isinstance(key, int):
+            continue
         # Images about outputs would show colors that are in no file.
-        if isinstance(key, int) and _is_of_another(Path(file), colorizer.provenance(key, options.color)):
+        if _is_of_another(Path(file), colorizer.provenance(key, options.color, options.page)):
             return Outcome(task, SkipReason.OTHER_OPTIONS)
     if len(existing) == len(task.files):
         return Outcome(task, SkipReason.EXISTS)

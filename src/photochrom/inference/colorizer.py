@@ -203,16 +203,19 @@ class Colorizer:
 
     def merge(self, photo: Photo, ab: AB, seed: int, options: ColorOptions = DEFAULTS) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""
-        return Colorized(photo, ab * np.float32(options.saturation), self.provenance(seed, options), self.threads)
+        provenance = self.provenance(seed, options, photo.reader.page)
+        return Colorized(photo, ab * np.float32(options.saturation), provenance, self.threads)
 
-    def provenance(self, seed: int, options: ColorOptions = DEFAULTS) -> Provenance:
-        """Return what files colorized by this model say about it."""
+    def provenance(self, seed: int, options: ColorOptions = DEFAULTS, page: int | None = None) -> Provenance:
+        """Return what files colorized by this model say about it, and about the page if one was asked for."""
         default = describe(load_procedure(self.card.procedure))
         sampler = describe(self.with_sampler(**options.sampler).procedure)
         other = {name: value for name, value in sampler.items() if value != default[name]}
         for name in ("saturation", "size", "hints"):
             if getattr(options, name) != getattr(DEFAULTS, name):
                 other[name] = getattr(options, name)
+        if page is not None:
+            other["page"] = page
         if options.hints:
             other["hints"] = " ".join(map(str, options.hints))
         texts = [f"{name} {value}" for name, value in sorted(other.items())]
