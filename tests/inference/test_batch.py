@@ -8,10 +8,10 @@ import pytest
 import pyvips
 
 from photochrom.inference import batch
-from photochrom.inference.batch import BatchOptions, colorize_batch, colorize_many
+from photochrom.inference.batch import BatchOptions, SkipReason, colorize_batch, colorize_many
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.options import ColorOptions
-from photochrom.inference.plan import plan
+from photochrom.inference.plan import Task, check_targets, plan
 
 
 def statuses(outcomes):
@@ -77,9 +77,29 @@ def test_same_names_in_several_folders_are_kept_apart(tmp_path):
 
 
 def test_two_outputs_are_never_one_file(tmp_path):
-    touch(tmp_path, "a/x.heic", "a/x.jpg", "a/x.heic.jpg")
+    names = {
+        **{"a/x.heic": "x.heic-3.jpg", "a/x.jpg": "x.jpg", "a/x.heic.jpg": "x.heic.jpg"},
+        **{"a/x.heic-2.jpg": "x.heic-2.jpg", "a/y.heic": "y.heic.jpg", "a/y.jpg": "y.jpg"},
+    }
+    touch(tmp_path, *names)
+    assert targets([tmp_path / "a"], tmp_path / "out") == names
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "scan").write_bytes(b"\xff\xd8\xff")
+    touch(tmp_path, "b/scan.jpg")
+    assert targets([tmp_path / "b"], tmp_path / "out") == {"b/scan": "scan-2.jpg", "b/scan.jpg": "scan.jpg"}
     with pytest.raises(ValueError, match="would both become"):
-        plan([tmp_path / "a"])
+        check_targets({name: Task(name, "out/x.jpg") for name in ("a/x.jpg", "b/x.jpg")})
+
+
+@pytest.mark.parametrize("named_first", [False, True])
+def test_a_named_photo_is_not_a_searched_one(tmp_path, named_first):
+    touch(tmp_path, "a/x.jpg", "a/y.jpg")
+    sources = [tmp_path / "a/x.jpg", tmp_path / "a"]
+    tasks = plan(sources if named_first else sources[::-1])
+    assert {task.target: task.searched for task in tasks} == {
+        tmp_path / "a/x-color.jpg": False,
+        tmp_path / "a-color/y.jpg": True,
+    }
 
 
 def test_outputs_inside_the_folder_are_not_colorized_again(photos, colorizer):
@@ -243,6 +263,21 @@ def test_the_page_is_chosen_and_the_notes_are_of_the_photo(tmp_path, colorizer):
     assert abs(pyvips.Image.new_from_file(str(outcome.files[0])).avg() - 200) < 40
     result = colorizer((tmp_path / "scan.tif").read_bytes(), page=2)
     assert abs(pyvips.Image.new_from_buffer(result, "").avg() - 200) < 40
+
+
+def test_another_page_is_another_option(tmp_path, colorizer):
+    pages = pyvips.Image.black(40, 64) + 60
+    pages.cast("uchar").tiffsave(str(tmp_path / "scan.tif"), page_height=32)
+    tasks = plan([tmp_path / "scan.tif"])
+    runs = [(None, ""), (None, SkipReason.EXISTS), (2, SkipReason.OTHER_OPTIONS)]
+    for page, reason in runs:
+        (outcome,) = colorize_batch(colorizer, tasks, BatchOptions(page=page))
+        assert outcome.reason == reason
+    for overwrite, reason in ((True, ""), (False, SkipReason.EXISTS)):
+        (outcome,) = colorize_batch(colorizer, tasks, BatchOptions(page=2, overwrite=overwrite))
+        assert outcome.reason == reason
+    (outcome,) = colorize_batch(colorizer, tasks, BatchOptions())
+    assert outcome.reason == SkipReason.OTHER_OPTIONS
 
 
 def test_the_limit_on_pixels_applies(photos, colorizer):

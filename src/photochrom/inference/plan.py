@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypedDict, TypeVar
@@ -102,7 +102,8 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     `out`, outputs keep their names in that folder, or one photo becomes the file `out`. Where photos of several folders
     would have the same output there, all keep their places below the folder that the sources have in common. Where
     `scan.heic` and `scan.jpg` would, the first becomes `scan.heic.jpg`.
-    A photo named twice is colorized once; an output named beside its original is left out.
+    A photo named twice is colorized once; one that is named and lies in a folder too counts as named. An output named
+    beside its original is left out.
 
     ``suffix``: of all outputs, by default that of each photo; ``hidden`` and ``passed``: see `image_files`.
     Raises ValueError if two outputs would be one file, an output would be an original, or `out` cannot be written.
@@ -116,7 +117,10 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     photos: dict[Path, _Photo] = {}
     for source in sources:
         for photo in _find_photos(source, out, hidden, passed):
-            photos[photo.path.resolve()] = photo
+            resolved = photo.path.resolve()
+            known = photos.get(resolved)
+            if known is None or known.searched or not photo.searched:
+                photos[resolved] = photo
     targets = [photo.target(suffix) for photo in photos.values()]
     if out is not None and _several_folders(photos.values(), targets):
         common = Path(os.path.commonpath([photo.base.resolve() for photo in photos.values()]))
@@ -172,15 +176,26 @@ def _several_folders(photos: Iterable[_Photo], targets: Iterable[Path]) -> bool:
 def keep_apart(targets: Sequence[P], suffixes: Sequence[str]) -> list[P]:
     """Return the targets, those that are equal with the suffix of the photo before their own, if it is another.
 
-    ``suffixes``: of the photos.
+    A number follows it where that name is in use too: `scan.heic-2.jpg`. ``suffixes``: of the photos.
     """
     times = Counter(targets)
+    used = set(targets)
     apart = []
     for target, suffix in zip(targets, suffixes, strict=True):
         if times[target] > 1 and suffix != target.suffix:
-            target = target.with_name(f"{target.stem}{suffix}{target.suffix}")
+            target = _unused_name(target, suffix, used)
+            used.add(target)
         apart.append(target)
     return apart
+
+
+def _unused_name(target: P, label: str, used: Container[P]) -> P:
+    """Return a target with a label and, if that is in use, a number after its name."""
+    number, name = 1, target.with_name(f"{target.stem}{label}{target.suffix}")
+    while name in used:
+        number += 1
+        name = target.with_name(f"{target.stem}{label}-{number}{target.suffix}")
+    return name
 
 
 def check_targets(tasks: Mapping[Location, Task]) -> None:
