@@ -376,11 +376,13 @@ class TestRemoteTasks:
         with pytest.raises(ValueError, match="is an original, which is never overwritten"):
             plan_remote(folder, folder, (0,), ())
 
-    def test_two_photos_with_one_output_are_refused(self, folder, tmp_path):
+    def test_photos_of_one_name_are_kept_apart(self, folder, tmp_path):
         for name in ("x.heic", "x.jpg", "x.heic.jpg"):
             (tmp_path / "in" / name).write_bytes(b"")
-        with pytest.raises(ValueError, match=r"would both become memory://out/x\.heic\.jpg"):
-            plan_remote(folder, "memory://out", (0,), ())
+        tasks = plan_remote(folder, "memory://out", (0,), ())
+        targets = {task.source.rpartition("/")[2]: task.target for task in tasks}
+        assert targets["x.heic"] == "memory://out/x.heic-2.jpg"
+        assert targets["x.heic.jpg"] == "memory://out/x.heic.jpg"
 
     def test_a_file_is_refused(self, folder):
         with pytest.raises(ValueError, match=r"a scan\.png: is a file: name its folder"):

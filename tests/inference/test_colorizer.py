@@ -203,9 +203,9 @@ def test_the_number_of_threads_reaches_the_strips(colorizer, bundle, monkeypatch
         return map_ahead(process, image, rows, threads)
 
     monkeypatch.setattr(strips, "_map_ahead", record)
-    for threads in (1, 2):
+    for threads in (1, 2, 3):  # one works on the whole image
         np.testing.assert_array_equal(Colorizer(bundle, threads=threads)(noise), several)
-    assert thread_counts == [1, 2]
+    assert thread_counts == [2, 3]
 
 
 def test_colorize_in_one_line(bundle):

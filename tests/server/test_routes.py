@@ -169,11 +169,11 @@ def test_other_files_are_refused(client):
     damaged = encode(".jpg")[:300]
     job = wait_for_job(client, submit(client, damaged))
     assert job["state"] == "failed"
-    assert job["problem"] == "photo: cannot be read (VipsJpeg: premature end of JPEG image)"
+    assert job["problem"] == "photo: cannot be read (the JPEG is cut short)"
     assert "no photo is colorized" in detail(client.get("/archive", params={"job": job["id"]}), 409)
     assert "not available" in detail(client.get(f"/jobs/{job['id']}/photo/0"), 409)
     assert "this job has the seeds 0" in detail(client.get(f"/jobs/{job['id']}/photo/1"), 404)
-    assert "premature end" in detail(client.post("/colorize", content=damaged), 422)
+    assert "cut short" in detail(client.post("/colorize", content=damaged), 422)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_models_that_cannot_be_served_are_refused(bundle, tmp_path):
     command = [sys.executable, "-m", "photochrom", "web", "--port", "0", "--model", str(tmp_path / "none")]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (process.returncode, process.stdout) == (2, "")
-    assert "no model" in process.stderr
+    assert "none: there is no such file or folder" in process.stderr
     assert "Traceback" not in process.stderr
 
 

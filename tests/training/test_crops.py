@@ -121,6 +121,7 @@ def test_photos_that_fit_are_read_from_memory_and_others_decoded_alike(images):
         assert (ours - theirs).abs().mean() < 0.01
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than processors
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(images, workers):
     alone, several = (batches(images, memory=0.0, workers=count)[1] for count in (0, workers))
