@@ -476,7 +476,9 @@ def test_a_run_without_workers_waits_for_others(scans, stochastic_bundle, tmp_pa
             assert any("no worker is left: waiting for others" in line for line in client.stderr)
             with start_worker(address):
                 _, errors = client.communicate(timeout=TIMEOUT)
-        assert (client.returncode, errors) == (0, "")
+        assert client.returncode == 0
+        # The killed worker may have written a photo that it could not report.
+        assert errors in ("", "1 photo skipped: output already exists (use --overwrite to replace it)\n")
         assert len(output_stats(tmp_path)) == COUNT
 
 
