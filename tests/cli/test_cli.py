@@ -277,11 +277,11 @@ def test_interruption_while_libraries_are_imported_leaves_at_once(tmp_path, argu
 
 
 SLOW = """
-import pathlib, sys, time
+import pathlib, time
 from photochrom.imaging import photo
 
 def wait(*_):
-    (pathlib.Path(sys.argv[-1]) / "writing").touch()
+    pathlib.Path("writing").touch()
     time.sleep(60)
 
 photo.merge_chroma = wait
@@ -305,10 +305,11 @@ def test_interruption_in_the_middle_of_a_photo_leaves_nothing_behind(photos, bun
     out = ["-o", "-"] if pipe else []
     command = [sys.executable, "-c", SLOW, "colorize", str(photos / "turned.jpg"), *out, "--model", str(bundle)]
     env = os.environ | {"TMPDIR": str(temporary)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as running:
-        while not (bundle / "writing").exists() and running.poll() is None:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=tmp_path
+    ) as running:
+        while not (tmp_path / "writing").exists() and running.poll() is None:
             time.sleep(0.02)
-        (bundle / "writing").unlink()
         running.send_signal(number)
         output, errors = running.communicate(timeout=30)
     assert running.returncode == 128 + number
