@@ -107,7 +107,7 @@ def test_a_jpeg_is_quantized_no_coarser_than_its_original(quality, written):
 
 def test_default_quality_for_other_formats_and_jpeg_without_tables():
     for blob in (b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\0\xff"):
-        assert jpeg.copy_quality(io.BytesIO(blob)) == jpeg.QUALITY
+        assert jpeg.copy_quality(blob) == jpeg.QUALITY
     for source in (encode(make_pixels(), ".png"), make_pixels()):
         assert open_photo(source).reader.jpeg_quality == jpeg.QUALITY
 

@@ -237,15 +237,17 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int |
 
 def _complete_jpeg(file: Any, reader: Reader) -> Reader:
     """Returns a reader of a whole JPEG with the quality of its copy. Raises PhotoError for one that is cut short."""
+    file.seek(0)
+    data = file.read()
     try:
-        mended, has_more = jpeg.mend_end(file)
+        mended, has_more = jpeg.mend_end(data)
     except ValueError as error:
         raise PhotoError(f"{reader.name}: cannot be read ({error})") from None
     if mended:
         reader.note("the end marker of the JPEG was missing; all of its pixels are there")
     if has_more:
         reader.note(NO_ATTACHMENTS)
-    return replace(reader, source=mended or reader.source, jpeg_quality=jpeg.copy_quality(file))
+    return replace(reader, source=mended or reader.source, jpeg_quality=jpeg.copy_quality(data))
 
 
 def _note_lost_profile(file: Any, reader: Reader) -> None:

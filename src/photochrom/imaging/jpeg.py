@@ -1,6 +1,5 @@
 """What JPEG files say beside their pixels (ITU-T T.81): quality, and whether a file without an end is whole."""
 
-import io
 import operator
 import random
 import re
@@ -17,19 +16,18 @@ NO_FRAMES = (0xC4, 0xC8, 0xCC)  # markers between 0xC0 and 0xCF that do not star
 PROGRESSIVE = (0xC2, 0xCA)
 
 
-def copy_quality(file: io.BufferedIOBase) -> int:
+def copy_quality(data: bytes) -> int:
     """Returns the quality of a copy of a JPEG: `QUALITY`, or the first that is as fine as the JPEG itself."""
-    steps = _luma_quantization(file)
+    steps = _luma_quantization(data)
     for quality in range(QUALITY, 100):
         if all(map(operator.le, _quantization_at(quality), steps)):
             return quality
     return 100
 
 
-def _luma_quantization(file: io.BufferedIOBase) -> bytes:
+def _luma_quantization(data: bytes) -> bytes:
     """The 64 steps by which a JPEG file rounds its luma (ITU-T T.81, B.2.4.1); b"" where there are none of 8 bits."""
-    file.seek(0)
-    for _, code, body in segments(file.read()):
+    for _, code, body in segments(data):
         if code == START_OF_SCAN:
             break
         if code == QUANTIZATION_TABLES and body[:1] == b"\0":
@@ -39,7 +37,7 @@ def _luma_quantization(file: io.BufferedIOBase) -> bytes:
 
 @lru_cache
 def _quantization_at(quality: int) -> bytes:
-    return _luma_quantization(io.BytesIO(pyvips.Image.black(8, 8).jpegsave_buffer(Q=quality)))
+    return _luma_quantization(pyvips.Image.black(8, 8).jpegsave_buffer(Q=quality))
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -57,13 +55,11 @@ def segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         yield match.start(), code, data[start + 2 : position]
 
 
-def mend_end(file: io.BufferedIOBase) -> tuple[bytes | None, bool]:
+def mend_end(data: bytes) -> tuple[bytes | None, bool]:
     """Returns a JPEG file with an end marker where only that is missing, else None; and whether other data follows it.
 
     Raises ValueError if pixels are missing, too.
     """
-    file.seek(0)
-    data = file.read()
     is_whole, last_scan, end = _walk_scans(data)
     if end or END in data[last_scan:]:
         return None, bool(end and data[end:].strip(b"\0" + END))

@@ -29,8 +29,8 @@ MAX_ASPECT = 2  # of the image given to a model: long side in short sides
 def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = None, page: int | None = None) -> "Photo":
     """Opens a page of a path, the bytes of a file, an array (h, w[, 1-4]) or a Pillow image.
 
-    Only a file's header is read: damage further inside shows when pixels are read. `name` is what messages call it.
-    `page` counts from 1; the default is the first that is not reduced in size.
+    No pixel is used: damage inside shows when pixels are read, but for a JPEG that is cut short. `name` is what
+    messages call it. `page` counts from 1; the default is the first that is not reduced in size.
     Raises PhotoError for what is missing or not supported, PhotoTooLarge for more pixels than `formats.check_size`.
     """
     if isinstance(source, io.BytesIO):

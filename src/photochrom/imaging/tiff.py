@@ -38,7 +38,7 @@ class TagSets(NamedTuple):
     damaged: int = 0  # number of tags and directories that could not be read
 
 
-class _Layout:
+class Layout:
     """How a TIFF file lays out numbers (byte order, 32-bit or 64-bit offsets), and where its first directory is."""
 
     def __init__(self, file: io.BufferedIOBase) -> None:
@@ -56,6 +56,7 @@ class _Layout:
         self.damaged, self.bytes_left, self.maker_note_at = 0, MAX_BYTES, 0
 
     def read_entries(self, file: io.BufferedIOBase, offset: int) -> list[Entry]:
+        """Returns the entries of the directory at an offset."""
         file.seek(offset)
         (count,) = self.count.unpack(file.read(self.count.size))
         size = self.entry.size
@@ -64,6 +65,7 @@ class _Layout:
         return [self.entry.unpack_from(block, start) for start in range(0, len(block) - size + 1, size)]
 
     def read_tags(self, file: io.BufferedIOBase, offset: int) -> Tags:
+        """Returns the tags of the directory at an offset, as many as can be read."""
         tags: Tags = {}
         try:
             entries = self.read_entries(file, offset)
@@ -138,7 +140,7 @@ def rational(value: Fraction) -> tuple[int, bytes]:
 def read_tags(file: io.BufferedIOBase, page: int = 0) -> TagSets:
     """Returns the tags of a page of a TIFF file, or of an EXIF block, but for places of pixels; none if no TIFF."""
     try:
-        layout = _Layout(file)
+        layout = Layout(file)
         offset = layout.first
         for _ in range(page):
             entries = layout.read_entries(file, offset)
@@ -162,7 +164,7 @@ def write_tags(file: io.BufferedIOBase, tags: TagSets, replaced: tuple[int, ...]
 
     `note_at`: where in the file the maker note is already, if it is.
     """
-    layout, image, exif = _Layout(file), dict(tags.image), dict(tags.exif)
+    layout, image, exif = Layout(file), dict(tags.image), dict(tags.exif)
     entries: list[Entry] = []
     if note_at:
         kind, note = exif.pop(MAKER_NOTE)

@@ -71,7 +71,7 @@ def read_pages(file: io.BufferedIOBase) -> list[TiffPage]:
     """Returns the pages of a TIFF file; of a damaged one, those before the damage."""
     pages: dict[int, TiffPage] = {}  # by offset, since a damaged chain may lead back to a page
     try:
-        layout = tiff._Layout(file)
+        layout = tiff.Layout(file)
         offset = layout.first
         while offset and offset not in pages and len(pages) < MAX_PAGES:
             page, following = _read_page(layout, file, offset, len(pages) + 1)
@@ -93,7 +93,7 @@ def is_camera_raw(file: io.BufferedIOBase, pages: list[TiffPage]) -> bool:
         return False
 
 
-def _read_page(layout: tiff._Layout, file: io.BufferedIOBase, offset: int, number: int) -> tuple[TiffPage, int]:
+def _read_page(layout: tiff.Layout, file: io.BufferedIOBase, offset: int, number: int) -> tuple[TiffPage, int]:
     """The page and the offset of the next one; 0 after the last."""
     entries = layout.read_entries(file, offset)
     values, places = {}, {}
@@ -114,7 +114,7 @@ def _read_page(layout: tiff._Layout, file: io.BufferedIOBase, offset: int, numbe
 
 def _sub_pages(file: io.BufferedIOBase, pages: list[TiffPage]) -> Iterator[TiffPage]:
     """The directories that the pages name as their SubIFDs."""
-    layout = tiff._Layout(file)
+    layout = tiff.Layout(file)
     for page in pages:
         for tag, _, count, value in layout.read_entries(file, page.offset):
             if tag != SUB_DIRECTORIES:

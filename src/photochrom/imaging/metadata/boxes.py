@@ -56,14 +56,14 @@ def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
             if item_kind not in (b"Exif", b"mime"):
                 continue
             with metadata.skip_damage():
-                content = _item(file, places[item], *parts.get(b"idat", (0, 0)))
+                content = _item(file, places[item], parts.get(b"idat", (0, 0))[0])
                 if item_kind == b"Exif":
                     metadata.add_exif(content[4 + int.from_bytes(content[:4]) :])
                 elif b"xmpmeta" in content or b":RDF" in content:
                     metadata.add_packet(content)
 
 
-def _item(file: io.BufferedIOBase, extents: list[tuple[int, int]], data_at: int, _data_end: int) -> bytes:
+def _item(file: io.BufferedIOBase, extents: list[tuple[int, int]], data_at: int) -> bytes:
     content = b""
     if sum(length for _, length in extents) > MAX_BYTES:
         raise ValueError("too large")

@@ -96,10 +96,10 @@ def jpeg_head(metadata: Metadata) -> Callable[[bytes], bytes]:
         bodies.append((APP0 + 13, PHOTOSHOP_HEAD + part))
     for comment in (*metadata.comments, *(str(text).encode() for text in metadata.texts())):
         bodies += [(COMMENT, part) for _, part in _parts(comment, SEGMENT_BYTES)]
-    segments = b"".join(b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2) + body for marker, body in bodies)
+    ours = b"".join(b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2) + body for marker, body in bodies)
 
     def edit(head: bytes) -> bytes:
-        return head[:2] + segments + head[2:] if len(head) > 2 else b""
+        return head[:2] + ours + head[2:] if len(head) > 2 else b""
 
     return edit
 
