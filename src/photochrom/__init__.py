@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
     from .imaging.errors import FileExists, PhotoError, PhotoTooLarge, WriteError
     from .imaging.photo import Colorized
-    from .inference.batch import Outcome, colorize_many
+    from .inference.batch import colorize_many
     from .inference.bundle import BundleError
     from .inference.colorizer import Colorizer, colorize
     from .inference.options import ColorOptions, Hint
+    from .inference.processing import Outcome
 else:
     # Imported at first use, so that `photochrom --help` and `import photochrom` load no numpy, pyvips or onnxruntime.
     MODULES = {
         ".imaging.errors": ("FileExists", "PhotoError", "PhotoTooLarge", "WriteError"),
         ".imaging.photo": ("Colorized",),
-        ".inference.batch": ("Outcome", "colorize_many"),
+        ".inference.batch": ("colorize_many",),
+        ".inference.processing": ("Outcome",),
         ".inference.bundle": ("BundleError",),
         ".inference.colorizer": ("Colorizer", "colorize"),
         ".inference.options": ("ColorOptions", "Hint"),

@@ -133,9 +133,10 @@ def test_a_zip_gives_what_its_folder_gives(fake_networks, truth, bundle, tmp_pat
 
 
 def test_outputs_of_colorize_score_like_the_model(fake_networks, truth, bundle, tmp_path):
-    from photochrom.inference.batch import BatchOptions, colorize_batch
+    from photochrom.inference.batch import colorize_batch
     from photochrom.inference.colorizer import Colorizer
     from photochrom.inference.plan import plan
+    from photochrom.inference.processing import BatchOptions
 
     only = tmp_path / "png"
     shutil.copytree(truth, only, ignore=shutil.ignore_patterns("*.jpg"))

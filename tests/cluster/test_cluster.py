@@ -22,9 +22,9 @@ from photochrom.cluster.manifest import Entry, Manifest
 from photochrom.cluster.remote import colorize_remote, plan_remote
 from photochrom.cluster.run import Work
 from photochrom.imaging.sources import Passed
-from photochrom.inference.batch import BatchOptions, SkipReason
 from photochrom.inference.options import ColorOptions, Hint
 from photochrom.inference.plan import Task, plan
+from photochrom.inference.processing import BatchOptions, SkipReason
 
 SLOW = ("--steps", "300")
 COUNT = 24

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from photochrom.inference import batch
-from photochrom.inference.batch import BatchOptions, SkipReason, colorize_batch, colorize_many
+from photochrom.inference import processing
+from photochrom.inference.batch import colorize_batch, colorize_many
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.options import ColorOptions
 from photochrom.inference.plan import Task, check_targets, plan
+from photochrom.inference.processing import BatchOptions, SkipReason
 
 
 def statuses(outcomes):
@@ -165,13 +166,13 @@ def test_outputs_in_a_searched_folder_are_skipped(photos, colorizer):
 
 def test_outcomes_come_one_by_one(photos, colorizer, monkeypatch):
     """The second photo of a batch is written only after the outcome of the first has arrived."""
-    received, write = threading.Semaphore(1), batch._Job.write
+    received, write = threading.Semaphore(1), processing._Job.write
 
     def wait_and_write(*arguments):
         assert received.acquire(timeout=10)
         return write(*arguments)
 
-    monkeypatch.setattr(batch._Job, "write", wait_and_write)
+    monkeypatch.setattr(processing._Job, "write", wait_and_write)
     outcomes = colorize_batch(colorizer, [t for t in plan([photos]) if t.source.name != "bad.jpg"], BatchOptions())
     for outcome in outcomes:
         assert outcome.status == "written"

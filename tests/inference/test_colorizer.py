@@ -13,12 +13,13 @@ from skimage.color import rgb2lab
 import photochrom
 from photochrom.imaging import strips
 from photochrom.imaging.errors import FileExists, PhotoError, WriteError
-from photochrom.inference.batch import BatchOptions, colorize_batch
+from photochrom.inference.batch import colorize_batch
 from photochrom.inference.bundle import BundleError
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.onnx import SeededNoise
 from photochrom.inference.options import ColorOptions, Hint
 from photochrom.inference.plan import plan
+from photochrom.inference.processing import BatchOptions
 
 RAMP = np.linspace(0, 255, 60 * 80).reshape(60, 80).astype(np.uint8)
 

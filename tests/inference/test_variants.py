@@ -8,12 +8,13 @@ import pyvips
 
 from photochrom.core import color
 from photochrom.imaging.photo import Provenance, open_photo
-from photochrom.inference import batch, contact_sheet
-from photochrom.inference.batch import BatchOptions, colorize_batch
+from photochrom.inference import contact_sheet, processing
+from photochrom.inference.batch import colorize_batch
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.hints import HintMaps, hint_ab
 from photochrom.inference.options import ColorOptions, Hint
 from photochrom.inference.plan import EXTRAS, plan
+from photochrom.inference.processing import BatchOptions
 
 PROVENANCE = Provenance("stochastic", "0", 0)
 
@@ -93,7 +94,7 @@ def test_outputs_written_before_a_stop_stay(photos, colorizer, monkeypatch):
 
     monkeypatch.setattr(colorizer, "predict", predict)
     tasks = plan([photos / "one.png"], None, range(20), ("sheet",))
-    assert list(batch.process_batch(colorizer, tasks, BatchOptions(), stop)) == []
+    assert list(processing.process_batch(colorizer, tasks, BatchOptions(), stop)) == []
     assert predicted_seeds == [list(range(8))]
     assert len(list(photos.glob("one-color-*.png"))) == 8
 

@@ -10,10 +10,11 @@ import pyvips
 
 from photochrom import _processes
 from photochrom.inference import workers
-from photochrom.inference.batch import BatchOptions, colorize_batch
+from photochrom.inference.batch import colorize_batch
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.options import ColorOptions
 from photochrom.inference.plan import Task, plan
+from photochrom.inference.processing import BatchOptions
 from waiting import wait_until
 
 # A worker that in the middle of writing a photo does what its name says: stops for ever, is killed, or crashes.
@@ -116,7 +117,8 @@ def test_a_killed_run_leaves_no_process_and_no_part_of_a_file(photos, bundle, tm
 import sys
 from pathlib import Path
 from photochrom.inference import workers
-from photochrom.inference.batch import BatchOptions, colorize_batch
+from photochrom.inference.batch import colorize_batch
+from photochrom.inference.processing import BatchOptions
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.plan import plan
 workers.COMMAND = {COMMAND}

@@ -8,8 +8,8 @@ from .report import Mode
 
 if TYPE_CHECKING:
     from ..imaging.sources import Passed
-    from ..inference.batch import BatchOptions
     from ..inference.plan import PlanOptions
+    from ..inference.processing import BatchOptions
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from .report import Mode, describe, report
 
 if TYPE_CHECKING:
     from ..imaging.sources import Passed
-    from ..inference.batch import Outcome
     from ..inference.plan import Task
+    from ..inference.processing import Outcome
 
     Started: TypeAlias = tuple[list[Task], Generator[Outcome]]
 
@@ -79,10 +79,10 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     """
     with loading():
         from ..cluster import ClusterError, ManifestError
-        from ..inference.batch import BatchOptions
         from ..inference.hints import read_hints
         from ..inference.options import ColorOptions, SamplerOptions, parse_hints
         from ..inference.plan import EXTRAS, find_suffix
+        from ..inference.processing import BatchOptions
 
     selected = dict(zip(EXTRAS, (variants > 1, uncertainty, trace), strict=True))
     extras = [extra for extra in EXTRAS if selected[extra]]
@@ -127,9 +127,10 @@ def _colorize_files(call: Call) -> None:
 
 
 def _start(call: Call, passed: "Passed") -> "Started":
-    from ..inference.batch import check_batch, colorize_batch, preview
+    from ..inference.batch import check_batch, colorize_batch
     from ..inference.colorizer import Colorizer
     from ..inference.plan import plan
+    from ..inference.processing import preview
     from ..inference.workers import suggest_jobs
 
     if call.manifest or any("://" in location for location in (*call.photos, call.out or "")):

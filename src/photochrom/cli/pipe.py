@@ -27,10 +27,11 @@ def colorize_pipe(call: Call) -> None:
     """
     from ..imaging.errors import PhotoError
     from ..imaging.photo import open_photo
-    from ..inference.batch import Outcome, check_batch
+    from ..inference.batch import check_batch
     from ..inference.bundle import BundleError
     from ..inference.colorizer import Colorizer
     from ..inference.plan import Task
+    from ..inference.processing import Outcome
 
     _check(call)
     photo, out = call.photos[0], call.out or "-"

@@ -14,8 +14,8 @@ from .console import count, fail, progress
 
 if TYPE_CHECKING:
     from ..imaging.sources import Passed
-    from ..inference.batch import Outcome
     from ..inference.plan import Task
+    from ..inference.processing import Outcome
 
 
 def describe(passed: "Passed") -> list[str]:
@@ -80,7 +80,7 @@ def _lines(outcome: "Outcome", mode: Mode) -> list[str]:
 
 
 def _summary(skipped: "Counter[str]", notes: "Counter[str]") -> list[str]:
-    from ..inference.batch import SkipReason
+    from ..inference.processing import SkipReason
 
     lines = [f"{count(number, 'photo')}: {note}" for note, number in notes.items()]
     for reason, number in skipped.items():

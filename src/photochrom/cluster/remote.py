@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 import fsspec
 
 from ..imaging.sources import HEAD, IMAGE_SUFFIXES, Passed, image_names
-from ..inference.batch import BatchOptions, Outcome, SkipReason, colorize_batch
+from ..inference.batch import colorize_batch
 from ..inference.colorizer import Colorizer, writable_path
 from ..inference.plan import Location, Task, check_targets, keep_apart
+from ..inference.processing import BatchOptions, Outcome, SkipReason
 
 
 def is_address(location: object) -> bool:

@@ -27,10 +27,11 @@ from .._version import __version__
 from ..imaging.atomic import remove_abandoned
 from ..imaging.errors import printable
 from ..imaging.formats import WRITABLE
-from ..inference.batch import BatchOptions, Outcome, SkipReason, check_batch, colorize_batch
+from ..inference.batch import check_batch, colorize_batch
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
 from ..inference.plan import PlanOptions, Task, plan
+from ..inference.processing import BatchOptions, Outcome, SkipReason
 from . import ClusterError
 from .manifest import NAME, Entry, Manifest
 from .remote import colorize_remote, is_address, plan_remote, sha256_of, to_address

@@ -17,10 +17,10 @@ from typing import IO
 from .._processes import available_memory, available_processors
 from ..imaging.atomic import end_process, remove_unfinished
 from ..imaging.errors import printable
-from .batch import BatchOptions, Outcome, process_batch
 from .colorizer import Colorizer
 from .onnx import CPU, find_provider
 from .plan import Task
+from .processing import BatchOptions, Outcome, process_batch
 
 COMMAND = ("-P", "-c", f"from {__name__} import main; main()")
 # Libraries that would start threads of their own.
