@@ -128,3 +128,10 @@ def test_importing_the_package_is_nothing():
         "import photochrom, sys; print(sorted({'numpy', 'onnxruntime', 'pyvips', 'torch', 'rich'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_the_command_imports_nothing_before_it_answers_ctrl_c():
+    code = "import sys; before = set(sys.modules); import photochrom.__main__; print(*set(sys.modules) - before)"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    names = ("", "._signals", "._version", ".__main__")
+    assert set(output.split()) <= {f"photochrom{name}" for name in names}

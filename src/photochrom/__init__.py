@@ -1,7 +1,5 @@
 """Photochrom colorizes black-and-white photos."""
 
-from importlib import import_module
-
 from ._version import __version__
 
 __all__ = [
@@ -44,6 +42,8 @@ else:
     }
 
     def __getattr__(name: str) -> "Any":
+        from importlib import import_module
+
         for module, names in MODULES.items():
             if name in names:
                 return getattr(import_module(module, __name__), name)

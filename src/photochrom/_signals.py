@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM. Imports next to nothing, so that the command answers them from its first moments on."""
 
+import _signal as signal  # the module `signal` takes longer: it imports enums
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as of a shell: 128 + the number of SIGINT
-_last_signal = [signal.SIGINT.value]
+_last_signal = [signal.SIGINT]
 
 
 def on_signals(handler: "Callable[[int, Any], object]") -> None:
