@@ -196,6 +196,61 @@ class TestExistingOutputs:
         traced = colorize(photos / "one.png", "--trace", model=stochastic_bundle)
         assert traced.stdout == f"{photos / 'one-color-0-trace.jpg'}\n"
 
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+    def test_of_another_photo_are_reported_apart(self, photos, bundle, tmp_path, suffix):
+        for folder, shade in (("a", 60), ("b", 90)):
+            (tmp_path / folder).mkdir()
+            Image.new("L", (48, 40), shade).save(tmp_path / folder / f"1{suffix}")
+        out = tmp_path / "out"
+        written = colorize(tmp_path / "a", "-o", out, model=bundle)
+        before = (out / f"1{suffix}").read_bytes()
+        assert written.stdout == f"{out / f'1{suffix}'}\n"
+        assert "skipped: output already exists (use" in colorize(tmp_path / "a", "-o", out, model=bundle).stderr
+        for arguments in ([], ["--dry-run"]):
+            other = colorize(tmp_path / "b", "-o", out, *arguments, model=bundle)
+            assert (other.exit_code, other.stdout) == (0, "")
+            assert "1 photo skipped: output already exists, made from another photo, or before this" in other.stderr
+            assert "(choose another -o, or use --overwrite to replace it)" in other.stderr
+        assert (out / f"1{suffix}").read_bytes() == before
+        assert OTHERS in colorize(tmp_path / "b", "-o", out, "--saturation", 0.5, model=bundle).stderr
+        assert colorize(tmp_path / "b", "-o", out, "--overwrite", model=bundle).stdout == written.stdout
+
+    def test_of_a_photo_that_is_gone_are_a_failure(self, photos, bundle):
+        colorize(photos / "one.png", model=bundle)
+        (photos / "one.png").unlink()
+        gone = colorize(photos / "one.png", model=bundle)
+        assert (gone.exit_code, "one.png: cannot be read (No such file" in gone.stderr) == (1, True)
+
+    def test_of_earlier_versions_do_not_say_of_which_photo(self, photos, bundle, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr("photochrom.imaging.photo.digest_of", lambda *_: "")
+            colorize(photos / "one.png", model=bundle)
+        (photos / "two.jpg").rename(photos / "one.png")
+        assert "skipped: output already exists (use" in colorize(photos / "one.png", model=bundle).stderr
+
+    def test_that_are_no_images_are_of_another_program(self, photos, bundle):
+        for content in (b"", b"mine"):
+            (photos / "one-color.png").write_bytes(content)
+            assert OTHERS in colorize(photos / "one.png", model=bundle).stderr
+            assert (photos / "one-color.png").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["scan.png", "scan.jpg", "scan.bmp", "scan.tif", "scan.gif", "scan.webp", "scan.avif"])
+def test_naming_the_page_that_is_read_anyway_changes_nothing(tmp_path, bundle, name):
+    """The bytes are the same with and without --page 1, and each output counts as that of the other call."""
+    images = [Image.new("RGB", (48, 40), (shade, shade, shade)) for shade in (60, 90)]
+    several = {"save_all": True, "append_images": images[1:]} if name.endswith(("tif", "gif", "webp")) else {}
+    images[0].save(tmp_path / name, **several)
+    photo, outs = tmp_path / name, (tmp_path / "named.png", tmp_path / "default.png")
+    for out, page in zip(outs, (["--page", 1], []), strict=True):
+        assert colorize(photo, "-o", out, *page, model=bundle).exit_code == 0
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    for out in outs:
+        for page in (["--page", 1], []):
+            assert "skipped: output already exists (use" in colorize(photo, "-o", out, *page, model=bundle).stderr
+        if several:
+            assert OTHERS in colorize(photo, "-o", out, "--page", 2, model=bundle).stderr
+
 
 def test_a_seed_needs_a_stochastic_model(photos, bundle):
     result = colorize(photos / "one.png", "--seed", 5, model=bundle)

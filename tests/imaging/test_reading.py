@@ -207,6 +207,7 @@ def test_the_first_full_size_page_is_read(order, reduced):
     three = tiff_file(thumbnail, page, other, order=order)
     assert_read_as(three, smooth(10, 14), page=1)
     assert_read_as(three, smooth(30, 30), page=3)
+    assert [open_photo(three, page=page).reader.page for page in (None, 1, 2, 3)] == [None, 1, None, 3]
     assert_refused(three, "bytes: has no page 4, only 3 pages; choose another --page", page=4)
     assert_refused(three, "has no page 0", page=0)
 

@@ -84,8 +84,11 @@ def _summary(skipped: "Counter[str]", notes: "Counter[str]") -> list[str]:
 
     lines = [f"{count(number, 'photo')}: {note}" for note, number in notes.items()]
     for reason, number in skipped.items():
-        colorized = reason == SkipReason.COLORIZED
-        advice = "name the file to colorize it again" if colorized else "use --overwrite to replace it"
+        advice = "use --overwrite to replace it"
+        if reason == SkipReason.COLORIZED:
+            advice = "name the file to colorize it again"
+        elif reason == SkipReason.OTHER_PHOTO:
+            advice = f"choose another -o, or {advice}"
         lines.append(f"{count(number, 'photo')} skipped: {reason} ({advice})")
     return lines
 

@@ -107,12 +107,12 @@ def check_size(name: str, width: int, height: int, max_pixels: int, title: str, 
         raise PhotoTooLarge(f"{name}: {width} x {height} pixels are more than the limit of {limit}; {advice}")
 
 
-def choose_page(name: str, page: int | None, count: int, first: int = 1) -> int:
-    """Returns the number of the page to read, `first` if none is asked for. Raises PhotoError if there is no such."""
+def choose_page(name: str, page: int | None, count: int, first: int = 1) -> int | None:
+    """Returns the number of the page to read, None for `first`, the default. Raises PhotoError if there is no such."""
     if page is not None and not 1 <= page <= count:
         has = f"only {count} pages" if count > 1 else "only 1 page"
         raise PhotoError(f"{name}: has no page {page}, {has}; choose another --page")
-    return page or first
+    return None if page == first else page
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Reader:
 
     `fields` are libvips' that its own loaders leave out, `options` those of the loader, `stored` the
     PhotometricInterpretation of a TIFF whose pixels libvips gives as stored. `jpeg_quality` is that of an output.
-    `page` is the one that was asked for, if any.
+    `page` is the one that was asked for, if it is not the one that is read by default.
     `metadata` is that of the file, but for the profile.
     `notes` collects, in words, what of the file was left aside when it was read or is not in an output.
     """
@@ -227,12 +227,12 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int |
             reader = _complete_jpeg(file, reader)
         if kind == PNG:
             _note_lost_profile(file, reader)
-    count = read_field(reader.open(), "n-pages", 1) if kind.paged else 1
-    number = choose_page(name, page, count)
+    header = reader.open() if kind.paged else None
+    count, primary = (read_field(header, "n-pages", 1), read_field(header, "heif-primary", 0)) if header else (1, 0)
+    number = choose_page(name, page, count, first=primary + 1)
     if page is None:
         reader.note_pages(count - 1)
-        return reader  # libvips reads the primary page of AVIF, of other formats the first
-    return replace(reader, options={"page": number - 1}) if kind.paged else reader
+    return replace(reader, page=number, options={"page": number - 1}) if number else reader
 
 
 def _complete_jpeg(file: Any, reader: Reader) -> Reader:
@@ -263,10 +263,12 @@ def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None
     if tiff_pages.is_camera_raw(file, pages):
         raise PhotoError(f"{name}: {CAMERA_RAW}")
     full = [candidate.number for candidate in pages if candidate.is_full_size]
-    number = choose_page(name, page, max(1, len(pages)), first=full[0] if full else 1)
+    first = full[0] if full else 1
+    other = choose_page(name, page, max(1, len(pages)), first)
+    number = other or first
     metadata = read_metadata(file, TIFF.title, number - 1)
     options = {"page": number - 1}
-    reader = Reader(source, name, TIFF, metadata=metadata, notes=list(metadata.notes), options=options)
+    reader = Reader(source, name, TIFF, metadata=metadata, notes=list(metadata.notes), options=options, page=other)
     if page is None:
         reader.note_pages(len(pages) - 1)
     if not pages:  # damaged: libvips says how
@@ -316,7 +318,9 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, pag
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
             image: Any = pillow_heif.HeifImageFile(file) if kind == HEIC else Image.open(file)
         count = getattr(image, "n_frames", 1)
-        image.seek(choose_page(name, page, count, first=image.tell() + 1) - 1)
+        first = image.tell() + 1
+        number = choose_page(name, page, count, first)
+        image.seek((number or first) - 1)
         width, height = image.size  # of the header: no pixel is decoded yet
         check_size(name, width, height, max_pixels, kind.title, kind.cost)
         image.load()
@@ -332,4 +336,4 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, pag
         reader = replace(reader, metadata=metadata, notes=list(metadata.notes))
     if page is None:
         reader.note_pages(count - 1)
-    return reader
+    return replace(reader, page=number)

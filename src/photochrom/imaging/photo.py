@@ -1,10 +1,11 @@
 """Photos: opened upright as streams, read as gray, merged with colors, and saved whole or not at all."""
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,6 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
         formats.choose_page(reader.name, page, 1)
     else:
         raise PhotoError(f"{type(source).__name__}: give a path, the bytes of a file, an array or a Pillow image")
-    reader = replace(reader, page=page)
     header = reader.open()
     width, height = header.width, header.height
     formats.check_decoded_size(reader.name, reader.kind, header, max_pixels)
@@ -56,16 +56,36 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
         width, height = height, width
     depth, alpha = 8 if header.format == "uchar" else 16, bool(header.hasalpha())
     is_colorized = reader.metadata.has_provenance
-    return Photo(reader, reader.name, reader.kind.suffix, width, height, depth, alpha, orientation, is_colorized)
+    return Photo(
+        source, reader, reader.name, reader.kind.suffix, width, height, depth, alpha, orientation, is_colorized
+    )
+
+
+def digest_of(file: Any, name: str) -> str:
+    """Returns the sha256 of the file at a path, or of the bytes of one. Raises PhotoError where it cannot be read."""
+    if not isinstance(file, str | os.PathLike):
+        return hashlib.sha256(file).hexdigest()
+    with photo_errors(name, "read"), Path(file).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_provenance(path: Path) -> Provenance | None:
+    """Returns how the image in a file was colorized; None where it does not say so, or is none."""
+    with suppress(PhotoError), photo_errors(printable(path), "read"), path.open("rb") as file:
+        kind = formats.detect_kind(file.read(64), printable(path))
+        return metadata.read_metadata(file, kind.title).provenance
+    return None
 
 
 @dataclass(frozen=True)
 class Photo:
     """An opened photo: size in pixels upright, depth in bits, EXIF Orientation (1 to 8) of the stored pixels.
 
-    `name` is what messages call it, `suffix` that of a file that keeps its format, or as much of it as can be written.
+    `source` is what was opened, `name` what messages call it, `suffix` that of a file that keeps its format, or as much
+    of it as can be written.
     """
 
+    source: Any
     reader: formats.Reader
     name: str
     suffix: str
@@ -75,6 +95,10 @@ class Photo:
     alpha: bool
     orientation: int
     is_colorized: bool
+
+    def digest(self) -> str:
+        """Returns the sha256 of the photo's file; "" for an array or a Pillow image. Raises PhotoError."""
+        return digest_of(self.source, self.name) if self.reader.kind != formats.ARRAY else ""
 
     def gray(self, size: int, multiple: int = 32, convention: str = "lab", square: bool = False) -> Gray:
         """Returns the gray for a model, in [-1, 1]; sizes: see `resize`, convention: `core.color.rgb_to_gray`."""

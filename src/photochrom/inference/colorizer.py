@@ -203,11 +203,15 @@ class Colorizer:
 
     def merge(self, photo: Photo, ab: AB, seed: int, options: ColorOptions = DEFAULTS) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""
-        provenance = self.provenance(seed, options, photo.reader.page)
+        provenance = self.provenance(seed, options, photo.reader.page, photo.digest())
         return Colorized(photo, ab * np.float32(options.saturation), provenance, self.threads)
 
-    def provenance(self, seed: int, options: ColorOptions = DEFAULTS, page: int | None = None) -> Provenance:
-        """Return what files colorized by this model say about it, and about the page if one was asked for."""
+    def provenance(
+        self, seed: int, options: ColorOptions = DEFAULTS, page: int | None = None, original: str = ""
+    ) -> Provenance:
+        """Return what files colorized by this model say about it, about the page if it is not the default, and about
+        the original, which is known by its sha256.
+        """
         default = describe(load_procedure(self.card.procedure))
         sampler = describe(self.with_sampler(**options.sampler).procedure)
         other = {name: value for name, value in sampler.items() if value != default[name]}
@@ -219,7 +223,7 @@ class Colorizer:
         if options.hints:
             other["hints"] = " ".join(map(str, options.hints))
         texts = [f"{name} {value}" for name, value in sorted(other.items())]
-        return Provenance(self.card.name, self.card.weights, seed, ", ".join(texts))
+        return Provenance(self.card.name, self.card.weights, seed, ", ".join(texts), original)
 
     def with_sampler(self, **sampler: Unpack[SamplerOptions]) -> "Colorizer":
         """Return this model with other sampler options; networks are shared. Raises ValueError as `__init__`."""

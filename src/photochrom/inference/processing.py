@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +14,7 @@ import numpy as np
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
-from ..imaging.metadata import Provenance
-from ..imaging.photo import Photo, open_photo
+from ..imaging.photo import Photo, digest_of, open_photo, read_provenance
 from . import contact_sheet
 from .bundle import BundleError
 from .colorizer import AB, Colorizer, Prepared
@@ -32,6 +31,7 @@ class SkipReason(StrEnum):
     COLORIZED = "already colorized by Photochrom"
     IN_MANIFEST = "already done according to the manifest"
     OTHER_OPTIONS = "output already exists, made with another model, seed or options, or by another program"
+    OTHER_PHOTO = "output already exists, made from another photo, or before this one was changed"
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ class _Job:
         return open_photo(self.task.source, self.options.max_pixels, page=self.options.page)
 
     def _draw(self, extra: str) -> bytes:
-        seed = self.task.seeds[0]
-        provenance = self.colorizer.provenance(seed, self.options.color, self.options.page)
-        gray = self._open().gray(contact_sheet.SIDE)
+        seed, photo = self.task.seeds[0], self._open()
+        provenance = self.colorizer.provenance(seed, self.options.color, photo.reader.page, photo.digest())
+        gray = photo.gray(contact_sheet.SIDE)
         if extra == "trace":
             saturation = np.float32(self.options.color.saturation)
             steps = self.colorizer.trajectory(self.prepared.gray, seed, self.prepared.hints)
@@ -182,16 +182,15 @@ def preview(colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions) 
 
 def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo | Outcome:
     """Return the opened photo of a task that has files to write, else its outcome."""
-    existing = {key: file for key, file in task.files.items() if not options.is_due(file)}
-    for key, file in existing.items():
-        if not isinstance(key, int):
-            continue
-        # Images about outputs would show colors that are in no file.
-        if _is_of_another(Path(file), colorizer.provenance(key, options.color, options.page)):
-            return Outcome(task, SkipReason.OTHER_OPTIONS)
-    if len(existing) == len(task.files):
-        return Outcome(task, SkipReason.EXISTS)
+    existing = {key: Path(file) for key, file in task.files.items() if not options.is_due(file)}
     try:
+        for key, file in existing.items():
+            # Images about outputs of others would show colors that are in no file.
+            reason = _difference(colorizer, task, options, key, file) if isinstance(key, int) else None
+            if reason:
+                return Outcome(task, reason)
+        if len(existing) == len(task.files):
+            return Outcome(task, SkipReason.EXISTS)
         photo = open_photo(task.source, options.max_pixels, page=options.page)
     except Exception as error:
         return Outcome(task, _explain(task, error))
@@ -200,12 +199,18 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
     return photo
 
 
-def _is_of_another(output: Path, provenance: Provenance) -> bool:
-    """Return whether an output says that it was made otherwise, or does not say how; False for what is no image."""
-    try:
-        return open_photo(output).reader.metadata.provenance != provenance
-    except PhotoError:
-        return False
+def _difference(colorizer: Colorizer, task: Task, options: BatchOptions, seed: int, output: Path) -> SkipReason | None:
+    """Return what an existing output has against being that of a task, None if it is. Raises PhotoError."""
+    page = options.page
+    if page is not None:
+        page = open_photo(task.source, options.max_pixels, page=page).reader.page  # None if it is the default
+    recorded = read_provenance(output)
+    if recorded is None or replace(recorded, original="") != colorizer.provenance(seed, options.color, page):
+        return SkipReason.OTHER_OPTIONS
+    # Outputs of early versions do not say of which photo they are.
+    if recorded.original and recorded.original != digest_of(task.source, printable(task.source)):
+        return SkipReason.OTHER_PHOTO
+    return None
 
 
 def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:

@@ -7,12 +7,16 @@ from ..._version import __version__
 
 @dataclass(frozen=True)
 class Provenance:
-    """Which model colorized a photo: its name, its version, the random seed, and the options that are not default."""
+    """Which model colorized a photo: its name, its version, the random seed, and the options that are not default.
+
+    ``original`` is the sha256 of the photo's file; "" for a photo that is none, and in outputs of early versions.
+    """
 
     model: str
     version: str
     seed: int
     options: str = ""  # such as ``saturation 0.5, size 256``
+    original: str = ""
 
     @property
     def software(self) -> str:

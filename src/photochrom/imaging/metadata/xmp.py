@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import astuple
 from xml.etree.ElementTree import Element, SubElement
 
 from ..._version import __version__
@@ -32,10 +33,8 @@ ATTACHMENTS = re.compile(
 )
 NO_ATTACHMENTS = "what is attached to the photo (video, further pictures, gain or depth map) was left out"
 MAX_MAIN = 65_400  # bytes of the first packet of several
-MARKS = (
-    *(IPTC_EXT + name for name in ("DigitalSourceType", "AISystemUsed", "AISystemVersionUsed")),
-    *(OWN + name for name in ("Model", "Version", "Seed", "Options")),
-)
+OWN_MARKS = tuple(OWN + name for name in ("Model", "Version", "Seed", "Options", "Original"))
+MARKS = (*(IPTC_EXT + name for name in ("DigitalSourceType", "AISystemUsed", "AISystemVersionUsed")), *OWN_MARKS)
 
 
 def orientation_of(packet: bytes) -> int | None:
@@ -104,8 +103,8 @@ def provenance_of(packet: bytes) -> Provenance | None:
     """Returns how a packet says that the image was colorized; None where it does not."""
     try:
         tree = parse_packet(packet)
-        model, version, seed, options = (tree.get(OWN + name) or "" for name in ("Model", "Version", "Seed", "Options"))
-        return Provenance(model, version, int(seed), options)
+        model, version, seed, options, original = (tree.get(name) or "" for name in OWN_MARKS)
+        return Provenance(model, version, int(seed), options, original)
     except ValueError:
         return None
 
@@ -113,7 +112,7 @@ def provenance_of(packet: bytes) -> Provenance | None:
 def _marked(tree: Packet, provenance: Provenance) -> bytes:
     """Adds IPTC digital source type, AI system and version (IPTC 2025.1), the seed and the options."""
     system = f"Photochrom {__version__}, model {provenance.model}"
-    own = (provenance.model, provenance.version, str(provenance.seed), provenance.options)
+    own = map(str, astuple(provenance))
     marks = dict(zip(MARKS, (SOURCE_TYPE, system, provenance.version, *own), strict=True))
     tree.remove(MARKS)
     tree.add({name: value for name, value in marks.items() if value})
