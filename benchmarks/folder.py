@@ -1,11 +1,13 @@
-"""Throughput for a folder of scans: one process, worker processes, and a loop as in rembg around the same network.
+"""Throughput for a folder of scans: one core, one process, worker processes, and a loop as in rembg.
 
     python benchmarks/folder.py [--jobs 2] [--rounds 3] [--only MEGAPIXELS ...]
 
 Each command colorizes a folder of grayscale JPEGs and then a fifth of it, whose cost is subtracted: this removes the
 start of the processes. Commands run alternately; the table has the medians of wall time and of processor time, in
-photos per second and per second of a core. The loop opens a photo with Pillow, runs the network in ONNX Runtime with a
-thread for each processor, merges the colors in numpy by way of Lab, and saves with Pillow, one photo after another.
+photos per second and per second of a core. "One core" is one process that may use a single processor; without that
+limit, one process runs the network and the merge in a thread for each. The loop has the same network: it opens a
+photo with Pillow, runs ONNX Runtime with a thread for each processor, merges the colors in numpy by way of Lab, and
+saves with Pillow, one photo after another.
 """
 
 import argparse
@@ -24,6 +26,11 @@ from photochrom._processes import available_processors
 
 COUNTS = {0.065: 200, 1.1: 60, 12: 15}  # photos by their megapixels; 0.065 are about 256 px
 PHOTOS, OUT = "PHOTOS", "OUT"  # the folders, in a command
+ONE_CORE = """
+import os, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 LOOP = """
 import sys
 from pathlib import Path
@@ -102,12 +109,13 @@ def main() -> None:
     options = parser.parse_args()
     colorize = [sys.executable, "-m", "photochrom", "colorize", PHOTOS, "-o", OUT, "--jobs"]
     commands = {
+        "one core": [sys.executable, "-c", ONE_CORE, *colorize, "1"],
         "one process": [*colorize, "1"],
         f"{options.jobs} workers": [*colorize, str(options.jobs)],
         "loop as in rembg": [sys.executable, "-c", LOOP, PHOTOS, OUT],
     }
     print(f"{available_processors()} processors\n")
-    print("| megapixels | command | photos/s | photos per core and second | relative to one process |")
+    print("| megapixels | command | photos/s | photos per core and second | relative to one core |")
     print("| --- | --- | --- | --- | --- |")
     for megapixels in options.only:
         count = 5 if options.quick else COUNTS[megapixels]

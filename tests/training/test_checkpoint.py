@@ -51,7 +51,7 @@ def test_a_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
 def test_missing_checkpoints(tmp_path):
     with pytest.raises(ValueError, match="there is no such checkpoint"):
         checkpoint.load(tmp_path)
-    with pytest.raises(ValueError, match="'first': choose one of best, last"):
+    with pytest.raises(ValueError, match="'first'; choose one of best, last"):
         checkpoint.load(tmp_path, "first")
 
 

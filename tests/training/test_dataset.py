@@ -1,6 +1,7 @@
 import io
 import json
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def test_gray_and_damaged_images_are_left_out_and_counted(library):
         "training": len(library.training),
         "validation": len(library.validation),
         "digest": library.digest,
+        "unused": 0,
         "near_gray": 2,
         "unreadable": 1,
         "repeated": 0,
@@ -75,6 +77,24 @@ def test_the_split_stays_when_images_are_added(archive, library, tmp_path):
     more = gather(Data(photos=(folder,), validation=0.25), tmp_path / "more.json")
     assert keys(library.validation) < keys(more.validation)
     assert keys(library.training) < keys(more.training)
+
+
+def test_a_number_of_images_is_a_part_of_every_larger_one(archive, library, tmp_path):
+    def take(images, photos=archive):
+        return gather(Data(photos=(photos,), validation=0.25, images=images), tmp_path / "photos.json")
+
+    sizes = [1, 5, 12, len(library.training)]
+    libraries = [take(images) for images in sizes]
+    assert [len(part.training) for part in libraries] == sizes
+    assert all(keys(less.training) < keys(more.training) for less, more in pairwise(libraries))
+    assert all(part.validation == library.validation for part in libraries)
+    assert len({part.digest for part in libraries}) == len(sizes)
+    assert libraries[-1].digest == library.digest
+    assert libraries[1].unused == len(library.training) - 5
+    other = take(5, unzip(archive, tmp_path / "folder"))
+    assert other.digest == libraries[1].digest
+    with pytest.raises(ValueError, match=rf"data.images = 99: there are only {sizes[-1]} photos to train on"):
+        take(99)
 
 
 def test_colorfulness_is_cached(archive, tmp_path):

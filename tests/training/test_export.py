@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import pyvips
+import toy
 from typer.testing import CliRunner
 
 from photochrom.cli.main import app
@@ -48,6 +49,21 @@ def test_the_card_has_the_options_and_the_training(exported):
     assert card.multiple == 4
     assert card.data["training"] == 6
     assert card.data["sources"] == "six squares"
+    assert card.training["steps"] == 2
+    assert card.training["images_seen"] == 2 * card.recipe["trainer"]["batch"]
+    assert card.training["seconds"] > 0
+    assert "thread" in card.training["device"]
+
+
+def test_a_point_of_a_run_is_exported(pytestconfig, tmp_path):
+    for i in range(6):
+        (tmp_path / f"{i}.jpg").write_bytes(toy.jpeg(i))
+    sets = ["trainer.steps=4", "data.validation=0.0", "trainer.points=[0.5]", "data.min_colorfulness=0"]
+    recipe = read(pytestconfig.rootpath / "recipes/tiny/unet.toml", sets, [tmp_path])
+    run = train(recipe, tmp_path / "run")
+    cards = [export([run], tmp_path / name, checkpoint=name) for name in ("at-0.5", "last")]
+    assert [card.training["steps"] for card in cards] == [2, 4]
+    assert cards[0].weights != cards[1].weights
 
 
 def test_the_card_maps_the_weights_of_the_graph_to_parameters(exported):

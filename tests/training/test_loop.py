@@ -188,6 +188,64 @@ def test_the_best_checkpoint_is_the_least_or_the_latest(recipe, tmp_path, monkey
     assert read(run / "best.safetensors")[1]["step"] == step
 
 
+def fake_validation(monkeypatch, losses):
+    """Let validations return these losses in turn."""
+    rest = iter(losses)
+    monkeypatch.setattr(
+        validation, "metrics", lambda *_: {"loss": next(rest), "ab_error": 1.0, "gray_error": 9.0, "chroma_ratio": 1.0}
+    )
+
+
+def test_a_run_out_of_patience_ends_with_its_best_weights(recipe, tmp_path, monkeypatch, caplog):
+    fake_validation(monkeypatch, [9, 5, 6, 4, 5, 4.5, 4.1, 1])
+    settings = recipe(trainer__patience=3, trainer__validate_every=2, trainer__steps=40, trainer__sample_every=40)
+    run = train(settings, tmp_path / "run")
+    last, best = (read(run / f"{name}.safetensors")[1] for name in ("last", "best"))
+    assert (best["step"], last["step"], last["stale"]) == (6, 12, 3)
+    assert (run / "samples" / "0000012.png").exists()
+    train(settings, run, resume=True)
+    assert "at step 12, after 3 validations without a better one: nothing to resume" in caplog.text
+
+
+def test_patience_is_remembered_when_a_run_is_resumed(recipe, tmp_path, monkeypatch):
+    settings = recipe(trainer__patience=3, trainer__validate_every=2, trainer__steps=40)
+    fake_validation(monkeypatch, [9, 5, 6, 7, 8])
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "_train_part", before_call(7, interrupt))
+        with pytest.raises(Stopped):
+            train(settings, tmp_path / "run")
+    assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 7
+    train(settings, tmp_path / "run", resume=True)
+    assert read(tmp_path / "run" / "last.safetensors")[1]["step"] == 8
+
+
+def test_weights_are_kept_at_points_of_a_run(recipe, tmp_path):
+    run = train(recipe(trainer__points=[0.12, 0.5, 1.0]), tmp_path / "run")
+    assert sorted(path.name for path in run.glob("at-*")) == [
+        "at-0.12.safetensors",
+        "at-0.5.safetensors",
+        "at-1.safetensors",
+    ]
+    records = [load(run, f"at-{point}")[2] for point in ("0.12", "0.5", "1")]
+    assert [record["step"] for record in records] == [3, 10, 20]
+    assert [record["validation"] for record in records] == [None] * 3
+    with pytest.raises(ValueError, match=r"no checkpoint 'at-0.3'; choose one of at-0.12, at-0.5, at-1, best, last"):
+        load(run, "at-0.3")
+
+
+def test_a_resumed_run_keeps_the_same_points(recipe, tmp_path, monkeypatch):
+    settings = recipe(trainer__points=[0.25, 0.5, 0.75], trainer__checkpoint_every=7)
+    unstopped = train(settings, tmp_path / "unstopped")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "_train_part", before_call(12, cut_power))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(settings, tmp_path / "run")
+    run = train(settings, tmp_path / "run", resume=True)
+    for point in ("at-0.25", "at-0.5", "at-0.75"):
+        ours, theirs = (read(r / f"{point}.safetensors")[0]["ema"] for r in (run, unstopped))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_diagnostics_of_a_family_are_logged(recipe, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(
         toy.Adversarial, "diagnostics", lambda self, means: [f"l1 is {means['colors/l1']:.3f}"], raising=False

@@ -84,6 +84,12 @@ def test_film_needs_gray_of_lab(path):
         read(path, ["data.gray=mean", "data.film=0.3"])
 
 
+def test_patience_needs_a_metric(path):
+    assert read(path, ["trainer.patience=3"]).trainer.patience == 3
+    with pytest.raises(RecipeError, match=r"trainer\.patience = 3: .*choose trainer\.best = 'loss' or 'ab_error'"):
+        read(path, ["trainer.best=last", "trainer.patience=3"])
+
+
 @pytest.mark.parametrize(
     ("override", "names"),
     [
@@ -102,6 +108,9 @@ def test_film_needs_gray_of_lab(path):
         ("data.gray='green'", ["data.gray", "'green'", "'lab', 'luma' or 'mean'"]),
         ("data.validation=1.5", ["data.validation", "1.5"]),
         ("data.scale=[0.9, 0.5]", ["data.scale", "the smaller first"]),
+        ("trainer.points=[0.5, 0.25]", ["trainer.points", "[0.5, 0.25]", "each above the one before"]),
+        ("trainer.points=[0.5, 1.5]", ["trainer.points", "up to 1"]),
+        ("data.images=0", ["data.images", "greater than or equal to 1"]),
         ("optimizer.lr=-1", ["optimizer.lr", "-1"]),
         ("optimizer=5", ["--set", "trainer.steps=100"]),
         ("steps=5", ["--set", "trainer.steps=100"]),

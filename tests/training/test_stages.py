@@ -72,7 +72,7 @@ def test_one_bundle_contains_all_stages_and_their_recipes(bundle, runs):
     assert card.recipe["stages"].keys() == {"color", "spatial"}
     for name, stage in card.recipe["stages"].items():
         assert stage["model"]["sampling"]["stages"] == [name]
-        assert stage["step"] == 2
+        assert stage["training"]["steps"] == 2
         assert stage["photographs"]["training"] == 6
     assert str(runs[0].parent) not in json.dumps(card.recipe)
     assert card.scores == {}  # the metrics of training are those of single stages

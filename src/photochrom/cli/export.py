@@ -8,6 +8,7 @@ import typer
 from .console import exit_on, fail, loading
 from .options import Out, Sets, Size
 
+CHECKPOINT = "Checkpoint of the run: best, last, or at-SHARE for one of trainer.points."
 BLEND = "Run, bundle or .safetensors file of the same network, between whose weights and the run's to interpolate."
 
 
@@ -19,6 +20,7 @@ def export(  # noqa: PLR0913 - each is an option of the command
     summary: Annotated[str, typer.Option(help="Description of the model in a sentence.")] = "",
     blend: Annotated[Path | None, typer.Option(help=BLEND)] = None,
     share: Annotated[float | None, typer.Option(min=0, max=1, help="Share of --blend's weights (0.5).")] = None,
+    checkpoint: Annotated[str, typer.Option(help=CHECKPOINT)] = "best",
     sets: Sets = None,
 ) -> None:
     """Turn a run into a bundle, which `photochrom colorize --model` takes: RUN/bundle/NAME, or --out (or NAME.zip).
@@ -39,5 +41,5 @@ def export(  # noqa: PLR0913 - each is an option of the command
     out = out or runs[0] / "bundle" / runs[0].resolve().name
     blended = (blend, 0.5 if share is None else share) if blend else None
     with exit_on(ValueError, OSError, ExportError):
-        write_bundle(runs, out, sets or (), size, sources, blended, summary=summary)
+        write_bundle(runs, out, sets or (), size, sources, blended, checkpoint, summary=summary)
     typer.echo(out)

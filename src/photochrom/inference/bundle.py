@@ -35,7 +35,8 @@ class ModelCard:
     ``size``: inference size, the short side in pixels at which the model processes a photo, both sides being multiples
     of ``multiple``; ``square``: it processes only squares of that size. ``gray``: see `core.color.rgb_to_gray`.
     ``parameters``: for each network, the torch parameter of each graph initializer, with ``.T`` after the name if it is
-    transposed; see `training.pretrained`. ``data``: record of the training images; ``scores``: by evaluation protocol.
+    transposed; see `training.pretrained`. ``data``: record of the training images; ``training``: steps, images seen,
+    seconds and device; ``scores``: by evaluation protocol.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ModelCard:
     summary: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     version: str = ""
@@ -123,7 +125,7 @@ def _is_valid(key: str, value: Any) -> bool:
         case "networks" | "parameters":
             kind = str if key == "networks" else dict
             return isinstance(value, dict) and all(isinstance(entry, kind) for entry in value.values())
-        case "procedure" | "scores":
+        case "procedure" | "scores" | "training":
             return isinstance(value, dict)
     return True
 

@@ -19,6 +19,11 @@ from .recipe import Recipe, parse
 CHECKPOINTS = ("best", "last")
 
 
+def point_name(point: float) -> str:
+    """Return the name of the checkpoint of a point of `Trainer.points`, such as ``at-0.25``."""
+    return f"at-{point:g}"
+
+
 def write(path: Path, sections: Mapping[str, Mapping[str, Tensor]], record: Mapping[str, Any]) -> None:
     """Write sections of tensors and a record of JSON values as one file, over an earlier one. Raises WriteError."""
     tensors = {}
@@ -74,12 +79,15 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]
 def load(run: Path, name: str = "best") -> tuple[Family, Recipe, dict[str, Any]]:
     """Load the model of a run in eval mode with its averaged weights, its recipe, and its record.
 
-    ``name`` is ``best`` (by validation) or ``last``. The record holds ``step``, ``seconds``, ``validation`` (metrics)
-    and ``photographs`` (counts and digest), among others. Raises ValueError when it is missing or damaged.
+    ``name`` is ``best`` (by validation), ``last``, or ``at-0.25`` for a point of `Trainer.points`. The record holds
+    ``step``, ``seconds``, ``validation`` (metrics) and ``photographs`` (counts and digest), among others. Raises
+    ValueError when it is missing or damaged.
     """
-    if name not in CHECKPOINTS:
-        raise ValueError(f"checkpoint {name!r}: choose one of {', '.join(CHECKPOINTS)}")
-    sections, record = read(Path(run) / f"{name}.safetensors")
+    path = Path(run) / f"{name}.safetensors"
+    if name not in CHECKPOINTS and not path.exists():
+        choices = sorted({*CHECKPOINTS, *(other.stem for other in Path(run).glob("at-*.safetensors"))})
+        raise ValueError(f"{run}: has no checkpoint {name!r}; choose one of {', '.join(choices)}")
+    sections, record = read(path)
     recipe = parse(record["recipe"], f"{run}: stored recipe")
     model: Family = models.load_family(recipe.family)(recipe.model)
     model.load_state_dict(sections["ema"])

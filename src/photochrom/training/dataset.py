@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ class Library:
 
     training: tuple[SourceImage, ...]
     validation: tuple[SourceImage, ...]
-    digest: str  # sha256 over the sorted keys of both
+    digest: str  # sha256 over the sorted keys of the training images
+    unused: int  # beyond the number asked for
     near_gray: int
     unreadable: int
     repeated: int
@@ -42,46 +44,69 @@ class Library:
 def gather(settings: Data, cache: Path) -> Library:
     """Find, filter and split the images that a recipe names; ``cache`` is a JSON file of their colorfulness.
 
-    Raises ValueError when a source is missing or no image is left to train on.
+    Raises ValueError when a source is missing, or no image is left to train on, or fewer than `Data.images`.
     """
-    if not settings.photos:
+    images, repeated = _find(settings.photos)
+    library = _split(images, _colorfulness_by_key(images, cache), settings, repeated)
+    training, validation = len(library.training), len(library.validation)
+    log.info(
+        "photos: %d for training, %d held out for validation; left out: %d near gray, %d unreadable, %d repeated, "
+        "%d beyond data.images",
+        *(training, validation, library.near_gray, library.unreadable, repeated, library.unused),
+    )
+    if not training:
+        raise ValueError(
+            f"no photo to train on: {len(images)} found, {library.unreadable} unreadable, {library.near_gray} less "
+            f"colorful than data.min_colorfulness = {settings.min_colorfulness:g}, {validation} held out"
+        )
+    if settings.images and training < settings.images:
+        raise ValueError(f"data.images = {settings.images}: there are only {training} photos to train on")
+    if settings.validation and not validation:
+        few = "so that none is held out: the checkpoint best is the last one, and no metrics are measured"
+        log.warning("%d photos are too few for data.validation = %g, %s", training, settings.validation, few)
+    return library
+
+
+def _find(sources: Sequence[Path]) -> tuple[dict[str, SourceImage], int]:
+    """Return the images of all sources by key, in the order of the keys, and how many were there more than once."""
+    if not sources:
         raise ValueError("no photos: name folders or zips in data.photos or with --data")
-    found, passed = [], Passed()
-    for source in settings.photos:
-        found += find_images(source, passed)
+    images: list[SourceImage] = []
+    passed = Passed()
+    for source in sources:
+        images += find_images(source, passed)
     if passed:
         log.info("passed over: %s", describe_passed(passed))
-    images = {image.key: image for image in found}
-    scores = _colorfulness_by_key(images, cache)
-    training: dict[str, SourceImage] = {}
-    validation: dict[str, SourceImage] = {}
+    by_key = {image.key: image for image in images}
+    return dict(sorted(by_key.items())), len(images) - len(by_key)
+
+
+def _split(
+    images: Mapping[str, SourceImage], scores: Mapping[str, float | None], settings: Data, repeated: int
+) -> Library:
+    """Split images by the hashes of their files, so that it does not matter which others there are.
+
+    With `Data.images`, the training images with the smallest hashes are used: a smaller set is a part of a larger one.
+    """
+    training: list[SourceImage] = []
+    validation: list[SourceImage] = []
     unreadable = near_gray = 0
-    for key, image in sorted(images.items()):
+    for key, image in images.items():
         score = scores[key]
         if score is None:
             unreadable += 1
         elif score < settings.min_colorfulness:
             near_gray += 1
         else:
-            (validation if is_held_out(image.crc, settings.validation) else training)[key] = image
-    repeated = len(found) - len(images)
-    log.info(
-        "photos: %d for training, %d held out for validation; left out: %d near gray, %d unreadable, %d repeated",
-        *(len(training), len(validation), near_gray, unreadable, repeated),
-    )
-    if not training:
-        raise ValueError(
-            f"no photo to train on: {len(images)} found, {unreadable} unreadable, {near_gray} less colorful than "
-            f"data.min_colorfulness = {settings.min_colorfulness:g}, {len(validation)} held out"
-        )
-    if settings.validation and not validation:
-        few = "so that none is held out: the checkpoint best is the last one, and no metrics are measured"
-        log.warning("%d photos are too few for data.validation = %g, %s", len(training), settings.validation, few)
-    digest = hashlib.sha256("\n".join(sorted({**training, **validation})).encode()).hexdigest()
-    return Library(tuple(training.values()), tuple(validation.values()), digest, near_gray, unreadable, repeated)
+            (validation if is_held_out(image.crc, settings.validation) else training).append(image)
+    by_hash = sorted(training, key=lambda image: image.crc)
+    used = sorted(by_hash[: settings.images], key=lambda image: image.key)
+    digest = hashlib.sha256("\n".join(image.key for image in used).encode()).hexdigest()
+    unused = len(training) - len(used)
+    return Library(tuple(used), tuple(validation), digest, unused, near_gray, unreadable, repeated)
 
 
-def _colorfulness_by_key(images: dict[str, SourceImage], cache: Path) -> dict[str, float | None]:
+def _colorfulness_by_key(images: Mapping[str, SourceImage], cache: Path) -> dict[str, float | None]:
     scores: dict[str, float | None] = json.loads(cache.read_text()) if cache.exists() else {}
     new = {key: image for key, image in images.items() if key not in scores}
     if new:

@@ -18,16 +18,17 @@ from .pretrained import blend
 from .recipe import Recipe, override, parse, resolved
 
 
-def export(
+def export(  # noqa: PLR0913 - each is an option of the command
     runs: Sequence[Path],
     out: Path,
     sets: Iterable[str] = (),
     size: int | None = None,
     sources: str = "",
     blended: tuple[Path, float] | None = None,
+    checkpoint: str = "best",
     **card: Any,
 ) -> ModelCard:
-    """Write the best checkpoint of a run, or of the runs of a model's stages, as a bundle; return its card.
+    """Write a checkpoint of a run, or of the runs of a model's stages, as a bundle; return its card.
 
     Args:
         runs: the folder that `train` wrote, or several, one for each stage.
@@ -37,13 +38,14 @@ def export(
         sources: whose photos the model was trained on, and under which terms.
         blended: other weights of the same networks (see `pretrained.load_weights`) and their share, 0 to 1: the
             networks get weights between the run's and these.
+        checkpoint: see `checkpoint.load`; that of every stage.
         card: further entries of the card (``summary``, ``licence``, ``scores``).
 
     Raises ExportError when ONNX and torch differ, ValueError when runs or settings do not fit, FileExistsError.
     """
     require_free(out)
     sets = tuple(sets)
-    model, recipe, record, stages = merge_runs(runs)
+    model, recipe, record, stages = merge_runs(runs, checkpoint)
     model, recipe = change_settings(model, recipe, sets)
     if model.image_size and size not in (None, model.image_size):
         raise ValueError(f"size {size}: this model works only with images of {model.image_size} pixels")
@@ -69,6 +71,7 @@ def export(
         gray=recipe.data.gray,
         recipe=portable(resolved(recipe)) | extra,
         data={**record["photographs"], "sources": sources},
+        training=_training_record(recipe, record),
         parameters=parameters,
         version=__version__,
         **{"scores": {"validation": validation} if validation else {}, **card},
@@ -76,12 +79,25 @@ def export(
     return save_bundle(out, model_card, networks)
 
 
-def merge_runs(runs: Sequence[Path]) -> tuple[Family, Recipe, dict[str, Any], dict[str, dict[str, Any]]]:
+def _training_record(recipe: Recipe, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a training took, for the card: steps, images seen (with repetitions), seconds and device."""
+    step = record["step"]
+    return {
+        "steps": step,
+        "images_seen": step * recipe.trainer.batch,
+        "seconds": round(record["seconds"], 1),
+        "device": record.get("device", ""),
+    }
+
+
+def merge_runs(
+    runs: Sequence[Path], checkpoint: str = "best"
+) -> tuple[Family, Recipe, dict[str, Any], dict[str, dict[str, Any]]]:
     """Load one run, or the runs of a model's stages, as one model, with recipe and record of the first stage's run.
 
     Then, for the other stages, their recipes, images and steps. Raises ValueError when the runs make no model.
     """
-    loaded = {str(run): load(run) for run in runs}  # a run that is named twice is one run
+    loaded = {str(run): load(run, checkpoint) for run in runs}  # a run that is named twice is one run
     _require_equal_data(loaded)
     parts = {run: part for run, (part, _, _) in loaded.items()}
     model = type(next(iter(parts.values()))).merge_stages(parts)
@@ -92,7 +108,7 @@ def merge_runs(runs: Sequence[Path]) -> tuple[Family, Recipe, dict[str, Any], di
         stages[", ".join(part.trainable)] = {
             **portable(resolved(stage_recipe)),
             "photographs": stage_record["photographs"],
-            "step": stage_record["step"],
+            "training": _training_record(stage_recipe, stage_record),
         }
     return model, replace(recipe, model=model.config), record, stages
 

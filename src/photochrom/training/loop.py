@@ -6,7 +6,7 @@ import logging
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -28,8 +28,9 @@ from .dataset import Library, gather
 from .log import TrainingLog
 from .optimization import learning_rate, parameter_groups
 from .pretrained import initialize
-from .processes import create_fabric, handle_signals, is_main_process, launched
-from .recipe import Recipe, Trainer, parse, resolved
+from .processes import create_fabric, describe_device, handle_signals, is_main_process, launched
+from .recipe import Recipe, parse, resolved
+from .state import TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -41,31 +42,6 @@ AGREE_EVERY = 8  # steps after which several processes agree on the clock
 
 class Stopped(KeyboardInterrupt):
     """Training was asked to stop and did so, with its checkpoint written."""
-
-
-@dataclass
-class TrainingState:
-    """The progress of a run, as its checkpoints record it."""
-
-    step: int = 0
-    seconds: float = 0.0
-    validation: dict[str, float] | None = None  # the latest metrics on held-out images
-    first: dict[str, float] | None = None  # the metrics before the first step
-    best: float | None = None  # the metric of the best checkpoint
-    fresh: bool = True  # began with random weights
-    seconds_to_finish: float = 0.0  # what the latest validation, samples and checkpoint took
-
-    def progress(self, settings: Trainer) -> float:
-        """Return the share of the steps that is done, or of the minutes, less what the last validation will take."""
-        if not settings.minutes:
-            return self.step / settings.steps
-        return self.seconds / max(60 * settings.minutes - self.seconds_to_finish, 1.0)
-
-    def describe(self, settings: Trainer) -> str:
-        """Return how far a run is, in words."""
-        if settings.minutes:
-            return f"at step {self.step}, after {self.seconds / 60:.1f} of {settings.minutes:g} minutes"
-        return f"at step {self.step} of {settings.steps}"
 
 
 def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = None) -> Path:
@@ -131,6 +107,7 @@ class TrainingLoop:
         self.log = TrainingLog(run / "log.jsonl", self.settings)
         self.state, self.stop_requested = state, False
         self.lr = 0.0
+        self.device = describe_device(fabric)
         self.seconds_to_finish = state.seconds_to_finish  # as this process measures it
         self.seconds_when_saved = state.seconds
         # Fabric need not know the optimizers: it would only scale gradients, which neither precision asks for.
@@ -222,6 +199,7 @@ class TrainingLoop:
         validates = not stop and self._is_due(self.settings.validate_every)
         samples = not stop and self._is_due(self.settings.sample_every)
         saves = stop or self._is_due(self.settings.checkpoint_every)
+        self._keep_points()
         if self.settings.minutes and self.state.seconds - self.seconds_when_saved > SAVE_SECONDS:
             saves = True
         if saves:
@@ -234,18 +212,34 @@ class TrainingLoop:
             self.log.write_losses(self.state.step, means, self.lr)
             begin = self.log.seconds
             if validates:
-                self._validate()
-                for message in self.model.diagnostics(means):
-                    log.warning("step %d: %s", self.state.step, message)
-            if samples:
-                self._write_samples()
-            if saves:
-                self._save("last")
+                self._validate(means)
+            # A validation may have ended the run.
+            everything = self._write_files(samples or self._is_finished(), saves or self._is_finished()) and validates
             seconds = self.log.seconds - begin
-            everything = validates and samples and saves
             self.seconds_to_finish = seconds if everything else max(seconds, self.seconds_to_finish)
+        if validates and self.settings.patience and self.fabric.world_size > 1:
+            stale = cast(Tensor, self.fabric.all_reduce(torch.tensor(float(self.state.stale)), reduce_op="max"))
+            self.state.stale = int(stale)
         self.log.restart_clock()
         return stop or self._is_finished()
+
+    def _write_files(self, samples: bool, saves: bool) -> bool:
+        """Write samples and checkpoint as far as they are due; return whether both are."""
+        if samples:
+            self._write_samples()
+        if saves:
+            self._save("last")
+        return samples and saves
+
+    def _keep_points(self) -> None:
+        """Keep the averaged weights of each point of the run that has been reached."""
+        progress = self.state.progress(self.settings)
+        for point in self.settings.points[self.state.points :]:
+            if progress < point:
+                break
+            self.state.points += 1
+            if self.fabric.is_global_zero:
+                self._save(checkpoint.point_name(point))
 
     def _read_clock(self) -> None:
         """Bring the seconds of a run whose end is set by the clock up to date, equal on all processes."""
@@ -277,7 +271,10 @@ class TrainingLoop:
             return False
         return bool(self.fabric.all_reduce(torch.tensor(float(self.stop_requested)), reduce_op="max"))
 
-    def _validate(self) -> None:
+    def _validate(self, means: Mapping[str, float] | None = None) -> None:
+        """Measure on held-out images, and keep the weights if they are the best; ``means``: the recent losses."""
+        for message in self.model.diagnostics(means) if means else ():
+            log.warning("step %d: %s", self.state.step, message)
         if not self.library.validation:
             return
         state = self.state
@@ -288,8 +285,10 @@ class TrainingLoop:
         latest = self.settings.best == "last"
         metric = metrics["loss" if latest else self.settings.best]
         if state.step and (latest or state.best is None or metric < state.best):
-            state.best = metric
+            state.best, state.stale = metric, 0
             self._save("best")
+        elif state.step:
+            state.stale += 1
         # The loss of adversaries tells nothing: a family with several parts has diagnostics of its own.
         late = state.step >= PATIENCE and (state.step >= 1000 or state.progress(self.settings) >= 0.5)
         stuck = metrics["loss"] > 0.95 * state.first["loss"] and metrics["ab_error"] >= 0.99 * metrics["gray_error"]
@@ -326,7 +325,7 @@ class TrainingLoop:
             yield gray, color, rgb
 
     def _save(self, name: str) -> None:
-        """Write the whole state as ``last``, or the averaged weights as ``best``."""
+        """Write the whole state as ``last``, or the averaged weights as ``best`` or those of a point."""
         sections = {"ema": self._averaged_model().state_dict()}
         if name == "last":
             sections |= {"model": self.model.state_dict(), "optimizer": {}}
@@ -334,8 +333,8 @@ class TrainingLoop:
                 sections["optimizer"] |= checkpoint.optimizer_state(optimizer, self.parameters[part])
         # The state itself stays as all processes agreed on it.
         record = {**asdict(self.state), "seconds": self.log.seconds}
-        record |= {"photographs": self.library.record(), "recipe": resolved(self.recipe)}
-        if name == "best" and self.state.best is None:
+        record |= {"photographs": self.library.record(), "recipe": resolved(self.recipe), "device": self.device}
+        if name not in checkpoint.CHECKPOINTS or (name == "best" and self.state.best is None):
             record["validation"] = None  # these weights were not validated
         checkpoint.write(self.run / f"{name}.safetensors", sections, {"format": 1, **record})
         if name == "last" and self.state.step and self.state.best is None:

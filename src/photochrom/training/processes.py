@@ -2,11 +2,13 @@
 
 import logging
 import os
+import platform
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,6 +48,18 @@ def create_fabric(settings: Trainer) -> Fabric:
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         choice = f"trainer.accelerator = {settings.accelerator!r}, devices = {settings.devices!r}"
         raise ValueError(f"{choice}: not on this machine ({' '.join(str(error).split())})") from None
+
+
+def describe_device(fabric: Fabric) -> str:
+    """Return the name of the processors that train, and their number: ``NVIDIA H100 x 2``, or of threads of a CPU."""
+    if fabric.device.type == "cuda":
+        return f"{torch.cuda.get_device_name(fabric.device)} x {fabric.world_size}"
+    names = []
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads() * fabric.world_size} threads"
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class Data:
     """The ``[data]`` table: which images, and how they are turned into training pairs."""
 
     photos: tuple[Path, ...] = ()  # folders (searched through), zips (read in place), folders in a zip
+    images: int | None = Field(default=None, ge=1)  # number of training images, by the hash of the file; default: all
     size: int = Field(default=128, ge=8)  # of the square crop, in pixels
     gray: Literal["lab", "luma", "mean"] = "lab"
     min_colorfulness: float = Field(default=9.0, ge=0)  # Hasler & Suesstrunk (2003), signed; others are left out
@@ -83,6 +84,22 @@ class Trainer:
     sample_every: int = Field(default=500, ge=1)
     validate_photos: int = Field(default=256, ge=1)  # largest number of held-out images to validate on
     best: Literal["loss", "ab_error", "last"] = "loss"  # metric of the best checkpoint: the least, or the latest
+    patience: int | None = Field(default=None, ge=1)  # validations in a row without a better one that end the run
+    points: tuple[float, ...] = ()  # shares of the run, in (0, 1], after which its averaged weights are kept
+
+    @field_validator("points")
+    @classmethod
+    def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
+        if sorted(set(points)) != list(points) or not all(0 < point <= 1 for point in points):
+            raise ValueError("give shares of the run, each above the one before, above 0 and up to 1")
+        return points
+
+    @field_validator("patience")
+    @classmethod
+    def _of_a_metric(cls, patience: int | None, info: ValidationInfo) -> int | None:
+        if patience and info.data.get("best") == "last":
+            raise ValueError("the latest checkpoint is always the best: choose trainer.best = 'loss' or 'ab_error'")
+        return patience
 
 
 @dataclass(frozen=True, config=STRICT)
