@@ -528,13 +528,19 @@ def dataset(record, number, value, extended=False):
 @pytest.mark.parametrize("extended", [False, True])
 @pytest.mark.parametrize("padding", [b"", b"\0\0\0"])
 def test_iptc_of_the_old_pixels_is_dropped(extended, padding):
-    kept = dataset(1, 130, b"1M") + dataset(2, 5, b"Gare", extended), dataset(2, 120, b"\x1c\2\x82\0\2", extended)
+    number = dataset(3, 10, b"scanner 7, 1931")
+    kept = (
+        dataset(1, 130, b"1M") + dataset(2, 5, b"Gare", extended) + number,
+        dataset(2, 120, b"\x1c\2\x82\0\2", extended),
+    )
     untrue = [
         dataset(2, 130, b"1M"),
         dataset(2, 131, b"L"),
         dataset(2, 202, bytes(40_000 if extended else 400), extended),
     ]
-    untrue += [dataset(2, 200, b"\0\1"), dataset(2, 201, b"\0\1")]
+    untrue += [dataset(2, 200, b"\0\1"), dataset(2, 201, b"\0\1"), dataset(1, 20, b"\0\1"), dataset(1, 22, b"\0\1")]
+    untrue += [dataset(3, number, b"\0\x28") for number in (20, 30, 60, 65, 84, 85, 86, 102, 135, 145)]  # pixels
+    untrue += [dataset(7, 90, b"\0\0\1\0"), dataset(8, 10, b"pixels"), dataset(9, 10, b"\0\0\1\0")]  # file
     records = [Resource(b"8BIM", 1028, b"\0\0", kept[0] + b"".join(untrue) + kept[1] + padding)]
     digest = Resource(b"8BIM", 1061, b"\0\0", bytes(16))
     copy = photoshop.corrected([digest, *records], Turn(1, (40, 24)), [])

@@ -51,6 +51,7 @@ XMP_KEPT = {"Rating": "4", "Label": "Red", "box": "17", "City": "Como", "Exposur
 XMP_KEPT |= {"title": "Lyön"}
 XMP_GRAY = ("SamplesPerPixel", "ColorMode", "ICCProfile")
 IPTC = b"\x1c\x01\x5a\x00\x03\x1b%G\x1c\x02\x05\x00\x04Gare\x1c\x02\x50\x00\x06M\xc3\xbcnch"
+IPTC_GRAY = b"\x1c\x03\x14\x00\x02\x00\x28\x1c\x03\x56\x00\x01\x08"  # 40 columns, 8 bits
 TEXTS = [
     (b"tEXt", b"Creation Time\x001931-07-04"),
     (b"tEXt", b"Gr\xf6\xdfe\x0020 x 30 \xb5m"),
@@ -96,7 +97,7 @@ def make_original(suffix, note=MOVABLE, more=None):
         image |= GRAY | {256: tiff.short(40), 257: tiff.short(24)}
     exif = CAMERA | {40962: tiff.short(40), 40963: tiff.short(24), tiff.COLOR_SPACE: tiff.short(65535)}
     exif |= {tiff.MAKER_NOTE: (tiff.UNDEFINED, note), 37396: (tiff.SHORT, struct.pack("<4H", 10, 6, 4, 2))}
-    resources = [Resource(b"8BIM", 1028, b"\0\0", IPTC), Resource(b"8BIM", 1034, b"\0\0", b"\1")]
+    resources = [Resource(b"8BIM", 1028, b"\0\0", IPTC + IPTC_GRAY), Resource(b"8BIM", 1034, b"\0\0", b"\1")]
     resources += [Resource(b"8BIM", 1036, b"\0\0", bytes(28)), Resource(b"8BIM", 2000, b"\4path\0", bytes(26))]
     record = Metadata(
         tiff.TagSets(image, exif, dict(PLACE), dict(EXCHANGE), maker_note_at=8),
@@ -201,7 +202,9 @@ KINDS = {
     "orientation": lambda file: (file.exif.get(274, 1), has(file, "Orientation")),
     "sizes": lambda file: file.tags((40962, 40963), "inner") | has(file, "ImageWidth", "PixelXDimension"),
     "face regions, subject area": lambda file: (has(file, "Regions"), file.inner.get(37396)),
-    "description of gray pixels": lambda file: has(file, *XMP_GRAY) or file.exif.get(262) == 1,
+    "description of gray pixels": lambda file: (
+        has(file, *XMP_GRAY) or file.exif.get(262) == 1 or IPTC_GRAY in file.resources()
+    ),
     "`ColorSpace`": lambda file: file.inner.get(40961),
     "`Software`": lambda file: file.exif.get(305),
     "thumbnails": lambda file: has(file, "Thumbnails") or b"8BIM\4\x0c" in file.resources(),
@@ -279,6 +282,7 @@ CHANGED = (
 )
 CHANGED += "|Compression|Strip.*|RowsPerStrip|PlanarConfiguration|SampleFormat|Predictor|ColorMode|ICCProfileName"
 CHANGED += "|Thumb.*|Region.*|SubjectArea|MotionPhoto|GainMapMax|HasExtendedXMP|PhotoshopThumbnail|.*Path"
+CHANGED += "|IPTCImageWidth|IPTCBitsPerSample|CurrentIPTCDigest"
 GROUPS = ("IFD0", "ExifIFD", "GPS", "InteropIFD", "IPTC", "XMP-", "Photoshop")
 
 

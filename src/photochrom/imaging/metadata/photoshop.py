@@ -10,8 +10,12 @@ IPTC = 1028
 UNTRUE = {1007, *range(1012, 1019), 1024, 1026, 1033, 1036, 1039, 1041, 1058, 1059, 1060, 1077}
 GEOMETRY = {1025, 1032, 1050, *range(2000, 2999)}  # paths, guides and slices in the stored image
 IPTC_DIGEST = 1061
-# Of IPTC: image type (such as monochrome) and orientation, preview (IPTC-NAA "Information Interchange Model" 4.2).
-UNTRUE_RECORDS = {(2, number) for number in (130, 131, 200, 201, 202)}
+# Of IPTC (IPTC-NAA "Information Interchange Model" 4.2), record and number of what described the old file: its format,
+# image type (such as monochrome), orientation and preview, its pixels (record 3 but for the number of the picture), and
+# its bytes.
+UNTRUE_RECORDS = {(1, 20), (1, 22), *((2, number) for number in (130, 131, 200, 201, 202))}
+UNTRUE_RECORDS |= {(3, number) for number in range(256) if number not in (0, 10)}
+UNTRUE_RECORDS |= {(record, number) for record in (7, 8, 9) for number in range(256)}
 RESOLUTION = 1005  # with its unit: 8 bytes across, 8 down
 
 
