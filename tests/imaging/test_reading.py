@@ -11,7 +11,7 @@ import pyvips
 from PIL import Image
 
 from photochrom.core import color
-from photochrom.imaging import formats
+from photochrom.imaging import formats, tiff
 from photochrom.imaging.metadata.xmp import NO_ATTACHMENTS
 from photochrom.imaging.photo import Colorized, PhotoError, Provenance, open_photo
 
@@ -344,6 +344,64 @@ def test_a_jpeg_in_tiff_that_is_cut_short_is_refused(channels):
     middle = len(blob) // 2
     for damage in (b"\xff\xd9", bytes(1500)):
         assert_refused(blob[:middle] + damage + blob[middle + len(damage) :], "cannot be read .damaged or cut short")
+
+
+TILES = {"tile": True, "tile_width": 64, "tile_height": 48}
+
+
+def tiled_tiff(compression, pixels, **options):
+    """A TIFF whose last tiles reach beyond the edges; and its entries of the places and of the sizes of tiles."""
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="b-w" if pixels.shape[2] == 1 else "srgb")
+    if compression == "ccittfax4":
+        image, options["bitdepth"] = image > 100, 1
+    blob = image.tiffsave_buffer(compression=compression, Q=95, **TILES, **options)
+    layout = tiff.Layout(io.BytesIO(blob))
+    entries = layout.read_entries(io.BytesIO(blob), layout.first)
+    return blob, *({entry[0]: entry for entry in entries}[tag] for tag in (324, 325))
+
+
+def patch_entry(blob, entry, index, value):
+    """The file with another value in an array of numbers, and the value that was there."""
+    _, kind, _, place = entry
+    width = tiff.VALUE_SIZES[kind]
+    start = int.from_bytes(place, "little") + index * width
+    patched = blob[:start] + value.to_bytes(width, "little") + blob[start + width :]
+    return patched, int.from_bytes(blob[start : start + width], "little")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "bigtiff"])
+@pytest.mark.parametrize("compression", ["jpeg", "lzw", "deflate", "packbits", "webp", "ccittfax4", "none"])
+def test_a_tiff_with_damaged_tiles_is_refused(compression, big, channels, tmp_path):
+    if channels != {"webp": 3, "ccittfax4": 1}.get(compression, channels):
+        return
+    blob, places, sizes = tiled_tiff(compression, lively(170, 200, channels), bigtiff=big)
+    decoded = pyvips.Image.tiffload_buffer(blob).numpy().reshape(170, 200, channels)
+    assert_read_as(blob, decoded)
+    missing = [patch_entry(blob, sizes, index, 0)[0] for index in (1, 5, 15)]
+    beyond, place = patch_entry(blob, places, 3, 10**9)
+    missing.append(beyond)
+    if compression not in ("none", "packbits"):  # which take any bytes for pixels
+        missing.append(blob[: place + 20] + b"\xff\xd9" * 40 + blob[place + 100 :])
+        missing.append(blob[:place] + bytes(900) + blob[place + 900 :])
+    for damaged in missing:
+        assert_refused(damaged, "bytes: cannot be read")
+    (tmp_path / "scan.tif").write_bytes(missing[0])
+    assert_refused(tmp_path / "scan.tif", "scan.tif: cannot be read")
+    with pytest.raises(PhotoError, match="cannot be read"):
+        open_photo(missing[0]).pixels()
+
+
+def test_damaged_tiles_of_other_pages_do_not_matter():
+    pixels = lively(170, 200)
+    pages = pyvips.Image.new_from_array(np.concatenate([pixels, pixels[::-1]])).copy(interpretation="b-w")
+    pages.set_type(pyvips.GValue.gint_type, "page-height", 170)
+    blob = pages.tiffsave_buffer(compression="deflate", **TILES)
+    layout = tiff.Layout(io.BytesIO(blob))
+    sizes = next(entry for entry in layout.read_entries(io.BytesIO(blob), layout.first) if entry[0] == 325)
+    damaged, _ = patch_entry(blob, sizes, 2, 0)
+    assert_refused(damaged, "cannot be read")
+    assert_read_as(damaged, pixels[::-1], page=2)
 
 
 def test_a_transparent_photo_is_refused():

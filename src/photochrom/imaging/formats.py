@@ -2,6 +2,7 @@
 
 import io
 import math
+import mmap
 import re
 import struct
 import warnings
@@ -121,7 +122,8 @@ class Reader:
 
     `fields` are libvips' that its own loaders leave out, `options` those of the loader, `stored` the
     PhotometricInterpretation of a TIFF whose pixels libvips gives as stored. `jpeg_quality` is that of an output.
-    `page` is the one that was asked for, if it is not the one that is read by default.
+    `page` is the one that was asked for, if it is not the one that is read by default. `tiles` are
+    those of a TIFF: the offset of its directory, and another directory to put there, see `check_tiles`.
     `metadata` is that of the file, but for the profile.
     `notes` collects, in words, what of the file was left aside when it was read or is not in an output.
     """
@@ -136,6 +138,7 @@ class Reader:
     options: dict[str, Any] = field(default_factory=dict)
     stored: int = 0
     page: int | None = None
+    tiles: tuple[int, bytes] | None = None
 
     def note(self, text: str) -> None:
         """Adds a note, unless it is there already."""
@@ -176,6 +179,25 @@ class Reader:
                     descriptor = pyvips.Source.new_from_descriptor(file.fileno())
                 image = getattr(pyvips.Image, f"{self.kind.loader}_source")(descriptor, **options)
             return tiff_pages.to_srgb(image, self.stored) if self.stored else image
+
+    def check_tiles(self) -> None:
+        """Raises PhotoError if tiles of a TIFF are damaged or missing, which libvips reports of strips alone."""
+        if self.tiles is None or isinstance(self.source, np.ndarray):
+            return
+        offset, directory = self.tiles
+        with photo_errors(self.name, "read"):
+            data = _map_private(self.source)
+            data[offset : offset + len(directory)] = directory
+            options = {"access": "sequential", "fail_on": "error", "revalidate": True, **self.options}
+            pyvips.Image.tiffload_source(pyvips.Source.new_from_memory(data), **options).avg()
+
+
+def _map_private(source: Path | bytes) -> bytearray | mmap.mmap:
+    """Returns the bytes of a file, which can be changed without changing the file, and are not all in memory."""
+    if isinstance(source, bytes):
+        return bytearray(source)
+    with source.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
 def reader_of_array(array: np.ndarray, name: str) -> Reader:
@@ -277,12 +299,13 @@ def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None
     problem = chosen.problem
     if problem:
         raise PhotoError(f"{name}: {problem}")
-    if chosen.values.get(tiff_pages.COMPRESSION) == tiff_pages.JPEG:
-        reader.options["fail_on"] = "warning"  # else the rest of a strip that is cut short would be gray
+    if chosen.values.get(tiff_pages.COMPRESSION) in (tiff_pages.JPEG, tiff_pages.FAX_4):
+        reader.options["fail_on"] = "warning"  # else the rest of a strip that is cut short would be gray or white
     if chosen.stored == tiff_pages.CIELAB:
         # libvips takes it for a form of its own: with another interpretation, it leaves the pixels alone.
         reader = replace(reader, source=chosen.with_interpretation(file, tiff_pages.ICCLAB))
-    return replace(reader, stored=chosen.stored)
+    tiles = (chosen.offset, chosen.directory_of_strips(file)) if chosen.is_tiled else None
+    return replace(reader, stored=chosen.stored, tiles=tiles)
 
 
 def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Reader | None:

@@ -125,7 +125,8 @@ class Photo:
         return np.ascontiguousarray(codes, np.float32) / np.float32(np.iinfo(codes.dtype).max)
 
     def _read_small(self, shrink: float, width: int, height: int) -> pyvips.Image:
-        """Returns stored pixels at this size; as the first to see all pixels, it finds the damage of a JPEG."""
+        """Returns stored pixels at this size; as the first to see all pixels, it finds the damage."""
+        self.reader.check_tiles()
         for strict in (True, False):
             image = self.reader.open(shrink, strict)
             try:
@@ -140,6 +141,7 @@ class Photo:
 
     def pixels(self) -> np.ndarray:
         """Returns the photo at full size: sRGB codes (h, w, 3), uint8 or uint16."""
+        self.reader.check_tiles()
         with photo_errors(self.name, "read"):
             return np.moveaxis(self._upright_codes(self.reader.open()), 0, -1)
 

@@ -9,10 +9,11 @@ import pyvips
 
 from . import tiff
 
-SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 255, 258, 259, 262, 277
-TILE_WIDTH, SUB_DIRECTORIES, DNG_VERSION = 322, 330, 50706
+SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 255, 256, 257, 258, 259, 262, 277
+STRIPS, STRIP_ROWS, STRIP_SIZES, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_SIZES = 273, 278, 279, 322, 323, 324, 325
+SUB_DIRECTORIES, DNG_VERSION = 330, 50706
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
-OLD_JPEG, JPEG = 6, 7  # of Compression
+FAX_4, OLD_JPEG, JPEG = 4, 6, 7  # of Compression
 YCBCR, CIELAB, ICCLAB, ITULAB = 6, 8, 9, 10  # of PhotometricInterpretation; CIELAB with signed a and b
 YCBCR_TO_RGB = [[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]  # ITU-R BT.601
 SENSOR = (32803, 34892)  # pixels of a sensor: color filter array, linear raw
@@ -42,9 +43,14 @@ class TiffPage:
             return f"{bits} bits a channel are not supported; save it with 8 or 16"
         if self.values.get(COMPRESSION) == OLD_JPEG:
             return "old-style JPEG in TIFF is not supported; convert it, for example with tiffcp -c lzw"
-        if self._is_ycbcr and TILE_WIDTH in self.values:  # libtiff converts it, and passes over damaged tiles
+        if self._is_ycbcr and self.is_tiled:  # libtiff converts it, and passes over damaged tiles
             return "YCbCr in tiles is not supported; convert it to RGB, for example with tiff2rgba"
         return ""
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether the pixels are in tiles rather than in strips of rows."""
+        return TILE_WIDTH in self.values
 
     @property
     def _is_ycbcr(self) -> bool:
@@ -65,6 +71,22 @@ class TiffPage:
         place = self.places[PHOTOMETRIC]
         data[place : place + 2] = bytes([kind, 0]) if data[:2] == b"II" else bytes([0, kind])
         return bytes(data)
+
+    def directory_of_strips(self, file: io.BufferedIOBase) -> bytes:
+        """Returns a directory to put in place of this page's: its tiles are the strips of an image one tile wide."""
+        layout = tiff.Layout(file)
+        entries = {entry[0]: entry[1:] for entry in layout.read_entries(file, self.offset)[::-1]}  # the first counts
+        width, height = (max(1, self.values.get(tag, 0)) for tag in (TILE_WIDTH, TILE_HEIGHT))
+        tiles = -(-self.values.get(WIDTH, 0) // width) * -(-self.values.get(HEIGHT, 0) // height)
+        for tag, number in ((WIDTH, width), (HEIGHT, height * tiles), (STRIP_ROWS, height)):
+            entries[tag] = tiff.LONG, 1, struct.pack(layout.order + "I", number)
+        for tag, strip_tag in ((TILES, STRIPS), (TILE_SIZES, STRIP_SIZES)):
+            if tag in entries:
+                entries[strip_tag] = entries.pop(tag)
+        for tag in (TILE_WIDTH, TILE_HEIGHT):
+            entries.pop(tag, None)
+        packed = [layout.entry.pack(tag, *entry) for tag, entry in sorted(entries.items())]
+        return layout.count.pack(len(entries)) + b"".join(packed) + layout.pointer.pack(0)
 
 
 def read_pages(file: io.BufferedIOBase) -> list[TiffPage]:
@@ -97,17 +119,16 @@ def _read_page(layout: tiff.Layout, file: io.BufferedIOBase, offset: int, number
     """The page and the offset of the next one; 0 after the last."""
     entries = layout.read_entries(file, offset)
     values, places = {}, {}
-    place = offset + layout.count.size
-    for tag, kind, count, value in entries:
+    start = offset + layout.count.size
+    for index, (tag, kind, count, value) in reversed(list(enumerate(entries))):  # of repeated tags, the first counts
         size = tiff.VALUE_SIZES.get(kind, 4)
-        places[tag] = place + layout.entry.size - layout.pointer.size
+        places[tag] = start + (index + 1) * layout.entry.size - layout.pointer.size
         if size * count > len(value):
             (places[tag],) = layout.pointer.unpack(value)
             file.seek(places[tag])
             value = file.read(size)
         values[tag] = int.from_bytes(value[:size], "little" if layout.order == "<" else "big")
-        place += layout.entry.size
-    file.seek(place)
+    file.seek(start + len(entries) * layout.entry.size)
     following = file.read(layout.pointer.size)
     return TiffPage(number, offset, values, places), *(layout.pointer.unpack(following) if following else (0,))
 
