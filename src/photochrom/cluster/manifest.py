@@ -86,10 +86,6 @@ class Manifest(AbstractContextManager["Manifest"]):
         """Return whether a photo is done with these options."""
         return self.done.get(source) == _key(options)
 
-    def differs(self, source: str, options: Mapping[str, Any]) -> bool:
-        """Return whether a photo is done with other options."""
-        return source in self.done and not self.has(source, options)
-
     def add(self, entries: Iterable[Entry]) -> None:
         """Append entries and wait until they are on the disk. Raises OSError."""
         for entry in entries:
@@ -100,7 +96,7 @@ class Manifest(AbstractContextManager["Manifest"]):
 
 def _key(options: Mapping[str, Any]) -> str:
     """Return a text that is the same for options that give the same outputs, also for those of earlier versions."""
-    values: dict[str, Any] = asdict(ColorOptions())  # for options that did not exist yet
+    values: dict[str, Any] = {"page": None, **asdict(ColorOptions())}  # for options that did not exist yet
     for name, value in options.items():
         values[OLD_NAMES.get(name, name)] = value
     if "seeds" in values:

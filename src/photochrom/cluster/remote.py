@@ -1,6 +1,5 @@
 """Remote tasks: photos at addresses that `fsspec` reads, downloaded, colorized and uploaded by a worker."""
 
-import hashlib
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,11 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
+from ..imaging.photo import digest_of
 from ..imaging.sources import HEAD, IMAGE_SUFFIXES, Passed, image_names
 from ..inference.batch import colorize_batch
 from ..inference.colorizer import Colorizer, writable_path
 from ..inference.plan import Location, Task, check_targets, keep_apart
-from ..inference.processing import BatchOptions, Outcome, SkipReason
+from ..inference.processing import BatchOptions, Outcome
 
 
 def is_address(location: object) -> bool:
@@ -88,16 +88,13 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
         out_storage, out_path = fsspec.url_to_fs(target)
         out_folder = out_path.rpartition("/")[0]
         files = [Path(file) for file in local_task.files.values()]
-        existing = [] if options.overwrite else [f for f in files if out_storage.exists(f"{out_folder}/{f.name}")]
-        if len(existing) == len(files):
-            return Outcome(task, SkipReason.EXISTS), digest
         local_source.parent.mkdir()
         local_target.parent.mkdir()
-        # Empty files in place of those that exist keep the batch from writing them again.
-        for file in existing:
-            file.touch()
+        for file in () if options.overwrite else files:  # those that exist are compared, and not written again
+            if out_storage.exists(f"{out_folder}/{file.name}"):
+                out_storage.get_file(f"{out_folder}/{file.name}", str(file))
         storage.get_file(path, str(local_source))
-        digest = sha256_of(local_source)
+        digest = digest_of(local_source, source)
         (outcome,) = colorize_batch(colorizer, [local_task], options)
         out_storage.makedirs(out_folder, exist_ok=True)
         for local_file in outcome.files:
@@ -122,12 +119,3 @@ def _upload(storage: fsspec.AbstractFileSystem, local_file: str, path: str) -> N
         with suppress(Exception):
             storage.rm_file(part)
         raise
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, or "" where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""

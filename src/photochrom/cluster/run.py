@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,8 +25,9 @@ from distributed.scheduler import KilledWorker
 from .._processes import available_processors, interrupts_blocked
 from .._version import __version__
 from ..imaging.atomic import remove_abandoned
-from ..imaging.errors import printable
+from ..imaging.errors import PhotoError, printable
 from ..imaging.formats import WRITABLE
+from ..imaging.photo import digest_of
 from ..inference.batch import check_batch, colorize_batch
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
@@ -34,7 +35,7 @@ from ..inference.plan import PlanOptions, Task, plan
 from ..inference.processing import BatchOptions, Outcome, SkipReason
 from . import ClusterError
 from .manifest import NAME, Entry, Manifest
-from .remote import colorize_remote, is_address, plan_remote, sha256_of, to_address
+from .remote import colorize_remote, is_address, plan_remote, to_address
 
 MIN_BATCH, MAX_BATCH = 8, 64  # photos in a task of the cluster
 BATCHES_PER_THREAD = 50  # so that all threads end at about the same time
@@ -61,7 +62,7 @@ class Work:
         """Return all that decides the outputs of a photo, for the manifest."""
         color = asdict(self.options.color) | {"hints": list(map(str, self.options.color.hints))}
         model = {"model": self.model, "weights": self.weights}
-        return {**model, "target": str(task.target), "extras": task.extras, **color}
+        return {**model, "target": str(task.target), "extras": task.extras, "page": self.options.page, **color}
 
 
 Result = tuple[Outcome, dict[str, Any]]  # of a worker for a photo, with further fields of its entry in the manifest
@@ -300,19 +301,15 @@ def _check_workers(client: Client, had_workers: bool, notify: Notify) -> bool:
 def _record(results: Sequence[Result], work: Work, manifest: Manifest) -> Iterator[Outcome]:
     entries, outcomes = [], []
     for outcome, details in results:
-        source, settings = str(outcome.task.source), work.settings(outcome.task)
-        exists = outcome.reason is SkipReason.EXISTS
-        if exists and manifest.differs(source, settings):  # which the manifest has to go on saying
-            outcome = replace(outcome, reason=SkipReason.OTHER_OPTIONS)
-        if outcome.reason is SkipReason.OTHER_OPTIONS:
-            outcomes.append(outcome)
-            continue
         outcomes.append(outcome)
+        if outcome.reason in (SkipReason.OTHER_OPTIONS, SkipReason.OTHER_PHOTO):  # what it asks for is not done
+            continue
+        exists = outcome.reason is SkipReason.EXISTS
         details["outputs"] = list(map(str, outcome.task.files.values() if exists else outcome.files))
         if outcome.reason:
             details["skipped" if outcome.status == "skipped" else "error"] = outcome.reason
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        entries.append(Entry(source, settings, at=at, version=__version__, **details))
+        settings, at = work.settings(outcome.task), datetime.now(UTC).isoformat(timespec="seconds")
+        entries.append(Entry(str(outcome.task.source), settings, at=at, version=__version__, **details))
     manifest.add(entries)
     yield from outcomes
 
@@ -338,7 +335,7 @@ def colorize_tasks(tasks: Sequence[Task], work: Work) -> list[Result]:
 
 
 def _colorize_task(colorizer: Colorizer, task: Task, options: BatchOptions) -> Result:
-    start = time.perf_counter()
+    start, digest = time.perf_counter(), ""
     try:
         if is_address(task.source):
             # In the folder of the worker, which Dask clears after a kill.
@@ -346,8 +343,9 @@ def _colorize_task(colorizer: Colorizer, task: Task, options: BatchOptions) -> R
                 outcome, digest = colorize_remote(colorizer, task, options, Path(folder))
         else:
             (outcome,) = colorize_batch(colorizer, [task], options)
-            digest = sha256_of(Path(task.source))
+            with suppress(PhotoError):  # which the outcome reports
+                digest = digest_of(task.source, str(task.source))
     except OSError as error:
-        outcome, digest = Outcome(task, f"{task.source}: {error.strerror} on its worker"), ""
+        outcome = Outcome(task, f"{task.source}: {error.strerror} on its worker")
     seconds = round(time.perf_counter() - start, 3)
     return outcome, {"sha256": digest, "seconds": seconds, "worker": get_worker().address}
