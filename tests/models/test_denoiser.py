@@ -1,8 +1,11 @@
 """The network of diffusion, and the losses of the two families that use it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from photochrom import models
 from photochrom.core.sampling import Diffusion, diffusion
@@ -32,6 +35,24 @@ def test_attention_reaches_across_the_image():
     assert (attention(x) - attention(other))[..., 5, 5].abs().max() > 1e-4
 
 
+def test_residual_blocks_can_change_the_size():
+    torch.manual_seed(0)
+    net = Denoiser(replace(SMALL, resize="residual"), 2, 1)
+    sizes = []
+    for module in (*net.shrink, *net.grow):
+        module.register_forward_hook(lambda _, inputs, x: sizes.append((inputs[0].shape[-1], x.shape[-1])))
+    x, level = torch.rand(1, 2, 32, 32), torch.full((1,), 0.5)
+    assert net(x, x[:, :1], level).shape == x.shape
+    assert sizes == [(32, 16), (16, 32)]
+    # At first each is its shortcut: the mean of 2 x 2 pixels, or each pixel repeated.
+    features = torch.rand(1, 8, 16, 16)
+    embedding = torch.rand(1, 32)
+    close = {"atol": 1e-3, "rtol": 0}
+    torch.testing.assert_close(net.shrink[0](features, embedding), F.avg_pool2d(features, 2), **close)
+    wide = torch.rand(1, 16, 16, 16)
+    torch.testing.assert_close(net.grow[0](wide, embedding), F.interpolate(wide, scale_factor=2.0), **close)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -39,6 +60,7 @@ def test_attention_reaches_across_the_image():
         ({"head": 5}, "head 5: must divide the 192 channels"),
         ({"blocks": 0}, r"blocks\n.*greater than or equal to 1"),
         ({"dropout": 1.0}, r"dropout\n.*less than 1"),
+        ({"resize": "bilinear"}, r"resize\n.*'convolution' or 'residual'"),
     ],
 )
 def test_invalid_settings_are_rejected(settings, message):

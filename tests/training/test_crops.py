@@ -105,6 +105,20 @@ def test_no_crop_reads_pixels_of_another_image(scale, left, top, mirrored, dense
         assert torch.allclose(codes, torch.full((), 80.0 * (image + 1)), atol=1e-3)
 
 
+def test_resampling_is_that_of_the_recipe(tmp_path):
+    """Whichever way photos are read: the means of areas of a square photo are those of its blocks."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    means = torch.from_numpy(pixels.reshape(30, 3, 30, 3, 3).mean((1, 3))).movedim(2, 0)
+    images = find_images(tmp_path)
+    assert (middle_squares(images, 30, "area")[0] - means).abs().max() <= 0.51
+    assert (middle_squares(images, 30)[0] - means).abs().max() > 10
+    for memory in (1.0, 0.0):
+        data = Data(size=30, scale=(1.0, 1.0), resampling="area", flip=False, memory=memory, workers=0)
+        (batch,) = CropReader(images, data, 0, CPU).batches([range(1)])
+        assert (batch[0] * 255 - means).abs().max() <= 0.51
+
+
 def batches(images, **data):
     reader = CropReader(images, Data(size=24, **data), 3, CPU)
     return reader, list(reader.batches([range(5, 9), range(9, 15)]))

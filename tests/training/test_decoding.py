@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from toy import jpeg
 
+from photochrom.evaluation.protocols import resize
 from photochrom.imaging.sources import SourceImage
 from photochrom.training.decoding import crop, decode, shrink, stored_size
 
@@ -28,6 +29,22 @@ def test_crop_takes_the_square_at_the_position(tmp_path):
     assert np.array_equal(right[..., 0], ramp[:, 60:])
     half = crop(image, 30, 0.5, 0.0, 0.0)
     assert np.array_equal(half[..., 0], ramp[:30, :30])
+
+
+@pytest.mark.parametrize("factor", [3, 2.5])
+def test_areas_are_averaged(tmp_path, factor):
+    """As the protocol of ColTran's paper does, whatever the factor; a square between pixels takes parts of them."""
+    side = round(8 * factor)
+    pixels = np.random.default_rng(0).integers(0, 256, (side, 2 * side, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    image = write_image(tmp_path, buffer.getvalue())
+    expected = resize(pixels, 8, 16, "area").astype(int)
+    assert np.abs(shrink(image, (8, 16), "area") - expected).max() <= 1
+    assert np.abs(crop(image, 8, 1.0, 1.0, 0.5, "area") - expected[:, 8:]).max() <= 1
+    assert np.abs(shrink(image, (8, 16)) - expected).max() > 10
+    half = crop(image, 1, 1 / side, 0.5 / (2 * side - 1), 0.0, "area")
+    assert np.abs(half[0, 0] - pixels[0, :2].mean(0)).max() <= 0.51
 
 
 def test_orientation_is_applied_and_large_jpegs_come_smaller(tmp_path):

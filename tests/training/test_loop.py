@@ -246,6 +246,13 @@ def test_a_resumed_run_keeps_the_same_points(recipe, tmp_path, monkeypatch):
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_gradients_need_not_be_clipped(recipe, tmp_path):
+    short = {"trainer__steps": 3, "optimizer__lr": 1.0}
+    runs = [train(recipe(optimizer__clip=clip, **short), tmp_path / str(clip)) for clip in (0.0, 1e9, 1e-3)]
+    free, unlimited, limited = ([row["colors/norm"] for row in rows(run)] for run in runs)
+    assert free == unlimited != limited
+
+
 def test_diagnostics_of_a_family_are_logged(recipe, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(
         toy.Adversarial, "diagnostics", lambda self, means: [f"l1 is {means['colors/l1']:.3f}"], raising=False

@@ -23,6 +23,12 @@ def test_schedules(schedule, rates):
     assert [learning_rate(5, progress, settings) for progress in (0, 0.25, 1)] == pytest.approx(rates, abs=1e-4)
 
 
+def test_a_rate_can_be_held_before_it_falls():
+    """pix2pix: constant for the first half of the training, then linear to zero."""
+    settings = Optimizer(lr=2.0, warmup_steps=0, schedule="linear", hold=0.5)
+    assert [learning_rate(5, progress, settings) for progress in (0, 0.5, 0.75, 1)] == [2, 2, 1, 0]
+
+
 def test_learning_rate_and_weight_decay_by_parameter():
     groups = parameter_groups(toy.Model(toy.Config()), "colors", Optimizer(weight_decay=0.1))
     counts = {(g["rate"], g["weight_decay"]): len(g["params"]) for g in groups}

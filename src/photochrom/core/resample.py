@@ -1,7 +1,8 @@
-"""Resampling of channel-first arrays by whole factors, the same code for numpy and torch."""
+"""Resampling: channel-first arrays by whole factors, the same code for numpy and torch, and means of any areas."""
 
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float
 
 from .color import namespace
@@ -25,3 +26,13 @@ def check_divisible(height: int, width: int, factor: int) -> None:
     """Raises ValueError for sides that the factor does not divide."""
     if height % factor or width % factor:
         raise ValueError(f"{width} x {height} pixels: both sides must divide by {factor}")
+
+
+def area_matrix(
+    size: int, target: int, start: float = 0.0, stop: float | None = None
+) -> Float[np.ndarray, "target size"]:
+    """Return the matrix that takes the means of equal lengths between two places, by default all of ``size`` pixels."""
+    edges = np.linspace(start, size if stop is None else stop, target + 1)
+    low = np.maximum.outer(edges[:-1], np.arange(size))
+    high = np.minimum.outer(edges[1:], np.arange(1, size + 1))
+    return (high - low).clip(0) * (target / (edges[-1] - edges[0]))

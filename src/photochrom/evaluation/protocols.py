@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from ..core.resample import area_matrix
+
 RGB8 = UInt8[np.ndarray, "h w 3"]
 
 
@@ -73,17 +75,10 @@ class Protocol:
 
 def resize(pixels: RGB8, height: int, width: int, scaling: str) -> RGB8:
     """Scale 8-bit sRGB values: ``area`` takes exact means, ``linear`` the two nearest pixels, without antialiasing."""
-    matrix = {"area": _area_matrix, "linear": _linear_matrix}[scaling]
+    matrix = {"area": area_matrix, "linear": _linear_matrix}[scaling]
     rows, columns = matrix(pixels.shape[0], height), matrix(pixels.shape[1], width)
     values = np.einsum("hi,ijc,wj->hwc", rows, pixels.astype(np.float64), columns, optimize=True)
     return np.rint(values).clip(0, 255).astype(np.uint8)
-
-
-def _area_matrix(size: int, target: int) -> Float[np.ndarray, "target size"]:
-    edges = np.linspace(0, size, target + 1)
-    low = np.maximum.outer(edges[:-1], np.arange(size))
-    high = np.minimum.outer(edges[1:], np.arange(1, size + 1))
-    return (high - low).clip(0) * target / size
 
 
 def _linear_matrix(size: int, target: int) -> Float[np.ndarray, "target size"]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -15,6 +15,7 @@ from ._settings import Count, Share
 from .family import Network
 
 FREQUENCIES = 64  # of the embedding of the noise level
+Resize = Literal["shrink", "grow"]  # to half or twice the sides
 
 
 class Denoiser(Network):
@@ -33,6 +34,8 @@ class Denoiser(Network):
         attention: tuple[int, ...] = (16,)  # sides of the feature maps with attention
         head: Count = 32  # width of an attention head
         dropout: Share = 0.0  # in residual blocks
+        # Between scales: a convolution, or a residual block that changes the size (BigGAN, guided diffusion, Palette).
+        resize: Literal["convolution", "residual"] = "convolution"
 
         def __post_init__(self) -> None:
             sides = [self.resolution // 2**scale for scale in range(len(self.multipliers))]
@@ -61,7 +64,7 @@ class Denoiser(Network):
         skips = [width]
         for scale, (width_out, head) in enumerate(scales):
             if scale:
-                self.shrink.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                self.shrink.append(_resizer(config, width, level, "shrink"))
                 skips.append(width)
             blocks = nn.ModuleList()
             for _ in range(config.blocks):
@@ -74,7 +77,7 @@ class Denoiser(Network):
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for width_out, head in reversed(scales):
             if self.up:
-                self.grow.append(nn.Conv2d(width, width, 3, padding=1))
+                self.grow.append(_resizer(config, width, level, "grow"))
             blocks = nn.ModuleList()
             for _ in range(config.blocks + 1):
                 blocks.append(Block(width + skips.pop(), width_out, level, head, config.dropout))
@@ -90,7 +93,7 @@ class Denoiser(Network):
         skips = [x]
         for scale, blocks in enumerate(self.down):
             if scale:
-                x = self.shrink[scale - 1](x)
+                x = self.shrink[scale - 1](x, level)
                 skips.append(x)
             for block in blocks:  # type: ignore[attr-defined]
                 x = block(x, level)
@@ -99,23 +102,51 @@ class Denoiser(Network):
             x = block(x, level)
         for scale, blocks in enumerate(self.up):
             if scale:
-                x = self.grow[scale - 1](F.interpolate(x, scale_factor=2.0))
+                x = self.grow[scale - 1](x, level)
             for block in blocks:  # type: ignore[attr-defined]
                 x = block(torch.cat([x, skips.pop()], 1), level)
         return self.exit(x)
 
 
-class Block(nn.Module):
-    """A residual block whose second norm is scaled and shifted by the noise level, then attention if it has a head."""
+def _resizer(config: Denoiser.Config, width: int, level: int, resize: Resize) -> nn.Module:
+    if config.resize == "residual":
+        return Block(width, width, level, 0, config.dropout, resize)
+    return Shrink(width, width, 3, 2, 1) if resize == "shrink" else Grow(width, width, 3, 1, 1)
 
-    def __init__(self, channels: int, width: int, level: int, head: int, dropout: float) -> None:
+
+class Shrink(nn.Conv2d):
+    """A convolution that halves both sides, whatever the noise level."""
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x)
+
+
+class Grow(nn.Conv2d):
+    """Each pixel repeated as 2 x 2, then a convolution, whatever the noise level."""
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(F.interpolate(x, scale_factor=2.0))
+
+
+class Block(nn.Module):
+    """A residual block whose second norm is scaled and shifted by the noise level, then attention if it has a head.
+
+    ``resize``: both paths ``shrink`` (means of 2 x 2 pixels) or ``grow`` (each pixel repeated) before they convolve.
+    """
+
+    def __init__(
+        self, channels: int, width: int, level: int, head: int, dropout: float, resize: Resize | None = None
+    ) -> None:
         super().__init__()
-        self.before = nn.Sequential(_norm(channels), nn.SiLU(), nn.Conv2d(channels, width, 3, padding=1))
+        resizer: dict[Resize | None, list[nn.Module]]
+        resizer = {None: [], "shrink": [nn.AvgPool2d(2)], "grow": [nn.Upsample(scale_factor=2.0)]}
+        convolution = nn.Conv2d(channels, width, 3, padding=1)
+        self.before = nn.Sequential(_norm(channels), nn.SiLU(), *resizer[resize], convolution)
         self.modulate = nn.Linear(level, 2 * width)
         self.norm = _norm(width)
         last = _near_zero(nn.Conv2d(width, width, 3, padding=1))
         self.after = nn.Sequential(nn.SiLU(), nn.Dropout(dropout), last)
-        self.shortcut = nn.Conv2d(channels, width, 1) if channels != width else nn.Identity()
+        self.shortcut = nn.Conv2d(channels, width, 1) if channels != width else nn.Sequential(*resizer[resize])
         self.attention = Attention(width, head) if head else nn.Identity()
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:

@@ -79,7 +79,8 @@ class CropReader:
         on_device = device.type == "cuda" and gigabytes * GB <= torch.cuda.mem_get_info(device)[0] / 2
         if on_device or gigabytes <= settings.memory:
             log.info("decoding %d photos into %.2f GB", len(images), gigabytes)
-            self.store = PixelStore(images, sizes, device if on_device else torch.device("cpu"))
+            place = device if on_device else torch.device("cpu")
+            self.store = PixelStore(images, sizes, place, settings.resampling)
         else:
             log.info("decoding each batch: %.1f GB is more than data.memory = %g", gigabytes, settings.memory)
 
@@ -112,14 +113,21 @@ class CropReader:
 class PixelStore:
     """Decoded images of any sizes on one device, as the bytes of their pixels, end to end."""
 
-    def __init__(self, images: Sequence[SourceImage], sizes: Sequence[tuple[int, int]], device: torch.device) -> None:
+    def __init__(
+        self,
+        images: Sequence[SourceImage],
+        sizes: Sequence[tuple[int, int]],
+        device: torch.device,
+        resampling: str = "smooth",
+    ) -> None:
         """Decode each image at the two sides of its size, either first."""
         counts = np.prod(sizes, 1)
         ends = np.cumsum(counts)
         self.codes = torch.empty(int(ends[-1]), 3, dtype=torch.uint8, device=device)
         upright = []
+        reduce = partial(shrink, resampling=resampling)
         with ThreadPoolExecutor(available_processors()) as pool:
-            for end, count, image in zip(ends, counts, pool.map(shrink, images, sizes), strict=True):
+            for end, count, image in zip(ends, counts, pool.map(reduce, images, sizes), strict=True):
                 self.codes[end - count : end] = torch.from_numpy(image.reshape(-1, 3))
                 upright.append(image.shape[:2])
         self.height, self.width = torch.tensor(upright, device=device).T
@@ -164,14 +172,15 @@ class DecodedCrops(Dataset[UInt8[Tensor, "3 n n"]]):
     def __getitem__(self, number: int) -> UInt8[Tensor, "3 n n"]:
         crops = random_crops(range(number, number + 1), len(self.images), self.settings, self.seed)
         place = (crops.scale.item(), crops.left.item(), crops.top.item())
-        rgb = crop(self.images[int(crops.image)], self.settings.size, *place)
+        rgb = crop(self.images[int(crops.image)], self.settings.size, *place, self.settings.resampling)
         if crops.mirrored:
             rgb = rgb[:, ::-1]
         return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
 
 
-def middle_squares(images: Sequence[SourceImage], size: int) -> UInt8[Tensor, "b 3 n n"]:
+def middle_squares(images: Sequence[SourceImage], size: int, resampling: str = "smooth") -> UInt8[Tensor, "b 3 n n"]:
     """Return the largest square in the middle of each image, resized, as sRGB bytes."""
+    middle = partial(crop, size=size, scale=1.0, left=0.5, top=0.5, resampling=resampling)
     with ThreadPoolExecutor(available_processors()) as pool:
-        squares = list(pool.map(partial(crop, size=size, scale=1.0, left=0.5, top=0.5), images))
+        squares = list(pool.map(middle, images))
     return torch.from_numpy(np.stack(squares)).movedim(3, 1).contiguous()

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from ..core.resample import area_matrix
 from ..imaging.photo import open_photo
 from ..imaging.sources import SourceImage
 
@@ -33,11 +34,13 @@ def stored_size(image: SourceImage, side: int) -> tuple[int, int]:
         return _shrunk_size((photo.width, photo.height), side)
 
 
-def shrink(image: SourceImage, sides: tuple[int, int]) -> RGB8:
-    """Return an image upright in sRGB, resized to two sides of `stored_size`."""
+def shrink(image: SourceImage, sides: tuple[int, int], resampling: str = "smooth") -> RGB8:
+    """Return an image upright in sRGB, resized to two sides of `stored_size`; resampling: see `recipe.Data`."""
     short, long = sorted(sides)
     opened = _open_rgb(image, short)
     size = (short, long) if opened.width < opened.height else (long, short)
+    if resampling == "area":
+        return _area_means(opened, size, (0, 0, *opened.size))
     return np.array(opened.resize(size, Image.Resampling.LANCZOS))
 
 
@@ -46,12 +49,24 @@ def _shrunk_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def crop(image: SourceImage, size: int, scale: float, left: float, top: float) -> RGB8:
+def crop(image: SourceImage, size: int, scale: float, left: float, top: float, resampling: str = "smooth") -> RGB8:
     """Return a square of ``scale`` times the short side, resized to ``size`` pixels; left and top place it, 0 to 1."""
     opened = _open_rgb(image, math.ceil(size / scale))
     side = min(opened.size) * scale
     x, y = (opened.width - side) * left, (opened.height - side) * top
-    return np.asarray(opened.resize((size, size), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side)))
+    box = (x, y, x + side, y + side)
+    if resampling == "area":
+        return _area_means(opened, (size, size), box)
+    return np.asarray(opened.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def _area_means(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> RGB8:
+    """The box (left, top, right, bottom), resized to a width and a height: the mean of the area of each pixel."""
+    left, top, right, bottom = box
+    columns = area_matrix(image.width, size[0], left, right).astype(np.float32)
+    rows = area_matrix(image.height, size[1], top, bottom).astype(np.float32)
+    values = np.tensordot(rows, np.asarray(image, np.float32), 1).transpose(0, 2, 1) @ columns.T
+    return np.rint(values).clip(0, 255).astype(np.uint8).transpose(0, 2, 1)
 
 
 def _open_rgb(image: SourceImage, side: int) -> Image.Image:

@@ -182,7 +182,7 @@ class TrainingLoop:
                 self.fabric.backward(losses["total"] / len(batches))
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
-        norm = nn.utils.clip_grad_norm_(self.parameters[part].values(), self.recipe.optimizer.clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters[part].values(), self.recipe.optimizer.clip or torch.inf)
         self.optimizers[part].step()
         return {f"{part}/{name}": value for name, value in {**sums, "norm": norm.detach()}.items()}
 
@@ -316,7 +316,8 @@ class TrainingLoop:
     def _validation_squares(self) -> Tensor:
         """The middle of the images to validate on, or of some training images: sRGB codes (n, 3, size, size)."""
         images = self.library.validation[: self.settings.validate_photos] or self.library.training[:SAMPLES]
-        return middle_squares(images, self.recipe.data.size).to(self.fabric.device)
+        settings = self.recipe.data
+        return middle_squares(images, settings.size, settings.resampling).to(self.fabric.device)
 
     def _validation_batches(self) -> Iterator[validation.Batch]:
         for codes in self._validation_squares.split(max(self.settings.batch // self.settings.accumulate, SAMPLES)):

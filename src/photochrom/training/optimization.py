@@ -31,4 +31,5 @@ def parameter_groups(model: Family, part: str, settings: Optimizer) -> list[dict
 def learning_rate(step: int, progress: float, settings: Optimizer) -> float:
     """Return the learning rate of a step: linear warm-up times a schedule over the training's progress from 0 to 1."""
     warmup = min(1.0, (step + 1) / (settings.warmup_steps + 1))
-    return settings.lr * warmup * SCHEDULES[settings.schedule](min(1.0, progress))
+    fall = max(0.0, min(1.0, progress) - settings.hold) / (1 - settings.hold)
+    return settings.lr * warmup * SCHEDULES[settings.schedule](fall)

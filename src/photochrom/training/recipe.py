@@ -31,6 +31,7 @@ class Data:
     min_colorfulness: float = Field(default=9.0, ge=0)  # Hasler & Suesstrunk (2003), signed; others are left out
     validation: float = Field(default=0.02, ge=0, lt=1)  # share held out, by the hash of the file
     scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the image, uniform
+    resampling: Literal["smooth", "area"] = "smooth"  # Lanczos and bicubic filters, or means of areas
     flip: bool = True
     degrade: float = Field(default=0.0, ge=0, le=1)  # strength of an old print's defects in the gray input
     film: float = Field(default=0.0, ge=0, le=1)  # share of images in the gray of a random film, see `film_gray`
@@ -61,7 +62,8 @@ class Optimizer:
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_steps: int = Field(default=200, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = "cosine"  # the last two fall to zero at the end
-    clip: float = Field(default=5.0, gt=0)  # largest gradient norm of each trainable part
+    hold: float = Field(default=0.0, ge=0, lt=1)  # share of the training before the schedule begins to fall
+    clip: float = Field(default=5.0, ge=0)  # largest gradient norm of each trainable part; 0: no limit
     ema: float = Field(default=0.999, ge=0, lt=1)
 
 
