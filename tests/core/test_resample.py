@@ -1,10 +1,10 @@
-"""Resampling by whole factors."""
+"""Resampling by whole factors, and means of areas."""
 
 import numpy as np
 import pytest
 import torch
 
-from photochrom.core.resample import average_pool, upsample_nearest
+from photochrom.core.resample import area_matrix, average_pool, upsample_nearest
 
 PLANES = np.random.default_rng(0).random((2, 3, 6, 4), np.float32)
 
@@ -25,3 +25,10 @@ def test_numpy_equals_torch():
 def test_sides_that_the_factor_does_not_divide_are_refused():
     with pytest.raises(ValueError, match="4 x 6 pixels: both sides must divide by 4"):
         average_pool(PLANES, 4)
+
+
+def test_areas_are_means_of_parts_of_pixels():
+    edges = np.array([0.0, 1.5, 2.0, 4.0])
+    expected = [[1 / 1.5, 0.5 / 1.5, 0, 0], [0, 1, 0, 0], [0, 0, 0.5, 0.5]]
+    np.testing.assert_allclose(area_matrix(edges, 4), expected)
+    np.testing.assert_allclose(area_matrix(torch.from_numpy(edges), 4), expected)

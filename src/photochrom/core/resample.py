@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from jaxtyping import Float
 
 from .color import namespace
@@ -28,11 +27,9 @@ def check_divisible(height: int, width: int, factor: int) -> None:
         raise ValueError(f"{width} x {height} pixels: both sides must divide by {factor}")
 
 
-def area_matrix(
-    size: int, target: int, start: float = 0.0, stop: float | None = None
-) -> Float[np.ndarray, "target size"]:
-    """Return the matrix that takes the means of equal lengths between two places, by default all of ``size`` pixels."""
-    edges = np.linspace(start, size if stop is None else stop, target + 1)
-    low = np.maximum.outer(edges[:-1], np.arange(size))
-    high = np.minimum.outer(edges[1:], np.arange(1, size + 1))
-    return (high - low).clip(0) * (target / (edges[-1] - edges[0]))
+def area_matrix(edges: Float[Any, "edges"], size: int) -> Float[Any, "areas size"]:
+    """Return the matrix that takes the means of ``size`` pixels between each edge, in pixels, and the next."""
+    xp, before = namespace(edges), namespace(edges).arange(size)
+    low, high = edges[:-1, None], edges[1:, None]
+    overlap = xp.minimum(high, before + 1) - xp.maximum(low, before)
+    return overlap.clip(0, None) / (high - low)

@@ -75,10 +75,15 @@ class Protocol:
 
 def resize(pixels: RGB8, height: int, width: int, scaling: str) -> RGB8:
     """Scale 8-bit sRGB values: ``area`` takes exact means, ``linear`` the two nearest pixels, without antialiasing."""
-    matrix = {"area": area_matrix, "linear": _linear_matrix}[scaling]
+    matrix = {"area": _area_matrix, "linear": _linear_matrix}[scaling]
     rows, columns = matrix(pixels.shape[0], height), matrix(pixels.shape[1], width)
     values = np.einsum("hi,ijc,wj->hwc", rows, pixels.astype(np.float64), columns, optimize=True)
     return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def _area_matrix(size: int, target: int) -> Float[np.ndarray, "target size"]:
+    matrix: np.ndarray = area_matrix(np.linspace(0, size, target + 1), size)
+    return matrix
 
 
 def _linear_matrix(size: int, target: int) -> Float[np.ndarray, "target size"]:

@@ -63,10 +63,10 @@ def crop(image: SourceImage, size: int, scale: float, left: float, top: float, r
 def _area_means(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> RGB8:
     """The box (left, top, right, bottom), resized to a width and a height: the mean of the area of each pixel."""
     left, top, right, bottom = box
-    columns = area_matrix(image.width, size[0], left, right).astype(np.float32)
-    rows = area_matrix(image.height, size[1], top, bottom).astype(np.float32)
-    values = np.tensordot(rows, np.asarray(image, np.float32), 1).transpose(0, 2, 1) @ columns.T
-    return np.rint(values).clip(0, 255).astype(np.uint8).transpose(0, 2, 1)
+    columns = area_matrix(np.linspace(left, right, size[0] + 1), image.width)
+    rows = area_matrix(np.linspace(top, bottom, size[1] + 1), image.height)
+    values = np.einsum("hi,ijc,wj->hwc", rows, np.asarray(image, np.float32), columns, optimize=True)
+    return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
 def _open_rgb(image: SourceImage, side: int) -> Image.Image:
