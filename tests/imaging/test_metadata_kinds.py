@@ -321,9 +321,63 @@ def test_incomplete_extended_xmp_is_noted():
     assert b'a:b="17"' in copy
 
 
-def test_data_after_the_photo_is_noted():
-    _, notes = colorize(gray_jpeg() + b"ftypmp42" + bytes(400) + b"SEFT")
-    assert notes == [xmp.NO_ATTACHMENTS]
+def gray_file(suffix):
+    """A file of 40 x 24 pixels in any format that is read."""
+    ramp = np.tile(np.arange(40, dtype=np.uint8), (24, 1))
+    if suffix == ".pgm":
+        return b"P5 40 24 255\n" + ramp.tobytes()
+    buffer = io.BytesIO()
+    Image.fromarray(ramp).convert("RGB").save(buffer, Image.registered_extensions()[suffix])
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".gif", ".pgm"])
+def test_data_after_the_photo_is_noted(suffix):
+    blob = gray_file(suffix)
+    assert colorize(blob)[1] == []
+    assert colorize(blob + bytes(12))[1] == []  # padding
+    for trailer in (b"\0\0\1\x98ftypmp42" + bytes(400) + b"SEFT", b"abc"):
+        assert colorize(blob + trailer)[1] == [xmp.NO_ATTACHMENTS]
+
+
+def test_boxes_of_videos_are_noted():
+    blob = gray_file(".avif")
+    assert colorize(blob + b"\0\0\0\x18mpvd" + bytes(16))[1] == [xmp.NO_ATTACHMENTS]
+    assert colorize(blob + b"\0\0\0\x18free" + b"video free      ")[1] == []
+
+
+def test_parts_of_other_programs_are_noted():
+    webp = bytearray(gray_file(".webp") + b"ours\4\0\0\0data")
+    webp[4:8] = (len(webp) - 8).to_bytes(4, "little")
+    assert colorize(bytes(webp))[1] == ["WebP chunks of other programs were left out: ours"]
+    gif = gray_file(".gif")[:-1] + b"!\xff\x0bICCRGBG1012\x04abcd\0" + b"!\xff\x0bNETSCAPE2.0\3\1\0\0\0;"
+    assert colorize(gif)[1] == ["GIF extensions of other programs were left out: ICCRGBG1012"]
+    jp2 = gray_file(".jp2")
+    end = jp2.index(b"jp2c") - 4
+    jp2 = jp2[:end] + b"\0\0\0\x0cxml <a/>" + b"\0\0\0\x18uuid" + bytes(16) + jp2[end:]
+    assert colorize(jp2)[1] == ["JPEG 2000 boxes of other programs were left out: uuid, xml"]
+
+
+def test_comments_of_pnm_are_kept():
+    gray = bytes(range(48))
+    words = b" ".join(b"%d" % number for number in gray)
+    texts = {b"P5": gray, b"P2": words, b"P4": bytes(6), b"P1": b"01" * 24, b"Pf": np.zeros(48, "<f4").tobytes()}
+    for magic, pixels in texts.items():
+        most = {b"P1": b"", b"P4": b"", b"Pf": b"-1.0\n"}.get(magic, b"255\n")
+        head = magic + b"\n# Grandmother,\n#1931 \xe9\n8 #2 \r\n6\n" + most
+        record = open_photo(head + pixels).reader.metadata
+        assert record.comments == [b"Grandmother,\n1931 \xe9\n2"], magic
+    plain = b"P2 # first\n8 6 255\n" + words.replace(b" 9 ", b" 9 # 4 more\n")
+    photo = open_photo(plain)
+    assert photo.reader.metadata.comments == [b"first\n4 more"]
+    assert photo.pixels().ravel()[::3].tolist() == list(gray)
+    assert colorize(b"P1 2 2\n# 1 0\n1 0 0 1")[1] == []
+    for suffix in (".jpg", ".png"):
+        assert b"Grandmother,\n1931" in colorize(b"P5\n# Grandmother,\n# 1931\n8 6 255\n" + gray, suffix)[0]
+    copy, notes = colorize(b"P5\n# Grandmother\n8 6 255\n" + gray, ".webp")
+    assert exif_of(copy).get_ifd(0x8769)[0x9286] == b"ASCII\0\0\0Grandmother"
+    assert not notes
+    assert open_photo(b"P5\n#\n# \n8 6 255\n" + gray).reader.metadata.comments == []
 
 
 STRAY = [b"\xff\x01", b"\xff\xd0", b"\xff\xd7\xff\xd3", bytes(2), b"abc", b"\xff\0", b"\xff" * 5, bytes(5000)]
@@ -371,7 +425,7 @@ def test_a_damaged_item_of_an_avif_costs_no_other():
 
 
 def test_bytes_after_the_end_of_a_png_are_no_chunks():
-    assert read_metadata(io.BytesIO(gray_png() + b"\0\0\0\4trailing bytes"), "PNG").notes == []
+    assert read_metadata(io.BytesIO(gray_png() + b"\0\0\0\4trailing bytes"), "PNG").notes == [xmp.NO_ATTACHMENTS]
 
 
 def test_segments_that_only_begin_like_those_of_the_encoding_are_noted():

@@ -472,6 +472,9 @@ def test_bmp_of_every_direction_and_header():
     assert_read_as(os2, smooth(channels=3))
     deep = np.concatenate([smooth(channels=3)[::-1, :, ::-1], np.zeros((40, 56, 1), np.uint8)], -1)
     assert_read_as(blob[:28] + struct.pack("<H", 32) + blob[30:54] + deep.tobytes(), smooth(channels=3))
+    fifth = blob[:14] + struct.pack("<I", 124) + blob[18:54] + bytes(16) + b"DEBM" + bytes(64) + blob[54:]
+    note = "the color profile was left aside: profiles of BMP are not supported"
+    assert_read_as(fifth[:10] + struct.pack("<I", 138) + fifth[14:], smooth(channels=3), note)
     assert_refused(blob[:-300], "cannot be read .damaged or cut short")
     assert_refused(blob[:30], "cannot be read")
 

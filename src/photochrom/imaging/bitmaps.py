@@ -9,6 +9,7 @@ import numpy as np
 from ..core import color
 from .metadata import Metadata
 from .metadata.density import METER, make_density
+from .metadata.record import REST_BYTES
 
 GAP = rb"(?:\s|#[^\n]*\n)+"  # between the numbers of a PNM header; comments count as space
 NUMBER = GAP + rb"[1-9]\d*"
@@ -17,19 +18,20 @@ HEADER = re.compile(
     rb"P(?:1" + NUMBER * 2 + rb"\s+[01#]|4" + NUMBER * 2 + rb"\s|[23]" + NUMBER * 3 + rb"\s+[\d#]|"
     rb"[56]" + NUMBER * 3 + rb"\s|[fF]" + NUMBER * 2 + GAP + rb"-?[\d.]+\s)"
 )
+PLAIN = b"123"  # kinds of PNM whose pixels are written as decimal numbers
+COMMENT = re.compile(rb"#[ \t]*([^\r\n]*)")
 CheckSize = Callable[[int, int], None]  # raises PhotoError for too many pixels
 
 
 def decode_pnm(data: bytes, check_size: CheckSize) -> np.ndarray:
     """Returns the pixels of a PBM, PGM, PPM or PFM file (h, w, 1 or 3). Raises ValueError for a damaged one."""
-    kind = data[1:2]
-    match = re.match(rb"P." + (GAP + rb"(-?[\d.]+)") * (2 if kind in b"14" else 3) + rb"\s", data)
-    if not match:
-        raise ValueError("damaged header")
+    kind, match = _pnm_header(data)
     width, height = int(match[1]), int(match[2])
     check_size(width, height)
     shape = height, width, 3 if kind in b"36F" else 1
     body, count = data[match.end() :], width * height * shape[2]
+    if kind in PLAIN:
+        body = COMMENT.sub(b"", body)
     if kind in b"Ff":
         order = "<" if match[3].startswith(b"-") else ">"
         light = np.frombuffer(body, f"{order}f4", count).reshape(shape)[::-1]  # from the bottom up
@@ -55,6 +57,27 @@ def decode_pnm(data: bytes, check_size: CheckSize) -> np.ndarray:
         raise ValueError("damaged or cut short")
     largest, dtype = (255, np.uint8) if most < 256 else (65535, np.uint16)
     return np.rint(np.minimum(values, most) * (largest / most)).astype(dtype).reshape(shape)
+
+
+def _pnm_header(data: bytes) -> tuple[bytes, re.Match[bytes]]:
+    """The digit or letter of the kind, and width, height and, but for bitmaps, the largest value or the byte order."""
+    kind = data[1:2]
+    match = re.match(rb"P." + (GAP + rb"(-?[\d.]+)") * (2 if kind in b"14" else 3) + rb"\s", data)
+    if not match:
+        raise ValueError("damaged header")
+    return kind, match
+
+
+def pnm_metadata(data: bytes) -> Metadata:
+    """Returns the comments of a PNM file, as one of several lines."""
+    kind, match = _pnm_header(data)
+    comment = b"\n".join(COMMENT.findall(data if kind in PLAIN else match[0])).strip()
+    metadata = Metadata(comments=[comment] if comment else [])
+    width, height = int(match[1]), int(match[2])
+    sizes = {b"4": -(-width // 8), b"5": width, b"6": 3 * width, b"f": 4 * width, b"F": 12 * width}  # of a row
+    size = sizes.get(kind, len(data)) * height * (2 if kind in b"56" and int(match[3]) > 255 else 1)
+    metadata.note_rest(data[match.end() + size :][:REST_BYTES].strip())
+    return metadata
 
 
 def decode_bmp(data: bytes, check_size: CheckSize) -> np.ndarray | None:
@@ -87,6 +110,8 @@ def decode_bmp(data: bytes, check_size: CheckSize) -> np.ndarray | None:
 def bmp_metadata(data: bytes) -> Metadata:
     """Returns the resolution of a BMP file, all that it says beside its pixels."""
     metadata = Metadata()
+    if data[70:74] == b"DEBM" and int.from_bytes(data[14:18], "little") >= 124:
+        metadata.note("the color profile was left aside: profiles of BMP are not supported")
     if int.from_bytes(data[14:18], "little") >= 40:
         across, down = struct.unpack_from("<ii", data, 38)
         metadata.density = make_density(across, down, METER)

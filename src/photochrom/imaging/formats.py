@@ -318,13 +318,15 @@ def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Re
     data = file.read()
     try:
         pixels = bitmaps.decode_pnm(data, check) if kind == PNM else bitmaps.decode_bmp(data, check)
-        metadata = bitmaps.bmp_metadata(data) if kind == BMP else Metadata()
+        metadata = bitmaps.pnm_metadata(data) if kind == PNM else bitmaps.bmp_metadata(data)
     except PhotoError:
         raise
     except (ValueError, struct.error) as error:
         reason = "damaged or cut short" if "buffer" in str(error) else error
         raise PhotoError(f"{name}: cannot be read ({reason})") from error
-    return None if pixels is None else replace(reader_of_array(pixels, name), kind=kind, metadata=metadata)
+    if pixels is None:
+        return None
+    return replace(reader_of_array(pixels, name), kind=kind, metadata=metadata, notes=list(metadata.notes))
 
 
 def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, page: int | None) -> Reader:

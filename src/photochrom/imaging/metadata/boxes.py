@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from .density import METER, Density, make_density
-from .record import MAX_BYTES, Metadata, read_part
+from .record import MAX_BYTES, REST_BYTES, Metadata, read_part
 from .xmp import NO_ATTACHMENTS
 
 JP2_UUIDS = {
@@ -17,6 +17,11 @@ JP2_UUIDS = {
 }
 # Kinds of auxiliary images: gain maps and others of Apple, and depth (ISO 23008-2).
 ATTACHMENTS = re.compile(rb"urn:com:apple:photo:\d+:aux:|urn:mpeg:\w+:2015:auxid:2|urn:com:photo:aux:hdrgainmap")
+
+# Boxes of a file of pictures, and padding; of others, the names of their kinds are noted, or that they are attached.
+HEIF_BOXES = (b"ftyp", b"meta", b"mini", b"mdat", b"free", b"skip", b"wide", bytes(4))
+JP2_BOXES = (b"jP  ", b"ftyp", b"rreq", b"jp2h", b"jp2c", b"free", bytes(4))
+CODESTREAM = b"\xff\x4f\xff\x51"  # begins a JPEG 2000 without boxes
 
 
 def boxes(file: io.BufferedIOBase, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -35,14 +40,21 @@ def boxes(file: io.BufferedIOBase, start: int, end: int) -> Iterator[tuple[bytes
         start = stop
 
 
-def _end(file: io.BufferedIOBase) -> int:
-    return file.seek(0, io.SEEK_END)
+def _all_boxes(file: io.BufferedIOBase, metadata: Metadata) -> Iterator[tuple[bytes, int, int]]:
+    """Yields the boxes of a file; adds a note of what follows them."""
+    end = 0
+    for kind, start, end in boxes(file, 0, file.seek(0, io.SEEK_END)):
+        yield kind, start, end
+    file.seek(end)
+    metadata.note_rest(file.read(REST_BYTES))
 
 
 def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
     """Adds what the items of an AVIF or HEIC say, whose pixels decoders turn by properties of the container."""
     metadata.is_upright = True
-    for kind, start, stop in boxes(file, 0, _end(file)):
+    for kind, start, stop in _all_boxes(file, metadata):
+        if kind not in HEIF_BOXES:
+            metadata.note(NO_ATTACHMENTS)
         if kind != b"meta":
             continue
         parts = {inner: (body, end) for inner, body, end in boxes(file, start + 4, stop)}
@@ -51,7 +63,7 @@ def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
         kinds = _item_kinds(file, *parts[b"iinf"])
         file.seek(start)
         if b"tmap" in kinds.values() or ATTACHMENTS.search(read_part(file, stop - start)):
-            metadata.notes.append(NO_ATTACHMENTS)
+            metadata.note(NO_ATTACHMENTS)
         for item, item_kind in kinds.items():
             if item_kind not in (b"Exif", b"mime"):
                 continue
@@ -118,20 +130,31 @@ def parse_locations(box: bytes) -> dict[int, list[tuple[int, int]]]:
 
 def read_jpeg_2000(file: io.BufferedIOBase, metadata: Metadata) -> None:
     """Adds what the boxes of a file say."""
-    for kind, start, stop in boxes(file, 0, _end(file)):
-        if kind == b"uuid":
-            file.seek(start)
-            name, content = JP2_UUIDS.get(file.read(16)), read_part(file, stop - start - 16)
-            if name == "exif":
-                metadata.add_exif(content)
-            elif name == "xmp":
-                metadata.add_packet(content)
-            elif name == "iptc":
-                metadata.add_iptc(content)
-        elif kind == b"jp2h":
+    others = set()
+    file.seek(0)
+    if file.read(4) == CODESTREAM:
+        return
+    for kind, start, stop in _all_boxes(file, metadata):
+        if kind == b"jp2h":
             for inner, body, end in boxes(file, start, stop):
                 if inner == b"res ":
                     metadata.density = _capture_density(file, body, end)
+        elif kind not in JP2_BOXES and not (kind == b"uuid" and _add_uuid(file, start, stop, metadata)):
+            others.add(kind.decode("latin-1").strip())
+    metadata.note_others("JPEG 2000 boxes", others)
+
+
+def _add_uuid(file: io.BufferedIOBase, start: int, stop: int, metadata: Metadata) -> bool:
+    """Adds what a box of metadata says; returns whether it is known."""
+    file.seek(start)
+    name, content = JP2_UUIDS.get(file.read(16)), read_part(file, stop - start - 16)
+    if name == "exif":
+        metadata.add_exif(content)
+    elif name == "xmp":
+        metadata.add_packet(content)
+    elif name == "iptc":
+        metadata.add_iptc(content)
+    return name is not None
 
 
 def _capture_density(file: io.BufferedIOBase, start: int, stop: int) -> Density | None:

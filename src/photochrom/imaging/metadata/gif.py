@@ -2,14 +2,17 @@
 
 import io
 
-from .record import MAX_BYTES, Metadata
+from .record import MAX_BYTES, REST_BYTES, Metadata
 
-EXTENSION, IMAGE, COMMENT, APPLICATION = b"!", b",", b"\xfe", b"\xff"
+EXTENSION, IMAGE, END, COMMENT, APPLICATION = b"!", b",", b";", b"\xfe", b"\xff"
 XMP_NAME, XMP_TRAILER = b"XMP DataXMP", 257  # bytes after a packet, by which readers that do not know it find its end
+
+ANIMATION_NAMES = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 
 
 def read_gif(file: io.BufferedIOBase, metadata: Metadata) -> None:
     """Adds what a file says."""
+    others = set()
     file.seek(10)
     _skip_colors(file, file.read(3)[0])
     kind = file.read(1)
@@ -23,7 +26,12 @@ def read_gif(file: io.BufferedIOBase, metadata: Metadata) -> None:
             metadata.comments.append(b"".join(block[1:] for block in blocks))
         elif label == APPLICATION and blocks[:1] == [bytes([11]) + XMP_NAME]:
             metadata.add_packet(b"".join(blocks[1:])[:-XMP_TRAILER])  # lengths are part of it
+        elif label == APPLICATION and blocks and blocks[0][1:] not in ANIMATION_NAMES:
+            others.add(blocks[0][1:].decode("latin-1"))
         kind = file.read(1)
+    if kind == END:
+        metadata.note_rest(file.read(REST_BYTES))
+    metadata.note_others("GIF extensions", others)
 
 
 def _skip_colors(file: io.BufferedIOBase, flags: int) -> None:

@@ -37,8 +37,7 @@ def read_jpeg(file: io.BufferedIOBase, metadata: Metadata) -> None:
                 others.add(f"APP{marker - APP0}")
     with metadata.skip_damage():
         metadata.resources += photoshop.parse_resources(bytes(resources))
-    if others:
-        metadata.notes.append(f"JPEG segments of other programs were left out: {', '.join(sorted(others))}")
+    metadata.note_others("JPEG segments", others)
     _merge_extension(metadata, extensions)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from . import exif, photoshop, png_text
 from .density import METER, NO_UNIT, make_density
-from .record import MAX_BYTES, Metadata
+from .record import MAX_BYTES, REST_BYTES, Metadata
 
 KNOWN_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"tIME")
 # Chunks that describe how the pixels are stored, or frames of an animation.
@@ -19,6 +19,9 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
     """Adds what a file says."""
     others, kept = set(), 0
     for kind, size in _png_chunks(file):
+        if kind == b"IEND":
+            file.seek(4, io.SEEK_CUR)  # its checksum
+            metadata.note_rest(file.read(REST_BYTES))
         if kind in ENCODING_CHUNKS:
             continue
         kept += size
@@ -30,8 +33,7 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
                 _add_chunk(metadata, kind, file.read(size))
         else:
             others.add(kind.decode() if kind.isalpha() else "damaged ones")
-    if others:
-        metadata.notes.append(f"PNG chunks of other programs were left out: {', '.join(sorted(others))}")
+    metadata.note_others("PNG chunks", others)
 
 
 def _add_chunk(metadata: Metadata, kind: bytes, body: bytes) -> None:

@@ -15,6 +15,7 @@ from .png_text import MAGICK_COPY, MAX_TEXT, RAW_PROFILE, XMP_KEYWORD, Text, par
 from .provenance import Provenance
 
 MAX_BYTES = 1 << 26  # of all metadata of a file
+REST_BYTES = 1 << 16  # after the end of a photo, by which padding is recognized
 DAMAGED = "damaged metadata was left out"
 
 
@@ -67,8 +68,22 @@ class Metadata:
         try:
             yield
         except (ValueError, struct.error, LookupError, OverflowError):
-            if DAMAGED not in self.notes:
-                self.notes.append(DAMAGED)
+            self.note(DAMAGED)
+
+    def note(self, text: str) -> None:
+        """Adds a note, unless it is there already."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def note_others(self, parts: str, names: set[str]) -> None:
+        """Adds a note of parts of a file that are not known, if any."""
+        if names:
+            self.note(f"{parts} of other programs were left out: {', '.join(sorted(names))}")
+
+    def note_rest(self, rest: bytes) -> None:
+        """Adds a note if what follows the end of a photo, up to `REST_BYTES` of it, is more than padding."""
+        if rest.strip(b"\0"):
+            self.note(xmp.NO_ATTACHMENTS)
 
     def add_exif(self, block: bytes) -> None:
         """Adds an EXIF block, unless there is one already."""
