@@ -29,6 +29,7 @@ from photochrom.inference.processing import BatchOptions, SkipReason
 SLOW = ("--steps", "300")
 COUNT = 24
 TIMEOUT = 600  # seconds; generous, since other processes may use all processors
+STOPPED = "photochrom: stopped; run the same command again to continue\n"
 
 
 def photochrom(*arguments):
@@ -540,6 +541,35 @@ def test_a_photo_that_crashes_workers_is_named_and_the_others_are_colorized(scan
     assert len(output_stats(tmp_path)) == COUNT - 1
 
 
+STARTING = """
+import time
+from photochrom.cluster import run
+
+start = run._start_local
+
+def start_and_wait(workers):
+    cluster = start(workers)
+    print("started", flush=True)
+    time.sleep(600)
+
+run._start_local = start_and_wait
+from photochrom.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_interruption_while_a_local_cluster_starts_is_answered_at_once(scans, bundle, tmp_path, number):
+    command = [sys.executable, "-c", STARTING, "colorize", scans, "-o", tmp_path / "out", "--model", bundle]
+    with subprocess.Popen(
+        [*map(str, command), "--cluster", "local:1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (128 + number, STOPPED)
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_with_one_message(scans, stochastic_bundle, tmp_path):
     command = [
@@ -566,7 +596,7 @@ def test_ctrl_c_ends_with_one_message(scans, stochastic_bundle, tmp_path):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
-    assert errors == "photochrom: stopping the workers\nphotochrom: stopped; run the same command again to continue\n"
+    assert errors == STOPPED
     assert not list((tmp_path / "out").glob(".*"))
 
 

@@ -4,12 +4,15 @@ A worker is any process with photochrom installed; it keeps one colorizer and do
 """
 
 import logging
+import os
 import queue
 import re
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -168,11 +171,7 @@ def colorize_on_cluster(
             if LOCAL.fullmatch(address):  # its workers are killed with what they are writing
                 stack.callback(_remove_unfinished, tasks)
             client = stack.enter_context(connect(address, notify))
-            try:
-                yield from _spread(client, tasks, work, manifest, notify)
-            except KeyboardInterrupt:
-                notify("stopping the workers")
-                raise
+            yield from _spread(client, tasks, work, manifest, notify)
     except (ValueError, ClusterError):
         raise
     except Exception as error:  # schedulers and disks have many
@@ -193,15 +192,11 @@ def connect(address: str, notify: Notify) -> Iterator[Client]:
         stack.enter_context(_quiet_dask())
         try:
             if local:
-                # One thread each: two in one process would wait for each other. The profiler costs a tenth.
-                with interrupts_blocked(), dask.config.set({"distributed.worker.profile.enabled": False}):
-                    cluster = LocalCluster(
-                        n_workers=int(local[1] or available_processors()),
-                        threads_per_worker=1,
-                        dashboard_address="127.0.0.1:0",
-                        silence_logs=logging.CRITICAL,
-                    )
+                # In a thread of its own, so that this one can answer Ctrl-C.
+                workers = int(local[1] or available_processors())
+                cluster = ThreadPoolExecutor(1).submit(_start_local, workers).result()
                 stack.enter_context(cluster)
+                stack.callback(_kill_workers, cluster)
             client = stack.enter_context(Client(cluster, timeout=CONNECT_SECONDS))
             if not client.nthreads():
                 notify(f"{address} has no workers yet: waiting for one")
@@ -210,6 +205,25 @@ def connect(address: str, notify: Notify) -> Iterator[Client]:
             reason = f"no scheduler with workers responds ({error})"
             raise ClusterError(f"{address}: {reason}; --cluster local starts workers on this machine") from None
         yield client
+
+
+def _start_local(workers: int) -> LocalCluster:
+    # One thread each: two in one process would wait for each other. The profiler costs a tenth.
+    with interrupts_blocked(), dask.config.set({"distributed.worker.profile.enabled": False}):
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+
+
+def _kill_workers(cluster: LocalCluster) -> None:
+    """Kill the workers of a local cluster, which would otherwise wait for the end of their photos when it closes."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        with suppress(ProcessLookupError, TypeError):  # it has ended
+            os.kill(nanny.pid, signal.SIGKILL)
 
 
 @contextmanager
