@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 
+from . import arrays
 from .bitmaps import HEADER
 from .errors import PhotoError, printable
 from .formats import PNM, READ_ONLY, WRITABLE, Format, detect_kind
@@ -65,6 +66,24 @@ class SourceImage:
             raise PhotoError(f"{self}: cannot be read ({reason})") from None
 
 
+@dataclass(frozen=True)
+class ArrayImage(SourceImage):
+    """An image in arrays (.npy), which is read as a PPM file; its `name` is that of the array and its number."""
+
+    parts: tuple[arrays.Part, ...]
+
+    def open(self) -> bytes:
+        """Returns what `open_photo` takes."""
+        return self.read()
+
+    def read(self) -> bytes:
+        """Returns the bytes of the image. Raises PhotoError where they cannot be read."""
+        try:
+            return arrays.to_ppm(self.parts)
+        except (ValueError, IndexError) as error:
+            raise PhotoError(f"{self}: cannot be read ({error})") from None
+
+
 def find_format(head: bytes) -> Format | None:
     """Returns the format that the first bytes of a file show; None for one that is not supported, and for text."""
     with suppress(PhotoError):
@@ -82,12 +101,14 @@ def read_head(path: Path) -> bytes:
     return b""
 
 
-def image_files(folder: Path, hidden: bool = False, passed: Passed | None = None) -> list[Path]:
+def image_files(
+    folder: Path, hidden: bool = False, passed: Passed | None = None, array_files: list[Path] | None = None
+) -> list[Path]:
     """Returns the paths of the images in a folder and the folders in it, sorted.
 
     A file is an image by its suffix or, where that is none of an image, by its content. Hidden files and folders and
     those of services (`SERVICE_NAMES`) are passed over unless ``hidden``; links are followed, each file counting once.
-    ``passed`` counts what is passed over.
+    ``passed`` counts what is passed over; ``array_files`` gets the arrays (.npy), which are passed over without it.
     """
     passed = Counter() if passed is None else passed
     images = []
@@ -118,7 +139,9 @@ def image_files(folder: Path, hidden: bool = False, passed: Passed | None = None
         if not is_folder:
             regular = stat.S_ISREG(status.st_mode)
             kind = _other_kind(path.name, partial(read_head, path)) if regular else "special file"
-            if kind:
+            if array_files is not None and kind == f"{arrays.SUFFIX} file":
+                array_files.append(path)
+            elif kind:
                 passed[kind] += 1
             else:
                 images.append(path)
@@ -179,11 +202,13 @@ def describe_passed(passed: Passed) -> str:
 def find_images(source: str | Path, passed: Passed | None = None) -> list[SourceImage]:
     """Returns the images of a folder (searched through), a zip, or a folder in a zip, sorted; rule: `image_files`.
 
-    Raises ValueError for a source that is missing or cannot be read.
+    And those in arrays, of a folder or one .npy file. Raises ValueError for a source that is missing or cannot be read.
     """
     source = Path(source)
     passed = Counter() if passed is None else passed
     try:
+        if source.suffix == arrays.SUFFIX and source.is_file():
+            return _array_images(source.parent, [source], passed, required=True)
         return _folder_images(source, passed) if source.is_dir() else _zip_images(source, passed)
     except FileNotFoundError:
         raise ValueError(f"{source}: there is no such folder or zip") from None
@@ -203,14 +228,29 @@ def is_held_out(crc: int, share: float) -> bool:
 
 
 def _folder_images(folder: Path, passed: Passed) -> list[SourceImage]:
-    images = []
-    for path in image_files(folder, passed=passed):
+    images, array_files = [], list[Path]()
+    for path in image_files(folder, passed=passed, array_files=array_files):
         try:
             content = path.read_bytes()
         except OSError:  # reported when the image is opened
             content = b""
         name = path.relative_to(folder).as_posix()
         images.append(SourceImage(str(folder), name, zlib.crc32(content), len(content)))
+    return images + _array_images(folder, array_files, passed, required=not images)
+
+
+def _array_images(folder: Path, paths: list[Path], passed: Passed, required: bool) -> list[SourceImage]:
+    """Returns the images in arrays; ``required``: raises ValueError where there are arrays, but no images in them."""
+    unfit: list[str] = []
+    images: list[SourceImage] = []
+    for parts in arrays.pair_arrays(paths, unfit):
+        path, number = parts[0]
+        name = f"{path.relative_to(folder).as_posix()}/{number:06}"
+        images.append(ArrayImage(str(folder), name, *arrays.content(parts), parts))
+    if required and unfit and not images:
+        raise ValueError(f"{', '.join(unfit)}: not images; needed: {arrays.NEEDED}")
+    if unfit:
+        passed[f"{arrays.SUFFIX} file"] += len(unfit)
     return images
 
 
@@ -237,6 +277,8 @@ def _zip_images(source: Path, passed: Passed) -> list[SourceImage]:
         return b""
 
     names = image_names(entries, read_start, passed=passed)
+    if not names and any(PurePosixPath(name).suffix == arrays.SUFFIX for name in entries):
+        raise ValueError(f"{source}: has arrays (.npy), which are not read in a zip: unpack it and name the folder")
     if prefix and not names:
         raise ValueError(f"{source}: {path.name} has no photos in a folder of that name")
     # By the names of folders first, as the sorted paths of a folder.
