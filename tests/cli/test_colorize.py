@@ -123,6 +123,13 @@ def test_a_dry_run_prints_what_a_run_does_and_writes_nothing(photos, bundle, tmp
     ).stdout.split()
 
 
+def test_a_dry_run_reads_the_model_once(photos, bundle, monkeypatch):
+    reads, read = [], Colorizer.without_networks.__func__
+    monkeypatch.setattr(Colorizer, "without_networks", classmethod(lambda *call: reads.append(call) or read(*call)))
+    colorize(photos, "--dry-run", model=bundle)
+    assert len(reads) == 1
+
+
 def test_quiet_prints_errors_alone(photos, bundle):
     result = colorize(photos, "-q", model=bundle)
     assert (result.exit_code, result.stdout) == (1, "")

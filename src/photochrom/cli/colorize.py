@@ -17,6 +17,7 @@ from .report import Mode, describe, report
 
 if TYPE_CHECKING:
     from ..imaging.sources import Passed
+    from ..inference.colorizer import Colorizer
     from ..inference.plan import Task
     from ..inference.processing import Outcome
 
@@ -117,16 +118,16 @@ def _colorize_files(call: Call) -> None:
     from ..imaging.sources import Passed
     from ..inference.colorizer import Colorizer
 
-    passed = Passed()
-    tasks, outcomes = _start_cluster(call, passed) if call.cluster else _start(call, passed)
+    passed, model = Passed(), Colorizer.without_networks(call.model)
+    start = _start_cluster if call.cluster else _start
+    tasks, outcomes = start(call, model, passed)
     if not tasks:
         fail("; ".join([f"no photos in {', '.join(call.photos)}", *describe(passed)]), 1)
-    card = Colorizer.without_networks(call.model).card
     with closing(outcomes):
-        report(tasks, outcomes, passed, replace(call.mode, model=(card.name, card.weights)))
+        report(tasks, outcomes, passed, replace(call.mode, model=(model.card.name, model.card.weights)))
 
 
-def _start(call: Call, passed: "Passed") -> "Started":
+def _start(call: Call, model: "Colorizer", passed: "Passed") -> "Started":
     from ..inference.batch import check_batch, colorize_batch
     from ..inference.colorizer import Colorizer
     from ..inference.plan import plan
@@ -137,16 +138,15 @@ def _start(call: Call, passed: "Passed") -> "Started":
         raise ValueError(f"{'--manifest' if call.manifest else 'addresses'}: only with --cluster, for example local")
     paths, out = [Path(photo) for photo in call.photos], Path(call.out) if call.out else None
     tasks = plan(paths, out, **call.outputs(passed))
-    colorizer = Colorizer.without_networks(call.model)
-    check_batch(colorizer, call.options.color, call.extras, len(tasks))
+    check_batch(model, call.options.color, call.extras, len(tasks))
     if call.mode.dry_run:
-        return tasks, preview(colorizer, tasks, call.options)
+        return tasks, preview(model, tasks, call.options)
     colorizer = Colorizer(call.model, device=call.device)
     jobs = call.jobs or suggest_jobs(colorizer, tasks, call.options)
     return tasks, colorize_batch(colorizer, tasks, call.options, jobs)
 
 
-def _start_cluster(call: Call, passed: "Passed") -> "Started":
+def _start_cluster(call: Call, model: "Colorizer", passed: "Passed") -> "Started":
     with loading("cluster"):
         from ..cluster import run
 
@@ -158,6 +158,4 @@ def _start_cluster(call: Call, passed: "Passed") -> "Started":
     if call.jobs:
         raise ValueError(f"--jobs is for one process; --cluster local:{call.jobs} starts {call.jobs} workers")
     outputs = call.outputs(passed)
-    return run.colorize_photos(
-        call.photos, call.out, call.model, call.options, outputs, call.cluster, call.manifest, notify
-    )
+    return run.colorize_photos(call.photos, call.out, model, call.options, outputs, call.cluster, call.manifest, notify)

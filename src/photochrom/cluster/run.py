@@ -74,7 +74,7 @@ Result = tuple[Outcome, dict[str, Any]]  # of a worker for a photo, with further
 def colorize_photos(  # noqa: PLR0913 - each is an option of the command
     photos: Sequence[str],
     out: str | None,
-    model: str,
+    model: Colorizer,
     options: BatchOptions,
     outputs: PlanOptions,
     address: str,
@@ -83,7 +83,7 @@ def colorize_photos(  # noqa: PLR0913 - each is an option of the command
 ) -> tuple[list[Task], Generator[Outcome]]:
     """Return the tasks of `plan_tasks`, and their outcomes in the same order. Raises ValueError.
 
-    The default of the manifest is `default_manifest`.
+    ``model`` needs no networks; the default of the manifest is `default_manifest`.
     """
     check_address(address)
     tasks = plan_tasks(photos, out, outputs)
@@ -140,12 +140,12 @@ def plan_tasks(photos: Sequence[str], out: str | None, options: PlanOptions) -> 
     return plan_remote(to_address(photos[0]), to_address(out), **options)
 
 
-def create_work(model: str, options: BatchOptions, extras: Sequence[str], photos: int) -> Work:
+def create_work(model: Colorizer, options: BatchOptions, extras: Sequence[str], photos: int) -> Work:
     """Return the work after a check that the model supports it. Raises ValueError where it does not."""
-    colorizer = Colorizer.without_networks(model)
-    check_batch(colorizer, options.color, extras, photos)
-    location = model if model == "default" or model in installed() else str(Path(model).resolve())
-    return Work(location, colorizer.card.weights, options)
+    check_batch(model, options.color, extras, photos)
+    name = str(model.model)
+    location = name if name == "default" or name in installed() else str(Path(name).resolve())
+    return Work(location, model.card.weights, options)
 
 
 def default_manifest(photos: Sequence[str], out: str | None) -> Path:
