@@ -123,6 +123,30 @@ def test_a_dry_run_prints_what_a_run_does_and_writes_nothing(photos, bundle, tmp
     ).stdout.split()
 
 
+@pytest.mark.parametrize(
+    ("image", "arguments", "reason"),
+    [
+        (("LA", (48, 40)), ["--format", "jpg"], "JPEG cannot keep the transparency of "),
+        (("LA", (48, 40)), ["-o", "new.jpg"], "JPEG cannot keep the transparency of "),
+        (("L", (65501, 8)), ["--format", "jpg"], "JPEG holds at most 65500 pixels a side, and "),
+        (("L", (8, 16384)), ["--format", "webp"], "WebP holds at most 16383 pixels a side, and "),
+        (("L", (16385, 8)), ["--format", "avif"], "AVIF holds at most 16384 pixels a side, and "),
+        (("L", (48, 40)), ["--hint", "48,2,#ff0000"], "hint at 48,2 is outside the photo, which has 48 x 40 pixels"),
+        (("L", (48, 40)), ["--max-pixels", 99], "48 x 40 pixels are more than the limit of 99"),
+        (("L", (48, 40)), ["--page", 2], "has no page 2, only 1 page"),
+    ],
+)
+def test_a_dry_run_foresees_what_the_header_shows(tmp_path, bundle, monkeypatch, image, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    Image.new(*image, 80).save("one.png")
+    dry = colorize("one.png", *arguments, "--dry-run", model=bundle)
+    result = colorize("one.png", *arguments, model=bundle)
+    assert reason in result.stderr
+    assert dry.stderr == result.stderr.replace("photochrom: ", "dry run: 0 files would be written\nphotochrom: ")
+    assert (dry.exit_code, dry.stdout, result.stdout) == (1, "", "")
+    assert files(tmp_path) == ["one.png"]
+
+
 def test_a_dry_run_reads_the_model_once(photos, bundle, monkeypatch):
     reads, read = [], Colorizer.without_networks.__func__
     monkeypatch.setattr(Colorizer, "without_networks", classmethod(lambda *call: reads.append(call) or read(*call)))

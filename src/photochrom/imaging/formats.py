@@ -44,14 +44,21 @@ class Format:
     paged: bool = False  # holds several images, which libvips counts
     saver: dict[str, Any] = field(default_factory=dict)  # options of libvips, of a format that can be written
     depth: int = 8  # of outputs, at most
+    max_side: int = 0  # of outputs, in pixels; 0: no limit that a photo meets
     alpha: bool = True
 
 
-JPEG = Format("JPEG", rb"\xff\xd8\xff", ".jpg", "jpegload", cost=1, saver=LOSSY, alpha=False)
+JPEG = Format("JPEG", rb"\xff\xd8\xff", ".jpg", "jpegload", cost=1, saver=LOSSY, max_side=65500, alpha=False)
 PNG = Format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "pngload", cost=1, saver={"compression": 6}, depth=16)
 TIFF = Format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif", "tiffload", cost=1, saver=LZW, depth=16)
-WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", paged=True, saver={"lossless": True})
-AVIF = Format("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload", cost=IN_MUCH_MEMORY, paged=True, saver=FAST_AVIF)
+WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", paged=True, saver={"lossless": True}, max_side=16383)
+AVIF = Format(
+    *("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload"),
+    cost=IN_MUCH_MEMORY,
+    paged=True,
+    saver=FAST_AVIF,
+    max_side=16384,
+)
 GIF = Format("GIF", rb"GIF8[79]a", ".png", "gifload", paged=True)
 PNM = Format("PNM", rb"P[1-6fF]\s+[#\d]", ".png")
 BMP = Format("BMP", rb"BM.{4}\0{4}", ".png")

@@ -104,20 +104,27 @@ class Photo:
         """Returns the gray for a model, in [-1, 1]; sizes: see `resize`, convention: `core.color.rgb_to_gray`."""
         return color.rgb_to_gray(self.resize(size, multiple, square), convention)[None].clip(-1, 1)
 
+    def model_size(self, size: int, multiple: int, square: bool) -> tuple[int, int]:
+        """Returns height and width of what `resize` returns."""
+        if square:
+            return size, size
+        height, width = (max(1, round(side * self._scale(size) / multiple)) for side in (self.height, self.width))
+        return height * multiple, width * multiple
+
+    def _scale(self, size: int) -> float:
+        return min(size / min(self.width, self.height), MAX_ASPECT * size / max(self.width, self.height))
+
     def resize(self, size: int, multiple: int = 32, square: bool = False) -> Float32[np.ndarray, "3 h w"]:
         """Returns the photo as a model sees it, sRGB in [0, 1]; encoded values are averaged, as in training.
 
         `size` is the short side (of a photo longer than 2 : 1, half the long side), or both sides if `square`.
         """
-        scale = min(size / min(self.width, self.height), MAX_ASPECT * size / max(self.width, self.height))
-        width = max(1, round(self.width * scale / multiple)) * multiple
-        height = max(1, round(self.height * scale / multiple)) * multiple
-        if square:
-            width = height = size
-        elif self.orientation >= 5:
+        height, width = self.model_size(size, multiple, square)
+        if self.orientation >= 5:
             width, height = height, width
         with photo_errors(self.name, "read"):
-            image = self._read_small(1 / scale / 2, width, height)  # at least twice the size: averaging needs pixels
+            # At least twice the size: averaging needs pixels.
+            image = self._read_small(1 / self._scale(size) / 2, width, height)
             icc.check_linear(image, self.name)
             if self.alpha and not image.numpy()[..., -1].any():
                 raise PhotoError(f"{self.name}: every pixel is fully transparent; save it without an alpha channel")
@@ -144,6 +151,26 @@ class Photo:
         self.reader.check_tiles()
         with photo_errors(self.name, "read"):
             return np.moveaxis(self._upright_codes(self.reader.open()), 0, -1)
+
+    def saver(self, name: str) -> tuple[formats.Format, dict[str, Any]]:
+        """Returns the format of a file name or suffix, and the options with which libvips saves it.
+
+        Raises PhotoError for a format that cannot be written, or cannot hold this photo.
+        """
+        kind = formats.WRITABLE.get(Path("x" + name).suffix.lower())
+        problem = ""
+        if kind is None:
+            raise PhotoError(f"{printable(name)}: cannot be written; choose one of {', '.join(formats.WRITABLE)}")
+        if self.alpha and not kind.alpha:
+            problem = f"cannot keep the transparency of {self.name}"
+        elif kind.max_side and max(self.width, self.height) > kind.max_side:
+            problem = f"holds at most {kind.max_side} pixels a side, and {self.name} has {self.width} x {self.height}"
+        if problem:
+            raise PhotoError(f"{printable(name)}: {kind.title} {problem}; choose .png or .tif")
+        options = dict(kind.saver)
+        if kind == formats.JPEG:
+            options["Q"] = self.reader.jpeg_quality
+        return kind, options
 
     def _upright_codes(self, stored: pyvips.Image) -> np.ndarray:
         image = icc.to_standard(stored, self.reader)
@@ -177,14 +204,14 @@ class Colorized:
         `atomic.atomic_write` does, and PhotoError for a suffix that cannot be written or a damaged photo.
         """
         path = Path(path)
-        kind, options = self._saver(path.name)
+        kind, options = self.photo.saver(path.name)
         with atomic_write(path, overwrite) as file:
             self._write(file, kind, options)
         return path
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
         """Returns the bytes of the file that `save` writes; the default suffix keeps the photo's format."""
-        kind, options = self._saver(suffix or self.photo.suffix)
+        kind, options = self.photo.saver(suffix or self.photo.suffix)
         file = io.BytesIO()
         with photo_errors(self.photo.name, "written"):
             self._write(file, kind, options)
@@ -218,19 +245,6 @@ class Colorized:
         result.info.update(metadata.pillow_info(self._metadata(formats.TIFF)))
         result.info["icc_profile"] = pyvips.Operation.call("profile_load", "srgb")
         return result
-
-    def _saver(self, name: str) -> tuple[formats.Format, dict[str, Any]]:
-        """The format of a file name or suffix, and the options with which libvips saves it."""
-        kind = formats.WRITABLE.get(Path("x" + name).suffix.lower())
-        if kind is None:
-            raise PhotoError(f"{printable(name)}: cannot be written; choose one of {', '.join(formats.WRITABLE)}")
-        if self.photo.alpha and not kind.alpha:
-            reason = f"{kind.title} cannot keep the transparency of {self.photo.name}"
-            raise PhotoError(f"{printable(name)}: {reason}; choose .png or .tif")
-        options = dict(kind.saver)
-        if kind == formats.JPEG:
-            options["Q"] = self.photo.reader.jpeg_quality
-        return kind, options
 
     @contextmanager
     def _render(self, max_depth: int) -> Iterator[pyvips.Image]:

@@ -20,7 +20,7 @@ from ..imaging.metadata import Provenance
 from ..imaging.photo import Colorized, Photo, open_photo
 from ..imaging.sources import find_format, read_head
 from .bundle import BundleError, read_description
-from .hints import HintMaps
+from .hints import HintMaps, check_hints
 from .onnx import SeededNoise, load_model, with_options
 from .options import ColorKeywords, ColorOptions, SamplerOptions, merge_options
 
@@ -170,13 +170,19 @@ class Colorizer:
 
     def prepare(self, photo: Photo, options: ColorOptions = DEFAULTS) -> Prepared:
         """Return the gray and the hints of a photo at the inference size. Raises as `__call__`."""
+        self.check(photo, options)
         size = self.card.inference_size(options.size)
         gray = photo.gray(size, self.card.multiple, self.card.gray, self.card.square)
+        return Prepared(gray, HintMaps(photo, gray, options.hints, options.saturation) if options.hints else None)
+
+    def check(self, photo: Photo, options: ColorOptions) -> None:
+        """Raise PhotoError if the size of a photo does not fit the model or the hints; no pixel is read."""
+        check_hints(photo, options.hints)
+        size = photo.model_size(self.card.inference_size(options.size), self.card.multiple, self.card.square)
         try:
-            self.procedure.check_size(*gray.shape[1:])
+            self.procedure.check_size(*size)
         except ValueError as error:
             raise PhotoError(f"{photo.name}: {error}") from None
-        return Prepared(gray, HintMaps(photo, gray, options.hints, options.saturation) if options.hints else None)
 
     def predict(self, grays: Sequence[Gray], seeds: int | Sequence[int] = 0, hints: Hints | None = None) -> list[AB]:
         """Return the ab of each gray, both in [-1, 1]; grays of one shape are predicted together.

@@ -52,6 +52,14 @@ def read_hints(path: Path) -> list[Hint]:
     return hints
 
 
+def check_hints(photo: Photo, hints: Sequence[Hint]) -> None:
+    """Raise PhotoError for a hint outside the photo."""
+    for hint in hints:
+        if hint.x >= photo.width or hint.y >= photo.height:
+            size = f"{photo.width} x {photo.height} pixels"
+            raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photo, which has {size}")
+
+
 @dataclass(frozen=True, eq=False)
 class HintMaps:
     """The hints of one photo, spread over its pixels at whatever size a model gives colors; computed once for a size.
@@ -67,11 +75,7 @@ class HintMaps:
     maps: dict[tuple[int, int], HintMap] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        photo = self.photo
-        for hint in self.hints:
-            if hint.x >= photo.width or hint.y >= photo.height:
-                size = f"{photo.width} x {photo.height} pixels"
-                raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photo, which has {size}")
+        check_hints(self.photo, self.hints)
 
     def at(self, height: int, width: int) -> HintMap:
         """Return the map of this size. Raises PhotoError for two hints of different color in one of its pixels."""

@@ -192,10 +192,12 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
         if len(existing) == len(task.files):
             return Outcome(task, SkipReason.EXISTS)
         photo = open_photo(task.source, options.max_pixels, page=options.page)
+        if task.searched and photo.is_colorized:
+            return Outcome(task, SkipReason.COLORIZED)
+        colorizer.check(photo, options.color)
+        photo.saver(Path(task.target).name)  # before the work, rather than after it
     except Exception as error:
         return Outcome(task, _explain(task, error))
-    if task.searched and photo.is_colorized:
-        return Outcome(task, SkipReason.COLORIZED)
     return photo
 
 
