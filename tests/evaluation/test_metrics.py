@@ -187,6 +187,27 @@ def test_kernel_distance_of_paired_sets_leaves_out_the_pairs():
     assert metrics.kernel_distance(features(0), features(0)) < -0.1  # with the pairs
 
 
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("rows", [7, 1000])
+def test_kernel_distances_without_groups_are_those_of_smaller_sets(monkeypatch, rows, paired):
+    monkeypatch.setattr(metrics, "KERNEL_ROWS", rows)
+    x, y = FEATURES
+    group = np.random.default_rng(0).permutation(len(x)) % 4
+    whole, *without = metrics.kernel_distances(x, y, group, paired)
+    assert whole == pytest.approx(metrics.kernel_distance(x, y, paired))
+    for index, distance in enumerate(without):
+        smaller = y[group != index] if paired else y
+        assert distance == pytest.approx(metrics.kernel_distance(x[group != index], smaller, paired))
+    assert len(without) == 4
+
+
+def test_frechet_distance_is_the_same_with_more_features_than_images():
+    x, y = (np.random.default_rng(seed).normal(size=(30, 12)) for seed in (0, 1))
+    padding = np.zeros((30, 50))
+    wide = metrics.frechet_distance(np.hstack([x, padding]), np.hstack([y, padding]))
+    assert wide == pytest.approx(metrics.frechet_distance(x, y), rel=1e-9)
+
+
 def test_inception_score_between_its_bounds():
     certain = np.eye(10)[np.arange(5000) % 10]
     assert metrics.inception_score(certain) == pytest.approx(10, rel=0.02)

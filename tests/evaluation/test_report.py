@@ -38,7 +38,7 @@ def report(tables):
     rows, warnings = summarize(tables, None, False)
     data = {"sources": ["photos.zip"], "digest": "0123"}
     costs = {"half": {"parameters M": 1.5}}
-    comparisons = compare_models(tables)
+    comparisons = compare_models(tables, rows)
     histograms = {name: columns["bins"].mean(0) for name, columns in tables.items()}
     jpeg = reports.draw_contact_sheet([[sample_image(0), sample_image(1)], [sample_image(2), sample_image(3)]])
     return reports.EvaluationResult(
@@ -94,8 +94,13 @@ def test_csv_has_a_line_for_each_metric(report):
 def test_models_are_compared_on_the_same_images(report, tables):
     differences_by_metric = {c.metric: c for c in report.comparisons}
     differences = tables["half"]["ab-error"] - tables["<third>"]["ab-error"]
-    assert differences_by_metric["ab-error"].mean == pytest.approx(differences.mean())
-    assert "ab-error: half is better than <third>" in report.comparisons[0].verdict
+    assert differences_by_metric["ab-error"].difference == pytest.approx(differences.mean())
+    assert "ab-error: half is better than <third>" in differences_by_metric["ab-error"].verdict
+    assert set(differences_by_metric) == {"psnr", "ab-error", "ciede2000", "lpips-fake", "pd-fake"} | {
+        "fd-fake",
+        "kd-fake",
+        "is-fake",
+    }
 
 
 def test_a_frechet_distance_of_too_few_images_is_left_out_or_marked(tables):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import svdvals
 
 RGB = Float[np.ndarray, "3 h w"]  # sRGB in [0, 1]
@@ -42,6 +42,7 @@ class Metric:
     better: Literal["higher", "lower", "truth"]  # truth: closer to the value of the ground truth
     label: str
     headline: bool = False  # whether it is in the Markdown table and in model.json
+    compared: bool = False  # whether models are compared by it
 
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -165,9 +166,17 @@ def frechet_distance(first: Features, second: Features) -> float:
     """
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
     shift = np.square(x.mean(0) - y.mean(0)).sum()
-    r: np.ndarray = np.linalg.qr((x - x.mean(0)) / math.sqrt(len(x) - 1), mode="r")  # type: ignore[assignment]
-    s: np.ndarray = np.linalg.qr((y - y.mean(0)) / math.sqrt(len(y) - 1), mode="r")  # type: ignore[assignment]
+    r, s = _root(x), _root(y)
     return float(max(0.0, shift + np.square(r).sum() + np.square(s).sum() - 2 * svdvals(r @ s.T).sum()))
+
+
+def _root(x: Features) -> Float[np.ndarray, "rows d"]:
+    """A matrix R with R'R the covariance of features; of few images the centered features are one, as small as any."""
+    centered = (x - x.mean(0)) / math.sqrt(len(x) - 1)
+    if len(x) <= x.shape[1]:
+        return centered
+    root: np.ndarray = np.linalg.qr(centered, mode="r")  # type: ignore[assignment]
+    return root
 
 
 def kernel_distance(first: Features, second: Features, paired: bool = False) -> float:
@@ -176,32 +185,73 @@ def kernel_distance(first: Features, second: Features, paired: bool = False) -> 
     In ``paired`` sets row k of one is made from row k of the other. Such pairs are not independent and are left out,
     like each row with itself (Gretton et al. 2012, lemma 6).
     """
-    x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    between = _mean_kernel(x, y, without_pairs=paired)
-    return _mean_kernel(x, x, without_pairs=True) + _mean_kernel(y, y, without_pairs=True) - 2 * between
+    return float(kernel_distances(first, second, None, paired)[0])
 
 
-def _mean_kernel(a: np.ndarray, b: np.ndarray, without_pairs: bool) -> float:
-    total = 0.0
+def kernel_distances(
+    first: Features, second: Features, group: Int[np.ndarray, "n"] | None, paired: bool = False
+) -> Float[np.ndarray, "distances"]:
+    """Return the `kernel_distance`, then those without each group of rows of the first set in turn.
+
+    In ``paired`` sets the same rows of the second are left out; another second set stays whole. Kernels are summed by
+    groups once, because the matrices of all smaller sets would cost as much again each.
+    """
+    number = 0 if group is None else int(group.max()) + 1
+    keep = np.vstack([np.ones(number), 1 - np.eye(number)]) if number else np.ones((1, 1))
+    x = _GroupedSet(np.asarray(first, np.float64), np.zeros(len(first), int) if group is None else group, keep)
+    y = _GroupedSet(np.asarray(second, np.float64), np.zeros(len(second), int), np.ones((len(keep), 1)))
+    if paired:
+        y = _GroupedSet(y.rows, x.group, keep)
+    between = _mean_kernels(x, y, without_pairs=paired)
+    return _mean_kernels(x, x, without_pairs=True) + _mean_kernels(y, y, without_pairs=True) - 2 * between
+
+
+@dataclass(frozen=True)
+class _GroupedSet:
+    rows: Features
+    group: Int[np.ndarray, "n"]  # the number of each row's group
+    keep: Float[np.ndarray, "subsets groups"]  # 1 for the groups that a subset has
+
+
+def _mean_kernels(a: _GroupedSet, b: _GroupedSet, without_pairs: bool) -> Float[np.ndarray, "subsets"]:
+    """The mean kernel between rows of each subset of two sets."""
+    of_a, of_b = (np.eye(part.keep.shape[1])[part.group] for part in (a, b))
+    sums = np.zeros((of_a.shape[1], of_b.shape[1]))
+    width = a.rows.shape[1]
     # In blocks: for 50,000 images the whole matrix would need 20 GB.
-    for start in range(0, len(a), KERNEL_ROWS):
-        products = a[start : start + KERNEL_ROWS] @ b.T
-        total += float(((products / a.shape[1] + 1) ** 3).sum())
+    for start in range(0, len(a.rows), KERNEL_ROWS):
+        block = slice(start, start + KERNEL_ROWS)
+        kernels = (a.rows[block] @ b.rows.T / width + 1) ** 3
+        sums += of_a[block].T @ (kernels @ of_b)
+    totals = (a.keep @ sums * b.keep).sum(1)
+    n, m = a.keep @ of_a.sum(0), b.keep @ of_b.sum(0)
     if not without_pairs:
-        return total / (len(a) * len(b))
-    pairs = float((((a * b).sum(1) / a.shape[1] + 1) ** 3).sum())
-    return (total - pairs) / (len(a) * (len(a) - 1))
+        return totals / (n * m)
+    pairs = ((a.rows * b.rows).sum(1) / width + 1) ** 3
+    return (totals - a.keep @ (of_a.T @ pairs)) / (n * (n - 1))
 
 
-def inception_score(probabilities: Float[np.ndarray, "n classes"]) -> float:
+def score_parts(n: int) -> Int[np.ndarray, "n"]:
+    """Return the part of the set in which each of n images is scored, see `inception_score`."""
+    parts = np.empty(n, int)
+    shuffled = np.random.default_rng(0).permutation(n)
+    for part, indices in enumerate(np.array_split(shuffled, min(SPLITS, n))):
+        parts[indices] = part
+    return parts
+
+
+def inception_score(probabilities: Float[np.ndarray, "n classes"], parts: Int[np.ndarray, "n"] | None = None) -> float:
     """Return exp of the mean divergence of each image's class probabilities from their mean (Salimans et al. 2016).
 
-    It is averaged over `SPLITS` parts of the set (as many as there are images, if fewer), shuffled with a fixed seed
-    because neighbors in a folder are often of one class.
+    It is averaged over ``parts`` of the set, without which there are `SPLITS` (as many as there are images, if fewer),
+    shuffled with a fixed seed because neighbors in a folder are often of one class.
     """
-    shuffled = np.random.default_rng(0).permutation(np.asarray(probabilities, np.float64).clip(1e-16, 1))
+    p = np.asarray(probabilities, np.float64).clip(1e-16, 1)
+    parts = score_parts(len(p)) if parts is None else parts
+    negative_entropy = (p * np.log(p)).sum(1)
     scores = []
-    for p in np.array_split(shuffled, min(SPLITS, len(probabilities))):
-        divergence = (p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean()
+    for part in np.unique(parts):
+        mean = p[parts == part].mean(0)
+        divergence = negative_entropy[parts == part].mean() - (mean * np.log(mean)).sum()
         scores.append(math.exp(divergence))
     return float(np.mean(scores))

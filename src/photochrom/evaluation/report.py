@@ -15,12 +15,13 @@ import pyvips
 from jinja2 import Environment, FileSystemLoader
 
 from .._version import __version__
+from .comparison import Comparison
 from .dataset_colors import draw_histogram
 from .files import write
 from .measure import BASELINES, TRUTH
 from .metrics import METRICS, PSNR_LIMIT, find_metric
 from .protocols import RGB8, Protocol
-from .statistics import Comparison, Estimate
+from .statistics import Estimate
 from .summary import Estimates
 
 # Distances between sets: the headline has the first one that was measured.
@@ -101,13 +102,15 @@ def as_json(result: EvaluationResult) -> str:
         content[key] = getattr(result, key)
     content["version"] = __version__
     for row, estimates in result.rows.items():
-        content["rows"][row] = {metric: asdict(estimate) for metric, estimate in estimates.items()}
-        for value in content["rows"][row].values():
-            if not value["note"]:
-                del value["note"]
+        content["rows"][row] = {metric: _estimate_content(estimate) for metric, estimate in estimates.items()}
     for comparison in result.comparisons:
         content["comparisons"].append({**asdict(comparison), "clear": comparison.significant})
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _estimate_content(estimate: Estimate) -> dict[str, Any]:
+    content: dict[str, Any] = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return content | ({"note": estimate.note} if estimate.note else {})
 
 
 def as_csv(result: EvaluationResult) -> str:

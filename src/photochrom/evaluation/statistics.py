@@ -1,20 +1,20 @@
-"""Confidence intervals of metrics, and the paired comparison of two models on the same images."""
+"""Confidence intervals of metrics: bootstrap over photos for means, jackknife for metrics of whole sets."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import rankdata, wilcoxon
+from jaxtyping import Float, Int
+from scipy.special import stdtrit
 
-from .metrics import find_metric
+from .replicates import LEVEL
 
 RESAMPLES = 1000  # of the bootstrap
-GROUPS = 10  # of the jackknife
-LEVEL = 0.95
+GROUPS, FEWEST_GROUPS = 20, 10  # of the jackknife, and of one with few photos
+SMALLEST_GROUP = 3  # photos in a group
 LIMITS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-STUDENT = 2.262  # quantile of Student's t with GROUPS - 1 degrees of freedom: LEVEL lies within this on either side
 
 Column = Float[np.ndarray, "n"]
 
@@ -27,39 +27,9 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     note: str = ""  # caveat to show beside it
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A metric of two models on the same images: the first minus the second, with a 95% interval."""
-
-    metric: str
-    models: tuple[str, str]
-    mean: float
-    low: float
-    high: float
-    p: float  # of the two-sided Wilcoxon signed-rank test
-    rank: float  # sum of the signed ranks
-
-    @property
-    def significant(self) -> bool:
-        """Whether interval and test agree that there is a difference, and on its sign."""
-        return (self.low > 0 or self.high < 0) and self.p < 1 - LEVEL and self.rank * self.mean > 0
-
-    @property
-    def verdict(self) -> str:
-        """The comparison in a sentence, whose interval is that of the advantage it names."""
-        (first, second), low, high = self.models, self.low, self.high
-        if not self.significant:
-            interval = f"{first} - {second}: {low:+.4g} to {high:+.4g}, p = {self.p:.2g}"
-            return f"{self.metric}: no significant difference between {first} and {second} ({interval})"
-        # The difference is first minus second; the sentence says by how much the better one leads, which is positive.
-        if self.mean < 0:
-            low, high = -high, -low
-        first_wins = (self.mean > 0) == (find_metric(self.metric).better == "higher")
-        better, worse = (first, second) if first_wins else (second, first)
-        advantage = f"{abs(self.mean):.4g} ({low:.4g} to {high:.4g}, p = {self.p:.2g})"
-        return f"{self.metric}: {better} is better than {worse} by {advantage}"
+    # Of a metric of the whole set: pseudo-values of the jackknife, one for each group of photos. Their mean is the
+    # value and their scatter its error, so that models are compared by them as by a value for each photo.
+    groups: Column | None = field(default=None, repr=False, compare=False)
 
 
 def ratio_of_means(values: Column, weights: Column) -> Estimate:
@@ -95,32 +65,39 @@ def _resample_counts(n: int) -> Float[np.ndarray, "resamples n"]:
     return counts
 
 
+def photo_groups(n: int) -> Int[np.ndarray, "n"] | None:
+    """Return the group of each of n photos for the jackknife, the same at each call; None for too few photos."""
+    number = min(GROUPS, n // SMALLEST_GROUP)
+    if number < FEWEST_GROUPS:
+        return None
+    return np.random.default_rng(0).permutation(n) % number
+
+
 def jackknife(statistic: Callable[..., float], *columns: np.ndarray, note: str = "") -> Estimate:
-    """Return a statistic of whole columns, with a jackknife interval over `GROUPS` groups of images.
+    """Return a statistic of whole columns, with the interval of `jackknife_estimate`."""
+    group = photo_groups(len(columns[0]))
+    without = []
+    for index in range(0 if group is None else int(group.max()) + 1):
+        without.append(statistic(*[column[group != index] for column in columns]))
+    return jackknife_estimate(statistic(*columns), without, note)
 
-    A bootstrap would be biased: images that occur twice in a resample make a set look less varied than it is.
+
+def jackknife_estimate(value: float, without: Sequence[float], note: str = "") -> Estimate:
+    """Return a value with its jackknife interval: Student's t over groups of photos, each left out in turn.
+
+    A bootstrap would be biased: a photo that occurs twice in a resample makes a set look less varied than it is, which
+    moves a Frechet distance (and the pairs of equal images a kernel distance) by more than its standard error.
+
+    Args:
+        value: The statistic of all photos.
+        without: The statistic without each of the groups; empty where there are too few photos for an interval.
+        note: Caveat to show beside the value.
     """
-    value, n = statistic(*columns), len(columns[0])
-    if n < 3 * GROUPS:
+    if not len(without):
         return Estimate(value, note=note)
-    group = np.random.default_rng(0).permutation(n) % GROUPS
-    values = np.empty(GROUPS)
-    for index in range(GROUPS):
-        values[index] = statistic(*[column[group != index] for column in columns])
-    margin = STUDENT * float(np.sqrt((GROUPS - 1) * np.mean((values - values.mean()) ** 2)))
-    return Estimate(value, value - margin, value + margin, note)
-
-
-def compare(metric: str, columns: Mapping[str, Column]) -> Comparison:
-    """Compare two models, by name, over the same two or more images. Raises ValueError for columns of other images."""
-    first, second = columns.values()
-    if len(first) != len(second) or len(first) < 2:
-        raise ValueError(f"{len(first)} and {len(second)} photos: models are compared on the same two or more photos")
-    one, other = columns
-    differences = first - second
-    if not differences.any():
-        return Comparison(metric, (one, other), mean=0.0, low=0.0, high=0.0, p=1.0, rank=0.0)
-    low, high = np.quantile(_resampled_means(differences), LIMITS).tolist()
-    p = float(wilcoxon(differences).pvalue)
-    rank = float((np.sign(differences) * rankdata(np.abs(differences))).sum())
-    return Comparison(metric, (one, other), float(differences.mean()), low, high, p, rank)
+    values = np.asarray(without, np.float64)
+    # Their mean is the value, and the standard error of their mean that of the jackknife.
+    groups = value - (len(values) - 1) * (values - values.mean())
+    error = groups.std(ddof=1) / math.sqrt(len(groups))
+    margin = -float(error * stdtrit(len(groups) - 1, LIMITS[0]))
+    return Estimate(value, value - margin, value + margin, note, groups)

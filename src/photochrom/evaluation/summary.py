@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from functools import partial
-from itertools import combinations
+from itertools import chain
 
 import numpy as np
 
 from . import metrics
+from .comparison import Comparison, compare, correct
 from .measure import BASELINES, GRAY, TRUTH, WEIGHT, Columns
 from .metrics import find_metric
-from .statistics import Comparison, Estimate, absolute_mean, compare, jackknife, ratio_of_means
+from .statistics import Estimate, absolute_mean, jackknife, jackknife_estimate, photo_groups, ratio_of_means
 
 COLORLESS = 0.5  # mean chroma in Lab units below which images are gray: rounding alone gives as much
-COMPARED = ("ab-error", "ciede2000", "psnr", "lpips-alex", "lpips-vgg")
 
 Estimates = dict[str, Estimate]  # by metric
 
@@ -66,31 +66,51 @@ def _add_set_metrics(
         if network == "inception":  # that of the FID papers: only this one gives what is called FID, KID and IS
             frechet, kernel, score = "fid", "kid", "is"
         if kind == "classes":
-            estimates[score] = jackknife(metrics.inception_score, column)
+            # Images keep their parts where a group is left out: other parts would be other noise.
+            estimates[score] = jackknife(metrics.inception_score, column, metrics.score_parts(len(column)))
         if kind != "features" or len(column) < 2:
             continue
-        if reference is None:
-            sets, fixed = [column, truth[name]], {}
-        else:
-            sets, fixed = [column], {"second": reference[name]}
-        kernel_distance = partial(metrics.kernel_distance, paired=reference is None, **fixed)
-        estimates[kernel] = jackknife(kernel_distance, *sets)
+        paired, other = reference is None, truth[name] if reference is None else reference[name]
+        distance, *without = metrics.kernel_distances(column, other, photo_groups(len(column)), paired)
+        estimates[kernel] = jackknife_estimate(distance, without)
         size, enough = f"{len(column)} photos for {column.shape[1]} features", len(column) > column.shape[1]
         if enough or force:
-            frechet_distance = partial(metrics.frechet_distance, **fixed)
-            estimates[frechet] = jackknife(frechet_distance, *sets, note="" if enough else f"too few: {size}")
+            note = "" if enough else f"too few: {size}"
+            if paired:
+                estimates[frechet] = jackknife(metrics.frechet_distance, column, other, note=note)
+            else:
+                estimates[frechet] = jackknife(partial(metrics.frechet_distance, second=other), column, note=note)
         else:
             omissions.append(f"{frechet} left out: {size}; it needs more photos than features (or --force)")
     return omissions
 
 
-def compare_models(tables: Mapping[str, Columns]) -> list[Comparison]:
-    """Compare each two models on the same images, by the metrics `COMPARED`."""
-    comparisons = []
+def compare_models(tables: Mapping[str, Columns], rows: Mapping[str, Estimates]) -> list[Comparison]:
+    """Compare each two models on the same images, by every metric that ``metrics.toml`` marks as ``compared``.
+
+    Args:
+        tables: The columns of each row, as `measure.measure` gives them.
+        rows: The estimates of each row, as `summarize` gives them.
+
+    Returns:
+        Comparisons whose p is corrected for all of them (Holm 1979).
+    """
     models = [name for name in tables if name not in BASELINES]
-    for first, second in combinations(models, 2):
-        for metric in COMPARED:
-            if metric in tables[first] and len(tables[first][metric]) > 1:
-                columns = {first: tables[first][metric], second: tables[second][metric]}
-                comparisons.append(compare(metric, columns))
-    return comparisons
+    comparisons = []
+    for metric in dict.fromkeys(chain.from_iterable(rows[model] for model in models)):
+        columns = {}
+        for model in models:
+            column = _compared_column(metric, tables[model], rows[model])
+            if column is not None:
+                columns[model] = column
+        if find_metric(metric).compared:
+            comparisons += compare(metric, columns)
+    return correct(comparisons)
+
+
+def _compared_column(metric: str, columns: Columns, estimates: Estimates) -> np.ndarray | None:
+    """The values of a metric for each image or, of a metric of the whole set, for each group of images."""
+    column = columns.get(metric)
+    if column is None and metric in estimates:
+        column = estimates[metric].groups
+    return column if column is not None and len(column) > 1 else None
