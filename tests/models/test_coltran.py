@@ -19,7 +19,7 @@ from photochrom.training.graph import export_network
 from photochrom.training.loop import parameter_groups
 from photochrom.training.pretrained import initialize
 from photochrom.training.recipe import Optimizer
-from photochrom.training.validation import torch_nets
+from photochrom.training.validation import torch_nets, torch_noise
 
 CONDITIONAL = CoreConfig().conditional
 SHAPE = Axial(width=8, heads=2, side=4)
@@ -275,6 +275,20 @@ def test_upsampler_picks_the_mean_or_the_likeliest_level():
             torch.testing.assert_close(result[:, 0], (level + 0.5) / 128 - 1, rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match=r"pick\n.*should be 'mean' or 'likeliest'"):
         type(net).Config(pick="median")
+
+
+@pytest.mark.parametrize("solver", ["sample", "greedy"])
+def test_sampling_waits_for_the_device_once(solver, monkeypatch):
+    """A Python value of a tensor makes a GPU wait: none is taken pixel by pixel."""
+    model, (gray, _) = stages("core"), images(8, 8)
+    values = []
+    for name in ("__bool__", "item", "tolist", "__float__", "__int__", "__index__"):
+        method = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda tensor, m=method: values.append(tensor) or m(tensor))
+    procedure = replace(model.procedure, solver=solver)
+    with torch.no_grad():
+        procedure.sample_coarse(torch_nets(model), gray, torch_noise(0))
+    assert len(values) == 1
 
 
 def test_later_stages_get_true_colors_made_coarse_and_small():

@@ -75,6 +75,33 @@ def test_noise_depends_on_its_seed():
     assert gumbel.var() == pytest.approx(torch.pi**2 / 6, abs=0.05)
 
 
+@pytest.mark.parametrize("kind", ["normal", "gumbel"])
+def test_noise_is_drawn_on_the_device_of_the_images(kind, monkeypatch):
+    """Its generator is that of the device, once for all draws; on a CPU it gives the numbers it always gave."""
+    like, devices = torch.zeros(2, 3), []
+    create = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu": devices.append(device) or create(device))
+    noise = torch_noise(1)
+    first, second = noise(like, kind), noise(like, kind)
+    assert devices == [like.device]
+    generator = create().manual_seed(1)
+    draws = [torch.empty(2, 3) for _ in range(2)]
+    for values, draw in zip((first, second), draws, strict=True):
+        if kind == "normal":
+            assert torch.equal(values, draw.normal_(generator=generator))
+        else:
+            assert torch.equal(values, -draw.exponential_(generator=generator).log())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_noise_on_a_gpu():
+    like = torch.zeros(200, 500, device="cuda")
+    first, again = (torch_noise(1)(like) for _ in range(2))
+    assert first.is_cuda
+    assert torch.equal(first, again)
+    assert torch_noise(1)(like, "gumbel").mean().item() == pytest.approx(0.5772, abs=0.02)
+
+
 def test_small_colors_are_resized_to_the_gray():
     model = Model(Constant(torch.full((2, 2, 3, 3), 0.5)))
     assert torch.allclose(colorize(model, torch.zeros(2, 1, 12, 10)), torch.full((2, 2, 12, 10), 0.5))

@@ -38,15 +38,20 @@ def _adapt(net: Network) -> Callable[..., Tensor]:
 
 
 def torch_noise(seed: int) -> Callable[..., Tensor]:
-    """Return ``noise(like, kind)`` for a procedure, normal or Gumbel; drawn on the CPU, so equal on every device."""
-    generator = torch.Generator().manual_seed(seed)
+    """Return ``noise(like, kind)`` for a procedure, normal or Gumbel.
+
+    It is drawn on the device of ``like``, since a GPU would wait for a CPU: a seed gives the same noise every time on
+    one kind of device, which is all that validation needs, but other noise on another kind.
+    """
+    generators: dict[torch.device, torch.Generator] = {}
 
     def noise(like: Tensor, kind: str = "normal") -> Tensor:
+        device = like.device
+        if device not in generators:
+            generators[device] = torch.Generator(device).manual_seed(seed)
         if kind == "normal":
-            values = torch.randn(like.shape, generator=generator)
-        else:
-            values = -torch.empty(like.shape).exponential_(generator=generator).log()
-        return values.to(like.device)
+            return torch.randn(like.shape, generator=generators[device], device=device)
+        return -torch.empty(like.shape, device=device).exponential_(generator=generators[device]).log()
 
     return noise
 

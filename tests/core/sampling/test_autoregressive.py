@@ -2,13 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from photochrom.core.resample import average_pool, upsample_nearest
 from photochrom.core.sampling import describe, load_procedure
-from photochrom.core.sampling.autoregressive import START_OF_ROW, Autoregressive, bin_centers, coarse_indices
+from photochrom.core.sampling.autoregressive import (
+    START_OF_ROW,
+    Autoregressive,
+    bin_centers,
+    channel_last,
+    coarse_indices,
+    make_coarse,
+)
 from photochrom.core.sampling.procedure import HintMap
 from photochrom.inference.onnx import SeededNoise
 
@@ -29,6 +37,17 @@ def test_bin_centers_round_trip(bits):
     assert colors.dtype == np.float32
     np.testing.assert_array_equal(coarse_indices(colors, bits), np.arange(8**bits))
     np.testing.assert_allclose(colors.mean(0), 0, atol=1e-6)  # neither darker nor lighter on the whole
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_coarse_images_have_the_colors_of_their_indices(bits):
+    image = np.random.default_rng(0).uniform(-1.2, 1.2, (2, 3, 5, 7)).astype(np.float32)
+    coarse = make_coarse(image, bits)
+    assert coarse.dtype == np.float32
+    np.testing.assert_array_equal(
+        channel_last(coarse), bin_centers(image, bits)[coarse_indices(channel_last(image), bits)]
+    )
+    assert np.array_equal(make_coarse(torch.from_numpy(image), bits), coarse)
 
 
 @given(arrays(np.float32, (4, 3), elements=st.floats(-3, 3, width=32)))
@@ -174,11 +193,21 @@ def test_hinted_pixels_have_the_hint_and_later_pixels_depend_on_it():
     assert (hinted[:, [0, 2, 3]] == 0).all()
 
 
+def nan_at(column, pixel):
+    def net(past, **inputs):
+        logits, cache = pixel(past=past, **inputs)
+        return (logits * np.float32(np.nan) if past.shape[1] == column else logits), cache
+
+    return net
+
+
 def test_nan_is_not_taken_for_a_color():
-    """The argmax of NaN would be the first color, in every pixel."""
-    table = np.full(8, np.nan)
-    with pytest.raises(FloatingPointError, match="NaN"):
-        CORE(Toy(table), GRAY, SeededNoise([0, 1]))
+    """The argmax of NaN would be the first color. One pixel is enough, the first, one inside or the last."""
+    for column in (0, 2, 5):
+        toy = Toy(np.zeros(8))
+        toy["pixel"] = nan_at(column, toy["pixel"])
+        with pytest.raises(FloatingPointError, match="NaN"):
+            CORE(toy, GRAY, SeededNoise([0, 1]))
     spatial = {"spatial": lambda gray, plane, channel: plane * np.float32(np.nan)}
     with pytest.raises(FloatingPointError, match="NaN"):
         list(Autoregressive(("spatial",), 2).restore(spatial, np.zeros((2, 3, 8, 12), np.float32), GRAY))

@@ -27,9 +27,19 @@ START_OF_ROW = -2.0
 
 def coarse_indices(rgb: Pixel, bits: int = 3) -> Index:
     """Return the coarse color of each pixel, one of 8**bits: the high bits of its 8-bit codes, red first."""
-    xp, levels = namespace(rgb), 2**bits
-    codes = xp.asarray(((rgb + 1) * (levels / 2)).clip(0, levels - 1), dtype=xp.int64)
+    codes, levels = _coarse_codes(rgb, bits), 2**bits
     return (codes[..., 0] * levels + codes[..., 1]) * levels + codes[..., 2]
+
+
+def make_coarse(rgb: Image, bits: int = 3) -> Image:
+    """Return each color as the middle of its coarse color, as `bin_centers` of its index has it."""
+    codes = namespace(rgb).asarray(_coarse_codes(rgb, bits), dtype=rgb.dtype)
+    return (codes + 0.5) * (2 / 2**bits) - 1
+
+
+def _coarse_codes(values: Any, bits: int) -> Index:
+    levels, xp = 2**bits, namespace(values)
+    return xp.asarray(((values + 1) * (levels / 2)).clip(0, levels - 1), dtype=xp.int64)
 
 
 def bin_centers(like: Any, bits: int = 3) -> Float[Any, "colors 3"]:
@@ -119,12 +129,13 @@ class Autoregressive(Procedure):
         """Return coarse colors, each the center of its bin. Where hints decide most of a pixel, its color is theirs."""
         width = gray.shape[3] // self.factor
         row_noise: Any = None
+        finite: Any = True  # looked at once, at the end: a GPU would have to be waited for at every pixel
         if hints is not None:
             hinted, hint_indices = self._hint_indices(gray, hints)
 
         def choose(row: int, column: int, logits: Any) -> Index:
-            nonlocal row_noise
-            _check_finite(logits)
+            nonlocal row_noise, finite
+            finite = _are_numbers(logits) & finite
             if self.solver == "sample":
                 # Gumbel noise on logits makes the argmax a sample. One draw a row, since each call costs time.
                 if column == 0:
@@ -135,7 +146,9 @@ class Autoregressive(Procedure):
                 return index
             return namespace(logits).where(hinted[:, row, column], hint_indices[:, row, column], index)
 
-        return self._decode(nets, gray, choose)
+        coarse = self._decode(nets, gray, choose)
+        _check(finite)
+        return coarse
 
     def nll(self, nets: Nets, gray: Gray, color: Image) -> Float[Any, "b h2 w2"]:
         """See `Procedure`; each pixel is conditioned on the ground truth of the pixels before it, at temperature 1."""
@@ -190,9 +203,13 @@ class Autoregressive(Procedure):
         return weight[:, 0] > 0.5, coarse_indices(channel_last(lab_to_rgb(lab) * 2 - 1), self.bits)
 
 
-def _check_finite(values: Any) -> None:
+def _are_numbers(values: Any) -> Any:
     # argmax takes NaN for the largest: every pixel would get the first color.
-    if not (values == values).all():
+    return (values == values).all()
+
+
+def _check(finite: Any) -> None:
+    if not finite:
         raise FloatingPointError("a network gives NaN")
 
 
@@ -200,7 +217,7 @@ def _refine_channels(net: Net, gray: Gray, color: Image) -> Image:
     """Each channel of the colors as the network predicts it from the gray and that channel."""
     planes = [net(gray=gray, plane=color[:, c : c + 1], channel=float(c)) for c in range(3)]
     refined = namespace(gray).concatenate(planes, 1)
-    _check_finite(refined)
+    _check(_are_numbers(refined))
     return refined
 
 

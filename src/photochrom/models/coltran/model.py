@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...core.resample import average_pool, upsample_nearest
-from ...core.sampling.autoregressive import STAGES, Autoregressive, bin_centers, channel_last, coarse_indices
+from ...core.sampling.autoregressive import STAGES, Autoregressive, make_coarse
 from .._settings import Count
 from ..family import Family, Network
 from .axial import Axial, Stack
@@ -111,10 +111,7 @@ class Model(Family):
     def stage_input(self, stage: str, color: Tensor) -> Tensor:
         """Return true colors (b, 3, h, w) made small, and for the stage ``color`` coarse."""
         small = average_pool(color, self.procedure.factor)
-        if stage == "spatial":
-            return small
-        coarse = coarse_indices(channel_last(small), self.procedure.bits)
-        return bin_centers(small, self.procedure.bits)[coarse].movedim(-1, 1)
+        return small if stage == "spatial" else make_coarse(small, self.procedure.bits)
 
     def loss(self, part: str, gray: Tensor, color: Tensor) -> dict[str, Tensor]:
         """Return the stage's cross-entropy, in nats per pixel."""
