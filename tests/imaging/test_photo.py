@@ -320,8 +320,12 @@ def test_profiles_are_applied_and_replaced():
 def test_gray_photo_with_gray_or_color_profile(profile, dtype):
     buffer = io.BytesIO()
     Image.fromarray(make_pixels(dtype=dtype)[..., 0]).save(buffer, "TIFF", icc_profile=profile)
-    result = Colorized(open_photo(buffer.getvalue()), make_ab() * 0, PROVENANCE).array()
-    gamma = 1.8 if profile[16:20] == b"GRAY" else 2.2
+    photo = open_photo(buffer.getvalue())
+    result = Colorized(photo, make_ab() * 0, PROVENANCE).array()
+    is_gray = profile[16:20] == b"GRAY"
+    gamma = 1.8 if is_gray else 2.2
+    note = "the color profile is one for RGB: of it, only the tone curve was used"
+    assert photo.reader.notes == ([] if is_gray else [note])
     light = (make_pixels(dtype=dtype)[..., 0] / np.iinfo(dtype).max) ** gamma
     expected = color.linear_to_srgb(np.broadcast_to(light, (3, 37, 53))).transpose(1, 2, 0)
     assert np.abs(result / np.iinfo(dtype).max - expected).max() < 0.01

@@ -29,11 +29,7 @@ def to_standard(image: pyvips.Image, reader: Reader) -> pyvips.Image:
     if image.bands not in (1, 3) and not is_cmyk:
         problem = f"{image.bands} channels; save it as gray, RGB or CMYK, with or without alpha"
         raise PhotoError(f"{reader.name}: {problem}")
-    profile = read_field(image, PROFILE, b"")
-    fault = profile and _profile_fault(profile, image.bands)
-    if fault:
-        reader.note(f"the color profile was left aside: it {fault}")
-        profile = b""
+    profile = _usable_profile(image, reader)
     if image.format in FLOATS and not profile:
         rgb = image if image.bands == 3 else image.bandjoin([image, image])
         return rgb.cast("float").copy(interpretation="scrgb").colourspace("rgb16")
@@ -46,6 +42,18 @@ def to_standard(image: pyvips.Image, reader: Reader) -> pyvips.Image:
     if not is_cmyk and (not profile or _is_neutral(profile, image.bands)):
         return image
     return _apply_profile(image, profile, 16)
+
+
+def _usable_profile(image: pyvips.Image, reader: Reader) -> bytes:
+    """The profile of an image, b"" if it has none or one that cannot be used; notes say what is not used."""
+    profile = read_field(image, PROFILE, b"")
+    fault = profile and _profile_fault(profile, image.bands)
+    if fault:
+        reader.note(f"the color profile was left aside: it {fault}")
+        return b""
+    if image.bands == 1 and profile[16:20] == b"RGB " and not _is_neutral(profile, 1):
+        reader.note("the color profile is one for RGB: of it, only the tone curve was used")
+    return profile
 
 
 def check_linear(image: pyvips.Image, name: str) -> None:
