@@ -13,8 +13,10 @@ import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from urllib.parse import unquote
 
+import anyio
 import numpy as np
 import pytest
 import pyvips
@@ -275,6 +277,65 @@ def test_a_missing_upload_is_reported(client):
     job = wait_for_job(client, submit(client))
     (folder_of(client, job) / "photo").unlink()
     assert "no such photo" in detail(client.post(f"/jobs/{job['id']}/again"), 404)
+
+
+@pytest.mark.parametrize("when", ["before", "while it is opened"])
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-9"}, {"Range": "bytes=0-9,20-29"}])
+def test_a_deleted_file_is_reported(client, monkeypatch, when, headers):
+    job = wait_for_job(client, submit(client))
+    open_file = anyio.open_file
+
+    async def open_late(path, *arguments, **options):
+        Path(path).unlink(missing_ok=True)
+        return await open_file(path, *arguments, **options)
+
+    if when == "before":
+        for path in folder_of(client, job).iterdir():
+            path.unlink()
+    else:
+        monkeypatch.setattr(anyio, "open_file", open_late)
+    for url in (job["before"], job["copies"][0]["preview"], job["copies"][0]["photo"]):
+        assert "no such photo" in detail(client.get(url, headers=headers), 404)
+    client.delete(f"/jobs/{job['id']}")
+
+
+def test_a_file_deleted_while_it_is_opened_leaves_no_job(client, monkeypatch):
+    async def open_none(path, *arguments, **options):
+        raise FileNotFoundError(path)
+
+    folders = set(server_jobs(client).folder.iterdir())
+    monkeypatch.setattr(anyio, "open_file", open_none)
+    assert "no such photo" in detail(client.post("/colorize", content=PHOTO), 404)
+    wait_until(lambda: set(server_jobs(client).folder.iterdir()) <= folders)
+
+
+def test_an_archive_is_whole_though_its_jobs_are_removed(client, monkeypatch):
+    folders = set(server_jobs(client).folder.iterdir())
+    jobs = [wait_for_job(client, submit(client, name=name)) for name in ("one.png", "two.png")]
+    photo = client.get(jobs[1]["copies"][0]["photo"]).content
+    zip_files = routes._zip
+
+    def zip_late(*arguments):
+        for job in jobs:
+            server_jobs(client).remove(server_jobs(client).get(job["id"]))
+        return zip_files(*arguments)
+
+    monkeypatch.setattr(routes, "_zip", zip_late)
+    response = client.get("/archive", params={"job": [job["id"] for job in jobs]})
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["one-color.png", "two-color.png"]
+        assert archive.read("two-color.png") == photo
+    wait_until(lambda: set(server_jobs(client).folder.iterdir()) <= folders)
+
+
+def test_an_archive_of_deleted_files_is_refused(client):
+    folders = set(server_jobs(client).folder.iterdir())
+    job = wait_for_job(client, submit(client))
+    (folder_of(client, job) / "0.png").unlink()
+    assert "no such photo" in detail(client.get("/archive", params={"job": job["id"]}), 404)
+    client.delete(f"/jobs/{job['id']}")
+    wait_until(lambda: set(server_jobs(client).folder.iterdir()) <= folders)
 
 
 def test_internal_errors_are_reported_as_such(client, monkeypatch):

@@ -2,8 +2,9 @@
 
 import asyncio
 import mimetypes
+import os
 import re
-import time
+import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from ..imaging import errors, formats
 from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint
@@ -133,25 +135,25 @@ async def remove(jobs: AllJobs, job: OneJob) -> None:
 
 
 @router.get("/jobs/{identity}/before", response_class=Response, responses=JPEG | FILE_ERRORS)
-async def before(job: OneJob) -> FileResponse:
+async def before(job: OneJob) -> Response:
     """Return a JPEG preview of the original photo."""
     if not job.opened:
         raise HTTPException(409, "the photo is not open yet")
-    return FileResponse(job.request.folder / ORIGINAL_PREVIEW, media_type="image/jpeg")
+    return _StoredFile(job.request.folder / ORIGINAL_PREVIEW, media_type="image/jpeg")
 
 
 @router.get("/jobs/{identity}/preview/{seed}", response_class=Response, responses=JPEG | FILE_ERRORS)
-async def preview(job: OneJob, seed: int) -> FileResponse:
+async def preview(job: OneJob, seed: int) -> Response:
     """Return a JPEG preview of a colorized photo."""
     path = _output(job, seed).with_suffix(PREVIEW_SUFFIX)
-    return FileResponse(path, media_type="image/jpeg")
+    return _StoredFile(path, media_type="image/jpeg")
 
 
 @router.get("/jobs/{identity}/photo/{seed}", response_class=Response, responses=PHOTO | FILE_ERRORS)
-async def photo(job: OneJob, seed: int) -> FileResponse:
+async def photo(job: OneJob, seed: int) -> Response:
     """Return a colorized photo in the format, size and depth of the original, with its metadata."""
     path = _output(job, seed)
-    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], filename=job.title(seed))
+    return _StoredFile(path, media_type=MEDIA_TYPES[path.suffix], filename=job.title(seed))
 
 
 @router.get("/archive", response_class=Response, responses=ZIP | _errors(404, 409, 422))
@@ -162,13 +164,12 @@ async def archive(
     outputs = []
     for identity in job:
         source = jobs.get(identity)
-        outputs += [(source, source.title(seed), source.output(seed)) for seed in source.seeds]
+        outputs += [(source.title(seed), source.output(seed)) for seed in source.seeds]
     if not outputs:
         raise HTTPException(409, "no photo is colorized yet")
-    if not all(path.exists() for _, _, path in outputs):
-        raise HTTPException(404, REMOVED)
+    folder, links = await asyncio.to_thread(_link, outputs, jobs.folder)
     headers = {"Content-Disposition": 'attachment; filename="colorized-photos.zip"'}
-    return StreamingResponse(_zip(outputs), media_type="application/zip", headers=headers)
+    return StreamingResponse(_zip(folder, links), media_type="application/zip", headers=headers)
 
 
 def _color_request(request: Request, parameters: ColorParameters, previews: bool = True) -> ColorizeRequest:
@@ -242,6 +243,47 @@ def _output(job: Job, seed: int) -> Path:
     return job.output(seed)
 
 
+class _StoredFile(FileResponse):
+    """A file of a job. Nothing is sent before it is open, so that it is reported if it has been deleted meanwhile."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message | None = None
+        is_sent = False
+
+        async def send_once_open(message: Message) -> None:
+            nonlocal start, is_sent
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            if start and not is_sent:
+                is_sent = True
+                await send(start)
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_once_open)
+        except (FileNotFoundError, RuntimeError):  # Starlette raises the latter if there is no such file
+            if is_sent:
+                raise
+            await JSONResponse({"detail": REMOVED}, 404, background=self.background)(scope, receive, send)
+
+
+def _link(
+    outputs: Sequence[tuple[str, Path]], parent: Path
+) -> tuple[tempfile.TemporaryDirectory[str], list[tuple[str, Path]]]:
+    """Returns a folder of links to outputs, which stay when jobs are removed; raises HTTPException if one is gone."""
+    folder = tempfile.TemporaryDirectory(dir=parent)
+    links = []
+    try:
+        for number, (title, path) in enumerate(outputs):
+            links.append((title, Path(folder.name) / str(number)))
+            os.link(path, links[-1][1])
+    except OSError:
+        folder.cleanup()
+        raise HTTPException(404, REMOVED) from None
+    return folder, links
+
+
 class _Buffer(bytearray):
     """An unseekable file for `zipfile`, from which each piece is taken as soon as it is written."""
 
@@ -253,18 +295,19 @@ class _Buffer(bytearray):
         pass
 
 
-def _zip(outputs: Sequence[tuple[Job, str, Path]]) -> Iterator[bytes]:
+def _zip(folder: tempfile.TemporaryDirectory[str], outputs: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
+    """Yield the pieces of a zip of outputs; in the end, delete the folder that has them."""
     buffer, names = _Buffer(), set[str]()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for job, title, path in outputs:
-            name, number = title, 1
-            while name in names:  # two photos may have one name
+    with folder, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+        for title, path in outputs:
+            name, number = Path(title), 1
+            while str(name) in names:  # two photos may have one name
                 number += 1
-                name = f"{Path(title).stem}-{number}{path.suffix}"
-            names.add(name)
-            with archive.open(zipfile.ZipInfo.from_file(path, name), "w") as target, path.open("rb") as source:
+                name = name.with_stem(f"{Path(title).stem}-{number}")
+            names.add(str(name))
+            entry = zipfile.ZipInfo.from_file(path, name)
+            with archive.open(entry, "w") as target, path.open("rb") as source:
                 while piece := source.read(1 << 20):
-                    job.last_request = time.monotonic()
                     target.write(piece)
                     yield bytes(buffer)
                     buffer.clear()
