@@ -5,9 +5,11 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -100,6 +102,45 @@ class TestPipes:
         os.close(main)
         assert done.returncode == 2
         assert "stdout is a terminal, which shows no images; add -o FILE or > FILE" in done.stderr
+
+    def test_the_folder_of_an_output_is_created(self, photos, bundle, tmp_path):
+        out = tmp_path / "new" / "one.png"
+        assert colorize("-", "-o", out, model=bundle, stdin=(photos / "one.png").read_bytes()).exit_code == 0
+        assert out.exists()
+
+
+def run_in_shell(redirection, *arguments):
+    command = [sys.executable, "-m", "photochrom", "colorize", *map(str, arguments)]
+    return subprocess.run(
+        f"{shlex.join(command)} {redirection}", shell=True, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has such a device")
+@pytest.mark.parametrize("out", ["-", "out"])
+def test_output_that_cannot_be_printed_is_an_error_in_one_line(photos, bundle, tmp_path, out):
+    out = out if out == "-" else tmp_path / out
+    done = run_in_shell("> /dev/full", photos / "one.png", "-o", out, "--model", bundle)
+    assert (done.returncode, done.stderr) == (1, "photochrom: input or output failed (No space left on device)\n")
+
+
+def test_closed_streams_are_as_empty_ones(photos, bundle, tmp_path):
+    done = run_in_shell("<&-", "-", "-o", tmp_path / "out.png", "--model", bundle)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("photochrom: stdin: is empty; ")
+    for number, redirection in enumerate((">&-", "2>&-", "<&- >&- 2>&-")):
+        done = run_in_shell(redirection, photos, "-o", tmp_path / f"{number}", "--model", bundle)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert files(tmp_path / f"{number}") == ["deeper/three.tif", "one.png", "two.jpg"]
+
+
+def test_names_take_one_line(photos, bundle):
+    (photos / "one.png").rename(photos / "o\n\x1b[1m\u0301ne😀.png")
+    (photos / "bad.jpg").rename(photos / "b\n.jpg")
+    result = colorize(photos, model=bundle)
+    assert result.stdout.splitlines()[1] == f"{photos.parent / 'album-color'}/o\\n\\x1b[1m\u0301ne😀.png"
+    assert "b\\n.jpg: cannot be read" in result.stderr.splitlines()[0]
 
 
 def test_all_outputs_can_have_one_format(photos, bundle, tmp_path):

@@ -1,6 +1,9 @@
 """The ``photochrom`` command; what a command needs is imported when it runs, so that ``--help`` is fast."""
 
 import logging
+import os
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +11,7 @@ import typer
 from .._signals import INTERRUPTED, exit_code
 from .._version import __version__
 from .colorize import colorize
+from .console import fail
 from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
@@ -27,10 +31,17 @@ app = typer.Typer(
 def main() -> None:
     """Run the command; a wrong call ends in one sentence, Ctrl-C in exit code 130 and SIGTERM in 143."""
     logging.getLogger("pyvips").setLevel(logging.ERROR)  # users get its warnings as messages of our own
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed: else the first file to be opened would take its place
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     try:
         app()
     except SystemExit as end:
         raise SystemExit(exit_code() if end.code == INTERRUPTED else end.code) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes the rest to stdout when it ends
+        reason = error.strerror or error
+        fail(f"{error.filename}: {reason}" if error.filename else f"input or output failed ({reason})", 1)
 
 
 def _show_version(requested: bool) -> None:

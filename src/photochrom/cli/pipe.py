@@ -49,6 +49,7 @@ def colorize_pipe(call: Call) -> None:
         if out in DEVICES:
             content = result.to_bytes(call.suffix or None)
         else:
+            Path(out).parent.mkdir(parents=True, exist_ok=True)
             result.save(out, call.options.overwrite)
         size, seconds = (opened.width, opened.height), time.perf_counter() - start
         return content, Outcome(Task(name or photo, out), notes=tuple(opened.reader.notes), size=size, seconds=seconds)

@@ -15,6 +15,8 @@ EXPLANATIONS = {
     r"whole number of bytes|bits per sample": "its bits a channel are not supported; save it with 8 or 16",
 }
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 class PhotoError(ValueError):
     """A photo that cannot be read or written; the message is one sentence that names the file."""
@@ -33,8 +35,9 @@ class FileExists(PhotoError):
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """Returns a path as messages can print it, even where its name is not UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    """Returns a path as messages can print it in one line, even where its name is not UTF-8."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 @contextmanager
