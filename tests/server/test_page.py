@@ -102,6 +102,16 @@ def test_a_photo_is_compared_and_downloaded(browser, address, bundle, width):
             assert one.locator(part).bounding_box()["width"] <= WIDTHS[width][0]
 
 
+def test_what_was_left_out_is_shown_beside_the_photo(browser, address):
+    with open_page(browser, address) as page:
+        add(page, ("one.png", photo() + b"a video"), ("two.png", photo()))
+        notes = colorized(page, "one.png").get_by_role("list", name="Notes")
+        assert notes.get_by_role("listitem").all_inner_texts() == [
+            "What is attached to the photo (video, further pictures, gain or depth map) was left out."
+        ]
+        assert colorized(page, "two.png").get_by_role("list", name="Notes").count() == 0
+
+
 @pytest.mark.parametrize(
     ("event", "property_name"), [("drop", "dataTransfer"), ("paste", "clipboardData")], ids=["drop", "paste"]
 )

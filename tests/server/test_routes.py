@@ -25,6 +25,7 @@ from servers import TIMEOUT, get, post, serve_in_thread, wait_until
 
 from photochrom import Colorizer
 from photochrom.imaging.formats import WRITABLE
+from photochrom.imaging.metadata.xmp import NO_ATTACHMENTS
 from photochrom.inference.options import LIMITS, MAX_HINTS, Hint
 from photochrom.server import app, middleware, routes
 from photochrom.server.app import create_app, load_models
@@ -139,6 +140,16 @@ def test_a_job_with_variants(client, stochastic_bundle):
     assert client.delete(f"/jobs/{job['id']}").status_code == 204
     assert not folder.exists()
     assert "removed" in detail(client.get(job["before"]), 404)
+
+
+def test_a_job_says_what_was_left_out(client):
+    pages = pyvips.Image.new_from_array(np.concatenate([RAMP, RAMP]).astype(np.uint8)).copy(interpretation="b-w")
+    pages.set_type(pyvips.GValue.gint_type, "page-height", 48)
+    job = wait_for_job(client, submit(client, pages.tiffsave_buffer()))
+    assert job["notes"] == ["1 more page was left out"]  # there is no --page here
+    job = wait_for_job(client, submit(client, encode(".jpg") + b"a video", model="stochastic", variants=2))
+    assert job["notes"] == [NO_ATTACHMENTS]
+    assert wait_for_job(client, submit(client))["notes"] == []
 
 
 def test_a_photo_on_the_server_is_colorized_again(client, bundle):

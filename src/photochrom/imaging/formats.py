@@ -29,6 +29,7 @@ LZW = {"compression": "lzw", "predictor": "horizontal"}
 # A pixel that is decoded in memory, in about 12 bytes or (AVIF, JPEG 2000) 20 to 30, counts as so many of a photo that
 # is decoded row by row.
 IN_MEMORY, IN_MUCH_MEMORY = 2.5, 5
+PAGE_OPTION = " (--page)"  # ends the note of pages that are left out
 HEAD_OF_PNG = 1 << 16  # where its profile would begin
 
 
@@ -155,7 +156,7 @@ class Reader:
     def note_pages(self, others: int) -> None:
         """Adds a note of how many pages are left out, if any."""
         if others:
-            self.note(f"{others} more page{'s were' if others > 1 else ' was'} left out (--page)")
+            self.note(f"{others} more page{'s were' if others > 1 else ' was'} left out{PAGE_OPTION}")
 
     def open(self, shrink: float = 1, strict: bool = False) -> pyvips.Image:
         """Returns the image, of a file as a stream of rows, top to bottom; JPEG up to `shrink` times (8) smaller.

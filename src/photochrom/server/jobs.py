@@ -56,6 +56,7 @@ class Job:
     state: State = "queued"
     opened: Opened | None = None
     seeds: list[int] = field(default_factory=list)  # of the outputs that are written
+    notes: tuple[str, ...] = ()  # what was left aside when the photo was read, or is not in the outputs
     failure: Failed | None = None
     canceled: bool = False
     seconds: float | None = None
@@ -280,6 +281,7 @@ class _Worker(threading.Thread):
                     job.opened = event
                 case OutputWritten() as event:
                     job.seeds.append(event.seed)
+                    job.notes = event.notes
                 case end:
                     self.idle = True
                     return end

@@ -84,7 +84,7 @@ class Output(BaseModel):
 
 
 class Status(BaseModel):
-    """State of a job. ``ahead``: photos that wait before it; null: not known yet."""
+    """State of a job. ``ahead``: photos that wait before it; ``notes``: what was left out; null: not known yet."""
 
     id: str
     name: str
@@ -95,6 +95,7 @@ class Status(BaseModel):
     before: str | None
     seeds: list[int]
     copies: list[Output]
+    notes: list[str]
     seconds: float | None
     problem: str | None
 
@@ -115,6 +116,7 @@ def job_status(jobs: Jobs, job: Job) -> Status:
         before=f"{address}/before" if opened else None,
         seeds=list(job.request.options.seeds),
         copies=outputs,
+        notes=list(job.notes),
         seconds=job.seconds,
         problem=job.failure.reason if job.failure else None,
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyvips
 
 from ..core.sampling.procedure import Hints
-from ..imaging import icc
+from ..imaging import formats, icc
 from ..imaging.errors import PhotoTooLarge, WriteError, photo_errors
 from ..imaging.photo import Photo, open_photo
 from ..inference.bundle import BundleError
@@ -55,10 +55,11 @@ class Opened:
 
 @dataclass(frozen=True)
 class OutputWritten:
-    """The output of a seed and its preview are written; ``size``: their bytes."""
+    """The output of a seed and its preview are written; ``size``: their bytes, ``notes``: what is not in the output."""
 
     seed: int
     size: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ def _colorize(
             if request.previews:
                 image = preview(open_photo(output, max_pixels), PREVIEW_SIDE)
                 size += output.with_suffix(PREVIEW_SUFFIX).write_bytes(image)
-            yield OutputWritten(result.seed, size)
+            notes = tuple(note.removesuffix(formats.PAGE_OPTION) for note in photo.reader.notes)
+            yield OutputWritten(result.seed, size, notes)
         yield IDLE
     except ValueError as error:
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)

@@ -137,6 +137,8 @@ class Photo {
   done() {
     const { job } = this;
     this.state(`Colorized: ${job.width} × ${job.height} pixels, ${job.seconds.toFixed(1)} seconds`);
+    this.part(".notes").replaceChildren(...job.notes.map(sentence));
+    this.part(".notes").hidden = !job.notes.length;
     this.part(".before").src = job.before;
     this.part(".compare").hidden = this.part(".after-it").hidden = false;
     this.part(".variants").replaceChildren(...job.copies.map((copy) => this.choice(copy)));
@@ -240,6 +242,12 @@ class Photo {
     this.article.remove();
     summarize();
   }
+}
+
+function sentence(note) {
+  const item = document.createElement("li");
+  item.textContent = `${note[0].toUpperCase()}${note.slice(1)}.`;
+  return item;
 }
 
 function discard(job) {
