@@ -348,7 +348,8 @@ def test_metrics_are_recorded_in_the_bundle(fake_networks, truth, bundle, tmp_pa
 
     mine = tmp_path / "mine"
     shutil.copytree(bundle, mine)
-    write_card(mine, replace(read_card(mine), scores={"fid": {"fid": 3.0}}))
+    old = {"fid": {"fid": 3.0, "is": 2.5, "class-accuracy": 0.7}}  # of other protocols and names, which are kept
+    write_card(mine, replace(read_card(mine), scores=old))
     result = evaluate("--data", truth, "--model", mine, "--record", "--json", tmp_path / "x.json")
     assert result.exit_code == 0, result.output
     row = json.loads((tmp_path / "x.json").read_text())["rows"]["two-colors"]
@@ -358,6 +359,6 @@ def test_metrics_are_recorded_in_the_bundle(fake_networks, truth, bundle, tmp_pa
     assert evaluate("--data", truth, "--model", mine, "--record", "--overwrite").exit_code == 0
     scores = load(mine).card.scores
     recorded = scores["native"]
-    assert scores["fid"] == {"fid": 3.0}
+    assert scores["fid"] == old["fid"]
     assert recorded["n"] == 4
     assert recorded["ab-error"] == pytest.approx(row["ab-error"]["value"], rel=1e-4)

@@ -50,6 +50,11 @@ def test_no_verdict_contradicts_its_interval(low, high):
     assert "no significant difference" in comparison.verdict
 
 
+def test_a_verdict_says_when_the_correction_decides():
+    verdict = Comparison("psnr", ("one", "other"), 1.0, 0.5, 1.5, 0.01, 0.2).verdict
+    assert "no significant difference between one and other once corrected for the number of comparisons" in verdict
+
+
 def test_significant_differences_of_random_columns_agree_with_their_intervals():
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -82,10 +87,12 @@ def test_columns_of_other_images_are_refused():
 
 def set_estimates(features, truth, probabilities):
     """Metrics of a whole set by name, as in a report."""
-    distance, *without = metrics.kernel_distances(features, truth, photo_groups(len(truth)), True)
+    group = photo_groups(len(truth))
+    frechet, *without_frechet = metrics.frechet_distances(features, truth, group, paired=True)
+    kernel, *without_kernel = metrics.kernel_distances(features, truth, group, paired=True)
     return {
-        "fd-fake": jackknife(metrics.frechet_distance, features, truth),
-        "kd-fake": jackknife_estimate(distance, without),
+        "fd-fake": jackknife_estimate(frechet, without_frechet),
+        "kd-fake": jackknife_estimate(kernel, without_kernel),
         "is-fake": jackknife(metrics.inception_score, probabilities, metrics.score_parts(len(truth))),
     }
 

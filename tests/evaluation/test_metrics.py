@@ -201,6 +201,20 @@ def test_kernel_distances_without_groups_are_those_of_smaller_sets(monkeypatch, 
     assert len(without) == 4
 
 
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("width", [12, 100])
+def test_frechet_distances_without_groups_are_those_of_smaller_sets(width, paired):
+    mixing = np.random.default_rng(1).normal(size=(12, width))
+    x, y = (features @ mixing + 100 for features in FEATURES)
+    group = np.random.default_rng(0).permutation(len(x)) % 4
+    whole, *without = metrics.frechet_distances(x, y, group, paired)
+    assert whole == pytest.approx(metrics.frechet_distance(x, y))
+    for index, distance in enumerate(without):
+        smaller = y[group != index] if paired else y
+        assert distance == pytest.approx(metrics.frechet_distance(x[group != index], smaller), rel=1e-5)
+    assert len(without) == 4
+
+
 def test_frechet_distance_is_the_same_with_more_features_than_images():
     x, y = (np.random.default_rng(seed).normal(size=(30, 12)) for seed in (0, 1))
     padding = np.zeros((30, 50))

@@ -158,6 +158,13 @@ def test_metrics_have_their_direction(metric, better):
     assert find_metric(metric).better == better
 
 
+def test_labels_say_which_network_and_which_truth():
+    assert "not accuracy" in find_metric("class-agreement-efficientnet-lite0").label
+    assert "instead of Inception" in find_metric("is-efficientnet-lite0").label
+    for metric in ("pd-efficientnet-lite0", "fd-vgg16", "kd-vgg16"):
+        assert "features of this network" in find_metric(metric).label
+
+
 @pytest.mark.parametrize("name", ["sharpness", "lpips", "psnr-rgb", "fid-fake"])
 def test_a_metric_without_record_is_refused(name, tables):
     with pytest.raises(ValueError, match=f"unknown metric '{name}': add a record with its direction"):

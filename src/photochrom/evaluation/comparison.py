@@ -22,7 +22,6 @@ class Comparison:
     high: float
     p: float  # two-sided, of this comparison alone
     adjusted_p: float  # corrected for all comparisons of the report
-    note: str = ""  # caveat to show beside it
 
     @property
     def significant(self) -> bool:
@@ -36,7 +35,9 @@ class Comparison:
         p = f"corrected p = {self.adjusted_p:.2g}"
         if not self.significant:
             interval = f"{first} - {second}: {low:+.4g} to {high:+.4g}, {p}"
-            return f"{self.metric}: no significant difference between {first} and {second} ({interval})"
+            correction = " once corrected for the number of comparisons" if low * high > 0 else ""
+            models = f"{first} and {second}{correction}"
+            return f"{self.metric}: no significant difference between {models} ({interval})"
         # The difference is first minus second; the sentence says by how much the better one leads, which is positive.
         if self.difference < 0:
             low, high = -high, -low
@@ -65,13 +66,10 @@ def compare(metric: str, columns: Mapping[str, Float[np.ndarray, "*runs photos"]
     if not effects:
         return []
     differences = np.stack([families[first].mean(0) - families[second].mean(0) for first, second in effects])
-    several_seeds = max(len(values) for values in families.values()) > 1
     comparisons = []
     for (pair, effect), rank_p in zip(effects.items(), _rank_tests(differences), strict=True):
-        # That intervals count photos only is what every report of single runs says; it needs no note on each line.
-        note = effect.note if several_seeds else ""
         p = max(effect.p, float(rank_p))
-        comparisons.append(Comparison(metric, pair, effect.value, effect.low, effect.high, p, adjusted_p=p, note=note))
+        comparisons.append(Comparison(metric, pair, effect.value, effect.low, effect.high, p, adjusted_p=p))
     return comparisons
 
 

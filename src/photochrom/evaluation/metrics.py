@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import svdvals
+from scipy.linalg import eigvalsh, svdvals
 
 RGB = Float[np.ndarray, "3 h w"]  # sRGB in [0, 1]
 Lab = Float[np.ndarray, "3 h w"]  # as `core.color.rgb_to_lab` gives it
@@ -168,6 +168,33 @@ def frechet_distance(first: Features, second: Features) -> float:
     shift = np.square(x.mean(0) - y.mean(0)).sum()
     r, s = _root(x), _root(y)
     return float(max(0.0, shift + np.square(r).sum() + np.square(s).sum() - 2 * svdvals(r @ s.T).sum()))
+
+
+def frechet_distances(
+    first: Features, second: Features, group: Int[np.ndarray, "n"] | None, paired: bool = False
+) -> Float[np.ndarray, "distances"]:
+    """Return the `frechet_distance`, then those without each group of rows of the first set in turn.
+
+    In ``paired`` sets the same rows of the second are left out; another second set stays whole.
+    """
+    x, y = (np.asarray(features, np.float64) for features in (first, second))
+    x, y = x - y.mean(0), y - y.mean(0)
+    distances = [frechet_distance(x, y)]
+    few = paired and len(x) <= 2 * x.shape[1]  # then products of rows are faster than covariances
+    products = x @ y.T if few else None
+    for index in range(0 if group is None else int(group.max()) + 1):
+        keep = np.flatnonzero(group != index)
+        rows, others = x[keep], y[keep] if paired else y
+        if products is None:
+            distances.append(frechet_distance(rows, others))
+            continue
+        # With centered rows X and Y, the trace is that of the square root of the symmetric product X Y' Y X'.
+        kept = products[np.ix_(keep, keep)]
+        kept = kept - kept.mean(0) - kept.mean(1, keepdims=True) + kept.mean()
+        trace = np.sqrt(eigvalsh(kept @ kept.T).clip(0)).sum() / (len(rows) - 1)
+        shift = np.square(rows.mean(0) - others.mean(0)).sum()
+        distances.append(shift + rows.var(0, ddof=1).sum() + others.var(0, ddof=1).sum() - 2 * trace)
+    return np.array(distances)
 
 
 def _root(x: Features) -> Float[np.ndarray, "rows d"]:

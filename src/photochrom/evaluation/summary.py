@@ -1,7 +1,6 @@
 """Summarize measured columns: every metric of every row with its interval, and comparisons of models."""
 
 from collections.abc import Mapping
-from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -71,15 +70,13 @@ def _add_set_metrics(
         if kind != "features" or len(column) < 2:
             continue
         paired, other = reference is None, truth[name] if reference is None else reference[name]
-        distance, *without = metrics.kernel_distances(column, other, photo_groups(len(column)), paired)
+        group = photo_groups(len(column))
+        distance, *without = metrics.kernel_distances(column, other, group, paired)
         estimates[kernel] = jackknife_estimate(distance, without)
         size, enough = f"{len(column)} photos for {column.shape[1]} features", len(column) > column.shape[1]
         if enough or force:
-            note = "" if enough else f"too few: {size}"
-            if paired:
-                estimates[frechet] = jackknife(metrics.frechet_distance, column, other, note=note)
-            else:
-                estimates[frechet] = jackknife(partial(metrics.frechet_distance, second=other), column, note=note)
+            distance, *without = metrics.frechet_distances(column, other, group, paired)
+            estimates[frechet] = jackknife_estimate(distance, without, "" if enough else f"too few: {size}")
         else:
             omissions.append(f"{frechet} left out: {size}; it needs more photos than features (or --force)")
     return omissions
