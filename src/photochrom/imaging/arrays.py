@@ -8,13 +8,14 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..core.color import fit_gamut, lab_to_rgb
+from ..core.color import lab_to_rgb
+from .chroma import chroma_shift, merge_chroma
 
 SUFFIX = ".npy"
 SMALLEST_SIDE = 8  # pixels; the last axis of an array with fewer is that of its channels
@@ -74,11 +75,19 @@ def to_ppm(parts: Sequence[Part]) -> bytes:
     pixels = planes[0]
     if len(planes) == 2:
         lightness, ab = planes
-        scaled = lightness.reshape(1, *ab.shape[:2]) * np.float32(100 / 255)
-        lab = np.concatenate([scaled, ab.transpose(2, 0, 1) - np.float32(128)])
-        pixels = np.rint(lab_to_rgb(fit_gamut(lab)).transpose(1, 2, 0) * 255).astype(np.uint8)
+        gray = _gray_codes()[lightness.reshape(*ab.shape[:2], 1)]
+        shift = chroma_shift(ab.transpose(2, 0, 1) - np.float32(128))
+        pixels = merge_chroma(gray, shift, 8)
     height, width, _ = pixels.shape
     return b"P6 %d %d 255\n" % (width, height) + pixels.tobytes()
+
+
+@cache
+def _gray_codes() -> np.ndarray:
+    """The 16-bit gray of each L from 0 to 255."""
+    lab = np.zeros((3, 1, 256))
+    lab[0] = np.linspace(0, 100, 256)
+    return np.rint(lab_to_rgb(lab)[0, 0] * 65535).astype(np.uint16)
 
 
 def _parts(paths: Iterable[Path]) -> Iterator[Part]:
