@@ -11,7 +11,7 @@ import typer
 from .console import count, exit_on, fail, loading, progress, writable
 from .options import Device, Saturation, Seed, Size, Strength, limited
 
-DATA = "Color photos as ground truth: folder, zip, or folder in a zip; repeatable."
+DATA = "Color photos as ground truth: folder (images, or .npy arrays), zip, or folder in a zip; repeatable."
 IMAGES = "Images colorized elsewhere, with the names of the photos; repeatable."
 STEPS = "Number of sampling steps; repeatable, a row for each."
 ETA = "Noise of each step of ddim; repeatable, a row for each."

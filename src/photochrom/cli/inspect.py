@@ -9,7 +9,9 @@ from .console import count, exit_on, fail, loading, progress, writable
 
 
 def inspect(
-    photos: Annotated[list[Path], typer.Argument(help="Color photos: folders, zips, or folders in a zip.")],
+    photos: Annotated[
+        list[Path], typer.Argument(help="Color photos: folders (images, or .npy arrays), zips, or folders in a zip.")
+    ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a chart to this SVG file.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all values to this JSON file.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,

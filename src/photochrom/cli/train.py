@@ -12,7 +12,7 @@ from .console import exit_on, fail, loading
 from .export import export
 from .options import Out, Sets
 
-DATA = "Color photos: folder (images, or arrays in .npy files), zip, or folder in a zip; repeatable."
+DATA = "Color photos: folder (images, or .npy arrays), zip, or folder in a zip; repeatable."
 INIT = "Run, bundle, model or .safetensors file whose weights to start from."
 
 
