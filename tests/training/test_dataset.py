@@ -11,7 +11,7 @@ from PIL import Image
 from toy import jpeg
 
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
-from photochrom.imaging.sources import find_images, source_title
+from photochrom.imaging.sources import SourceImage, find_images, source_title
 from photochrom.training.dataset import gather
 from photochrom.training.decoding import decode
 from photochrom.training.recipe import Data
@@ -95,6 +95,14 @@ def test_a_number_of_images_is_a_part_of_every_larger_one(archive, library, tmp_
     assert other.digest == libraries[1].digest
     with pytest.raises(ValueError, match=rf"data.images = 99: there are only {sizes[-1]} photos to train on"):
         take(99)
+
+
+def test_a_photo_is_read_once_to_be_measured(archive, tmp_path, monkeypatch):
+    reads = []
+    read = SourceImage.read
+    monkeypatch.setattr(SourceImage, "read", lambda image: reads.append(str(image)) or read(image))
+    gather(Data(photos=(archive,)), tmp_path / "photos.json")
+    assert len(reads) == len(set(reads)) == len(find_images(archive))
 
 
 def test_colorfulness_is_cached(archive, tmp_path):

@@ -120,9 +120,11 @@ def _colorfulness_by_key(images: Mapping[str, SourceImage], cache: Path) -> dict
 
 def _measure(image: SourceImage) -> float | None:
     try:
-        if open_photo(image.open(), ANY_SIZE, str(image)).is_colorized:
+        content = image.read()
+        if open_photo(content, ANY_SIZE, str(image)).is_colorized:
             raise ValueError("colorized by Photochrom, so no ground truth")
-        return round(float(colorfulness(decode(image, PREVIEW).transpose(2, 0, 1) / np.float32(255))), 2)
+        rgb = decode(image, PREVIEW, content).transpose(2, 0, 1) / np.float32(255)
+        return round(float(colorfulness(rgb)), 2)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         log.warning("%s left out: %s", image, str(error).removeprefix(f"{image}: "))
         return None

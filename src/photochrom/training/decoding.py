@@ -18,9 +18,12 @@ ANY_SIZE = 10**12  # pixels: training shrinks every image, so that there is no l
 RGB8 = UInt8[np.ndarray, "h w 3"]
 
 
-def decode(image: SourceImage, side: int) -> RGB8:
-    """Return an image upright in sRGB; a JPEG may come smaller, its short side still at least ``side`` pixels."""
-    return np.asarray(_open_rgb(image, side))
+def decode(image: SourceImage, side: int, content: bytes | None = None) -> RGB8:
+    """Return an image upright in sRGB; a JPEG may come smaller, its short side still at least ``side`` pixels.
+
+    ``content``: the bytes of the file, where they have been read already.
+    """
+    return np.asarray(_open_rgb(image, side, content))
 
 
 def stored_size(image: SourceImage, side: int) -> tuple[int, int]:
@@ -69,8 +72,8 @@ def _area_means(image: Image.Image, size: tuple[int, int], box: tuple[float, flo
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
-def _open_rgb(image: SourceImage, side: int) -> Image.Image:
-    content = image.read()
+def _open_rgb(image: SourceImage, side: int, content: bytes | None = None) -> Image.Image:
+    content = content or image.read()
     try:
         opened = Image.open(io.BytesIO(content), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:  # any other format is decoded as the other commands do, with their errors
