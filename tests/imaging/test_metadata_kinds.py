@@ -181,6 +181,28 @@ def test_the_resolution_of_photoshop_turns_with_the_pixels():
     assert notes == ["Photoshop's paths, guides and slices were left out, since the photo was turned"]
 
 
+# Colors that are left aside
+
+GAMMA = "the gamma of the PNG was left aside: it was read as sRGB"
+CICP = "the color space of the PNG (cICP) was left aside: it was read as sRGB"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "notes"),
+    [
+        ([(b"gAMA", (45455).to_bytes(4))], []),
+        ([(b"gAMA", (100_000).to_bytes(4))], [GAMMA]),
+        ([(b"gAMA", (55_556).to_bytes(4))], [GAMMA]),
+        ([(b"gAMA", (100_000).to_bytes(4)), (b"sRGB", b"\0")], []),
+        ([(b"cICP", bytes([1, 13, 0, 1]))], []),
+        ([(b"cICP", bytes([9, 16, 0, 1]))], [CICP]),
+        ([(b"gAMA", b""), (b"cICP", b"")], ["damaged metadata was left out"]),
+    ],
+)
+def test_colors_that_a_png_states_by_numbers_are_noted(chunks, notes):
+    assert colorize(gray_png(*chunks))[1] == notes
+
+
 # Text
 
 
@@ -236,6 +258,16 @@ def test_profiles_that_imagemagick_wrote_as_text_are_read():
     assert copy.count(b"Raw profile") == 1  # IPTC has no other place in a PNG
     assert b"exif:Orientation" not in copy
     assert b"\x1c\2\5\0\4Gare" in colorize(blob)[0]
+
+
+def test_a_profile_that_exiftool_wrote_as_text_is_read():
+    resources = photoshop.pack_resources([Resource(b"8BIM", 1028, b"\0\0", dataset(2, 5, b"Gare"))])
+    text = f"\nIPTC profile\n{len(resources):8}\n{resources.hex()}\n".encode()
+    blob = gray_png((b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text)))
+    copy, notes = colorize(blob)
+    assert dataset(2, 5, b"Gare") in copy
+    assert b"Raw profile" not in copy
+    assert not notes
 
 
 def test_text_that_is_too_large_costs_no_time():
@@ -537,6 +569,10 @@ def test_what_describes_the_old_pixels_is_dropped():
     assert pyvips.Image.new_from_buffer(output, "").format == "ushort"  # libtiff takes 32996 for SampleFormat
     ns = 'xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:CompressedBitsPerPixel="4/1"'
     assert "CompressedBitsPerPixel" not in correct(packet_of(ns))[0]
+    ns = 'xmlns:p="http://ns.adobe.com/photoshop/1.0/" p:LegacyIPTCDigest="0" p:EmbeddedXMPDigest="1"'
+    ns += ' xmlns:x="http://ns.adobe.com/xap/1.0/"'
+    packet, _ = correct(packet_of(ns, "<x:PageInfo>gray pages</x:PageInfo>"))
+    assert not re.search("Digest|gray pages", packet)
 
 
 @pytest.mark.parametrize(("before", "after"), [("R03", "R98"), ("R98", "R98"), ("THM", "THM")])

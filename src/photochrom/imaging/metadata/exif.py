@@ -18,8 +18,8 @@ SIZES, PIXEL_SIZES, RELATED_SIZES = (256, 257), (40962, 40963), (4097, 4098)  # 
 # color map, halftone hints, tiles, fax data, inks, extra samples, sample formats, old-style JPEG, YCbCr coefficients,
 # sampling, positions and reference levels, matte, data type (libtiff takes it for the sample format), depth, profile.
 UNTRUE = {254, 255, 258, 259, 262, *range(263, 267), *range(277, 282), 284, 290, 291, 292, 293, 301, 317, 318, 319, 320}
-UNTRUE |= {321, 322, 323, 326, 327, 328, *range(332, 347), *range(512, 522), *range(529, 533), *range(32995, 32998)}
-UNTRUE |= {34675, 700, tiff.IPTC, tiff.PHOTOSHOP}
+UNTRUE |= {*range(321, 324), *range(326, 329), *range(332, 337), *range(338, 347), *range(512, 522), *range(529, 533)}
+UNTRUE |= {*range(32995, 32998), 34675, 700, tiff.IPTC, tiff.PHOTOSHOP}
 # Of DNG, for whose raw data a reader would take the copy, but for names of camera, lens, file, reel, times and titles;
 # Photoshop's layers and annotations.
 DESCRIPTIVE = {50708, 50709, 50735, 50736, 50827, 50898, 50899, 51043, 51044, 51058, 51081, 51105}

@@ -14,14 +14,20 @@ KNOWN_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"tIME")
 ENCODING_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"iCCP", b"sRGB", b"cICP", b"mDCV"}
 ENCODING_CHUNKS |= {b"cLLI", b"sBIT", b"bKGD", b"hIST", b"sPLT", b"acTL", b"fcTL", b"fdAT"}
 
+COLOR_CHUNKS = (b"cICP", b"iCCP", b"sRGB", b"gAMA")  # the first one counts
+SRGB_TRANSFER = 13  # of cICP (ITU-T H.273)
+SRGB_GAMMA, GAMMA_ERROR = 45_455, 1000  # in 1/100,000
+
 
 def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
     """Adds what a file says."""
-    others, kept = set(), 0
+    others, kept, colors = set(), 0, {}
     for kind, size in _png_chunks(file):
         if kind == b"IEND":
             file.seek(4, io.SEEK_CUR)  # its checksum
             metadata.note_rest(file.read(REST_BYTES))
+        if kind in COLOR_CHUNKS:
+            colors[kind] = file.read(min(size, 4))
         if kind in ENCODING_CHUNKS:
             continue
         kept += size
@@ -34,6 +40,17 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
         else:
             others.add(kind.decode() if kind.isalpha() else "damaged ones")
     metadata.note_others("PNG chunks", others)
+    with metadata.skip_damage():
+        _note_colors(metadata, colors)
+
+
+def _note_colors(metadata: Metadata, colors: dict[bytes, bytes]) -> None:
+    """Adds a note of a color space that is stated by numbers, which libvips does not use."""
+    chosen = next((kind for kind in COLOR_CHUNKS if kind in colors), b"")
+    if chosen == b"cICP" and colors[chosen][1] != SRGB_TRANSFER:
+        metadata.note("the color space of the PNG (cICP) was left aside: it was read as sRGB")
+    elif chosen == b"gAMA" and abs(struct.unpack(">I", colors[chosen])[0] - SRGB_GAMMA) > GAMMA_ERROR:
+        metadata.note("the gamma of the PNG was left aside: it was read as sRGB")
 
 
 def _add_chunk(metadata: Metadata, kind: bytes, body: bytes) -> None:

@@ -57,17 +57,17 @@ def _decompress(data: bytes, limit: int) -> bytes:
 
 
 def raw_profile(text: Text) -> tuple[str, bytes] | None:
-    """Returns name and bytes of a profile that ImageMagick wrote as text in hexadecimal digits; None for another text.
+    """Returns kind and bytes of a profile that ImageMagick wrote as text in hexadecimal digits; None for another text.
 
-    The text is a line break, the name, the number of bytes, and the digits in lines.
+    The text is a line break, a name, the number of bytes, and the digits, each in lines of their own.
     """
     if not text.keyword.startswith(RAW_PROFILE):
         return None
     name = text.keyword.removeprefix(RAW_PROFILE).decode("latin-1").lower()
-    parts = text.text.split()
+    lines = text.text.strip().split(b"\n", 2)
     try:
-        profile = bytes.fromhex(b"".join(parts[2:]).decode())
-        return (name, profile) if len(profile) == int(parts[1]) else None
+        profile = bytes.fromhex(lines[2].decode())
+        return (name, profile) if len(profile) == int(lines[1]) else None
     except (ValueError, IndexError):
         return None
 

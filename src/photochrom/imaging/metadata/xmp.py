@@ -24,7 +24,8 @@ UNTRUE = (
     *(TIFF + name for name in ("PlanarConfiguration", "YCbCrSubSampling", "TransferFunction", "WhitePoint")),
     *(TIFF + name for name in ("PrimaryChromaticities", "NativeDigest")),
     *(EXIF + "NativeDigest", EXIF_EX + "Gamma", PHOTOSHOP + "ColorMode", PHOTOSHOP + "ICCProfile"),
-    *(EXIF + "CompressedBitsPerPixel", XMP + "Thumbnails", EXTENDED),
+    *(EXIF + "CompressedBitsPerPixel", XMP + "Thumbnails", XMP + "PageInfo", EXTENDED),
+    *(PHOTOSHOP + "LegacyIPTCDigest", PHOTOSHOP + "EmbeddedXMPDigest"),
 )
 # Of motion photos, depth maps and gain maps: their data is not in a copy.
 ATTACHMENTS = re.compile(
