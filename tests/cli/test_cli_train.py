@@ -55,7 +55,7 @@ def test_a_stopped_training_can_be_resumed(colors, tmp_path, number):
     assert last.endswith(" of 100000; continue with --resume")
     step = int(last.split()[4])
     shorter = ("--set", f"trainer.steps={step + 2}")  # all else as the run began, whatever the recipe says
-    result = photochrom("train", TINY, "-o", run, "--resume", *shorter, "--export", tmp_path / "bundle")
+    result = photochrom("train", "-o", run, "--resume", *shorter, "--export", tmp_path / "bundle")
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{run}\n{tmp_path / 'bundle'}\n"
     assert bundles.load(tmp_path / "bundle").card.family == "classify"
@@ -73,6 +73,9 @@ def test_a_stopped_training_can_be_resumed(colors, tmp_path, number):
             ["--set", "model.net.depth=0"],
             "classify.toml: model.net.depth = 0: Input should be greater than or equal to 1",
         ),
+        (["--set", "data.images=1000"], "data.images = 1000: there are only"),
+        (["--set", "trainer.batch=3", "--set", "trainer.accumulate=2"], "trainer.batch = 3: must divide by"),
+        (["--resume"], "runs/classify: holds no last.safetensors to resume from; start without --resume"),
         (["--export", "colors"], "colors exists: name another folder or remove it"),
     ],
 )
@@ -83,7 +86,17 @@ def test_mistakes_are_explained_and_leave_no_run(colors, options, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
-    assert not list(colors.parent.rglob("recipe.json"))
+    # The colorfulness of the photos, which takes long to measure, is all that may be left.
+    left = {path.name for path in colors.parent.rglob("*") if path.parent != colors}
+    assert left in ({"colors"}, {"colors", "runs", "classify", "photos.json"})
+
+
+def test_a_run_has_its_own_recipe(tmp_path):
+    for options in ((), ("--resume",), ("-o", tmp_path)):
+        result = photochrom("train", *options, cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "name a recipe; or, to continue a run, its folder with --resume and --out" in result.stderr
+    assert "recipe.json: cannot be read" in photochrom("train", "--resume", "-o", tmp_path).stderr
 
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(colors, tmp_path):

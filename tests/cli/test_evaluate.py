@@ -290,11 +290,11 @@ def test_a_damaged_file_in_a_zip_is_named(fake_networks, truth, bundle, tmp_path
         (["--data", "truth", "--device", "abacus"], "device abacus: not in the installed ONNX Runtime"),
         (
             ["--data", "truth", "--model", "default", "--solver", "ddim"],
-            "--solver is not supported by any selected model",
+            "--solver ddim is not supported by any selected model",
         ),
         (
             ["--data", "truth", "--model", "default", "--temperature", "1", "--steps", "5"],
-            "--steps, --temperature are not supported by any selected model",
+            "--steps 5, --temperature 1.0 are not supported by any selected model",
         ),
         (["--data", "truth", "--saturation", "4"], "Invalid value for '--saturation': 4.0 is not in the range 0<=x<=3"),
         (["--data", "truth", "--images", "missing"], "missing: there is no such folder or zip"),

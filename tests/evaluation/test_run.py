@@ -21,6 +21,11 @@ def test_options_that_do_not_apply_are_left_out(procedure, applicable):
     assert applicable_options(procedure, {"steps": 5, "eta": 0.5, "temperature": 2.0}) == applicable
 
 
+@pytest.mark.parametrize("procedure", [Direct(), Diffusion(), Cold()])
+def test_a_solver_of_other_models_does_not_apply(procedure):
+    assert "solver" not in applicable_options(procedure, {"solver": "greedy", "steps": 5})
+
+
 def test_the_solver_among_the_options_decides_which_others_apply():
     options = {"solver": "greedy", "temperature": 2.0}
     assert applicable_options(Autoregressive(), options) == {"solver": "greedy"}

@@ -13,11 +13,12 @@ from .export import export
 from .options import Out, Sets
 
 DATA = "Color photos: folder (images, or .npy arrays), zip, or folder in a zip; repeatable."
+RECIPE = "Recipe (TOML); see the folder recipes. With --resume and --out, the run has its own."
 INIT = "Run, bundle, model or .safetensors file whose weights to start from."
 
 
 def train(  # noqa: PLR0913 - each is an option of the command
-    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML); see the folder recipes.")],
+    recipe: Annotated[Path | None, typer.Argument(help=RECIPE)] = None,
     data: Annotated[list[Path] | None, typer.Option(help=DATA)] = None,
     out: Out = None,
     sets: Sets = None,
@@ -37,12 +38,14 @@ def train(  # noqa: PLR0913 - each is an option of the command
         from ..training.recipe import read
     level = logging.WARNING if sys.stderr.isatty() else logging.INFO
     logging.basicConfig(level=level if is_main_process() else logging.ERROR, format="%(message)s")
-    run = out or Path("runs") / recipe.stem
+    if recipe is None and not (resume and out):
+        fail("name a recipe; or, to continue a run, its folder with --resume and --out", 2)
+    run = out or Path("runs") / (recipe.stem if recipe else "")
     if bundle and bundle.exists():
         fail(f"{bundle} exists: name another folder or remove it", 2)
     stored = run / "recipe.json"
     with exit_on(Stopped, code=INTERRUPTED), exit_on(ValueError, OSError, FloatingPointError, ModuleNotFoundError):
-        settings = read(stored if resume and stored.exists() else recipe, sets or (), data or ())
+        settings = read(stored if resume and stored.exists() else recipe or stored, sets or (), data or ())
         if bundle:
             require_complete(settings)
         train_recipe(settings, run, resume, init)

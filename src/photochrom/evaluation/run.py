@@ -163,25 +163,31 @@ def _forced(request: Request, problem: str) -> str:
 def _model_rows(request: Request) -> list[Row]:
     """A row for each model and each of the samplers that differs in the options that the model supports."""
     rows = []
-    unsupported = set().union(*request.samplers)
+    unsupported = {choice for sampler in request.samplers for choice in sampler.items()}
+    solvers: set[str] = set()
     for source in request.models:
         colorizer = Colorizer(source, threads=1, device=request.device)
         samplers: dict[str, Sampler] = {}
         for sampler in request.samplers:
             supported = applicable_options(colorizer.procedure, sampler)
             samplers[str(supported)] = supported
-            unsupported -= supported.keys()
+            unsupported -= supported.items()
+        solvers |= set(colorizer.procedure.solvers) - {""}
         for sampler in samplers.values():
             rows.append(_model_row(source, sampler, colorizer.with_sampler(**sampler), request))
     if unsupported:
-        names = ", --".join(sorted(unsupported))
-        raise ValueError(f"--{names} {'is' if len(unsupported) == 1 else 'are'} not supported by any selected model")
+        choices = ", ".join(f"--{name} {value}" for name, value in sorted(unsupported, key=str))
+        known = f"; their solvers: {', '.join(sorted(solvers))}" if solvers else ""
+        problem = f"{'is' if len(unsupported) == 1 else 'are'} not supported by any selected model"
+        raise ValueError(f"{choices} {problem}{known}")
     return rows
 
 
 def applicable_options(procedure: Procedure, options: Sampler) -> Sampler:
-    """Return those of the options that a procedure supports, with the solver among them."""
-    names = procedure.option_names(options.get("solver", ""))  # greedy has no temperature, for example
+    """Return those of the options that a procedure supports, with the solver among them if it knows that."""
+    names = set(procedure.option_names(options.get("solver", "")))  # greedy has no temperature, for example
+    if options.get("solver") not in procedure.solvers:
+        names -= {"solver"}
     return {name: value for name, value in options.items() if name in names}
 
 

@@ -2,7 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from .. import models
 from ..imaging.atomic import atomic_path
 from ..models.family import Family
+from .processes import is_main_process
 from .recipe import Recipe, parse
 
 CHECKPOINTS = ("best", "last")
@@ -114,3 +116,28 @@ def restore_optimizer(
             # In the parameter's memory format: otherwise sums are taken in another order, and a resumed run differs.
             like = parameter if tensor.shape == parameter.shape else tensor
             optimizer.state[parameter][quantity] = torch.empty_like(like, device=parameter.device).copy_(tensor)
+
+
+@contextmanager
+def run_folder(run: Path, resume: bool) -> Iterator[None]:
+    """Create the folder of a run, and remove it if nothing is in it when the block fails. Raises ValueError."""
+    if not is_main_process():
+        yield
+        return
+    started = (run / "last.safetensors").exists()
+    if started and not resume:
+        raise ValueError(f"{run}: holds a run already: resume it, or name another folder")
+    if resume and not started:
+        raise ValueError(f"{run}: holds no last.safetensors to resume from; start without --resume")
+    missing = [folder for folder in (run, *run.parents) if not folder.exists()]
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{run}: cannot be a folder for a run ({error.strerror}): name another") from None
+    try:
+        yield
+    except Exception:
+        with suppress(OSError):  # something is in it
+            for folder in missing:
+                folder.rmdir()
+        raise

@@ -5,7 +5,7 @@ import json
 import logging
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import cached_property
 from itertools import count
@@ -64,16 +64,15 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
     _check_data_settings(recipe, model)
     if not resume:
         initialize(model, init)
-    _prepare_folder(run, resume)
-    library = gather(recipe.data, run / "photos.json")
     state, sections = TrainingState(fresh=init is None), None
-    if resume:
-        state, sections = _read_progress(run, recipe, library)
-        if state.progress(recipe.trainer) >= 1:
-            log.warning("%s: %s: nothing to resume", run, state.describe(recipe.trainer))
-            return run
-
-    with launched(fabric):
+    with checkpoint.run_folder(run, resume), ExitStack() as processes:
+        library = gather(recipe.data, run / "photos.json")
+        if resume:
+            state, sections = _read_progress(run, recipe, library)
+            if state.progress(recipe.trainer) >= 1:
+                log.warning("%s: %s: nothing to resume", run, state.describe(recipe.trainer))
+                return run
+        processes.enter_context(launched(fabric))
         loop = TrainingLoop(model, recipe, library, run, fabric, state)
         if sections:
             loop.restore(sections)
@@ -368,20 +367,6 @@ def _check_data_settings(recipe: Recipe, model: Family) -> None:
     if model.gray_convention not in (None, recipe.data.gray):
         only = f"this family works on {model.gray_convention!r}"
         raise ValueError(f"data.gray = {recipe.data.gray!r}: {only}: choose that")
-
-
-def _prepare_folder(run: Path, resume: bool) -> None:
-    if not is_main_process():
-        return
-    started = (run / "last.safetensors").exists()
-    if started and not resume:
-        raise ValueError(f"{run}: holds a run already: resume it, or name another folder")
-    if resume and not started:
-        raise ValueError(f"{run}: holds no last.safetensors to resume from; start without --resume")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{run}: cannot be a folder for a run ({error.strerror}): name another") from None
 
 
 def _read_progress(run: Path, recipe: Recipe, library: Library) -> tuple[TrainingState, dict[str, dict[str, Tensor]]]:
