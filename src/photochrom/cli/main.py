@@ -11,6 +11,7 @@ import typer
 from .._signals import INTERRUPTED, exit_code
 from .._version import __version__
 from .colorize import colorize
+from .compare import compare
 from .console import fail
 from .evaluate import evaluate
 from .export import export
@@ -59,5 +60,5 @@ def _photochrom(
     """Colorize black-and-white photos."""
 
 
-for _command in (colorize, models, web, train, export, inspect, evaluate):
+for _command in (colorize, models, web, train, export, inspect, evaluate, compare):
     app.command()(_command)

@@ -18,7 +18,7 @@ from .._version import __version__
 from .comparison import Comparison
 from .dataset_colors import draw_histogram
 from .files import write
-from .measure import BASELINES, TRUTH
+from .measure import BASELINES, TRUTH, Columns
 from .metrics import METRICS, PSNR_LIMIT, find_metric
 from .protocols import RGB8, Protocol
 from .statistics import Estimate
@@ -47,6 +47,7 @@ class EvaluationResult:
     contact_sheets: Sequence[tuple[str, bytes]] = ()  # caption and JPEG file
     models: Mapping[str, str] = field(default_factory=dict)  # name or path of the model by row
     unreadable: Mapping[str, str] = field(default_factory=dict)  # reasons, by name, of photos left out
+    columns: Mapping[str, Columns] = field(default_factory=dict)  # what was measured of each photo, by row
 
     @property
     def metrics(self) -> list[str]:

@@ -48,6 +48,8 @@ class Request:
     lists: Path | None = None
     color: ColorOptions = field(default_factory=ColorOptions)
     held_out: float = 1.0
+    photos: int | None = None  # number of photos, those with the smallest hashes of their files; None: all
+    cost: bool = True  # whether to measure what models cost
     device: str = "auto"
     force: bool = False
     contact_sheets: bool = False
@@ -95,7 +97,7 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     models = {row.name: row.model for row in rows if row.model}
     photo = protocol.prepare(read_pixels(next(iter(images.values()))))
     costs: dict[str, dict[str, float]] = {}
-    for row in rows:
+    for row in rows if request.cost else ():
         if row.model:
             costs[row.name] = {}
             try:
@@ -115,7 +117,15 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
         contact_sheets=list(_contact_sheets(images, rows, tables, protocol)) if request.contact_sheets else [],
         models=models,
         unreadable=overview.unreadable,
+        columns=tables,
     )
+
+
+def find_photos(request: Request) -> tuple[Protocol, Images]:
+    """Return the protocol of a request and its photos by name. Raises as `run`."""
+    protocol = find_protocol(request.protocol)
+    images, _, _ = _find_images(request, protocol)
+    return protocol, images
 
 
 def _check_recordable(request: Request) -> None:
@@ -135,6 +145,10 @@ def _find_images(request: Request, protocol: Protocol) -> tuple[Images, Images, 
     """The images to measure, those to which distances between sets are taken if they are others, and warnings."""
     passed = Passed()
     images = truth = find_truth(request.data, request.held_out, passed)
+    if request.photos:
+        by_hash = sorted(truth, key=lambda name: truth[name].crc)
+        chosen = set(by_hash[: request.photos])
+        images = {name: image for name, image in truth.items() if name in chosen}
     if protocol.names:
         images = select_images(truth, protocol.names, request.lists)
     reference = select_images(truth, protocol.reference, request.lists) if protocol.reference else {}

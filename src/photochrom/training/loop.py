@@ -219,6 +219,8 @@ class TrainingLoop:
         if validates and self.settings.patience and self.fabric.world_size > 1:
             stale = cast(Tensor, self.fabric.all_reduce(torch.tensor(float(self.state.stale)), reduce_op="max"))
             self.state.stale = int(stale)
+        if self._is_finished():  # perhaps by that validation
+            self._keep_points()
         self.log.restart_clock()
         return stop or self._is_finished()
 

@@ -86,12 +86,9 @@ class Metadata:
             self.note(xmp.NO_ATTACHMENTS)
 
     def add_exif(self, block: bytes) -> None:
-        """Adds an EXIF block, unless there is one already; then, a note if it is another one."""
-        tags = exif.read_block(block)
+        """Adds an EXIF block, unless there is one already."""
         if not any(self.tags[:4]):
-            self.add_tags(tags)
-        elif tags[:4] != self.tags[:4]:
-            self.note("a further block of EXIF was left out")
+            self.add_tags(exif.read_block(block))
 
     def add_tags(self, tags: tiff.TagSets) -> None:
         """Adds the tags of an EXIF block or a TIFF file."""
@@ -104,15 +101,13 @@ class Metadata:
         packet, resources, iptc = (
             self.tags.image.get(tag, (0, b""))[1] for tag in (tiff.XMP, tiff.PHOTOSHOP, tiff.IPTC)
         )
-        self.packet = self.packet or packet
+        self.add_packet(packet)
         self.resources = self.resources or photoshop.parse_resources(resources)
         self.add_iptc(iptc)
         return self
 
     def add_packet(self, packet: bytes) -> None:
-        """Adds an XMP packet, unless there is one already; then, a note if it is another one."""
-        if self.packet and packet not in (b"", self.packet):
-            self.note("a further packet of XMP was left out")
+        """Adds an XMP packet, unless there is one already."""
         self.packet = self.packet or packet
 
     def add_iptc(self, records: bytes) -> None:

@@ -1,0 +1,1 @@
+"""Studies: model families that are trained, measured and compared on equal terms."""
