@@ -575,6 +575,28 @@ def test_what_describes_the_old_pixels_is_dropped():
     assert not re.search("Digest|gray pages", packet)
 
 
+@pytest.mark.parametrize("value", ["True", "False"])
+def test_a_raw_converter_does_not_show_the_copy_gray(value):
+    ns = 'xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" crs:Exposure2012="+0.35"'
+    packet, notes = correct(packet_of(f'{ns} crs:ConvertToGrayscale="{value}"'))
+    assert 'crs:ConvertToGrayscale="False"' in packet
+    assert 'crs:Exposure2012="+0.35"' in packet
+    assert not notes
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(1, False), (3, False), (6, True)])
+def test_the_resolution_of_the_focal_plane_turns_with_the_pixels(orientation, turned):
+    tags = tiff.TagSets({}, {41486: rationals(600), 41487: rationals(300)}, {}, {})
+    copy = exif.corrected(tags, Turn(orientation, (40, 24)), PROVENANCE, []).exif
+    assert [copy[41486], copy[41487]] == [rationals(number) for number in ((300, 600) if turned else (600, 300))]
+    names = ("FocalPlaneXResolution", "FocalPlaneYResolution")
+    ns = 'xmlns:e="http://ns.adobe.com/exif/1.0/" e:FocalPlaneXResolution="600/1" e:FocalPlaneYResolution="300/1"'
+    packet, _ = correct(packet_of(ns), orientation)
+    assert [re.search(f'{name}="(\\d+)/1"', packet)[1] for name in names] == (
+        ["300", "600"] if turned else ["600", "300"]
+    )
+
+
 @pytest.mark.parametrize(("before", "after"), [("R03", "R98"), ("R98", "R98"), ("THM", "THM")])
 def test_adobe_rgb_is_claimed_no_more(before, after):
     tags = tiff.TagSets({}, {}, {}, {1: text(before)})

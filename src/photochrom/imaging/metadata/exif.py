@@ -12,6 +12,7 @@ from .provenance import Provenance
 SUBJECT_AREA, SUBJECT_LOCATION, USER_COMMENT, COMPONENTS = 37396, 41492, 37510, 37121
 GAMMA, COMPRESSED_BITS, INTEROPERABILITY_INDEX = 42240, 37122, 1
 OFFSET_SCHEMA = 59933  # how far a maker note was moved
+FOCAL_PLANE = 41486, 41487  # its resolution, across and down
 SIZES, PIXEL_SIZES, RELATED_SIZES = (256, 257), (40962, 40963), (4097, 4098)  # width and height
 # How the original's pixels were stored, and the color space of before: subfile type, bits, compression, photometric
 # interpretation, fill order, samples, strips, gray response, transfer function, predictor, white point, primaries,
@@ -70,9 +71,10 @@ def _follow_pixels(image: tiff.Tags, exif: tiff.Tags, interoperability: tiff.Tag
         if kind == tiff.SHORT and len(value) >= 4:
             area = turn.area(np.frombuffer(value, "<u2").tolist())
             exif[tag] = kind, np.clip(area, 0, 65535).astype("<u2").tobytes()
-    x, y = (image.get(tag) for tag in (tiff.X_RESOLUTION, tiff.Y_RESOLUTION))
-    if turn.swaps_axes and x and y:
-        image |= {tiff.X_RESOLUTION: y, tiff.Y_RESOLUTION: x}
+    for directory, (across, down) in ((image, (tiff.X_RESOLUTION, tiff.Y_RESOLUTION)), (exif, FOCAL_PLANE)):
+        x, y = directory.get(across), directory.get(down)
+        if turn.swaps_axes and x and y:
+            directory |= {across: y, down: x}
 
 
 def orientation_of(tags: tiff.TagSets) -> int | None:

@@ -17,6 +17,11 @@ OWN, IPTC_EXT = f"{{{OWN_URI}}}", "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}
 TIFF, EXIF = "{http://ns.adobe.com/tiff/1.0/}", "{http://ns.adobe.com/exif/1.0/}"
 EXIF_EX, PHOTOSHOP = "{http://cipa.jp/exif/1.0/}", "{http://ns.adobe.com/photoshop/1.0/}"
 XMP, DC = "{http://ns.adobe.com/xap/1.0/}", "{http://purl.org/dc/elements/1.1/}"
+CAMERA_RAW = "{http://ns.adobe.com/camera-raw-settings/1.0/}"
+RESOLUTIONS = (
+    (TIFF + "XResolution", TIFF + "YResolution"),
+    (EXIF + "FocalPlaneXResolution", EXIF + "FocalPlaneYResolution"),
+)
 EXTENDED = "{http://ns.adobe.com/xmp/note/}HasExtendedXMP"  # of a packet in several segments of a JPEG file
 # What described the original's pixels and their storage; thumbnails; digests of what changes.
 UNTRUE = (
@@ -87,10 +92,13 @@ def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str
         tree.replace(name, value)
     if tree.get(EXIF_EX + "InteroperabilityIndex") == "R03":  # Adobe RGB
         tree.replace(EXIF_EX + "InteroperabilityIndex", "R98")
-    x, y = (tree.get(TIFF + name) for name in ("XResolution", "YResolution"))
-    if turn.swaps_axes and x and y:
-        tree.replace(TIFF + "XResolution", y)
-        tree.replace(TIFF + "YResolution", x)
+    if tree.get(CAMERA_RAW + "ConvertToGrayscale") == "True":  # raw converters would show the output gray
+        tree.replace(CAMERA_RAW + "ConvertToGrayscale", "False")
+    for across, down in RESOLUTIONS if turn.swaps_axes else ():
+        x, y = tree.get(across), tree.get(down)
+        if x and y:
+            tree.replace(across, y)
+            tree.replace(down, x)
     turn_regions(tree.root, turn)
     return _marked(tree, provenance)
 
