@@ -79,7 +79,9 @@ def collected(tmp_path):
                         path.write_text(json.dumps(content))
             costs[name] = tmp_path / f"{name}-cost.json"
             costs[name].write_text(json.dumps({"ms a photo": latency}))
-        plan = Plan((), tuple(models), costs, tmp_path / "gallery.jpg")
+        search = tmp_path / "unet search 1.json"
+        search.write_text(json.dumps({"set": ["optimizer.lr=0.0042"], "trials": [{}, {}]}))
+        plan = Plan((), tuple(models), costs, tmp_path / "gallery.jpg", {"unet search 1": search})
         return collect(settings, plan, {Job(name, tmp_path, list): reason for name, reason in failures})
 
     return make
@@ -148,3 +150,4 @@ def test_the_files_of_a_report(collected, tmp_path):
     assert page.count("<svg") == 4  # two metrics over training and over the amount of data
     assert not re.search(r"(src|href)=.?https?:", page)  # all it shows is in the file
     assert "<td class=best>" in page
+    assert "unet search 1: <code>optimizer.lr=0.0042</code>, the best of 2 trials" in page

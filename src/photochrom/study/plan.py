@@ -52,6 +52,7 @@ class Plan:
     models: tuple[Model, ...]
     costs: Mapping[str, Path]  # by family, of the last model trained with the first seed
     gallery: Path
+    searches: Mapping[str, Path]  # by the name of the job: what `search` writes
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class _Planner:
         gallery = self.places.out / "gallery.jpg"
         command = self._measurement("gallery", bundles=[str(model.bundle) for model in last], out=str(gallery))
         jobs.append(Job("pictures", gallery, command, needs, 0.2))
-        return Plan(tuple(jobs), tuple(models), costs, gallery)
+        searches = {job.name: job.file for job in self.searches.values()}
+        return Plan(tuple(jobs), tuple(models), costs, gallery, searches)
 
     def _read(self, stage: Stage) -> Recipe:
         return read(stage.recipe, [*self.study.set, *stage.set], self.places.data)

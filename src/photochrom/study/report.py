@@ -48,6 +48,7 @@ def as_json(result: StudyResult) -> str:
         "comparisons": [{**asdict(c), "significant": c.significant} for c in result.comparisons],
         "slopes": slopes,
         "costs": result.costs,
+        "searches": result.searches,
         "answers": [asdict(answer) for answer in result.answers],
         "failures": result.failures,
     }

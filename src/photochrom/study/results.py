@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ..evaluation.comparison import Comparison, compare, correct
 from ..evaluation.metrics import find_metric
-from ..evaluation.replicates import Effect, mean_over_seeds, seed_variance, slope
+from ..evaluation.replicates import Effect, mean_over_seeds, slope
 from .hypotheses import Answer, answer_questions
 from .jobs import Job
 from .plan import Model, Plan
@@ -40,6 +40,7 @@ class StudyResult:
     costs: Mapping[str, Mapping[str, float]]
     gallery: bytes | None
     failures: Mapping[str, str]
+    searches: Mapping[str, Any] = field(default_factory=dict)  # by the name of the job: the trials and the best
     comparisons: Sequence[Comparison] = ()
     answers: Sequence[Answer] = ()
     slopes: Mapping[str, Mapping[str, Effect]] = field(default_factory=dict)  # by family and metric
@@ -89,25 +90,16 @@ def collect(study: Study, plan: Plan, failures: Mapping[Job, str]) -> StudyResul
         raise ValueError("no model was measured, so there is nothing to compare")
     costs = {family: json.loads(path.read_text()) for family, path in plan.costs.items() if path.exists()}
     gallery = plan.gallery.read_bytes() if plan.gallery.exists() else None
+    searches = {name: json.loads(path.read_text()) for name, path in plan.searches.items() if path.exists()}
     reasons = {job.name: reason for job, reason in failures.items()}
-    result = StudyResult(study, measurements, costs, gallery, reasons)
+    result = StudyResult(study, measurements, costs, gallery, reasons, searches)
     comparisons = _compare_families(result)
-    shares = {}
-    for family in result.families:
-        values = np.stack([m.columns["ab-error"] for m in result.select(family)] or [np.zeros(0)])
-        if len(values) > 1:
-            mean = seed_variance(values).mean
-            shares[family] = ((mean.seed_error or 0.0) / mean.standard_error) ** 2
-    return StudyResult(
-        study,
-        measurements,
-        costs,
-        gallery,
-        reasons,
-        comparisons,
-        answer_questions(result, comparisons) if study.question else (),
-        _slopes(result),
-        shares,
+    return replace(
+        result,
+        comparisons=comparisons,
+        answers=answer_questions(result, comparisons) if study.question else (),
+        slopes=_slopes(result),
+        seed_shares=_seed_shares(result),
     )
 
 
@@ -133,6 +125,16 @@ def _slopes(result: StudyResult) -> dict[str, dict[str, Effect]]:
             if len(set(sizes)) > 1:
                 slopes[family][metric] = slope(sizes, values)
     return dict(slopes)
+
+
+def _seed_shares(result: StudyResult) -> dict[str, float]:
+    shares = {}
+    for family in result.families:
+        runs = [m.columns["ab-error"] for m in result.select(family)]
+        if len(runs) > 1:
+            mean = mean_over_seeds(np.stack(runs))
+            shares[family] = ((mean.seed_error or 0.0) / mean.standard_error) ** 2
+    return shares
 
 
 def scaling(
