@@ -76,6 +76,7 @@ def make_corpus():
         "lzw.tif": rgb.tiffsave_buffer(compression="lzw", predictor="horizontal"),
         "deflate.tif": deep.tiffsave_buffer(compression="deflate", tile=True, tile_width=16, tile_height=16),
         "jpeg.tif": rgb.tiffsave_buffer(compression="jpeg"),
+        "tiles.tif": rgb.tiffsave_buffer(compression="jpeg", tile=True, tile_width=16, tile_height=16),
         "big.tif": gray.tiffsave_buffer(bigtiff=True, profile="srgb"),
         "bilevel.tif": pillow_bytes("TIFF", 1, "1", compression="group4"),
         "lab.tif": pillow_bytes("TIFF", 3, "RGB").replace(
@@ -98,6 +99,7 @@ def make_corpus():
         "photo.ppm": pillow_bytes("PPM", 3),
         "photo.pbm": pillow_bytes("PPM", 1, "1"),
         "words.pgm": b"P2\n3 2\n9\n1 2 3 4 5 6\n",
+        "comments.pgm": b"P5\n# a caption\n32 25\n255\n" + make_pixels(1).tobytes(),
         "photo.pfm": b"Pf\n32 25\n-1\n" + make_pixels(1, np.float32).tobytes(),
     }
     try:
