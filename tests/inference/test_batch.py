@@ -12,7 +12,7 @@ from photochrom.inference.batch import colorize_batch, colorize_many
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.options import ColorOptions
 from photochrom.inference.plan import Task, check_targets, plan
-from photochrom.inference.processing import BatchOptions, SkipReason
+from photochrom.inference.processing import BatchOptions, SkipReason, preview
 
 
 def statuses(outcomes):
@@ -194,8 +194,27 @@ def test_a_model_that_fails_on_one_photo_colorizes_the_others(photos, colorizer,
 
 def test_a_folder_that_cannot_be_created_is_reported(photos, colorizer):
     (photos / "file").write_text("in the way")
-    outcomes = list(colorize_batch(colorizer, plan([photos / "one.png"], photos / "file" / "out"), BatchOptions()))
-    assert "cannot be written (Not a directory)" in outcomes[0].reason
+    task = Task(photos / "one.png", photos / "file" / "out" / "one.png")
+    (outcome,) = colorize_batch(colorizer, [task], BatchOptions())
+    assert "cannot be written (Not a directory)" in outcome.reason
+
+
+@pytest.mark.parametrize("out", ["file", "file/out", "file/out/deeper"])
+def test_a_file_in_the_way_of_the_output_folder_is_refused_once(photos, out):
+    (photos / "file").write_text("in the way")
+    with pytest.raises(ValueError, match=f"{photos / out}: cannot be a folder, since {photos / 'file'} is a file"):
+        plan([photos], photos / out)
+
+
+def test_a_folder_in_the_way_of_an_output_is_reported(photos, colorizer):
+    (photos / "one-color.png").mkdir()
+    tasks = plan([photos / "one.png"])
+    for options in (BatchOptions(), BatchOptions(overwrite=True)):
+        (outcome,) = colorize_batch(colorizer, tasks, options)
+        assert outcome.status == "failed"
+        assert outcome.reason.startswith(f"{photos / 'one-color.png'}: ")
+    (outcome,) = preview(colorizer, tasks, BatchOptions())
+    assert "is a folder; remove it, or choose another -o" in outcome.reason
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -106,7 +106,8 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     beside its original is left out.
 
     ``suffix``: of all outputs, by default that of each photo; ``hidden`` and ``passed``: see `image_files`.
-    Raises ValueError if two outputs would be one file, an output would be an original, or `out` cannot be written.
+    Raises ValueError if two outputs would be one file, an output would be an original, or `out` cannot be written or
+    be a folder.
     """
     seeds, extras = tuple(seeds), tuple(extras)
     if out is not None and out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
@@ -115,6 +116,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
         check_targets({source.resolve(): task})
         return [task]
     photos: dict[Path, _Photo] = {}
+    _check_folder(out)
     for source in sources:
         for photo in _find_photos(source, out, hidden, passed):
             resolved = photo.path.resolve()
@@ -148,6 +150,14 @@ def _check_file(sources: Sequence[Path], out: Path, suffix: str) -> Path:
     if suffix and kind != WRITABLE[suffix]:
         raise ValueError(f"{printable(out)}: is not of the format {suffix[1:]}; change the name, or leave out --format")
     return sources[0]
+
+
+def _check_folder(out: Path | None) -> None:
+    """Raise ValueError if a file is in the way of the folder."""
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists()) if out else Path()
+    if not existing.is_dir():
+        reason = f"cannot be a folder, since {printable(existing)} is a file"
+        raise ValueError(f"{printable(out or existing)}: {reason}; choose another -o")
 
 
 def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | None) -> Iterator[_Photo]:

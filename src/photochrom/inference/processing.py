@@ -185,6 +185,8 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
     existing = {key: Path(file) for key, file in task.files.items() if not options.is_due(file)}
     try:
         for key, file in existing.items():
+            if file.is_dir():
+                raise PhotoError(f"{printable(file)}: is a folder; remove it, or choose another -o")
             # Images about outputs of others would show colors that are in no file.
             reason = _difference(colorizer, task, options, key, file) if isinstance(key, int) else None
             if reason:
