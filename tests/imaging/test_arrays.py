@@ -10,7 +10,7 @@ from PIL import Image
 
 from photochrom.core.color import rgb_to_lab
 from photochrom.evaluation.dataset_colors import count_colors, read_small
-from photochrom.evaluation.inputs import find_truth
+from photochrom.evaluation.matching import find_truth
 from photochrom.evaluation.measure import read_pixels
 from photochrom.imaging.arrays import Part, _open, to_ppm
 from photochrom.imaging.photo import PhotoError, open_photo

@@ -31,6 +31,7 @@ from photochrom.server import app, middleware, routes
 from photochrom.server.app import create_app, load_models
 from photochrom.server.jobs import Limits
 from photochrom.server.middleware import HEADERS
+from photochrom.server.run import MAX_CONNECTIONS
 
 RAMP = np.linspace(20, 235, 48 * 64).reshape(48, 64)
 
@@ -440,7 +441,7 @@ def test_ctrl_c_stops_the_server_and_deletes_all_files(bundle, tmp_path):
 
 def test_connections_are_limited(bundle):
     with web_command("--model", bundle) as (_, url), ExitStack() as stack:
-        for _ in range(app.MAX_CONNECTIONS):
+        for _ in range(MAX_CONNECTIONS):
             stack.enter_context(socket.create_connection(socket_address(url)))
         wait_until(lambda: get(f"{url}/health").status_code == 503)
         stack.close()

@@ -27,9 +27,9 @@ from ..imaging.sources import SourceImage
 from . import metrics
 from .dataset_colors import bin_indices
 from .features import FeatureNetworks
+from .matching import Images
 from .protocols import RGB8, Protocol
 
-Images = Mapping[str, SourceImage]  # by name without suffix
 Columns = dict[str, np.ndarray]
 Progress = Callable[[int, int], None]  # gets the numbers of images done and in total
 

@@ -24,8 +24,9 @@ from ..inference.onnx import find_provider
 from ..inference.options import ColorOptions
 from .cost import model_cost
 from .features import FeatureNetworks
-from .inputs import find_truth, list_names, match_images, select_images
-from .measure import BASELINES, GRAY, TRUTH, Columns, Images, Row, baselines, measure, read_pixels, survey
+from .inputs import match_images, select_images
+from .matching import Images, find_truth, list_names
+from .measure import BASELINES, GRAY, TRUTH, Columns, Row, baselines, measure, read_pixels, survey
 from .protocols import RGB8, Protocol, find_protocol
 from .report import EvaluationResult, draw_contact_sheet
 from .summary import COLORLESS, compare_models, summarize

@@ -1,14 +1,10 @@
 """The web application: its models, routes and error responses, and the server that runs it."""
 
 import asyncio
-import os
-import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -20,11 +16,9 @@ from ..inference import bundle
 from .jobs import Jobs, Limits
 from .middleware import SecurityMiddleware
 from .routes import router
+from .run import LOCAL_HOSTS, Address, allowed_hosts, host_name, listen, run
 from .schemas import Model
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-LOCAL_ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0", "::")  # shown as localhost
-MAX_CONNECTIONS = 500  # a process may have about 1,000 open files
 EXPIRY_POLL_SECONDS = 30
 
 
@@ -86,17 +80,10 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": f"{parameter} {str(first['input'])[:100]!r}: {reason}"}, 422)
 
 
-class _Server(uvicorn.Server):
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Cancel the jobs first, so that clients that wait for a photo get a response."""
-        await asyncio.to_thread(self.config.app.state.jobs.close)  # type: ignore[union-attr]
-        await super().shutdown(sockets)
-
-
 def serve(
     models: Sequence[str],
     limits: Limits,
-    address: tuple[str, int],
+    address: Address,
     hosts: Sequence[str],
     processes: int,
     on_start: Callable[[str], None],
@@ -105,22 +92,9 @@ def serve(
 
     Raises ValueError for a model that cannot be served and for an address that is not available.
     """
-    served, (host, port) = load_models(models), address
-    try:
-        listener = socket.create_server(address, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        number = error.errno or 0
-        reason = os.strerror(number) if number > 0 else error.strerror  # errors of name resolution are negative
-        raise ValueError(f"{host}:{port}: not available ({reason}): choose another --port or --host") from None
-    name = f"[{host}]" if ":" in host else host
-    if host in LOCAL_ADDRESSES:
-        name = "localhost"
-    names = [host_name.lower() for host_name in (*LOCAL_HOSTS, name, *hosts)]
-    app = create_app(served, limits, processes, max(1, available_processors() // processes), names)
+    served, listener = load_models(models), listen(address)
+    name = host_name(address)
+    threads = max(1, available_processors() // processes)
+    app = create_app(served, limits, processes, threads, allowed_hosts(name, *hosts))
     on_start(f"http://{name}:{listener.getsockname()[1]}")
-    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False)
-    config.limit_concurrency, config.timeout_graceful_shutdown = MAX_CONNECTIONS, 1
-    try:
-        _Server(config).run([listener])
-    except KeyboardInterrupt:  # uvicorn raises it again after the shutdown
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run(app, listener, on_shutdown=lambda: app.state.jobs.close())

@@ -73,7 +73,7 @@ class SecurityMiddleware:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         name = re.sub(r":\d*$", "", host).lower()
         if name not in self.hosts:
-            reason = f"host {name!r} is not allowed: start photochrom web with --allow {name or 'NAME'}"
+            reason = f"host {name!r} is not allowed: start the server with --allow {name or 'NAME'}"
             return JSONResponse({"detail": reason}, 400)
         if origin is not None and origin.partition("://")[2] != host:
             return JSONResponse({"detail": "the request comes from the page of another site"}, 403)
