@@ -199,6 +199,21 @@ def test_a_folder_that_cannot_be_created_is_reported(photos, colorizer):
     assert "cannot be written (Not a directory)" in outcome.reason
 
 
+def test_a_photo_in_a_folder_that_may_not_be_searched_fails_alone(photos, colorizer, monkeypatch):
+    (photos / "locked").mkdir()
+    look, locked = os.stat, str(photos / "locked") + "/"
+
+    def refuse(path, *arguments, **options):
+        if str(path).startswith(locked):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    tasks = plan([photos / "locked/a.png", photos / "one.png"])
+    assert statuses(preview(colorizer, tasks, BatchOptions())) == {"a.png": "failed", "one.png": "written"}
+    assert statuses(colorize_batch(colorizer, tasks, BatchOptions())) == {"a.png": "failed", "one.png": "written"}
+
+
 @pytest.mark.parametrize("out", ["file", "file/out", "file/out/deeper"])
 def test_a_file_in_the_way_of_the_output_folder_is_refused_once(photos, out):
     (photos / "file").write_text("in the way")

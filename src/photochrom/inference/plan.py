@@ -161,8 +161,9 @@ def _check_folder(out: Path | None) -> None:
 
 
 def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | None) -> Iterator[_Photo]:
-    if not source.is_dir():
-        if source.exists() and not source.is_file():
+    # The functions of `os.path` are false where a folder may not be searched, which is reported with its photo.
+    if not os.path.isdir(source):  # noqa: PTH112
+        if os.path.exists(source) and not os.path.isfile(source):  # noqa: PTH110, PTH113
             raise ValueError(f"{printable(source)}: is no file or folder; to pipe a photo in, name it -")
         yield _Photo(source, source.parent, out or source.parent, "" if out else "-color", searched=False)
         return

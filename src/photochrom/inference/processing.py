@@ -1,5 +1,6 @@
 """Photos processed in one process: a batch of tasks is predicted together, and each photo written on its own."""
 
+import os
 import threading
 import time
 from collections import deque
@@ -70,7 +71,7 @@ class BatchOptions:
 
     def is_due(self, file: Location) -> bool:
         """Return whether a file is to be written: it does not exist, or is to be replaced."""
-        return self.overwrite or not Path(file).exists()
+        return self.overwrite or not os.path.exists(file)  # noqa: PTH110 - false where a folder may not be searched
 
 
 @dataclass(eq=False)
