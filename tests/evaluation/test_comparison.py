@@ -189,3 +189,17 @@ def test_differences_of_set_metrics_are_calibrated_in_many_reports(n, width):
     for metric, (false, coverage, _) in set_calibration(500, n, width).items():
         assert false <= 0.065, metric
         assert coverage >= 0.92, metric
+
+
+def test_set_metrics_of_several_seeds_are_compared_by_their_groups():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(200, 5))
+    columns = {}
+    for family, scatter in (("a", 0.3), ("b", 0.9)):
+        seeds = []
+        for _ in range(3):
+            features = truth + scatter * rng.normal(size=truth.shape)
+            seeds.append(jackknife(metrics.frechet_distance, features, truth).groups)
+        columns[family] = np.stack(seeds)
+    (comparison,) = correct(compare("fid", columns))
+    assert comparison.verdict.startswith("fid: a is better than b by")

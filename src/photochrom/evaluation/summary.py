@@ -69,7 +69,8 @@ def _add_set_metrics(
             estimates[score] = jackknife(metrics.inception_score, column, metrics.score_parts(len(column)))
         if kind != "features" or len(column) < 2:
             continue
-        paired, other = reference is None, truth[name] if reference is None else reference[name]
+        paired = reference is None
+        other = truth[name] if reference is None else reference[name]
         group = photo_groups(len(column))
         distance, *without = metrics.kernel_distances(column, other, group, paired)
         estimates[kernel] = jackknife_estimate(distance, without)
