@@ -16,9 +16,10 @@ def test_native_keeps_images_unless_they_are_large():
 
 
 @pytest.mark.parametrize("name", sorted(set(PROTOCOLS) - {"native"}))
-def test_other_protocols_give_squares_of_256(name):
+def test_other_protocols_give_squares(name):
     prepared = find_protocol(name).prepare(PHOTO)
-    assert (prepared.shape, prepared.dtype) == ((256, 256, 3), np.uint8)
+    side = 64 if name == "square-64" else 256
+    assert (prepared.shape, prepared.dtype) == ((side, side, 3), np.uint8)
     assert np.array_equal(find_protocol(name).prepare(prepared), prepared)
 
 
@@ -50,7 +51,7 @@ def test_flat_images_stay_flat():
 
 
 def test_an_unknown_protocol_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="protocol 'fid': choose one of native, seed5k"):
+    with pytest.raises(ValueError, match="protocol 'fid': choose one of native, square-64, seed5k"):
         find_protocol("fid")
     with pytest.raises(ValueError, match="unknown square 'round'"):
         Protocol("x", "", "round")

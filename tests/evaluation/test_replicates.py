@@ -114,6 +114,43 @@ def test_intervals_count_seeds_and_photos_in_many_reports(share, seeds, families
     assert extreme <= 0.004
 
 
+def false_findings(reports, seeds, share, spread=1.0):
+    """How many reports of six equal families and three metrics have a finding, when what seeds do goes together.
+
+    ``spread``: between the families, the ratio of the highest and lowest variance over seeds.
+    """
+    rng = np.random.default_rng(0)
+    photos, findings = 60, 0
+    between = (share / (1 - share) / photos) ** 0.5
+    for _ in range(reports):
+        easy, scales = rng.gamma(2.0, size=photos), between * np.geomspace(1 / spread, spread, 6) ** 0.25
+        shared = [family(rng, seeds, photos, scale, easy=easy) for scale in scales]
+        comparisons = []
+        for _ in range(3):
+            own = [
+                0.8 * values + 0.6 * family(rng, seeds, photos, scale, easy=0.0)
+                for values, scale in zip(shared, scales, strict=True)
+            ]
+            comparisons += compare("psnr", {f"m{i}": values for i, values in enumerate(own)})
+        findings += any(comparison.significant for comparison in correct(comparisons))
+    return findings / reports
+
+
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_six_equal_families_rarely_differ(share):
+    assert false_findings(150, 2, share) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3])
+@pytest.mark.parametrize(
+    ("share", "spread", "limit"), [(0.5, 1, 0.03), (0.98, 1, 0.05), (0.5, 16, 0.05), (0.9, 16, 0.07)]
+)
+def test_six_equal_families_rarely_differ_in_many_reports(seeds, share, spread, limit):
+    """As simulated: at most 2%, and 4% where some families vary sixteen times as much over seeds as others."""
+    assert false_findings(1000, seeds, share, spread) <= limit
+
+
 def test_the_interval_of_a_slope_counts_seeds_and_photos():
     rng = np.random.default_rng(0)
     inside = 0

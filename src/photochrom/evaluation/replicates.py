@@ -5,7 +5,7 @@ measured on the same photos, so differences are taken photo by photo; their trai
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -93,8 +93,8 @@ def mean_over_seeds(values: Values) -> Effect:
 def compare_means(families: Mapping[str, Values]) -> dict[tuple[str, str], Effect]:
     """Return the difference of means, first minus second, of each two families on the same photos.
 
-    The variance over seeds is pooled over the families, because two or three seeds say too little about that of one;
-    it is taken to be the same for all. Raises ValueError for values of other photos.
+    The variance over seeds is pooled over all families, because two or three seeds say too little about that of one;
+    where the two families of a pair vary more, theirs counts. Raises ValueError for values of other photos.
     """
     fits = {name: _fit_mean(values) for name, values in families.items()}
     return {pair: _difference(fits[pair[0]], fits[pair[1]], list(fits.values())) for pair in combinations(fits, 2)}
@@ -126,8 +126,7 @@ def compare_slopes(
     Photos are paired; the scatter of runs around their lines is pooled. Raises ValueError as `slope` does, and for
     values of other photos.
     """
-    one, other = _fit_slope(*first), _fit_slope(*second)
-    return _difference(one, other, [one, other])
+    return _difference(_fit_slope(*first), _fit_slope(*second))
 
 
 def _fit_mean(values: Values) -> _Fit:
@@ -154,29 +153,35 @@ def _fit(design: Float[np.ndarray, "runs coefficients"], values: Values) -> _Fit
     return _Fit(weights @ values, float(np.square(weights).sum()), squares, degrees)
 
 
-def _difference(first: _Fit, second: _Fit, pool: list[_Fit]) -> Effect:
+def _difference(first: _Fit, second: _Fit, pool: Sequence[_Fit] = ()) -> Effect:
     if len(first.photos) != len(second.photos):
         numbers = f"{len(first.photos)} and {len(second.photos)} photos"
         raise ValueError(f"{numbers}: models are compared on the same photos")
-    return _effect(first.photos - second.photos, first.squared_weights + second.squared_weights, pool)
+    squared_weights = first.squared_weights + second.squared_weights
+    return _effect(first.photos - second.photos, squared_weights, [first, second], pool)
 
 
-def _effect(photos: Float[np.ndarray, "photos"], squared_weights: float, pool: list[_Fit]) -> Effect:
-    """Return the mean over photos with the uncertainty of photos and runs; ``pool``: fits with runs of equal variance.
+def _effect(
+    photos: Float[np.ndarray, "photos"], squared_weights: float, own: Sequence[_Fit], pool: Sequence[_Fit] = ()
+) -> Effect:
+    """Return the mean over photos with the uncertainty of photos and training runs.
+
+    The variance of runs is the higher of that in its ``own`` fits and that in the ``pool`` of all, with the degrees of
+    freedom of the pool.
 
     The margins of the two sources are added as squares (Zou & Donner 2008), each with its own quantile of Student's t.
     Satterthwaite's approximation gives 7% instead of 5% false findings where two seeds contribute most of the
     variance, and fourteen times too many at p = 0.001, which a correction for many comparisons asks for.
     What interacts (one run is better on some photos) counts in both sources, so errors are rather too large.
     """
-    value, degrees = float(photos.mean()), sum(fit.degrees for fit in pool)
+    value, degrees = float(photos.mean()), sum(fit.degrees for fit in pool or own)
     sources = []
     photo_error, seed_error = 0.0, None
     if len(photos) > 1:
         photo_error = float(photos.std(ddof=1)) / math.sqrt(len(photos))
         sources.append((photo_error, len(photos) - 1))
     if degrees:
-        seed_error = math.sqrt(squared_weights * sum(fit.squares for fit in pool) / degrees)
+        seed_error = math.sqrt(squared_weights * max(_run_variance(own), _run_variance(pool)))
         sources.append((seed_error, degrees))
     if not sources:
         raise ValueError("one training run and one value: an interval needs several photos or several seeds")
@@ -186,13 +191,18 @@ def _effect(photos: Float[np.ndarray, "photos"], squared_weights: float, pool: l
     return Effect(value, value - half, value + half, _p_value(abs(value), sources), photo_error, seed_error, note)
 
 
-def _margin(p: float, sources: list[tuple[float, int]]) -> float:
+def _run_variance(fits: Sequence[_Fit]) -> float:
+    degrees = sum(fit.degrees for fit in fits)
+    return sum(fit.squares for fit in fits) / degrees if degrees else 0.0
+
+
+def _margin(p: float, sources: Sequence[tuple[float, int]]) -> float:
     """The margin outside which an effect with these standard errors and degrees of freedom has a lower p."""
     margins = [-error * float(stdtrit(degrees, p / 2)) for error, degrees in sources]
     return math.hypot(*margins)
 
 
-def _p_value(size: float, sources: list[tuple[float, int]]) -> float:
+def _p_value(size: float, sources: Sequence[tuple[float, int]]) -> float:
     """The p at which the margin is as large as the effect."""
     if size <= 0:
         return 1.0
