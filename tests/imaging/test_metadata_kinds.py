@@ -378,6 +378,27 @@ def test_boxes_of_videos_are_noted():
     assert colorize(blob + b"\0\0\0\x18free" + b"video free      ")[1] == []
 
 
+def test_frames_of_a_png_are_noted():
+    frames = [Image.fromarray(np.full((24, 40), gray, np.uint8)) for gray in (50, 90)]
+    for count, notes in ((1, []), (2, [xmp.NO_ATTACHMENTS])):
+        buffer = io.BytesIO()
+        frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:count])
+        assert colorize(buffer.getvalue())[1] == notes
+
+
+def test_a_second_block_of_exif_or_xmp_is_noted():
+    packets = [xmp_segment(packet_of(f'xmlns:a="u:a" a:b="{value}"')) for value in (1, 2)]
+    blocks = [exif_segment(orientation=value) for value in (1, 6)]
+    for first, second, note in (
+        (*blocks, "a further block of EXIF was left out"),
+        (*packets, "a further packet of XMP was left out"),
+    ):
+        assert colorize(gray_jpeg(first, first))[1] == []
+        copy, notes = colorize(gray_jpeg(first, second, first))
+        assert notes == [note]
+        assert exif_of(copy).get(274, 1) == 1
+
+
 def test_parts_of_other_programs_are_noted():
     webp = bytearray(gray_file(".webp") + b"ours\4\0\0\0data")
     webp[4:8] = (len(webp) - 8).to_bytes(4, "little")

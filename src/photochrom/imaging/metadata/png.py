@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from . import exif, photoshop, png_text
 from .density import METER, NO_UNIT, make_density
 from .record import MAX_BYTES, REST_BYTES, Metadata
+from .xmp import NO_ATTACHMENTS
 
 KNOWN_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"tIME")
 # Chunks that describe how the pixels are stored, or frames of an animation.
@@ -26,6 +27,8 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
         if kind == b"IEND":
             file.seek(4, io.SEEK_CUR)  # its checksum
             metadata.note_rest(file.read(REST_BYTES))
+        if kind == b"acTL" and int.from_bytes(file.read(4)) > 1:  # frames
+            metadata.note(NO_ATTACHMENTS)
         if kind in COLOR_CHUNKS:
             colors[kind] = file.read(min(size, 4))
         if kind in ENCODING_CHUNKS:

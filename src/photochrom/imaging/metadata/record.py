@@ -86,9 +86,12 @@ class Metadata:
             self.note(xmp.NO_ATTACHMENTS)
 
     def add_exif(self, block: bytes) -> None:
-        """Adds an EXIF block, unless there is one already."""
+        """Adds an EXIF block, unless there is one already; then, a note if it is another one."""
+        tags = exif.read_block(block)
         if not any(self.tags[:4]):
-            self.add_tags(exif.read_block(block))
+            self.add_tags(tags)
+        elif tags[:4] != self.tags[:4]:
+            self.note("a further block of EXIF was left out")
 
     def add_tags(self, tags: tiff.TagSets) -> None:
         """Adds the tags of an EXIF block or a TIFF file."""
@@ -101,13 +104,15 @@ class Metadata:
         packet, resources, iptc = (
             self.tags.image.get(tag, (0, b""))[1] for tag in (tiff.XMP, tiff.PHOTOSHOP, tiff.IPTC)
         )
-        self.add_packet(packet)
+        self.packet = self.packet or packet
         self.resources = self.resources or photoshop.parse_resources(resources)
         self.add_iptc(iptc)
         return self
 
     def add_packet(self, packet: bytes) -> None:
-        """Adds an XMP packet, unless there is one already."""
+        """Adds an XMP packet, unless there is one already; then, a note if it is another one."""
+        if self.packet and packet not in (b"", self.packet):
+            self.note("a further packet of XMP was left out")
         self.packet = self.packet or packet
 
     def add_iptc(self, records: bytes) -> None:
