@@ -306,6 +306,15 @@ def test_without_a_validation_set_the_last_is_the_best(recipe, tmp_path):
     assert (run / "samples" / "0000020.png").exists()
 
 
+def test_a_run_may_do_without_validation_and_samples(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(validation, "metrics", None)
+    monkeypatch.setattr(validation, "write_samples", None)
+    run = train(recipe(trainer__validate_every=0, trainer__sample_every=0), tmp_path / "run")
+    assert rows(run, "validation/loss") == []
+    assert load(run)[2]["step"] == 20
+    assert not (run / "samples").exists()
+
+
 def test_wrong_folders(recipe, tmp_path):
     run = train(recipe(trainer__steps=2), tmp_path / "run")
     before = content(run)

@@ -16,11 +16,8 @@ from ..training.recipe import Recipe, override, parse, read, resolved
 from .jobs import Job
 from .spec import PREVIOUS, Stage, Study, StudyError
 
-NEVER = (
-    10**9
-)  # steps: a training of a study is validated at its two ends only, so that no family spends its budget on it
-VALIDATION_PHOTOS = 16  # of each training
-SEARCH_PHOTOS = 96  # of each trial of a search
+NEVER = 10**9  # steps after which a trial of a search is validated again, before its end
+SEARCH_PHOTOS = 96  # on which the trials of a search are compared
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,8 @@ class _Planner:
         for number, (stage, recipe) in enumerate(zip(self.study.families[family], self.recipes[family], strict=True)):
             share = stage.share * search.share
             recipe = self._limited(recipe, share, self.study.axes.seeds[0], self.study.axes.images[-1:], ())
-            recipe = replace(recipe, trainer=replace(recipe.trainer, validate_photos=SEARCH_PHOTOS))
+            trainer = replace(recipe.trainer, validate_every=NEVER, validate_photos=SEARCH_PHOTOS)
+            recipe = replace(recipe, trainer=trainer)
             digest = _digest(resolved(recipe), stage.init, search)
             file = self.places.out / "search" / f"{family} {number + 1} {digest}.json"
             previous = (self.searches[family, number - 1],) if stage.init == PREVIOUS else ()
@@ -169,7 +167,10 @@ class _Planner:
     def _limited(
         self, recipe: Recipe, share: float, seed: int, images: Sequence[int], points: tuple[float, ...]
     ) -> Recipe:
-        """Return a recipe with its share of the budget, on one device, validated at its ends only."""
+        """Return a recipe with its share of the budget, on one device.
+
+        It is not validated, so that no family spends its budget on that.
+        """
         trainer = replace(
             recipe.trainer,
             **self.study.budget.trainer(share, recipe.trainer.batch),
@@ -177,9 +178,8 @@ class _Planner:
             devices=1,
             nodes=1,
             points=points,
-            validate_every=NEVER,
-            sample_every=NEVER,
-            validate_photos=VALIDATION_PHOTOS,
+            validate_every=0,
+            sample_every=0,
         )
         data = replace(recipe.data, images=images[0] if images else recipe.data.images)
         return replace(recipe, data=data, trainer=trainer)

@@ -132,8 +132,10 @@ class TrainingLoop:
             if self.fabric.is_global_zero:
                 self.log.start(self.state.step, self.state.seconds)
                 if not self.state.step:
-                    self._validate()
-                    self._write_samples()
+                    if self.settings.validate_every:
+                        self._validate()
+                    if self.settings.sample_every:
+                        self._write_samples()
                     self._save("last")  # so that an early crash can be resumed, and a full disk is noticed at once
                     self.seconds_to_finish = self.log.seconds
             for rgb in self.reader.batches(self._numbers()):
@@ -213,7 +215,8 @@ class TrainingLoop:
             if validates:
                 self._validate(means)
             # A validation may have ended the run.
-            everything = self._write_files(samples or self._is_finished(), saves or self._is_finished()) and validates
+            ended = validates and self._is_finished()
+            everything = self._write_files(samples or ended, saves or ended) and validates
             seconds = self.log.seconds - begin
             self.seconds_to_finish = seconds if everything else max(seconds, self.seconds_to_finish)
         if validates and self.settings.patience and self.fabric.world_size > 1:
@@ -257,7 +260,7 @@ class TrainingLoop:
         return self.state.progress(self.settings) >= 1
 
     def _is_due(self, every: int) -> bool:
-        return self.state.step % every == 0 or self._is_finished()
+        return every > 0 and (self.state.step % every == 0 or self._is_finished())
 
     def _request_stop(self, number: int, frame: Any) -> None:
         """Stop after the present step; a second signal interrupts at once."""

@@ -81,9 +81,9 @@ class Trainer:
     nodes: int = Field(default=1, ge=1)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # bf16 on a CUDA GPU that has it
     log_every: int = Field(default=50, ge=1)
-    validate_every: int = Field(default=500, ge=1)
+    validate_every: int = Field(default=500, ge=0)  # and at both ends of the run; 0: never
     checkpoint_every: int = Field(default=500, ge=1)
-    sample_every: int = Field(default=500, ge=1)
+    sample_every: int = Field(default=500, ge=0)  # and at both ends of the run; 0: never
     validate_photos: int = Field(default=256, ge=1)  # largest number of held-out images to validate on
     best: Literal["loss", "ab_error", "last"] = "loss"  # metric of the best checkpoint: the least, or the latest
     patience: int | None = Field(default=None, ge=1)  # validations in a row without a better one that end the run
