@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
+from photochrom.study.analysis import collect
 from photochrom.study.jobs import Job
 from photochrom.study.plan import Model, Plan
 from photochrom.study.report import as_html, write_report
-from photochrom.study.results import collect
 from photochrom.study.spec import read_study
 
 PHOTOS, GROUPS = 120, 20

@@ -30,10 +30,10 @@ def compare(
     job failed; the report is about the others.
     """
     with loading("compare"):
+        from ..study.analysis import collect
         from ..study.jobs import Job, find_devices, run_jobs
         from ..study.plan import Places, plan_study
         from ..study.report import write_report
-        from ..study.results import collect
         from ..study.spec import read_study
 
     with exit_on(ValueError):

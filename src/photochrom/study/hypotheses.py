@@ -1,32 +1,17 @@
 """Answers in words to the questions of a study about a kind of family, such as diffusion models."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Literal
 
 from ..evaluation.comparison import Comparison, adjust
 from ..evaluation.metrics import find_metric
 from ..evaluation.replicates import LEVEL, Effect, compare_slopes
+from .results import Answer, StudyResult, Verdict
 
-if TYPE_CHECKING:
-    from .results import StudyResult
-
-Verdict = Literal["holds", "does not hold", "undecided"]
 REALISM = ("fid", "fd-*", "is", "is-*", "pd-*")  # FID, Inception score and perceptual distance, by any network
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A question, whether what it asks holds, and the figures that say so."""
-
-    question: str
-    verdict: Verdict
-    figures: str
-    details: Sequence[str] = ()
-
-
-def answer_questions(result: "StudyResult", comparisons: Sequence[Comparison]) -> list[Answer]:
+def answer_questions(result: StudyResult, comparisons: Sequence[Comparison]) -> list[Answer]:
     """Answer whether the families of `Question.group` score better, scale better, train slower, and infer slower."""
     question = result.study.question
     assert question
@@ -82,13 +67,11 @@ def is_realism(metric: str) -> bool:
     return find_metric(metric).name in REALISM
 
 
-def _answer_scaling(question: str, group: Sequence[str], others: Sequence[str], result: "StudyResult") -> Answer:
-    from .results import scaling
-
+def _answer_scaling(question: str, group: Sequence[str], others: Sequence[str], result: StudyResult) -> Answer:
     metrics = [metric for metric in result.metrics if is_realism(metric)]
     effects: list[tuple[str, str, str, Effect]] = []
     for metric, ours, theirs in product(metrics, group, others):
-        runs = scaling(result, ours, metric), scaling(result, theirs, metric)
+        runs = result.scaling(ours, metric), result.scaling(theirs, metric)
         if all(len(set(sizes)) > 1 for sizes, _ in runs):
             effects.append((metric, ours, theirs, compare_slopes(*runs)))
     wins = losses = ties = 0

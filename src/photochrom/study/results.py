@@ -1,21 +1,19 @@
-"""The results of a study: what was measured of each model, comparisons of families, and answers in words."""
+"""The results of a study: what was measured of each model, and what follows from it."""
 
-import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from ..evaluation.comparison import Comparison, compare, correct
+from ..evaluation.comparison import Comparison
 from ..evaluation.metrics import find_metric
-from ..evaluation.replicates import Effect, mean_over_seeds, slope
-from .hypotheses import Answer, answer_questions
-from .jobs import Job
-from .plan import Model, Plan
+from ..evaluation.replicates import Effect, mean_over_seeds
+from .plan import Model
 from .spec import Study
+
+Verdict = Literal["holds", "does not hold", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,16 @@ class Measurement:
     def value(self, metric: str) -> float:
         """Return a metric of the whole test set."""
         return float(self.content["metrics"][metric]["value"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, whether what it asks holds, and the figures that say so."""
+
+    question: str
+    verdict: Verdict
+    figures: str
+    details: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -77,70 +85,10 @@ class StudyResult:
             return mean_over_seeds(np.stack(columns))
         return float(np.mean([m.value(metric) for m in measurements]))
 
-
-def collect(study: Study, plan: Plan, failures: Mapping[Job, str]) -> StudyResult:
-    """Read what the jobs of a plan have written, and compare. Raises ValueError where nothing was measured."""
-    measurements = []
-    for model in plan.models:
-        if model.measures.exists():
-            with np.load(model.measures.with_suffix(".npz")) as arrays:
-                columns = dict(arrays)
-            measurements.append(Measurement(model, json.loads(model.measures.read_text()), columns))
-    if not measurements:
-        raise ValueError("no model was measured, so there is nothing to compare")
-    costs = {family: json.loads(path.read_text()) for family, path in plan.costs.items() if path.exists()}
-    gallery = plan.gallery.read_bytes() if plan.gallery.exists() else None
-    searches = {name: json.loads(path.read_text()) for name, path in plan.searches.items() if path.exists()}
-    reasons = {job.name: reason for job, reason in failures.items()}
-    result = StudyResult(study, measurements, costs, gallery, reasons, searches)
-    comparisons = _compare_families(result)
-    return replace(
-        result,
-        comparisons=comparisons,
-        answers=answer_questions(result, comparisons) if study.question else (),
-        slopes=_slopes(result),
-        seed_shares=_seed_shares(result),
-    )
-
-
-def _compare_families(result: StudyResult) -> list[Comparison]:
-    """Compare each two families with the most images at the end of their training, by each metric."""
-    comparisons: list[Comparison] = []
-    for metric in result.metrics:
-        columns = {}
-        for family in result.families:
-            selected = [m.columns[metric] for m in result.select(family) if metric in m.columns]
-            if selected:
-                columns[family] = np.stack(selected)
-        if find_metric(metric).compared and len(columns) > 1:
-            comparisons += compare(metric, columns)
-    return correct(comparisons)
-
-
-def _slopes(result: StudyResult) -> dict[str, dict[str, Effect]]:
-    slopes: defaultdict[str, dict[str, Effect]] = defaultdict(dict)
-    for family in result.families:
-        for metric in result.metrics:
-            sizes, values = scaling(result, family, metric)
-            if len(set(sizes)) > 1:
-                slopes[family][metric] = slope(sizes, values)
-    return dict(slopes)
-
-
-def _seed_shares(result: StudyResult) -> dict[str, float]:
-    shares = {}
-    for family in result.families:
-        runs = [m.columns["ab-error"] for m in result.select(family)]
-        if len(runs) > 1:
-            mean = mean_over_seeds(np.stack(runs))
-            shares[family] = ((mean.seed_error or 0.0) / mean.standard_error) ** 2
-    return shares
-
-
-def scaling(
-    result: StudyResult, family: str, metric: str
-) -> tuple[Float[np.ndarray, "runs"], Float[np.ndarray, "runs n"]]:
-    """Return the number of training images of each run of a family, and its values of a metric."""
-    runs = [m for images in result.study.axes.images for m in result.select(family, images) if metric in m.columns]
-    sizes = np.array([m.content["training_images"] for m in runs], np.float64)
-    return sizes, np.stack([m.columns[metric] for m in runs]) if runs else np.zeros((0, 0))
+    def scaling(self, family: str, metric: str) -> tuple[Float[np.ndarray, "runs"], Float[np.ndarray, "runs n"]]:
+        """Return the number of training images of each run of a family, and its values of a metric."""
+        runs: list[Measurement] = []
+        for images in self.study.axes.images:
+            runs += [m for m in self.select(family, images) if metric in m.columns]
+        sizes = np.array([m.content["training_images"] for m in runs], np.float64)
+        return sizes, np.stack([m.columns[metric] for m in runs]) if runs else np.zeros((0, 0))
