@@ -13,7 +13,7 @@ from photochrom.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "photochrom"
-STATIC = PACKAGE / "server" / "static"
+STATIC = [PACKAGE / name / "static" for name in ("server", "survey")]
 SPELLING = (r"colour(?!space)", "color")  # colourspace: a method of libvips
 TERMS = (
     SPELLING,
@@ -127,8 +127,9 @@ def test_code_and_tests_use_american_spelling():
     assert not lines, report(lines)
 
 
-def test_the_web_page_uses_the_standard_terms():
-    files = [path for path in sorted(STATIC.iterdir()) if path.suffix in {".html", ".js", ".css"}]
+@pytest.mark.parametrize("folder", STATIC, ids=lambda folder: folder.parent.name)
+def test_the_web_pages_use_the_standard_terms(folder):
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in {".html", ".js", ".css", ".txt"}]
     lines = findings(texts_of_files(files))
     assert not lines, report(lines)
 

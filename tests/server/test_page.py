@@ -2,25 +2,19 @@
 
 import io
 import re
-import shutil
 import zipfile
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import pyvips
-from servers import TIMEOUT, delete, get, wait_until
 
+from browsing import launch_browser, needs_chromium, open_address
 from photochrom import Colorizer
+from servers import delete, get, wait_until
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
 WIDTHS = {"phone": (390, 844), "desktop": (1200, 900)}
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: apt-get install chromium")
+pytestmark = needs_chromium
 
 
 def photo(offset=0, side=120):
@@ -30,28 +24,17 @@ def photo(offset=0, side=120):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with launch_browser() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
 def open_page(browser, address, width="desktop", console=()):
     """The page; at the end, the messages in its console must be the expected ones."""
     viewport = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-    context = browser.new_context(viewport=viewport, accept_downloads=True)
-    context.set_default_timeout(TIMEOUT * 1000)
-    page = context.new_page()
-    messages = []
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.goto(address)
-    page.get_by_role("radio").first.wait_for()
-    yield page
-    context.close()
-    assert len(messages) == len(console), messages
-    assert all(part in text for part, text in zip(console, messages, strict=True))
+    with open_address(browser, address, console, viewport=viewport, accept_downloads=True) as page:
+        page.get_by_role("radio").first.wait_for()
+        yield page
 
 
 def add(page, *files):

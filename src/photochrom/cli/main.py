@@ -17,6 +17,7 @@ from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
 from .models import models
+from .survey import survey
 from .train import train
 from .web import web
 
@@ -60,5 +61,5 @@ def _photochrom(
     """Colorize black-and-white photos."""
 
 
-for _command in (colorize, models, web, train, export, inspect, evaluate, compare):
+for _command in (colorize, models, web, train, export, inspect, evaluate, compare, survey):
     app.command()(_command)

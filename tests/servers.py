@@ -23,11 +23,15 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
-@contextmanager
 def serve_in_thread(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen
-    """The URL of a server in a thread."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(load_models(bundles), limits, processes)
+    """The URL of a server of models in a thread."""
+    return serve_app_in_thread(create_app(load_models(bundles), limits, processes))
+
+
+@contextmanager
+def serve_app_in_thread(app, port=0):
+    """The URL of a server of an application in a thread."""
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

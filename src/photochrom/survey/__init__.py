@@ -1,0 +1,1 @@
+"""Surveys: people choose between pictures, and how often colorized photos fool them is measured."""
