@@ -123,6 +123,18 @@ def test_intervals_contain_the_known_rate_in_95_of_100_surveys():
     assert estimates == pytest.approx(truth, abs=0.01)
 
 
+def test_intervals_are_narrower_than_those_of_resampling_both_at_once():
+    rng, ratios = np.random.default_rng(2), []
+    for _ in range(5):
+        successes, trials, participants, photos = simulate(rng, {"poor": 0.35, "good": 0.5})
+        _, low, high = share_intervals(successes, trials, participants, photos)[0]
+        weights = rng.multinomial(20, np.full(20, 1 / 20), 500)[:, participants]
+        weights = weights * rng.multinomial(60, np.full(60, 1 / 60), 500)[:, photos]
+        shares = (weights @ successes[:, 0]) / (weights @ trials[:, 0])
+        ratios.append(np.ptp(np.quantile(shares, [0.025, 0.975])) / (high - low))
+    assert 1.3 < np.mean(ratios) < 1.5
+
+
 def test_intervals_count_participants_and_photos():
     rng = np.random.default_rng(1)
     columns = simulate(rng, {"a": 0.5}, people=0, scenes=0)

@@ -69,11 +69,12 @@ async function consent() {
 }
 
 function instructions() {
-  const time = survey.seconds ? ` They are shown for ${survey.seconds} s; you can also choose after that.` : "";
   const what = survey.question === "real"
-    ? "One picture has the colors that a camera has taken, in the other a program has guessed them. Choose the camera's."
+    ? "In one picture the colors are those of a camera, in the other a program has guessed them. Choose the camera's."
     : "The same photo has different colors in the two pictures. Choose the one that looks better to you.";
-  return `${what}${time} Use the arrow keys, click or tap. First comes a practice: one of its pictures is tinted, choose the other one.`;
+  const unit = survey.seconds === 1 ? "second" : "seconds";
+  const time = survey.seconds ? `They are shown for ${survey.seconds} ${unit}. You can choose before or after that.\n` : "";
+  return `${what}\n${time}Use the arrow keys, click or tap.\nPractice first: one of the two is tinted, choose the other.`;
 }
 
 async function load(side) {
@@ -158,7 +159,7 @@ class Trial {
     const width = Math.round(this.images[0].getBoundingClientRect().width);
     find(`[data-side=${side}]`).setAttribute("aria-pressed", "true");
     this.enter("sent", "");
-    const [shown, response] = [this.shown / 1000, this.response / 1000];
+    const [shown, response] = [this.shown, this.response].map((time) => Math.round(time) / 1000);
     this.choose({ trial: next.trial, choice: side, shown, response, width, marks: [...this.marks] });
   }
 }
@@ -173,7 +174,7 @@ async function trials() {
     const reply = await trial.run();
     next = await persist(() => request(`participants/${next.participant}/replies`, reply));
     if (practice && next.correct) {
-      await rest("Well done", `Now ${survey.trials} trials follow. You can pause at any time.`, "Start");
+      await rest("Well done", `Now ${survey.trials} trials follow. You can pause at any time, also with the Escape key.`, "Start");
     } else if (practice) {
       await rest("Not that one", "You chose the tinted picture. Please try again.", "Try again");
     }
