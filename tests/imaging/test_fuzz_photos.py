@@ -8,6 +8,7 @@ import argparse
 import faulthandler
 import io
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import pyvips
 from PIL import Image
 
 from photochrom._processes import available_processors
+from photochrom.imaging import tiff
 from photochrom.imaging.photo import Colorized, PhotoError, Provenance, open_photo
 
 FILES = 20_400
@@ -30,6 +32,7 @@ MAX_PIXELS = 1_000_000
 WIDTH, HEIGHT = 32, 25
 AB = np.full((2, 4, 4), 0.2, np.float32)
 PROVENANCE = Provenance("default", "1", 0)
+EXTREMES = (0, 1, 2**16 - 1, 2**31, 2**32 - 1)  # of counts, values and offsets in directories
 NUMBERS = (0, 1, 2, 3, 4, 6, 7, 8, 12, 16, 32, 127, 128, 255, 256, 32767, 32768, 65535, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
@@ -131,6 +134,35 @@ def edit_field(data, rng):
     return data
 
 
+def edit_directory(data, rng):
+    """A count, value or offset in a directory of TIFF, or of EXIF in any file, becomes an extreme one."""
+    starts = [data.find(head) for head in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") if head in data]
+    if not starts:
+        return edit_field(data, rng)
+    base = min(starts)
+    file = io.BytesIO(bytes(data[base:]))
+    try:
+        layout = tiff.Layout(file)
+        entries = layout.read_entries(file, layout.first)
+    except (ValueError, struct.error, OverflowError):
+        return data  # damaged already
+    if not entries:
+        return data
+    index, number = rng.integers(len(entries)), int(rng.choice(EXTREMES))
+    tag, kind, count, value = entries[index]
+    if rng.random() < 0.3:
+        count = number
+    elif kind == tiff.SHORT and count == 1 and rng.random() < 0.5:
+        value = struct.pack(layout.order + "H", number % 2**16).ljust(len(value), b"\0")
+    else:
+        kind = tiff.LONG if kind == tiff.SHORT and count == 1 else kind
+        value = struct.pack(layout.order + "I", number).ljust(len(value), b"\0")
+    layout.entry.pack_into(
+        data, base + layout.first + layout.count.size + index * layout.entry.size, tag, kind, count, value
+    )
+    return data
+
+
 def swap_blocks(data, rng):
     size = rng.integers(1, max(2, len(data) // 4))
     first, second = rng.integers(max(1, len(data) - size), size=2)
@@ -150,7 +182,7 @@ def repeat_or_drop_block(data, rng):
     return data[:stop] + data[start:] if rng.random() < 0.5 else data[:start] + data[stop:]
 
 
-CHANGES = (cut, flip_bits, edit_field, edit_field, swap_blocks, fill_block, repeat_or_drop_block)
+CHANGES = (cut, flip_bits, edit_field, edit_field, edit_directory, swap_blocks, fill_block, repeat_or_drop_block)
 
 
 def damaged_file(corpus, number):

@@ -392,6 +392,20 @@ def test_a_tiff_with_damaged_tiles_is_refused(compression, big, channels, tmp_pa
         open_photo(missing[0]).pixels()
 
 
+@pytest.mark.parametrize("number", [0, 1, 2**16 - 1, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("tag", [256, 257, 322, 323])
+def test_impossible_sizes_of_tiles_are_refused_or_read(tag, number):
+    blob = tiled_tiff("deflate", lively(170, 200))[0]
+    layout = tiff.Layout(io.BytesIO(blob))
+    tags = [entry[0] for entry in layout.read_entries(io.BytesIO(blob), layout.first)]
+    start = layout.first + layout.count.size + tags.index(tag) * layout.entry.size
+    damaged = blob[:start] + struct.pack("<HHII", tag, 4, 1, number) + blob[start + layout.entry.size :]
+    if (tag, number) in ((256, 1), (257, 1)):
+        assert open_photo(damaged).pixels().shape == ((170, 1, 3) if tag == 256 else (1, 200, 3))
+    else:
+        assert_refused(damaged, "bytes: cannot be read")
+
+
 def test_damaged_tiles_of_other_pages_do_not_matter():
     pixels = lively(170, 200)
     pages = pyvips.Image.new_from_array(np.concatenate([pixels, pixels[::-1]])).copy(interpretation="b-w")

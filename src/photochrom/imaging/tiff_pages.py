@@ -79,7 +79,8 @@ class TiffPage:
         width, height = (max(1, self.values.get(tag, 0)) for tag in (TILE_WIDTH, TILE_HEIGHT))
         tiles = -(-self.values.get(WIDTH, 0) // width) * -(-self.values.get(HEIGHT, 0) // height)
         for tag, number in ((WIDTH, width), (HEIGHT, height * tiles), (STRIP_ROWS, height)):
-            entries[tag] = tiff.LONG, 1, struct.pack(layout.order + "I", number)
+            # libvips refuses sizes of a damaged file that do not fit into a tag.
+            entries[tag] = tiff.LONG, 1, struct.pack(layout.order + "I", min(number, 0xFFFFFFFF))
         for tag, strip_tag in ((TILES, STRIPS), (TILE_SIZES, STRIP_SIZES)):
             if tag in entries:
                 entries[strip_tag] = entries.pop(tag)
