@@ -185,9 +185,8 @@ def test_the_directions_of_a_latent_are_measured_and_drawn(autoencoder, tmp_path
 
 @pytest.mark.parametrize("study", ["losses", "imbalance", "targets"])
 def test_every_variant_of_a_study_is_a_different_recipe(study, benchmarks):
-    from study import RECIPE, SETS, variants
-
     from photochrom.training.recipe import read, resolved
+    from study import RECIPE, SETS, variants
 
     recipes = {name: resolved(read(RECIPE, variant.settings)) for name, variant in variants(study).items()}
     kinds = [str((recipes[name], variant.photos)) for name, variant in variants(study).items()]

@@ -10,9 +10,9 @@ import numpy as np
 import pyvips
 import skimage.data
 from make import to_grayscale
-from study import PARTS, tile
 
 from photochrom import Colorizer
+from study import PARTS, tile
 
 SEEDS = (1, 2, 3, 4)
 

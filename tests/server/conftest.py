@@ -1,6 +1,7 @@
 """A server that the tests of a module share."""
 
 import pytest
+
 from servers import serve_in_thread
 
 

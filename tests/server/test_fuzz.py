@@ -7,10 +7,10 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from servers import TIMEOUT, post
 
 from photochrom.server.app import create_app
 from photochrom.server.jobs import Limits
+from servers import TIMEOUT, post
 
 SCHEMA = schemathesis.openapi.from_dict(create_app({}, Limits()).openapi())
 OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations()]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import pyvips
 from fastapi import HTTPException
-from servers import TIMEOUT, wait_until
 
 from photochrom.core.sampling.procedure import HintMap
 from photochrom.inference.options import ColorOptions
 from photochrom.server import worker
 from photochrom.server.jobs import Jobs, Limits
 from photochrom.server.worker import UPLOAD, CachedColorizer, ColorizeRequest
+from servers import TIMEOUT, wait_until
 
 SLOW = ColorOptions(size=2048, steps=1000)
 

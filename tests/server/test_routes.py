@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 import pyvips
 from fastapi.testclient import TestClient
-from servers import TIMEOUT, get, post, serve_in_thread, wait_until
 
 from photochrom import Colorizer
 from photochrom.imaging.formats import WRITABLE
@@ -32,6 +31,7 @@ from photochrom.server.app import create_app, load_models
 from photochrom.server.jobs import Limits
 from photochrom.server.middleware import HEADERS
 from photochrom.server.run import MAX_CONNECTIONS
+from servers import TIMEOUT, get, post, serve_in_thread, wait_until
 
 RAMP = np.linspace(20, 235, 48 * 64).reshape(48, 64)
 
