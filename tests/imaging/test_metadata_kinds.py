@@ -596,12 +596,47 @@ def test_what_describes_the_old_pixels_is_dropped():
     assert not re.search("Digest|gray pages", packet)
 
 
-@pytest.mark.parametrize("value", ["True", "False"])
-def test_a_raw_converter_does_not_show_the_copy_gray(value):
-    ns = 'xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" crs:Exposure2012="+0.35"'
-    packet, notes = correct(packet_of(f'{ns} crs:ConvertToGrayscale="{value}"'))
-    assert 'crs:ConvertToGrayscale="False"' in packet
-    assert 'crs:Exposure2012="+0.35"' in packet
+DEVELOPED = (
+    ('crs:ConvertToGrayscale="True"', ""),
+    ('crs:Saturation="-100" crs:AlreadyApplied="False"', ""),
+    ("", '<crs:Look><rdf:Description crs:ConvertToGrayscale="True"/></crs:Look>'),
+    (
+        "",
+        "<crs:Look><rdf:Description><crs:Parameters><rdf:Description>"
+        "<crs:ConvertToGrayscale>True</crs:ConvertToGrayscale>"
+        "</rdf:Description></crs:Parameters></rdf:Description></crs:Look>",
+    ),
+    ('crs:HasCrop="True" crs:CropTop="0.1" crs:CropLeft="0.2"', ""),
+    ("", '<crss:SavedSettings><rdf:Bag><rdf:li crs:Saturation="-100"/></rdf:Bag></crss:SavedSettings>'),
+)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("attributes", "children"), DEVELOPED)
+def test_a_raw_converter_does_not_develop_the_copy_like_the_original(attributes, children, orientation):
+    ns = 'xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    ns += ' xmlns:crss="http://ns.adobe.com/camera-raw-saved-settings/1.0/" dc:source="box 7"'
+    packet, notes = correct(packet_of(f"{ns} {attributes}", children), orientation)
+    assert "crs" not in packet
+    assert 'dc:source="box 7"' in packet
+    assert notes == ["develop settings of a raw converter were left out"]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_panorama_that_is_turned_is_none(orientation):
+    ns = 'xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" GPano:ProjectionType="equirectangular"'
+    ns += ' GPano:FullPanoWidthPixels="40" GPano:CroppedAreaImageWidthPixels="40"'
+    packet, notes = correct(packet_of(ns, "<GPano:FullPanoHeightPixels>24</GPano:FullPanoHeightPixels>"), orientation)
+    assert packet.count("GPano:") == (0 if orientation > 1 else 5)
+    assert notes == (["data of a panorama were left out, since the photo was turned"] if orientation > 1 else [])
+
+
+def test_a_copy_is_another_instance_of_the_document():
+    ns = 'xmlns:m="http://ns.adobe.com/xap/1.0/mm/" m:InstanceID="xmp.iid:1" m:DocumentID="xmp.did:2"'
+    packet, notes = correct(packet_of(ns, '<m:History><rdf:Seq><rdf:li m:action="saved"/></rdf:Seq></m:History>'))
+    assert "InstanceID" not in packet
+    assert 'm:DocumentID="xmp.did:2"' in packet
+    assert "<m:History>" in packet
     assert not notes
 
 

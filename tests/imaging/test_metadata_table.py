@@ -47,7 +47,7 @@ PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <mwg-rs:Area stArea:x="0.25" stArea:y="0.3" stArea:w="0.1" stArea:h="0.2" stArea:unit="normalized"/>
 </rdf:li></rdf:Bag></mwg-rs:RegionList></mwg-rs:Regions>
 </rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>""".encode()
-XMP_KEPT = {"Rating": "4", "Label": "Red", "box": "17", "City": "Como", "Exposure2012": "+0.35", "two": "a\nb"}
+XMP_KEPT = {"Rating": "4", "Label": "Red", "box": "17", "City": "Como", "two": "a\nb"}
 XMP_KEPT |= {"title": "Lyön"}
 XMP_GRAY = ("SamplesPerPixel", "ColorMode", "ICCProfile")
 IPTC = b"\x1c\x01\x5a\x00\x03\x1b%G\x1c\x02\x05\x00\x04Gare\x1c\x02\x50\x00\x06M\xc3\xbcnch"
@@ -209,6 +209,7 @@ KINDS = {
     "`Software`": lambda file: file.exif.get(305),
     "thumbnails": lambda file: has(file, "Thumbnails") or b"8BIM\4\x0c" in file.resources(),
     "motion photo, gain map, further pictures": lambda file: has(file, "MotionPhoto", "GainMapMax"),
+    "develop settings of raw converters": lambda file: has(file, "Exposure2012"),
     "paths and guides of Photoshop, if the photo is turned": lambda file: b"8BIM\7\xd0" in file.resources(),
     "segments and chunks of other programs": lambda file: [ours for ours in (b"\6ours", b"vpAg") if ours in file.blob],
 }
@@ -218,6 +219,7 @@ NOTES = {
     "maker": "maker note",
     "time": "time of a PNG's last change",
     "motion": "attached to the photo",
+    "develop": "develop settings",
     "paths": "paths, guides and slices",
     "segments": "of other programs",
 }
@@ -281,7 +283,7 @@ CHANGED = (
     "Orientation|Software|ColorSpace|[XY]Resolution|.*Image(Width|Height)|BitsPerSample|SamplesPerPixel|Photometric.*"
 )
 CHANGED += "|Compression|Strip.*|RowsPerStrip|PlanarConfiguration|SampleFormat|Predictor|ColorMode|ICCProfileName"
-CHANGED += "|Thumb.*|Region.*|SubjectArea|MotionPhoto|GainMapMax|HasExtendedXMP|PhotoshopThumbnail|.*Path"
+CHANGED += "|Thumb.*|Region.*|SubjectArea|Exposure2012|MotionPhoto|GainMapMax|HasExtendedXMP|PhotoshopThumbnail|.*Path"
 CHANGED += "|IPTCImageWidth|IPTCBitsPerSample|CurrentIPTCDigest"
 GROUPS = ("IFD0", "ExifIFD", "GPS", "InteropIFD", "IPTC", "XMP-", "Photoshop")
 

@@ -17,27 +17,32 @@ OWN, IPTC_EXT = f"{{{OWN_URI}}}", "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}
 TIFF, EXIF = "{http://ns.adobe.com/tiff/1.0/}", "{http://ns.adobe.com/exif/1.0/}"
 EXIF_EX, PHOTOSHOP = "{http://cipa.jp/exif/1.0/}", "{http://ns.adobe.com/photoshop/1.0/}"
 XMP, DC = "{http://ns.adobe.com/xap/1.0/}", "{http://purl.org/dc/elements/1.1/}"
-CAMERA_RAW = "{http://ns.adobe.com/camera-raw-settings/1.0/}"
+MEDIA = "{http://ns.adobe.com/xap/1.0/mm/}"
 RESOLUTIONS = (
     (TIFF + "XResolution", TIFF + "YResolution"),
     (EXIF + "FocalPlaneXResolution", EXIF + "FocalPlaneYResolution"),
 )
 EXTENDED = "{http://ns.adobe.com/xmp/note/}HasExtendedXMP"  # of a packet in several segments of a JPEG file
-# What described the original's pixels and their storage; thumbnails; digests of what changes.
+# What described the original's pixels and their storage; thumbnails; digests of what changes; the file's identifier.
 UNTRUE = (
     *(TIFF + name for name in ("BitsPerSample", "SamplesPerPixel", "PhotometricInterpretation", "Compression")),
     *(TIFF + name for name in ("PlanarConfiguration", "YCbCrSubSampling", "TransferFunction", "WhitePoint")),
     *(TIFF + name for name in ("PrimaryChromaticities", "NativeDigest")),
     *(EXIF + "NativeDigest", EXIF_EX + "Gamma", PHOTOSHOP + "ColorMode", PHOTOSHOP + "ICCProfile"),
     *(EXIF + "CompressedBitsPerPixel", XMP + "Thumbnails", XMP + "PageInfo", EXTENDED),
-    *(PHOTOSHOP + "LegacyIPTCDigest", PHOTOSHOP + "EmbeddedXMPDigest"),
-)
-# Of motion photos, depth maps and gain maps: their data is not in a copy.
-ATTACHMENTS = re.compile(
-    r"\{http://ns\.google\.com/photos/(dd/)?1\.0/(?!panorama)|\{http://ns\.adobe\.com/hdr-gain-map/|"
-    r"\{http://ns\.apple\.com/(HDRGainMap|pixeldatainfo)/"
+    *(PHOTOSHOP + "LegacyIPTCDigest", PHOTOSHOP + "EmbeddedXMPDigest", MEDIA + "InstanceID"),
 )
 NO_ATTACHMENTS = "what is attached to the photo (video, further pictures, gain or depth map) was left out"
+# What a copy does not have, by the names of properties: the data of motion photos, depth maps and gain maps; what a raw
+# converter did or would do with the original, such as make it gray.
+DROPPED = {
+    r"\{http://ns\.google\.com/photos/(dd/)?1\.0/(?!panorama)|\{http://ns\.adobe\.com/hdr-gain-map/|"
+    r"\{http://ns\.apple\.com/(HDRGainMap|pixeldatainfo)/": NO_ATTACHMENTS,
+    r"\{http://ns\.adobe\.com/camera-raw-(saved-)?settings/": "develop settings of a raw converter were left out",
+}
+TURNED = {
+    r"\{http://ns\.google\.com/photos/1\.0/panorama/": "data of a panorama were left out, since the photo was turned"
+}
 MAX_MAIN = 65_400  # bytes of the first packet of several
 OWN_MARKS = tuple(OWN + name for name in ("Model", "Version", "Seed", "Options", "Original"))
 MARKS = (*(IPTC_EXT + name for name in ("DigitalSourceType", "AISystemUsed", "AISystemVersionUsed")), *OWN_MARKS)
@@ -79,10 +84,12 @@ def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str
             tree = parse_packet(packet)
         except ValueError:
             notes.append("XMP was left out: it is damaged or too large")
-    attachments = [name for name in tree.names() if ATTACHMENTS.match(name)]
-    if attachments:
-        notes.append(NO_ATTACHMENTS)
-    tree.remove({*UNTRUE, *attachments})
+    tree.remove(UNTRUE)
+    for pattern, note in (DROPPED if turn.orientation == 1 else DROPPED | TURNED).items():
+        names = [name for name in tree.names() if re.match(pattern, name)]
+        if names:
+            notes.append(note)
+            tree.remove(names)
     width, height = turn.upright
     for name, value in (
         *((TIFF + "Orientation", "1"), (EXIF + "ColorSpace", "1"), (TIFF + "Software", provenance.software)),
@@ -92,8 +99,6 @@ def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str
         tree.replace(name, value)
     if tree.get(EXIF_EX + "InteroperabilityIndex") == "R03":  # Adobe RGB
         tree.replace(EXIF_EX + "InteroperabilityIndex", "R98")
-    if tree.get(CAMERA_RAW + "ConvertToGrayscale") == "True":  # raw converters would show the output gray
-        tree.replace(CAMERA_RAW + "ConvertToGrayscale", "False")
     for across, down in RESOLUTIONS if turn.swaps_axes else ():
         x, y = tree.get(across), tree.get(down)
         if x and y:
