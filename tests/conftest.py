@@ -1,7 +1,9 @@
 """Fixtures of all tests; in tests alone, beartype checks the array shapes of the light path's annotated functions."""
 
+import ctypes
 import os
 import signal
+import struct
 
 import numpy as np
 import pytest
@@ -77,6 +79,26 @@ def stochastic_bundle(tmp_path_factory):
     card = ModelCard("stochastic", "ddpm", describe(Diffusion(prediction="clean", steps=3)), {}, size=32)
     save_bundle(path, card, {"denoiser": noisy_colors()})
     return path
+
+
+@pytest.fixture
+def permissions():
+    """Takes root's right to read every file from this thread, and those that it starts, for the time of a test."""
+    if os.name != "posix":
+        pytest.skip("folders have no modes")
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+    granted = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; twice
+    if libc.capget(header, granted):
+        pytest.skip("root keeps its rights on this system")
+    effective, *others = struct.unpack("6I", granted)
+    if libc.capset(header, struct.pack("6I", effective & ~0b110, *others)):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        pytest.skip("root keeps its rights on this system")
+    yield
+    libc.capset(header, granted)
 
 
 @pytest.fixture

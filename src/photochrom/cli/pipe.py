@@ -1,5 +1,6 @@
 """A photo that comes through stdin, or an output that goes to stdout."""
 
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +79,7 @@ def _check(call: Call) -> None:
     for option, value in unsupported.items():
         if value:
             raise ValueError(f"{option}: not supported with -, which is one photo and one output")
-    if len(call.photos) > 1 or Path(call.photos[0]).is_dir():
+    if len(call.photos) > 1 or os.path.isdir(call.photos[0]):  # noqa: PTH112 - as in `plan`
         raise ValueError("-: is one photo and its output; colorize others separately")
     if call.photos[0] in DEVICES and sys.stdin.isatty():
         raise ValueError("-: stdin is a terminal; send a photo into it, for example with < scan.jpg")

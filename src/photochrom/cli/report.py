@@ -66,8 +66,16 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Pass
         typer.echo(f"dry run: {count(files, 'file')} would be written", err=True)
     failed = statuses["failed"]
     if failed:
-        photos = count(len(tasks), "photo")
-        fail(f"{photos} failed" if failed == len(tasks) else f"{failed} of {photos} failed", 1)
+        sources = _count_sources(tasks)
+        fail(f"{sources} failed" if failed == len(tasks) else f"{failed} of {sources} failed", 1)
+
+
+def _count_sources(tasks: "Sequence[Task]") -> str:
+    """Return the number of photos and of folders that cannot be read: `2 photos`, `3 photos and folders`."""
+    folders = sum(bool(task.problem) for task in tasks)
+    if 0 < folders < len(tasks):
+        return f"{len(tasks)} photos and folders"
+    return count(len(tasks), "folder" if folders else "photo")
 
 
 def _lines(outcome: "Outcome", mode: Mode) -> list[str]:

@@ -84,7 +84,8 @@ def remove_unfinished(path: Path) -> None:
 
 
 def _check_free(path: Path, overwrite: bool = False) -> None:
-    if path.exists() and not overwrite:
+    # False where the folder may not be searched: then writing fails.
+    if os.path.exists(path) and not overwrite:  # noqa: PTH110
         raise FileExists(f"{printable(path)}: exists already; give another name or overwrite")
 
 

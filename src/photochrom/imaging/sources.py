@@ -1,5 +1,6 @@
 """Images in folders and zips: one rule for all commands, which counts by kind what it passes over."""
 
+import errno
 import os
 import re
 import stat
@@ -27,6 +28,7 @@ SERVICE_NAMES = (
 )
 NEVER = re.compile(r"\._|\..*\.photochrom-[0-9a-f]{8}")  # macOS' notes about a file, and unfinished outputs
 HEAD = 128  # bytes that show the format of a file
+BROKEN = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # errors of a link that leads nowhere
 KINDS_NAMED = 10  # in a summary of what was passed over
 
 Passed = Counter[str]  # numbers of files and folders that were passed over, by kind: ".txt file", "hidden folder"
@@ -102,13 +104,18 @@ def read_head(path: Path) -> bytes:
 
 
 def image_files(
-    folder: Path, hidden: bool = False, passed: Passed | None = None, array_files: list[Path] | None = None
+    folder: Path,
+    hidden: bool = False,
+    passed: Passed | None = None,
+    array_files: list[Path] | None = None,
+    unreadable: dict[Path, str] | None = None,
 ) -> list[Path]:
     """Returns the paths of the images in a folder and the folders in it, sorted.
 
     A file is an image by its suffix or, where that is none of an image, by its content. Hidden files and folders and
     those of services (`SERVICE_NAMES`) are passed over unless ``hidden``; links are followed, each file counting once.
-    ``passed`` counts what is passed over; ``array_files`` gets the arrays (.npy), which are passed over without it.
+    ``passed`` counts what is passed over; ``array_files`` gets the arrays (.npy), which are passed over without it, and
+    ``unreadable`` the folders that cannot be listed or searched, with the reason.
     """
     passed = Counter() if passed is None else passed
     images = []
@@ -119,20 +126,20 @@ def image_files(
         try:
             status = path.stat()
             is_folder = stat.S_ISDIR(status.st_mode)
-            children = sorted(path.iterdir()) if is_folder else []
-        except OSError:
-            passed["broken link" if path.is_symlink() else "unreadable folder"] += 1
+            children = _list_folder(path) if is_folder else []
+        except OSError as error:
+            _report_unreadable(path, error, by_link, passed, unreadable)
             continue
         identity = status.st_dev, status.st_ino
         if identity in seen and (is_folder or by_link):
             passed["repeated link"] += 1
             continue
         seen.add(identity)
-        for child in children:
-            kind = _hidden_kind(child.name, hidden, child.is_dir)
+        for child, is_link in children:
+            kind = _hidden_kind(child.name, hidden, partial(os.path.isdir, child))
             if kind:
                 passed[kind] += 1
-            elif child.is_symlink():
+            elif is_link:
                 paths.append((child, True))  # after all files, so that these keep their own names
             else:
                 paths.appendleft((child, by_link))
@@ -146,6 +153,24 @@ def image_files(
             else:
                 images.append(path)
     return sorted(images)
+
+
+def _list_folder(folder: Path) -> list[tuple[Path, bool]]:
+    """Returns the sorted files and folders in a folder, and which are links.
+
+    Raises OSError for a folder that cannot be listed, and for one that can, but not be searched.
+    """
+    return [(path, path.is_symlink()) for path in sorted(folder.iterdir())]
+
+
+def _report_unreadable(
+    path: Path, error: OSError, by_link: bool, passed: Passed, unreadable: dict[Path, str] | None
+) -> None:
+    is_broken = by_link and error.errno in BROKEN
+    if is_broken or unreadable is None:
+        passed["broken link" if is_broken else "unreadable folder"] += 1
+    else:
+        unreadable[path] = error.strerror or str(error)
 
 
 def image_names(

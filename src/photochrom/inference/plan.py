@@ -1,9 +1,11 @@
 """Where each output goes: a plan of the photos in files and folders and of the files to make of them."""
 
+# ruff: noqa: PTH110, PTH112, PTH113 - `os.path` is false in a folder that may not be searched, where `Path` raises
 import os
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import exists, isdir, isfile
 from pathlib import Path, PurePath
 from typing import TypedDict, TypeVar
 
@@ -33,6 +35,7 @@ class Task:
     """One photo and the files to make of it: an output for each seed and images about them, of `EXTRAS`.
 
     The names of all files derive from ``target``. ``searched``: the photo was found in a folder rather than named.
+    ``problem``: the source is no photo, but a folder that cannot be read for this reason; the task fails.
     """
 
     source: Location
@@ -40,6 +43,7 @@ class Task:
     seeds: tuple[int, ...] = (0,)
     extras: tuple[str, ...] = ()
     searched: bool = False
+    problem: str = ""
 
     @property
     def files(self) -> dict[int | str, Location]:
@@ -69,11 +73,14 @@ class _Photo:
     root: Path
     label: str
     searched: bool
+    problem: str = ""
 
     def target(self, suffix: str, common: Path | None = None) -> Path:
         """Return the path of the output; with ``common``, the folder of all sources, below the place in that."""
         name = self.path.relative_to(self.base)
         place = self.base.resolve().relative_to(common) if common else Path()
+        if self.problem:
+            return self.root / place / name
         head = b"" if name.suffix.lower() in IMAGE_SUFFIXES else read_head(self.path)
         return self.root / place / writable_path(name, self.label, suffix, head)
 
@@ -98,6 +105,8 @@ def plan(  # noqa: PLR0913 - each is an option of the command
 ) -> list[Task]:
     """Return a task for each photo among files and folders; folders are searched by the rule of `image_files`.
 
+    So is one for each folder that cannot be read, which fails.
+
     The output of a file is `NAME-color.EXT` beside it; outputs of a folder keep their names in `FOLDER-color`. With
     `out`, outputs keep their names in that folder, or one photo becomes the file `out`. Where photos of several folders
     would have the same output there, all keep their places below the folder that the sources have in common. Where
@@ -110,7 +119,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     be a folder.
     """
     seeds, extras = tuple(seeds), tuple(extras)
-    if out is not None and out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
+    if out is not None and out.suffix.lower() in FILE_SUFFIXES and not isdir(out):
         source = _check_file(sources, out, suffix)
         task = Task(source, out, seeds, extras)
         check_targets({source.resolve(): task})
@@ -130,7 +139,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     targets = keep_apart(targets, [photo.path.suffix for photo in photos.values()])
     tasks: dict[Location, Task] = {}
     for (resolved, photo), target in zip(photos.items(), targets, strict=True):
-        tasks[resolved] = Task(photo.path, target, seeds, extras, photo.searched)
+        tasks[resolved] = Task(photo.path, target, seeds, extras, photo.searched, photo.problem)
     if out is None:
         # An output of an earlier run that is named together with its original is not a photo to colorize.
         for task in list(tasks.values()):
@@ -142,7 +151,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
 
 def _check_file(sources: Sequence[Path], out: Path, suffix: str) -> Path:
     """Return the one source whose output is the file ``out``. Raises ValueError where it cannot be."""
-    if len(sources) > 1 or sources[0].is_dir():
+    if len(sources) > 1 or isdir(sources[0]):
         raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
     kind = WRITABLE.get(out.suffix.lower())
     if kind is None:
@@ -154,16 +163,15 @@ def _check_file(sources: Sequence[Path], out: Path, suffix: str) -> Path:
 
 def _check_folder(out: Path | None) -> None:
     """Raise ValueError if a file is in the way of the folder."""
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists()) if out else Path()
-    if not existing.is_dir():
+    existing = next(path for path in (out, *out.absolute().parents) if exists(path)) if out else Path()
+    if not isdir(existing):
         reason = f"cannot be a folder, since {printable(existing)} is a file"
         raise ValueError(f"{printable(out or existing)}: {reason}; choose another -o")
 
 
 def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | None) -> Iterator[_Photo]:
-    # The functions of `os.path` are false where a folder may not be searched, which is reported with its photo.
-    if not os.path.isdir(source):  # noqa: PTH112
-        if os.path.exists(source) and not os.path.isfile(source):  # noqa: PTH110, PTH113
+    if not isdir(source):
+        if exists(source) and not isfile(source):
             raise ValueError(f"{printable(source)}: is no file or folder; to pipe a photo in, name it -")
         yield _Photo(source, source.parent, out or source.parent, "" if out else "-color", searched=False)
         return
@@ -171,9 +179,10 @@ def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | 
     root = out or named.with_name(f"{named.name}-color")
     # Where the outputs lie inside the folder itself, those of an earlier run are not originals.
     outputs_inside = source.resolve() in root.resolve().parents
-    for photo in image_files(source, hidden, passed):
-        if not outputs_inside or root.resolve() not in photo.resolve().parents:
-            yield _Photo(photo, source, root, "", searched=True)
+    unreadable: dict[Path, str] = {}
+    for path in [*image_files(source, hidden, passed, unreadable=unreadable), *unreadable]:
+        if not outputs_inside or root.resolve() not in path.resolve().parents:
+            yield _Photo(path, source, root, "", searched=True, problem=unreadable.get(path, ""))
 
 
 def _several_folders(photos: Iterable[_Photo], targets: Iterable[Path]) -> bool:

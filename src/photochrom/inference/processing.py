@@ -183,10 +183,12 @@ def preview(colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions) 
 
 def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo | Outcome:
     """Return the opened photo of a task that has files to write, else its outcome."""
+    if task.problem:
+        return Outcome(task, f"{printable(task.source)}: cannot be read ({task.problem})")
     existing = {key: Path(file) for key, file in task.files.items() if not options.is_due(file)}
     try:
         for key, file in existing.items():
-            if file.is_dir():
+            if os.path.isdir(file):  # noqa: PTH112 - as in `is_due`
                 raise PhotoError(f"{printable(file)}: is a folder; remove it, or choose another -o")
             # Images about outputs of others would show colors that are in no file.
             reason = _difference(colorizer, task, options, key, file) if isinstance(key, int) else None
