@@ -208,6 +208,16 @@ def test_a_pause_masks_the_pictures_and_is_marked(browser, open_survey):
     assert [answer.marks for answer in answers_of(survey)] == [["paused"]]
 
 
+def test_a_hidden_page_pauses(browser, open_survey):
+    survey = open_survey(seconds=60)
+    with open_page(browser, survey) as page:
+        practice(page, survey)
+        phase(page, "shown")
+        page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.get_by_role("heading", name="Pause").wait_for()
+
+
 def test_a_wrong_practice_is_explained_and_repeated(browser, open_survey):
     survey = open_survey(seconds=60)
     with open_page(browser, survey) as page:
@@ -247,6 +257,51 @@ def test_an_answer_that_is_not_received_is_sent_again(browser, open_survey):
         press(page, "Try again")
         number(page, "Trial 2")
     assert len(answers_of(survey)) == 1
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_an_open_page_goes_on_after_the_server_was_restarted(browser, open_survey, answered):
+    survey = open_survey(seconds=60)
+    with browser.new_context() as context:
+        page = context.new_page()
+        with serve_app_in_thread(create_app(survey, "Please.")) as address:
+            page.goto(address)
+            participant = practice(page, survey)
+            if answered:
+                phase(page, "shown")
+                page.keyboard.press("ArrowLeft")
+                number(page, "Trial 2")
+            phase(page, "shown")
+        survey.file.close()
+        again = open_survey(seconds=60)
+        with serve_app_in_thread(create_app(again, "Please."), int(address.rpartition(":")[2])):
+            page.keyboard.press("ArrowRight")
+            if answered:
+                number(page, "Trial 3")
+                assert [answer.participant for answer in answers_of(again)] == [participant.id] * 2
+            else:  # the server knows only those who gave an answer
+                page.get_by_role("button", name="I agree and take part").wait_for()
+
+
+def test_a_trial_that_was_answered_in_another_tab_is_passed_over(browser, open_survey):
+    survey = open_survey(seconds=60)
+
+    def overtake(route):
+        participant.done = 4
+        route.continue_()
+
+    with open_page(browser, survey, console=["404", "404"]) as page:
+        participant = practice(page, survey)
+        number(page, "Trial 1")
+        phase(page, "shown")
+        participant.done = 1  # as a duplicate of the tab does
+        page.keyboard.press("ArrowLeft")
+        number(page, "Trial 2")
+        phase(page, "shown")
+        page.route("**/3/*", overtake)
+        page.keyboard.press("ArrowLeft")
+        page.get_by_text("You go on with trial 5 of 5").wait_for()
+    assert [answer.trial for answer in answers_of(survey)] == [2]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -131,7 +131,7 @@ def test_a_model_that_wins_every_trial_is_noted():
 
 def test_nothing_to_evaluate_is_an_error():
     real, better = simulate(np.random.default_rng(0)), simulate_ranking(np.random.default_rng(0))
-    for answers, reason in (([], "no answers yet"), ([*real, *better], "several questions")):
+    for answers, reason in (([], "no answers yet"), ([*real, *better], "two questions")):
         with pytest.raises(ValueError, match=reason):
             summarize(answers, 0.25)
     with pytest.raises(ValueError, match="none of"):

@@ -79,7 +79,10 @@ def _print_results(path: Path, max_failed: float, json_file: Path | None, overwr
         from ..survey.results import summarize
     writable((json_file,), overwrite)
     with exit_on(ValueError):
-        summary = summarize(read_answers(path), max_failed)
+        answers = read_answers(path)
+        if not answers:
+            fail(f"{path}: no answers yet; run photochrom survey FOLDER... -o {path} first", 2)
+        summary = summarize(answers, max_failed)
     typer.echo(as_text(summary))
     if json_file:
         with exit_on(ValueError, code=1), atomic_write(json_file, overwrite) as file:

@@ -46,7 +46,7 @@ def load_pictures(truth: Path | None, folders: Sequence[Path], advance: Callable
     Raises:
         ValueError: Photos and images do not match, two folders have the same name, or a file cannot be read.
     """
-    models = [folder.resolve().name for folder in folders]
+    models = [folder.absolute().name for folder in folders]
     if len({*models, TRUTH, TINTED}) < len(models) + 2:
         raise ValueError(f"{', '.join(models)}: each folder needs a name of its own, which names its model")
     photos = find_truth([truth or folders[0]], 1.0)

@@ -57,8 +57,7 @@ def summarize(answers: Sequence[Answer], max_failed: float) -> Results:
     """
     questions = {answer.question for answer in answers}
     if len(questions) != 1:
-        reason = "answers to several questions; evaluate each file by itself" if questions else "no answers yet"
-        raise ValueError(f"there are {reason}")
+        raise ValueError("answers to two questions: evaluate each file by itself" if questions else "no answers yet")
     answers = without_repetitions(answers)
     checks = [answer for answer in answers if answer.kind == "check"]
     left_out = _inattentive(checks, max_failed)
@@ -67,7 +66,9 @@ def summarize(answers: Sequence[Answer], max_failed: float) -> Results:
     regular = [answer for answer in trials if not answer.marks]
     kept = [answer for answer in regular if answer.participant not in left_out]
     if not kept:
-        raise ValueError(f"none of {len(trials)} trials can be evaluated: participants failed checks, or none regular")
+        raise ValueError(
+            f"none of {len(trials)} trials counts: their display was irregular, or participants failed checks"
+        )
 
     (question,) = questions
     values = _fool_rates if question == "real" else _ranking

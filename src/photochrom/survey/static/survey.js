@@ -34,6 +34,10 @@ async function persist(action) {
     try {
       return await action();
     } catch (error) {
+      if ([404, 409].includes(error.status)) { // the server was restarted, or another tab went on: begin with its state
+        location.reload();
+        await new Promise(() => {});
+      }
       const visible = find("main > section:not([hidden])");
       find("#reason").textContent = error.message;
       show("problem");
@@ -80,7 +84,11 @@ function instructions() {
 async function load(side) {
   const image = Object.assign(new Image(), { alt: "", draggable: false });
   image.src = `participants/${next.participant}/${next.trial}/${side}`;
-  await image.decode().catch(() => { throw new Error("A picture could not be loaded."); });
+  await image.decode().catch(async () => {
+    const { trial } = await request(`participants/${next.participant}`);
+    const status = trial === next.trial ? undefined : 409;
+    throw Object.assign(new Error("A picture could not be loaded."), { status });
+  });
   return image;
 }
 
