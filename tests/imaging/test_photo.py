@@ -264,6 +264,15 @@ def test_saturation_scales_chroma():
     np.testing.assert_allclose(means, [0, 5.5, 11, 22], atol=0.4)
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, "strided", io.BytesIO])
+def test_bytes_of_every_kind(kind):
+    blob = encode(make_pixels(), ".png")
+    source = memoryview(blob[::-1])[::-1] if kind == "strided" else kind(blob)
+    photo = open_photo(source)
+    assert np.array_equal(photo.pixels(), open_photo(blob).pixels())
+    assert photo.digest() == open_photo(blob).digest()
+
+
 def test_arrays_of_bools_and_floats():
     source = make_pixels()[..., 0]
     for array in (source > 127, source / 255, source[..., None], (source / 255).astype(np.float32)):

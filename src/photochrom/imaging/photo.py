@@ -36,11 +36,13 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     """
     if isinstance(source, io.BytesIO):
         source = source.getvalue()
+    elif isinstance(source, bytearray | memoryview):
+        source = bytes(source)
     if isinstance(source, np.ndarray):
         reader = formats.reader_of_array(source, name or "array")
         formats.choose_page(reader.name, page, 1)
-    elif isinstance(source, bytes | bytearray | memoryview):
-        reader = formats.reader_of_file(bytes(source), name or "bytes", max_pixels, page)
+    elif isinstance(source, bytes):
+        reader = formats.reader_of_file(source, name or "bytes", max_pixels, page)
     elif isinstance(source, str | os.PathLike):
         reader = formats.reader_of_file(Path(source), name or printable(source), max_pixels, page)
     elif hasattr(source, "getexif"):
