@@ -640,6 +640,26 @@ def test_a_copy_is_another_instance_of_the_document():
     assert not notes
 
 
+@pytest.mark.parametrize(
+    ("tag", "what"),
+    [
+        (50717, "camera raw data"),
+        (52544, "camera raw data"),
+        (50255, "layers"),
+        (50839, "data of ImageJ"),
+        (52545, "content credentials (C2PA)"),
+        (50844, ""),
+        (51123, ""),
+        (52555, ""),
+    ],
+)
+def test_what_is_left_out_of_exif_is_called_what_it_is(tag, what):
+    notes = []
+    copy = exif.corrected(tiff.TagSets({tag: tiff.short(3)}, {}, {}, {}), Turn(1, (40, 24)), PROVENANCE, notes)
+    assert (tag in copy.image) == (not what)
+    assert notes == ([f"{what} of the original were left out"] if what else [])
+
+
 @pytest.mark.parametrize(("orientation", "turned"), [(1, False), (3, False), (6, True)])
 def test_the_resolution_of_the_focal_plane_turns_with_the_pixels(orientation, turned):
     tags = tiff.TagSets({}, {41486: rationals(600), 41487: rationals(300)}, {}, {})

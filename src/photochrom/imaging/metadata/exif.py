@@ -21,12 +21,16 @@ SIZES, PIXEL_SIZES, RELATED_SIZES = (256, 257), (40962, 40963), (4097, 4098)  # 
 UNTRUE = {254, 255, 258, 259, 262, *range(263, 267), *range(277, 282), 284, 290, 291, 292, 293, 301, 317, 318, 319, 320}
 UNTRUE |= {*range(321, 324), *range(326, 329), *range(332, 337), *range(338, 347), *range(512, 522), *range(529, 533)}
 UNTRUE |= {*range(32995, 32998), 34675, 700, tiff.IPTC, tiff.PHOTOSHOP}
-# Of DNG, for whose raw data a reader would take the copy, but for names of camera, lens, file, reel, times and titles;
-# Photoshop's layers and annotations.
+# Of DNG 1.7, for whose raw data a reader would take the copy, but for names of camera, lens, file, reel, times and
+# titles; Photoshop's layers and annotations; ImageJ's gray levels and regions; a signature of the original's bytes.
 DESCRIPTIVE = {50708, 50709, 50735, 50736, 50827, 50898, 50899, 51043, 51044, 51058, 51081, 51105}
-DROPPED = {tag: "camera raw data" for tag in range(50706, 52600) if tag not in DESCRIPTIVE}
-DROPPED |= dict.fromkeys((37724, 50255), "layers")
-TURNED = dict.fromkeys((33550, 33922, 34264), "places on the map (GeoTIFF)")  # in the stored image
+DNG = {*range(50706, 50753), *range(50778, 50782), *range(50827, 50835), 50879, 50885, *range(50931, 50943)}
+DNG |= {*range(50964, 50983), 51008, 51009, 51022, *range(51041, 51092), *range(51105, 51115), 51125}
+DNG |= {*range(51177, 51183), *range(52525, 52545), *range(52546, 52555)}
+DROPPED = dict.fromkeys(DNG - DESCRIPTIVE, "camera raw data")
+DROPPED |= dict.fromkeys((37724, 50255, 50784), "layers") | dict.fromkeys((50838, 50839), "data of ImageJ")
+DROPPED[52545] = "content credentials (C2PA)"
+TURNED = dict.fromkeys((33550, 33922, 34264, 50844), "places on the map (GeoTIFF)")  # in the stored image
 # Maker notes whose offsets count from their own start: those of Nikon, Olympus, OM System, Fujifilm, Apple and Pentax.
 RELOCATABLE = (b"Nikon\0\2", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0", b"PENTAX \0", b"HDRP")
 MAX_NOTE_AT = 60_000  # place of a maker note in a block of JPEG, which has at most 64 KB
