@@ -19,6 +19,7 @@ from photochrom.imaging.metadata.density import CENTIMETER, INCH, METER, NO_UNIT
 from photochrom.imaging.metadata.geometry import Box
 from photochrom.imaging.metadata.jpeg import jpeg_head
 from photochrom.imaging.metadata.photoshop import Resource
+from photochrom.imaging.notes import DAMAGED, NO_ATTACHMENTS, Notes
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 7)
@@ -33,7 +34,7 @@ def packet_of(attributes="", children=""):
 
 def correct(packet, orientation=1, size=(40, 24)):
     """A packet as it is in a copy, and the notes."""
-    notes = []
+    notes = Notes()
     packet = packet if isinstance(packet, bytes) else packet.encode()
     return xmp.corrected(packet, Turn(orientation, size), PROVENANCE, "image/jpeg", notes).decode(), notes
 
@@ -121,7 +122,7 @@ def test_places_turn_like_the_pixels(orientation):
     np.testing.assert_allclose(number(r"<a:x>(.*?)</a:x><a:y>(.*?)</a:y>"), center, atol=1e-9)
     area = struct.pack("<4H", 21, 8, 18, 6)
     tags = tiff.TagSets({}, {37396: (tiff.SHORT, area)}, {}, {})
-    turned = struct.unpack("<4H", exif.corrected(tags, turn, PROVENANCE, []).exif[37396][1])
+    turned = struct.unpack("<4H", exif.corrected(tags, turn, PROVENANCE, Notes()).exif[37396][1])
     assert turned == (round(center[0] * width), round(center[1] * height), *((6, 18) if orientation > 4 else (18, 6)))
 
 
@@ -173,7 +174,7 @@ def test_a_resolution_without_a_unit_stays_so():
 
 def test_the_resolution_of_photoshop_turns_with_the_pixels():
     across, down = struct.pack(">IHH", 600 << 16, 1, 1), struct.pack(">IHH", 300 << 16, 1, 1)
-    notes = []
+    notes = Notes()
     resources = [Resource(b"8BIM", 1005, b"\0\0", across + down), Resource(b"8BIM", 2000, b"\0\0", b"path")]
     assert photoshop.corrected(resources, Turn(1, (40, 24)), notes) == resources
     (turned,) = photoshop.corrected(resources, Turn(6, (40, 24)), notes)
@@ -196,7 +197,7 @@ CICP = "the color space of the PNG (cICP) was left aside: it was read as sRGB"
         ([(b"gAMA", (100_000).to_bytes(4)), (b"sRGB", b"\0")], []),
         ([(b"cICP", bytes([1, 13, 0, 1]))], []),
         ([(b"cICP", bytes([9, 16, 0, 1]))], [CICP]),
-        ([(b"gAMA", b""), (b"cICP", b"")], ["damaged metadata was left out"]),
+        ([(b"gAMA", b""), (b"cICP", b"")], [DAMAGED]),
     ],
 )
 def test_colors_that_a_png_states_by_numbers_are_noted(chunks, notes):
@@ -369,18 +370,18 @@ def test_data_after_the_photo_is_noted(suffix):
     assert colorize(blob)[1] == []
     assert colorize(blob + bytes(12))[1] == []  # padding
     for trailer in (b"\0\0\1\x98ftypmp42" + bytes(400) + b"SEFT", b"abc"):
-        assert colorize(blob + trailer)[1] == [xmp.NO_ATTACHMENTS]
+        assert colorize(blob + trailer)[1] == [NO_ATTACHMENTS]
 
 
 def test_boxes_of_videos_are_noted():
     blob = gray_file(".avif")
-    assert colorize(blob + b"\0\0\0\x18mpvd" + bytes(16))[1] == [xmp.NO_ATTACHMENTS]
+    assert colorize(blob + b"\0\0\0\x18mpvd" + bytes(16))[1] == [NO_ATTACHMENTS]
     assert colorize(blob + b"\0\0\0\x18free" + b"video free      ")[1] == []
 
 
 def test_frames_of_a_png_are_noted():
     frames = [Image.fromarray(np.full((24, 40), gray, np.uint8)) for gray in (50, 90)]
-    for count, notes in ((1, []), (2, [xmp.NO_ATTACHMENTS])):
+    for count, notes in ((1, []), (2, [NO_ATTACHMENTS])):
         buffer = io.BytesIO()
         frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:count])
         assert colorize(buffer.getvalue())[1] == notes
@@ -459,13 +460,18 @@ def test_stray_bytes_between_segments_of_a_jpeg_hide_nothing(stray):
 @pytest.mark.parametrize("damaged", [(0xE0, b"JFIF\0\1"), (0xE1, b"http://ns.adobe.com/xmp/extension/\0short")])
 def test_a_damaged_segment_of_a_jpeg_costs_no_other(damaged):
     record = read_metadata(io.BytesIO(gray_jpeg(damaged, exif_segment(), (0xFE, b"kept"))), "JPEG")
-    assert (record.orientation, record.comments, record.notes) == (6, [b"kept"], ["damaged metadata was left out"])
+    assert (record.orientation, record.comments, record.notes) == (6, [b"kept"], [DAMAGED])
+
+
+def test_every_note_is_there_once():
+    attachment = 0xE2, b"MPF\0II*\0"
+    assert colorize(gray_jpeg(attachment, attachment) + b"a trailer")[1] == [NO_ATTACHMENTS]
 
 
 def test_a_damaged_chunk_of_a_png_costs_no_other():
     exif_block = exif_segment()[1].removeprefix(b"Exif\0\0")
     record = read_metadata(io.BytesIO(gray_png((b"pHYs", b"ab"), (b"eXIf", exif_block))), "PNG")
-    assert (record.orientation, record.notes) == (6, ["damaged metadata was left out"])
+    assert (record.orientation, record.notes) == (6, [DAMAGED])
 
 
 def test_a_damaged_item_of_an_avif_costs_no_other():
@@ -474,11 +480,11 @@ def test_a_damaged_item_of_an_avif_costs_no_other():
     too_long = blob[: location + 4] + b"\x7f" + blob[location + 5 :]
     record = read_metadata(io.BytesIO(too_long), "AVIF")
     assert record.provenance == PROVENANCE
-    assert record.notes == ["damaged metadata was left out"]
+    assert record.notes == [DAMAGED]
 
 
 def test_bytes_after_the_end_of_a_png_are_no_chunks():
-    assert read_metadata(io.BytesIO(gray_png() + b"\0\0\0\4trailing bytes"), "PNG").notes == [xmp.NO_ATTACHMENTS]
+    assert read_metadata(io.BytesIO(gray_png() + b"\0\0\0\4trailing bytes"), "PNG").notes == [NO_ATTACHMENTS]
 
 
 def test_segments_that_only_begin_like_those_of_the_encoding_are_noted():
@@ -581,7 +587,7 @@ OLD_PIXELS = (326, 327, 328, 529, 530, 531, 532, 32995, 32996, 32997)
 
 def test_what_describes_the_old_pixels_is_dropped():
     tags = tiff.TagSets({tag: tiff.short(3) for tag in OLD_PIXELS}, {37122: rationals(4)}, {}, {})
-    copy = exif.corrected(tags, Turn(1, (40, 24)), PROVENANCE, [])
+    copy = exif.corrected(tags, Turn(1, (40, 24)), PROVENANCE, Notes())
     assert not {*OLD_PIXELS, 37122} & {*copy.image, *copy.exif}
     pixels = pyvips.Image.black(40, 24).cast("float").copy(interpretation="b-w")
     file = io.BytesIO(pixels.tiffsave_buffer())
@@ -654,7 +660,7 @@ def test_a_copy_is_another_instance_of_the_document():
     ],
 )
 def test_what_is_left_out_of_exif_is_called_what_it_is(tag, what):
-    notes = []
+    notes = Notes()
     copy = exif.corrected(tiff.TagSets({tag: tiff.short(3)}, {}, {}, {}), Turn(1, (40, 24)), PROVENANCE, notes)
     assert (tag in copy.image) == (not what)
     assert notes == ([f"{what} of the original were left out"] if what else [])
@@ -663,7 +669,7 @@ def test_what_is_left_out_of_exif_is_called_what_it_is(tag, what):
 @pytest.mark.parametrize(("orientation", "turned"), [(1, False), (3, False), (6, True)])
 def test_the_resolution_of_the_focal_plane_turns_with_the_pixels(orientation, turned):
     tags = tiff.TagSets({}, {41486: rationals(600), 41487: rationals(300)}, {}, {})
-    copy = exif.corrected(tags, Turn(orientation, (40, 24)), PROVENANCE, []).exif
+    copy = exif.corrected(tags, Turn(orientation, (40, 24)), PROVENANCE, Notes()).exif
     assert [copy[41486], copy[41487]] == [rationals(number) for number in ((300, 600) if turned else (600, 300))]
     names = ("FocalPlaneXResolution", "FocalPlaneYResolution")
     ns = 'xmlns:e="http://ns.adobe.com/exif/1.0/" e:FocalPlaneXResolution="600/1" e:FocalPlaneYResolution="300/1"'
@@ -676,7 +682,7 @@ def test_the_resolution_of_the_focal_plane_turns_with_the_pixels(orientation, tu
 @pytest.mark.parametrize(("before", "after"), [("R03", "R98"), ("R98", "R98"), ("THM", "THM")])
 def test_adobe_rgb_is_claimed_no_more(before, after):
     tags = tiff.TagSets({}, {}, {}, {1: text(before)})
-    copy = exif.corrected(tags, Turn(1, (40, 24)), PROVENANCE, [])
+    copy = exif.corrected(tags, Turn(1, (40, 24)), PROVENANCE, Notes())
     assert exif.read_text(copy.interoperability, 1) == after
     ns = f'xmlns:e="http://cipa.jp/exif/1.0/" e:InteroperabilityIndex="{before}"'
     assert f'InteroperabilityIndex="{after}"' in correct(packet_of(ns))[0]
@@ -688,7 +694,7 @@ def test_adobe_rgb_is_claimed_no_more(before, after):
 def test_the_subject_turns_alike_in_exif_and_xmp(name, values, orientation):
     tag = {"SubjectArea": 37396, "SubjectLocation": 41492}[name]
     tags = tiff.TagSets({}, {tag: (tiff.SHORT, struct.pack(f"<{len(values)}H", *values))}, {}, {})
-    turned = exif.corrected(tags, Turn(orientation, (40, 24)), PROVENANCE, []).exif[tag][1]
+    turned = exif.corrected(tags, Turn(orientation, (40, 24)), PROVENANCE, Notes()).exif[tag][1]
     items = "".join(f"<rdf:li>{value}</rdf:li>" for value in values)
     ns = 'xmlns:exif="http://ns.adobe.com/exif/1.0/"'
     packet, _ = correct(packet_of(ns, f"<exif:{name}><rdf:Seq>{items}</rdf:Seq></exif:{name}>"), orientation)
@@ -731,15 +737,15 @@ def test_iptc_of_the_old_pixels_is_dropped(extended, padding):
     untrue += [dataset(7, 90, b"\0\0\1\0"), dataset(8, 10, b"pixels"), dataset(9, 10, b"\0\0\1\0")]  # file
     records = [Resource(b"8BIM", 1028, b"\0\0", kept[0] + b"".join(untrue) + kept[1] + padding)]
     digest = Resource(b"8BIM", 1061, b"\0\0", bytes(16))
-    copy = photoshop.corrected([digest, *records], Turn(1, (40, 24)), [])
+    copy = photoshop.corrected([digest, *records], Turn(1, (40, 24)), Notes())
     assert [(resource.number, resource.data) for resource in copy] == [(1028, b"".join(kept) + padding)]
-    assert photoshop.corrected([digest, *copy], Turn(1, (40, 24)), []) == [digest, *copy]
+    assert photoshop.corrected([digest, *copy], Turn(1, (40, 24)), Notes()) == [digest, *copy]
 
 
 @pytest.mark.parametrize("end", [b"junk", b"\x1c\2", b"\x1c\2\5\0\7Gare", b"\x1c\2\5\x80\4\0\0"])
 def test_iptc_that_cannot_be_walked_stays(end):
     records = [Resource(b"8BIM", 1028, b"\0\0", dataset(2, 130, b"1M") + end)]
-    assert photoshop.corrected(records, Turn(1, (40, 24)), []) == records
+    assert photoshop.corrected(records, Turn(1, (40, 24)), Notes()) == records
 
 
 @pytest.mark.parametrize("blank", [b"", b"ASCII\0\0\0", b"UNICODE\0" + b" \0" * 9, bytes(264), b"JIS\0\0\0\0\0  "])
@@ -758,7 +764,7 @@ def test_a_blank_user_comment_gives_way_to_a_comment(blank, suffix):
 def test_depth_of_any_namespace_is_dropped_with_a_note(uri):
     packet, notes = correct(packet_of(f'xmlns:D="{uri}" D:Container="1"'))
     assert "D:Container" not in packet
-    assert notes == [xmp.NO_ATTACHMENTS]
+    assert notes == [NO_ATTACHMENTS]
 
 
 # Pillow

@@ -11,6 +11,7 @@ from PIL import Image, IptcImagePlugin, TiffImagePlugin
 from photochrom import __version__
 from photochrom.imaging import tiff
 from photochrom.imaging.metadata import SOURCE_TYPE, Turn, xmp
+from photochrom.imaging.notes import Notes
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 7)
@@ -65,7 +66,7 @@ def read_metadata(blob):
 
 def xmp_packet(provenance, packet, orientation=1):
     """`packet` as it is in a copy of a photo of 40 x 24 pixels, and what is said of it."""
-    notes = []
+    notes = Notes()
     return xmp.corrected(packet, Turn(orientation, (40, 24)), provenance, "image/jpeg", notes), notes
 
 

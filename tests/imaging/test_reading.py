@@ -12,7 +12,7 @@ from PIL import Image
 
 from photochrom.core import color
 from photochrom.imaging import formats, tiff
-from photochrom.imaging.metadata.xmp import NO_ATTACHMENTS
+from photochrom.imaging.notes import NO_ATTACHMENTS
 from photochrom.imaging.photo import Colorized, PhotoError, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 0)

@@ -24,7 +24,7 @@ from fastapi.testclient import TestClient
 
 from photochrom import Colorizer
 from photochrom.imaging.formats import WRITABLE
-from photochrom.imaging.metadata.xmp import NO_ATTACHMENTS
+from photochrom.imaging.notes import NO_ATTACHMENTS
 from photochrom.inference.options import LIMITS, MAX_HINTS, Hint
 from photochrom.server import app, middleware, routes
 from photochrom.server.app import create_app, load_models

@@ -111,7 +111,7 @@ def bmp_metadata(data: bytes) -> Metadata:
     """Returns the resolution of a BMP file, all that it says beside its pixels."""
     metadata = Metadata()
     if data[70:74] == b"DEBM" and int.from_bytes(data[14:18], "little") >= 124:
-        metadata.note("the color profile was left aside: profiles of BMP are not supported")
+        metadata.notes.add("the color profile was left aside: profiles of BMP are not supported")
     if int.from_bytes(data[14:18], "little") >= 40:
         across, down = struct.unpack_from("<ii", data, 38)
         metadata.density = make_density(across, down, METER)

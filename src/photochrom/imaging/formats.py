@@ -19,7 +19,7 @@ from .errors import PhotoError, PhotoTooLarge, photo_errors
 from .fields import read_field
 from .jpeg import QUALITY
 from .metadata import Metadata, read_metadata, read_pillow
-from .metadata.xmp import NO_ATTACHMENTS
+from .notes import NO_ATTACHMENTS, Notes
 
 LOSSY: dict[str, Any] = {"Q": QUALITY, "subsample_mode": "off"}
 # The least effort is forty times as fast as libvips' default. Tuned for SSIM, which old versions of libheif do anyway,
@@ -134,7 +134,6 @@ class Reader:
     `page` is the one that was asked for, if it is not the one that is read by default. `tiles` are
     those of a TIFF: the offset of its directory, and another directory to put there, see `check_tiles`.
     `metadata` is that of the file, but for the profile.
-    `notes` collects, in words, what of the file was left aside when it was read or is not in an output.
     """
 
     source: Path | bytes | np.ndarray
@@ -143,21 +142,20 @@ class Reader:
     fields: dict[str, bytes] = field(default_factory=dict)
     metadata: Metadata = field(default_factory=Metadata)
     jpeg_quality: int = QUALITY
-    notes: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     stored: int = 0
     page: int | None = None
     tiles: tuple[int, bytes] | None = None
 
-    def note(self, text: str) -> None:
-        """Adds a note, unless it is there already."""
-        if text not in self.notes:
-            self.notes.append(text)
+    @property
+    def notes(self) -> Notes:
+        """What of the file was left aside when it was read, or is not in an output."""
+        return self.metadata.notes
 
     def note_pages(self, others: int) -> None:
         """Adds a note of how many pages are left out, if any."""
         if others:
-            self.note(f"{others} more page{'s were' if others > 1 else ' was'} left out{PAGE_OPTION}")
+            self.notes.add(f"{others} more page{'s were' if others > 1 else ' was'} left out{PAGE_OPTION}")
 
     def open(self, shrink: float = 1, strict: bool = False) -> pyvips.Image:
         """Returns the image, of a file as a stream of rows, top to bottom; JPEG up to `shrink` times (8) smaller.
@@ -252,8 +250,7 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int |
                 return bitmap
         if not kind.loader:
             return _decode_with_pillow(file, name, kind, max_pixels, page)
-        metadata = read_metadata(file, kind.title)
-        reader = Reader(source, name, kind, metadata=metadata, notes=list(metadata.notes))
+        reader = Reader(source, name, kind, metadata=read_metadata(file, kind.title))
         if kind == JPEG:
             reader = _complete_jpeg(file, reader)
         if kind == PNG:
@@ -275,9 +272,9 @@ def _complete_jpeg(file: Any, reader: Reader) -> Reader:
     except ValueError as error:
         raise PhotoError(f"{reader.name}: cannot be read ({error})") from None
     if mended:
-        reader.note("the end marker of the JPEG was missing; all of its pixels are there")
+        reader.notes.add("the end marker of the JPEG was missing; all of its pixels are there")
     if has_more:
-        reader.note(NO_ATTACHMENTS)
+        reader.notes.add(NO_ATTACHMENTS)
     return replace(reader, source=mended or reader.source, jpeg_quality=jpeg.copy_quality(data))
 
 
@@ -286,7 +283,7 @@ def _note_lost_profile(file: Any, reader: Reader) -> None:
     file.seek(0)
     has_profile = b"iCCP" in file.read(HEAD_OF_PNG).split(b"IDAT")[0]
     if has_profile and not reader.open().get_typeof("icc-profile-data"):
-        reader.note("the color profile was left aside: it is damaged or does not fit the pixels")
+        reader.notes.add("the color profile was left aside: it is damaged or does not fit the pixels")
 
 
 def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None) -> Reader:
@@ -299,7 +296,7 @@ def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None
     number = other or first
     metadata = read_metadata(file, TIFF.title, number - 1)
     options = {"page": number - 1}
-    reader = Reader(source, name, TIFF, metadata=metadata, notes=list(metadata.notes), options=options, page=other)
+    reader = Reader(source, name, TIFF, metadata=metadata, options=options, page=other)
     if page is None:
         reader.note_pages(len(pages) - 1)
     if not pages:  # damaged: libvips says how
@@ -335,7 +332,7 @@ def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Re
         raise PhotoError(f"{name}: cannot be read ({reason})") from error
     if pixels is None:
         return None
-    return replace(reader_of_array(pixels, name), kind=kind, metadata=metadata, notes=list(metadata.notes))
+    return replace(reader_of_array(pixels, name), kind=kind, metadata=metadata)
 
 
 def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, page: int | None) -> Reader:
@@ -366,8 +363,7 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, pag
         raise PhotoError(f"{name}: cannot be read ({reason})") from error
     reader = reader_of_pillow(image, name, kind)
     if kind != BMP:
-        metadata = read_metadata(file, kind.title)
-        reader = replace(reader, metadata=metadata, notes=list(metadata.notes))
+        reader = replace(reader, metadata=read_metadata(file, kind.title))
     if page is None:
         reader.note_pages(count - 1)
     return replace(reader, page=number)

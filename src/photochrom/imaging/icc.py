@@ -49,10 +49,10 @@ def _usable_profile(image: pyvips.Image, reader: Reader) -> bytes:
     profile = read_field(image, PROFILE, b"")
     fault = profile and _profile_fault(profile, image.bands)
     if fault:
-        reader.note(f"the color profile was left aside: it {fault}")
+        reader.notes.add(f"the color profile was left aside: it {fault}")
         return b""
     if image.bands == 1 and profile[16:20] == b"RGB " and not _is_neutral(profile, 1):
-        reader.note("the color profile is one for RGB: of it, only the tone curve was used")
+        reader.notes.add("the color profile is one for RGB: of it, only the tone curve was used")
     return profile
 
 

@@ -145,7 +145,7 @@ class Photo:
                 if not strict or self.reader.kind != formats.JPEG or "premature end" in error.detail:
                     raise
                 if "Corrupt" in error.detail:
-                    self.reader.note("the JPEG is damaged: some of its pixels may be wrong")
+                    self.reader.notes.add("the JPEG is damaged: some of its pixels may be wrong")
         raise AssertionError
 
     def pixels(self) -> np.ndarray:
@@ -223,8 +223,7 @@ class Colorized:
         record = self._metadata(kind)
         with self._render(kind.depth) as image:
             metadata.write_image(file, image, kind.suffix, record, options)
-        for note in record.notes:
-            self.photo.reader.note(note)
+        self.photo.reader.notes.add(*record.notes)
 
     def _metadata(self, kind: formats.Format) -> metadata.Metadata:
         """The metadata of a file of a format."""

@@ -15,6 +15,7 @@ import numpy as np
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
+from ..imaging.notes import Notes
 from ..imaging.photo import Photo, digest_of, open_photo, read_provenance
 from . import contact_sheet
 from .bundle import BundleError
@@ -87,7 +88,7 @@ class _Job:
     seconds: float = 0.0
     colors: dict[int, AB] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
-    notes: dict[str, None] = field(default_factory=dict)  # in order, each once
+    notes: Notes = field(default_factory=Notes)
     reason: str = ""
 
     def write(self, seed: int, ab: AB | Exception) -> None:
@@ -100,7 +101,7 @@ class _Job:
         if self.options.is_due(output):
             output.parent.mkdir(parents=True, exist_ok=True)
             self.files.append(result.save(output, self.options.overwrite))
-            self.notes |= dict.fromkeys(result.photo.reader.notes)
+            self.notes.add(*result.photo.reader.notes)
         if seed != self.seeds[-1] or self.reason:
             return
         for extra in self.task.extras:

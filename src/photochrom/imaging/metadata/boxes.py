@@ -6,9 +6,9 @@ import struct
 from collections.abc import Iterator
 from fractions import Fraction
 
+from ..notes import NO_ATTACHMENTS
 from .density import METER, Density, make_density
 from .record import MAX_BYTES, REST_BYTES, Metadata, read_part
-from .xmp import NO_ATTACHMENTS
 
 JP2_UUIDS = {
     b"JpgTiffExif->JP2": "exif",
@@ -54,7 +54,7 @@ def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
     metadata.is_upright = True
     for kind, start, stop in _all_boxes(file, metadata):
         if kind not in HEIF_BOXES:
-            metadata.note(NO_ATTACHMENTS)
+            metadata.notes.add(NO_ATTACHMENTS)
         if kind != b"meta":
             continue
         parts = {inner: (body, end) for inner, body, end in boxes(file, start + 4, stop)}
@@ -63,7 +63,7 @@ def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
         kinds = _item_kinds(file, *parts[b"iinf"])
         file.seek(start)
         if b"tmap" in kinds.values() or ATTACHMENTS.search(read_part(file, stop - start)):
-            metadata.note(NO_ATTACHMENTS)
+            metadata.notes.add(NO_ATTACHMENTS)
         for item, item_kind in kinds.items():
             if item_kind not in (b"Exif", b"mime"):
                 continue

@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from .. import tiff
+from ..notes import Notes
 from .geometry import Turn
 from .provenance import Provenance
 
@@ -37,13 +38,13 @@ MAX_NOTE_AT = 60_000  # place of a maker note in a block of JPEG, which has at m
 NO_MAKER_NOTE = "the camera's maker note was left out"
 
 
-def corrected(tags: tiff.TagSets, turn: Turn, provenance: Provenance, notes: list[str]) -> tiff.TagSets:
+def corrected(tags: tiff.TagSets, turn: Turn, provenance: Provenance, notes: Notes) -> tiff.TagSets:
     """Returns the tags for an upright color image; adds to `notes` what it leaves out."""
     image = {tag: value for tag, value in tags.image.items() if tag not in UNTRUE}
     exif, interoperability = dict(tags.exif), dict(tags.interoperability)
     dropped = DROPPED if turn.orientation == 1 else DROPPED | TURNED
     for note in dict.fromkeys(dropped[tag] for tag in image if tag in dropped):
-        notes.append(f"{note} of the original were left out")
+        notes.add(f"{note} of the original were left out")
     image = {tag: value for tag, value in image.items() if tag not in dropped}
     image[tiff.SOFTWARE] = tiff.ASCII, provenance.software.encode() + b"\0"
     if tiff.ORIENTATION in image:
@@ -57,7 +58,7 @@ def corrected(tags: tiff.TagSets, turn: Turn, provenance: Provenance, notes: lis
         exif.pop(tag, None)
     if needs_place(tags) and tags.maker_note_at > MAX_NOTE_AT:
         del exif[tiff.MAKER_NOTE]
-        notes.append(f"{NO_MAKER_NOTE}: it cannot be moved within a file")
+        notes.add(f"{NO_MAKER_NOTE}: it cannot be moved within a file")
     if exif.get(COMPONENTS, (0, b""))[1] == b"\1\0\0\0":  # Y alone
         exif[COMPONENTS] = tiff.UNDEFINED, b"\1\2\3\0"
     _follow_pixels(image, exif, interoperability, turn)
@@ -114,7 +115,7 @@ def pack_block(tags: tiff.TagSets) -> bytes:
     return file.getvalue()
 
 
-def fit_block(tags: tiff.TagSets, limit: int, notes: list[str]) -> bytes:
+def fit_block(tags: tiff.TagSets, limit: int, notes: Notes) -> bytes:
     """Returns an EXIF block of at most `limit` bytes; adds to `notes` the tags that are too large."""
     block = pack_block(tags)
     while len(block) > limit:
@@ -125,7 +126,7 @@ def fit_block(tags: tiff.TagSets, limit: int, notes: list[str]) -> bytes:
             directory, tag = places.pop()
             size = len(directory.pop(tag)[1])
             name = "the maker note" if tag == tiff.MAKER_NOTE else f"tag {tag}"
-            notes.append(f"{name} of EXIF was left out: its {size} bytes do not fit into the format")
+            notes.add(f"{name} of EXIF was left out: its {size} bytes do not fit into the format")
             excess -= size
         block = pack_block(tags)
     return block

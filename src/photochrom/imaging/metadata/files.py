@@ -144,7 +144,7 @@ def _write_tiff(file: io.BufferedIOBase, metadata: Metadata) -> None:
     tags.image[tiff.XMP] = tiff.BYTE, metadata.packet
     if exif.needs_place(tags):
         del tags.exif[tiff.MAKER_NOTE]
-        metadata.notes.append(f"{exif.NO_MAKER_NOTE}: it cannot be moved into a TIFF")
+        metadata.notes.add(f"{exif.NO_MAKER_NOTE}: it cannot be moved into a TIFF")
     # libvips writes a resolution for every image.
     tiff.write_tags(file, tags, replaced=(tiff.X_RESOLUTION, tiff.Y_RESOLUTION, tiff.RESOLUTION_UNIT))
 

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from ..jpeg import START_OF_SCAN, segments
+from ..notes import NO_ATTACHMENTS
 from . import exif, photoshop, xmp
 from .density import NO_UNIT, make_density
 from .packet import MAX_BYTES as MAX_PACKET
@@ -53,7 +54,7 @@ def _add_segment(metadata: Metadata, marker: int, body: bytes) -> bool:
     elif marker == COMMENT:
         metadata.comments.append(body)
     elif body.startswith(ATTACHMENT_HEADS):
-        metadata.notes.append(xmp.NO_ATTACHMENTS)
+        metadata.notes.add(NO_ATTACHMENTS)
     else:
         return body.startswith(ENCODING_HEADS) or not APP0 <= marker < APP0 + 16
     return True
@@ -75,7 +76,7 @@ def _merge_extension(metadata: Metadata, extensions: dict[bytes, bytearray]) -> 
     try:
         metadata.packet = xmp.merge_extended(metadata.packet, bytes(extensions[digest.encode()]))
     except (KeyError, ValueError):
-        metadata.notes.append("extended XMP was left out: it is damaged or incomplete")
+        metadata.notes.add("extended XMP was left out: it is damaged or incomplete")
 
 
 def jpeg_head(metadata: Metadata) -> Callable[[bytes], bytes]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..notes import Notes
 from .geometry import Turn
 
 IPTC = 1028
@@ -43,14 +44,14 @@ def parse_resources(block: bytes) -> list[Resource]:
     return resources
 
 
-def corrected(resources: list[Resource], turn: Turn, notes: list[str]) -> list[Resource]:
+def corrected(resources: list[Resource], turn: Turn, notes: Notes) -> list[Resource]:
     """Returns the resources for an upright color image; adds to `notes` what it leaves out."""
     kept = []
     for resource in resources:
         if resource.number in UNTRUE:
             continue
         if resource.number in GEOMETRY and turn.orientation != 1:
-            notes.append("Photoshop's paths, guides and slices were left out, since the photo was turned")
+            notes.add("Photoshop's paths, guides and slices were left out, since the photo was turned")
             continue
         if resource.number == RESOLUTION and turn.swaps_axes:
             resource = resource._replace(data=resource.data[8:16] + resource.data[:8])

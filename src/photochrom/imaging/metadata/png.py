@@ -5,10 +5,10 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
+from ..notes import DAMAGED, NO_ATTACHMENTS
 from . import exif, photoshop, png_text
 from .density import METER, NO_UNIT, make_density
 from .record import MAX_BYTES, REST_BYTES, Metadata
-from .xmp import NO_ATTACHMENTS
 
 KNOWN_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"tIME")
 # Chunks that describe how the pixels are stored, or frames of an animation.
@@ -28,14 +28,14 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
             file.seek(4, io.SEEK_CUR)  # its checksum
             metadata.note_rest(file.read(REST_BYTES))
         if kind == b"acTL" and int.from_bytes(file.read(4)) > 1:  # frames
-            metadata.note(NO_ATTACHMENTS)
+            metadata.notes.add(NO_ATTACHMENTS)
         if kind in COLOR_CHUNKS:
             colors[kind] = file.read(min(size, 4))
         if kind in ENCODING_CHUNKS:
             continue
         kept += size
         if kept > MAX_BYTES:
-            metadata.notes.append("damaged or too large metadata was left out")
+            metadata.notes.add(DAMAGED)
             return
         if kind in KNOWN_CHUNKS:
             with metadata.skip_damage():
@@ -51,9 +51,9 @@ def _note_colors(metadata: Metadata, colors: dict[bytes, bytes]) -> None:
     """Adds a note of a color space that is stated by numbers, which libvips does not use."""
     chosen = next((kind for kind in COLOR_CHUNKS if kind in colors), b"")
     if chosen == b"cICP" and colors[chosen][1] != SRGB_TRANSFER:
-        metadata.note("the color space of the PNG (cICP) was left aside: it was read as sRGB")
+        metadata.notes.add("the color space of the PNG (cICP) was left aside: it was read as sRGB")
     elif chosen == b"gAMA" and abs(struct.unpack(">I", colors[chosen])[0] - SRGB_GAMMA) > GAMMA_ERROR:
-        metadata.note("the gamma of the PNG was left aside: it was read as sRGB")
+        metadata.notes.add("the gamma of the PNG was left aside: it was read as sRGB")
 
 
 def _add_chunk(metadata: Metadata, kind: bytes, body: bytes) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from .. import tiff
+from ..notes import DAMAGED, NO_ATTACHMENTS, Notes
 from . import exif, photoshop, xmp
 from .density import Density, density_of_tags
 from .geometry import Turn
@@ -16,7 +17,6 @@ from .provenance import Provenance
 
 MAX_BYTES = 1 << 26  # of all metadata of a file
 REST_BYTES = 1 << 16  # after the end of a photo, by which padding is recognized
-DAMAGED = "damaged metadata was left out"
 
 
 def read_part(file: io.BufferedIOBase, size: int) -> bytes:
@@ -42,7 +42,7 @@ class Metadata:
     density: Density | None = None
     is_upright: bool = False
     text_bytes_left: int = MAX_TEXT
-    notes: list[str] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def orientation(self) -> int:
@@ -68,22 +68,17 @@ class Metadata:
         try:
             yield
         except (ValueError, struct.error, LookupError, OverflowError):
-            self.note(DAMAGED)
-
-    def note(self, text: str) -> None:
-        """Adds a note, unless it is there already."""
-        if text not in self.notes:
-            self.notes.append(text)
+            self.notes.add(DAMAGED)
 
     def note_others(self, parts: str, names: set[str]) -> None:
         """Adds a note of parts of a file that are not known, if any."""
         if names:
-            self.note(f"{parts} of other programs were left out: {', '.join(sorted(names))}")
+            self.notes.add(f"{parts} of other programs were left out: {', '.join(sorted(names))}")
 
     def note_rest(self, rest: bytes) -> None:
         """Adds a note if what follows the end of a photo, up to `REST_BYTES` of it, is more than padding."""
         if rest.strip(b"\0"):
-            self.note(xmp.NO_ATTACHMENTS)
+            self.notes.add(NO_ATTACHMENTS)
 
     def add_exif(self, block: bytes) -> None:
         """Adds an EXIF block, unless there is one already; then, a note if it is another one."""
@@ -91,13 +86,13 @@ class Metadata:
         if not any(self.tags[:4]):
             self.add_tags(tags)
         elif tags[:4] != self.tags[:4]:
-            self.note("a further block of EXIF was left out")
+            self.notes.add("a further block of EXIF was left out")
 
     def add_tags(self, tags: tiff.TagSets) -> None:
         """Adds the tags of an EXIF block or a TIFF file."""
         self.tags = tags
         if tags.damaged:
-            self.notes.append("damaged or too large tags of EXIF or TIFF were left out")
+            self.notes.add("damaged or too large tags of EXIF or TIFF were left out")
 
     def complete(self) -> "Metadata":
         """Adds XMP, Photoshop resources and IPTC that are among the tags, as in TIFF, unless they were elsewhere."""
@@ -112,7 +107,7 @@ class Metadata:
     def add_packet(self, packet: bytes) -> None:
         """Adds an XMP packet, unless there is one already; then, a note if it is another one."""
         if self.packet and packet not in (b"", self.packet):
-            self.note("a further packet of XMP was left out")
+            self.notes.add("a further packet of XMP was left out")
         self.packet = self.packet or packet
 
     def add_iptc(self, records: bytes) -> None:
@@ -140,7 +135,7 @@ class Metadata:
 
     def corrected(self, turn: Turn, provenance: Provenance, media_type: str) -> "Metadata":
         """Returns what is true of the upright color image, with its provenance; its notes say what was left out."""
-        notes = list(self.notes)
+        notes = Notes(self.notes)
         tags = exif.corrected(self.tags, turn, provenance, notes)
         density = self.density
         if density and turn.swaps_axes:
@@ -173,9 +168,9 @@ class Metadata:
         """Returns the PNG texts that can be read."""
         texts = [self._parse_text(kind, body) for kind, body in self.chunks if kind != b"tIME"]
         if None in texts:
-            self.notes.append("text of PNG was left out: it is damaged or too large")
+            self.notes.add("text of PNG was left out: it is damaged or too large")
         if any(kind == b"tIME" for kind, _ in self.chunks):
-            self.notes.append("the time of a PNG's last change was left out")
+            self.notes.add("the time of a PNG's last change was left out")
         return [text for text in texts if text]
 
     def all_tags(self, title: str) -> tiff.TagSets:
@@ -185,7 +180,7 @@ class Metadata:
             image |= self.density.as_tags()
         comments = [*map(_decode, self.comments), *map(str, self.texts())]
         if comments and exif.has_comment(inner):
-            self.notes.append(f"comments were left out: {title} has no place for one beside that of EXIF")
+            self.notes.add(f"comments were left out: {title} has no place for one beside that of EXIF")
         elif comments:
             inner[exif.USER_COMMENT] = exif.user_comment("\n".join(comments), self.tags.order)
         iptc = [resource.data for resource in self.resources if resource.number == photoshop.IPTC]

@@ -6,6 +6,7 @@ from dataclasses import astuple
 from xml.etree.ElementTree import Element, SubElement
 
 from ..._version import __version__
+from ..notes import NO_ATTACHMENTS, Notes
 from .geometry import Turn
 from .packet import RDF, Packet, empty_packet, parse_packet
 from .provenance import Provenance
@@ -32,7 +33,6 @@ UNTRUE = (
     *(EXIF + "CompressedBitsPerPixel", XMP + "Thumbnails", XMP + "PageInfo", EXTENDED),
     *(PHOTOSHOP + "LegacyIPTCDigest", PHOTOSHOP + "EmbeddedXMPDigest", MEDIA + "InstanceID"),
 )
-NO_ATTACHMENTS = "what is attached to the photo (video, further pictures, gain or depth map) was left out"
 # What a copy does not have, by the names of properties: the data of motion photos, depth maps and gain maps; what a raw
 # converter did or would do with the original, such as make it gray.
 DROPPED = {
@@ -73,7 +73,7 @@ def extended_digest(packet: bytes) -> str | None:
         return None
 
 
-def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str, notes: list[str]) -> bytes:
+def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str, notes: Notes) -> bytes:
     """Returns a packet for an upright color image with its provenance; adds to `notes` what it leaves out.
 
     A packet that cannot be read gives way to one with the provenance alone.
@@ -83,12 +83,12 @@ def corrected(packet: bytes, turn: Turn, provenance: Provenance, media_type: str
         try:
             tree = parse_packet(packet)
         except ValueError:
-            notes.append("XMP was left out: it is damaged or too large")
+            notes.add("XMP was left out: it is damaged or too large")
     tree.remove(UNTRUE)
     for pattern, note in (DROPPED if turn.orientation == 1 else DROPPED | TURNED).items():
         names = [name for name in tree.names() if re.match(pattern, name)]
         if names:
-            notes.append(note)
+            notes.add(note)
             tree.remove(names)
     width, height = turn.upright
     for name, value in (
@@ -139,7 +139,7 @@ def wrapped(tree: Packet) -> bytes:
     return begin.encode() + tree.serialize() + b'\n<?xpacket end="w"?>'
 
 
-def split_packet(packet: bytes, notes: list[str]) -> tuple[bytes, bytes, str]:
+def split_packet(packet: bytes, notes: Notes) -> tuple[bytes, bytes, str]:
     """Returns a packet that fits into a segment of a JPEG file, the rest as its extension, and the latter's digest.
 
     The largest properties are moved; where that is not enough, the provenance alone stays, and `notes` says so.
@@ -173,7 +173,7 @@ def split_packet(packet: bytes, notes: list[str]) -> tuple[bytes, bytes, str]:
     main = wrapped(tree)
     if len(main) <= MAX_MAIN:
         return main, extension, digest
-    notes.append("XMP was left out: it does not fit into a JPEG")
+    notes.add("XMP was left out: it does not fit into a JPEG")
     bare = empty_packet()
     bare.add({name: tree.get(name) or "" for name in MARKS if name in tree.names()})
     return wrapped(bare), b"", ""
