@@ -15,7 +15,7 @@ import pytest
 from photochrom import __version__
 from photochrom.inference.bundle import find, installed, read_card
 
-COMMANDS = ("colorize", "inspect", "models", "train", "export", "evaluate", "compare", "web")
+COMMANDS = ("colorize", "inspect", "models", "train", "export", "evaluate", "compare", "web", "survey")
 
 
 def photochrom(*arguments, **settings):

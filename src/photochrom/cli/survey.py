@@ -13,6 +13,7 @@ from .console import count, exit_on, fail, loading, progress, writable
 FOLDERS = "Folder of each model: its image of each photo, with the name of the photo."
 TRUTH = "Folder or zip of the photos in the colors of the camera: participants find out which picture is real."
 RANK = "Ask which picture looks better, and rank the models; --truth takes part as one of them."
+CONSENT_TEXT = "Text file to show instead of the consent text."
 TRIALS = "Number of trials of a participant, attention checks among them; at most the photos less 1."
 HOST = "Address to listen on; 0.0.0.0 = all: whoever gets the link can take part."
 MAX_FAILED = "Leave out participants who fail a larger share of their attention checks."
@@ -26,7 +27,7 @@ def survey(  # noqa: PLR0913 - each is an option of the command
     seconds: Annotated[float, typer.Option(min=0, help="Display time; 0 = until the answer.")] = 2,
     trials: Annotated[int, typer.Option(min=2, help=TRIALS)] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order of photos and trials.")] = 0,
-    consent: Annotated[Path | None, typer.Option(help="Text file to show instead of the consent text.")] = None,
+    consent: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help=CONSENT_TEXT)] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 = any free port.")] = 8000,
     host: Annotated[str, typer.Option(help=HOST)] = "127.0.0.1",
     allow: Annotated[list[str] | None, typer.Option(help="Further host name to respond to; repeatable.")] = None,
