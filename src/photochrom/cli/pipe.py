@@ -26,7 +26,7 @@ def colorize_pipe(call: Call) -> None:
     The format is that of --format, of the name of the output, or of the photo. Raises ValueError for a call that a pipe
     cannot serve; exits with code 1 where the photo cannot be read or written.
     """
-    from ..imaging.errors import PhotoError
+    from ..imaging.errors import PhotoError, printable
     from ..imaging.photo import open_photo
     from ..inference.batch import check_batch
     from ..inference.bundle import BundleError
@@ -66,7 +66,7 @@ def colorize_pipe(call: Call) -> None:
         if not content:
             typer.echo(out)
         for note in outcome.notes:
-            typer.echo(f"1 photo: {note}", err=True)
+            typer.echo(f"{printable(name or photo)}: {note}", err=True)
 
 
 def _check(call: Call) -> None:

@@ -42,7 +42,10 @@ class Mode:
 
 def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Passed", mode: Mode) -> None:
     """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed."""
-    statuses, skipped, notes = Counter[str](), Counter[str](), Counter[str]()
+    from ..imaging.errors import printable
+
+    statuses, skipped = Counter[str](), Counter[str]()
+    notes: dict[str, list[str]] = {}  # names of photos by note
     files = 0
     with progress(mode.quiet) as bar:
         # Where stdout and stderr are the same terminal, only the bar may write to it.
@@ -58,7 +61,8 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Pass
                 print_line(line)
             statuses[outcome.status] += 1
             skipped.update([outcome.reason] if outcome.status == "skipped" else ())
-            notes.update(outcome.notes)
+            for note in outcome.notes:
+                notes.setdefault(note, []).append(printable(outcome.task.source))
             files += len(outcome.files)
     for line in () if mode.quiet else [*_summary(skipped, notes), *describe(passed)]:
         typer.echo(line, err=True)
@@ -87,10 +91,10 @@ def _lines(outcome: "Outcome", mode: Mode) -> list[str]:
     return [] if mode.quiet else [printable(file) for file in outcome.files]
 
 
-def _summary(skipped: "Counter[str]", notes: "Counter[str]") -> list[str]:
+def _summary(skipped: "Counter[str]", notes: dict[str, list[str]]) -> list[str]:
     from ..inference.processing import SkipReason
 
-    lines = [f"{count(number, 'photo')}: {note}" for note, number in notes.items()]
+    lines = [f"{_enumerate(names)}: {note}" for note, names in notes.items()]
     for reason, number in skipped.items():
         advice = "use --overwrite to replace it"
         if reason == SkipReason.COLORIZED:
@@ -99,6 +103,12 @@ def _summary(skipped: "Counter[str]", notes: "Counter[str]") -> list[str]:
             advice = f"choose another -o, or {advice}"
         lines.append(f"{count(number, 'photo')} skipped: {reason} ({advice})")
     return lines
+
+
+def _enumerate(names: list[str]) -> str:
+    """Return `a.jpg`, `a.jpg and b.jpg`, or `a.jpg, b.jpg and 12 more`."""
+    first, rest = names[:2], len(names) - 2
+    return f"{', '.join(first)} and {rest} more" if rest > 0 else " and ".join(first)
 
 
 def details(outcome: "Outcome") -> str:

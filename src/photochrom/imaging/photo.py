@@ -21,6 +21,7 @@ from .errors import PhotoError, photo_errors, printable
 from .limits import MAX_PIXELS
 from .metadata import Provenance, Turn
 from .strips import process_strips
+from .tones import BLACK_AND_WHITE, IN_COLOR, has_colors, has_shades
 
 Gray = Float32[np.ndarray, "1 h w"]
 AB = Float32[np.ndarray, "2 h w"]
@@ -104,7 +105,10 @@ class Photo:
 
     def gray(self, size: int, multiple: int = 32, convention: str = "lab", square: bool = False) -> Gray:
         """Returns the gray for a model, in [-1, 1]; sizes: see `resize`, convention: `core.color.rgb_to_gray`."""
-        return color.rgb_to_gray(self.resize(size, multiple, square), convention)[None].clip(-1, 1)
+        rgb = self.resize(size, multiple, square)
+        if has_colors(rgb):
+            self.reader.notes.add(IN_COLOR)
+        return color.rgb_to_gray(rgb, convention)[None].clip(-1, 1)
 
     def model_size(self, size: int, multiple: int, square: bool) -> tuple[int, int]:
         """Returns height and width of what `resize` returns."""
@@ -260,7 +264,12 @@ class Colorized:
         chroma = ChromaEnlarger(chroma_shift(ab), gray.width, gray.height)
         rows = min(MAX_STRIP_ROWS, max(1, STRIP_PIXELS // gray.width))
 
+        black_and_white = True
+
         def process(strip: np.ndarray, top: int) -> np.ndarray:
+            nonlocal black_and_white
+            if black_and_white and has_shades(strip):  # the first strip shows it of most photos
+                black_and_white = False
             return merge_chroma(strip, chroma.rows(top, len(strip)), depth)
 
         with process_strips(gray, rows, process, depth, self.threads) as image:
@@ -270,6 +279,8 @@ class Colorized:
                 image = image.bandjoin(icc.alpha_channel(photo.reader.open(), depth))
             with _upright_stream(image, photo.orientation) as upright:
                 yield upright
+        if black_and_white:
+            photo.reader.notes.add(BLACK_AND_WHITE)
 
 
 def _shrink_within(planes: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -234,7 +234,8 @@ def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | 
     due = {key for key, file in task.files.items() if options.is_due(file)}
     needs_all = due.intersection(task.extras)  # which are about all seeds
     seeds = [seed for seed in task.seeds if needs_all or seed in due]
-    return _Job(colorizer, task, options, size, prepared, seeds, time.perf_counter() - start)
+    notes = Notes(photo.reader.notes)  # a second reader does not see what only the first strict one does
+    return _Job(colorizer, task, options, size, prepared, seeds, time.perf_counter() - start, notes=notes)
 
 
 def _predict(colorizer: Colorizer, images: Sequence[tuple[_Job, int]]) -> Sequence[AB | Exception]:
