@@ -295,7 +295,7 @@ class TestExistingOutputs:
 
     def test_of_earlier_versions_do_not_say_of_which_photo(self, photos, bundle, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr("photochrom.imaging.photo.digest_of", lambda *_: "")
+            patch.setattr("photochrom.imaging.photo.Original.sha256", "")
             colorize(photos / "one.png", model=bundle)
         (photos / "two.jpg").rename(photos / "one.png")
         assert "skipped: output already exists (use" in colorize(photos / "one.png", model=bundle).stderr

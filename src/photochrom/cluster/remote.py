@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
-from ..imaging.photo import digest_of
 from ..imaging.sources import HEAD, IMAGE_SUFFIXES, Passed, image_names
 from ..inference.batch import colorize_batch
 from ..inference.colorizer import Colorizer, writable_path
@@ -73,16 +72,12 @@ def plan_remote(  # noqa: PLR0913 - each is an option of the command
     return list(tasks.values())
 
 
-def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, folder: Path) -> tuple[Outcome, str]:
-    """Colorize a photo at an address and upload the outputs, each whole or not at all; ``folder`` is for local copies.
-
-    Returns the outcome and the sha256 of the photo.
-    """
+def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, folder: Path) -> Outcome:
+    """Colorize a photo at an address and upload the outputs, each whole or not at all, by copies in ``folder``."""
     source, target = str(task.source), str(task.target)
     local_source = folder / "in" / PurePosixPath(source).name
     local_target = folder / "out" / PurePosixPath(target).name
     local_task = replace(task, source=local_source, target=local_target)
-    digest = ""
     try:
         storage, path = fsspec.url_to_fs(source)
         out_storage, out_path = fsspec.url_to_fs(target)
@@ -94,19 +89,18 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
             if out_storage.exists(f"{out_folder}/{file.name}"):
                 out_storage.get_file(f"{out_folder}/{file.name}", str(file))
         storage.get_file(path, str(local_source))
-        digest = digest_of(local_source, source)
         (outcome,) = colorize_batch(colorizer, [local_task], options)
         out_storage.makedirs(out_folder, exist_ok=True)
         for local_file in outcome.files:
             _upload(out_storage, str(local_file), f"{out_folder}/{Path(local_file).name}")
     except Exception as error:  # each storage has its own
         reason = f"{source}: cannot be downloaded or uploaded ({type(error).__name__}: {error})"
-        return Outcome(task, reason), digest
+        return Outcome(task, reason)
     uploaded = [f"{target.rpartition('/')[0]}/{Path(file).name}" for file in outcome.files]
     reason = outcome.reason
     if outcome.status == "failed":  # the message names the local copy
         reason = reason.replace(str(local_source), source)
-    return replace(outcome, task=task, reason=reason, files=tuple(uploaded)), digest
+    return replace(outcome, task=task, reason=reason, files=tuple(uploaded))
 
 
 def _upload(storage: fsspec.AbstractFileSystem, local_file: str, path: str) -> None:

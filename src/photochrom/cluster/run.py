@@ -28,9 +28,8 @@ from distributed.scheduler import KilledWorker
 from .._processes import available_processors, interrupts_blocked
 from .._version import __version__
 from ..imaging.atomic import remove_abandoned
-from ..imaging.errors import PhotoError, printable
+from ..imaging.errors import printable
 from ..imaging.formats import WRITABLE
-from ..imaging.photo import digest_of
 from ..inference.batch import check_batch, colorize_batch
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
@@ -349,17 +348,15 @@ def colorize_tasks(tasks: Sequence[Task], work: Work) -> list[Result]:
 
 
 def _colorize_task(colorizer: Colorizer, task: Task, options: BatchOptions) -> Result:
-    start, digest = time.perf_counter(), ""
+    start = time.perf_counter()
     try:
         if is_address(task.source):
             # In the folder of the worker, which Dask clears after a kill.
             with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as folder:
-                outcome, digest = colorize_remote(colorizer, task, options, Path(folder))
+                outcome = colorize_remote(colorizer, task, options, Path(folder))
         else:
             (outcome,) = colorize_batch(colorizer, [task], options)
-            with suppress(PhotoError):  # which the outcome reports
-                digest = digest_of(task.source, str(task.source))
     except OSError as error:
         outcome = Outcome(task, f"{task.source}: {error.strerror} on its worker")
     seconds = round(time.perf_counter() - start, 3)
-    return outcome, {"sha256": digest, "seconds": seconds, "worker": get_worker().address}
+    return outcome, {"sha256": outcome.original, "seconds": seconds, "worker": get_worker().address}

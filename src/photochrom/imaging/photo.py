@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
         source = source.getvalue()
     elif isinstance(source, bytearray | memoryview):
         source = bytes(source)
+    original = Original(source)  # before anything of it is read
     if isinstance(source, np.ndarray):
         reader = formats.reader_of_array(source, name or "array")
         formats.choose_page(reader.name, page, 1)
@@ -60,16 +62,41 @@ def open_photo(source: Any, max_pixels: int = MAX_PIXELS, name: str | None = Non
     depth, alpha = 8 if header.format == "uchar" else 16, bool(header.hasalpha())
     is_colorized = reader.metadata.has_provenance
     return Photo(
-        source, reader, reader.name, reader.kind.suffix, width, height, depth, alpha, orientation, is_colorized
+        original, reader, reader.name, reader.kind.suffix, width, height, depth, alpha, orientation, is_colorized
     )
 
 
-def digest_of(file: Any, name: str) -> str:
-    """Returns the sha256 of the file at a path, or of the bytes of one. Raises PhotoError where it cannot be read."""
-    if not isinstance(file, str | os.PathLike):
-        return hashlib.sha256(file).hexdigest()
-    with photo_errors(name, "read"), Path(file).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+class Original:
+    """What a photo is opened from: a path, the bytes of a file, an array or a Pillow image.
+
+    Of a path, it remembers the size and time of the file, so that a file that is replaced meanwhile is noticed.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+        self.stamp = self._stamp()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Returns size and modification time of the file; None for what is no file."""
+        if isinstance(self.source, str | os.PathLike):
+            with suppress(OSError):
+                status = Path(self.source).stat()
+                return status.st_size, status.st_mtime_ns
+        return None
+
+    def check_unchanged(self) -> None:
+        """Raises PhotoError if the file is another than at first, by its size and modification time."""
+        if self._stamp() != self.stamp:
+            raise PhotoError(f"{printable(self.source)}: was changed while it was colorized; colorize it again")
+
+    @cached_property
+    def sha256(self) -> str:
+        """The sha256 of the file, read once; "" for an array or a Pillow image. Raises PhotoError."""
+        if isinstance(self.source, str | os.PathLike):
+            with photo_errors(printable(self.source), "read"), Path(self.source).open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        is_file = isinstance(self.source, bytes | bytearray | memoryview)
+        return hashlib.sha256(self.source).hexdigest() if is_file else ""
 
 
 def read_provenance(path: Path) -> Provenance | None:
@@ -84,11 +111,11 @@ def read_provenance(path: Path) -> Provenance | None:
 class Photo:
     """An opened photo: size in pixels upright, depth in bits, EXIF Orientation (1 to 8) of the stored pixels.
 
-    `source` is what was opened, `name` what messages call it, `suffix` that of a file that keeps its format, or as much
-    of it as can be written.
+    `original` is what was opened, `name` what messages call it, `suffix` that of a file that keeps its format, or as
+    much of it as can be written.
     """
 
-    source: Any
+    original: Original
     reader: formats.Reader
     name: str
     suffix: str
@@ -98,10 +125,6 @@ class Photo:
     alpha: bool
     orientation: int
     is_colorized: bool
-
-    def digest(self) -> str:
-        """Returns the sha256 of the photo's file; "" for an array or a Pillow image. Raises PhotoError."""
-        return digest_of(self.source, self.name) if self.reader.kind != formats.ARRAY else ""
 
     def gray(self, size: int, multiple: int = 32, convention: str = "lab", square: bool = False) -> Gray:
         """Returns the gray for a model, in [-1, 1]; sizes: see `resize`, convention: `core.color.rgb_to_gray`."""
@@ -281,6 +304,7 @@ class Colorized:
                 yield upright
         if black_and_white:
             photo.reader.notes.add(BLACK_AND_WHITE)
+        photo.original.check_unchanged()
 
 
 def _shrink_within(planes: np.ndarray, width: int, height: int) -> np.ndarray:

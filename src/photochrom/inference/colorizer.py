@@ -209,7 +209,7 @@ class Colorizer:
 
     def merge(self, photo: Photo, ab: AB, seed: int, options: ColorOptions = DEFAULTS) -> Colorized:
         """Return the photo with the ab of a model, times the saturation, under its own luminance."""
-        provenance = self.provenance(seed, options, photo.reader.page, photo.digest())
+        provenance = self.provenance(seed, options, photo.reader.page, photo.original.sha256)
         return Colorized(photo, ab * np.float32(options.saturation), provenance, self.threads)
 
     def provenance(

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.notes import Notes
-from ..imaging.photo import Photo, digest_of, open_photo, read_provenance
+from ..imaging.photo import Original, Photo, open_photo, read_provenance
 from . import contact_sheet
 from .bundle import BundleError
 from .colorizer import AB, Colorizer, Prepared
@@ -41,7 +42,7 @@ class Outcome:
     """What became of a task; `reason` is a `SkipReason` or the error message; `files` are those that were written.
 
     `notes` say what of the photo was left aside or is not in the outputs. `size`: width and height in pixels, where the
-    photo was opened; `seconds`: time spent on it.
+    photo was opened; `seconds`: time spent on it; `original`: sha256 of the photo, where an output has its colors.
     """
 
     task: Task
@@ -50,6 +51,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     seconds: float = 0.0
+    original: str = ""
 
     @property
     def status(self) -> Literal["written", "skipped", "failed"]:
@@ -82,6 +84,7 @@ class _Job:
     colorizer: Colorizer
     task: Task
     options: BatchOptions
+    original: Original
     size: tuple[int, int]
     prepared: Prepared
     seeds: Sequence[int]
@@ -95,7 +98,7 @@ class _Job:
         """Write the output of a seed and, after the last one, the images about all of them."""
         if isinstance(ab, Exception):
             raise ab
-        result = self.colorizer.merge(self._open(), ab, seed, self.options.color)
+        result = self.colorizer.merge(self.photo, ab, seed, self.options.color)
         self.colors[seed] = result.ab  # not the result itself, which may hold a decoded photo
         output = Path(self.task.files[seed])
         if self.options.is_due(output):
@@ -111,17 +114,24 @@ class _Job:
                     stream.write(self._draw(extra))
                 self.files.append(path)
 
-    def outcome(self) -> Outcome:
-        """Return what became of the task."""
-        return Outcome(self.task, self.reason, tuple(self.files), tuple(self.notes), self.size, self.seconds)
+    def finish(self) -> Outcome:
+        """Return what became of the task, and leave the photo."""
+        vars(self).pop("photo", None)  # its batch holds this job to the end
+        files, notes = tuple(self.files), tuple(self.notes)
+        original = self.original.sha256 if files else ""
+        return Outcome(self.task, self.reason, files, notes, self.size, self.seconds, original)
 
-    def _open(self) -> Photo:
-        return open_photo(self.task.source, self.options.max_pixels, page=self.options.page)
+    @cached_property
+    def photo(self) -> Photo:
+        """The photo, opened anew for the outputs: pixels of all photos of a batch would take too much memory."""
+        photo = open_photo(self.task.source, self.options.max_pixels, page=self.options.page)
+        self.original.check_unchanged()
+        return replace(photo, original=self.original)
 
     def _draw(self, extra: str) -> bytes:
-        seed, photo = self.task.seeds[0], self._open()
-        provenance = self.colorizer.provenance(seed, self.options.color, photo.reader.page, photo.digest())
-        gray = photo.gray(contact_sheet.SIDE)
+        seed, page = self.task.seeds[0], self.photo.reader.page
+        provenance = self.colorizer.provenance(seed, self.options.color, page, self.original.sha256)
+        gray = self.photo.gray(contact_sheet.SIDE)
         if extra == "trace":
             saturation = np.float32(self.options.color.saturation)
             steps = self.colorizer.trajectory(self.prepared.gray, seed, self.prepared.hints)
@@ -164,7 +174,7 @@ def process_batch(
             job.seconds += each + time.perf_counter() - begin
             if seed == job.seeds[-1]:
                 jobs.popleft()
-                yield job.outcome()
+                yield job.finish()
     yield from jobs
 
 
@@ -186,18 +196,12 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
     """Return the opened photo of a task that has files to write, else its outcome."""
     if task.problem:
         return Outcome(task, f"{printable(task.source)}: cannot be read ({task.problem})")
-    existing = {key: Path(file) for key, file in task.files.items() if not options.is_due(file)}
     try:
-        for key, file in existing.items():
-            if os.path.isdir(file):  # noqa: PTH112 - as in `is_due`
-                raise PhotoError(f"{printable(file)}: is a folder; remove it, or choose another -o")
-            # Images about outputs of others would show colors that are in no file.
-            reason = _difference(colorizer, task, options, key, file) if isinstance(key, int) else None
-            if reason:
-                return Outcome(task, reason)
-        if len(existing) == len(task.files):
-            return Outcome(task, SkipReason.EXISTS)
-        photo = open_photo(task.source, options.max_pixels, page=options.page)
+        original = Original(task.source)
+        reason = _compare_existing(colorizer, task, options, original)
+        if reason:
+            return Outcome(task, reason, original=original.sha256 if reason is SkipReason.EXISTS else "")
+        photo = replace(open_photo(task.source, options.max_pixels, page=options.page), original=original)
         if task.searched and photo.is_colorized:
             return Outcome(task, SkipReason.COLORIZED)
         colorizer.check(photo, options.color)
@@ -207,18 +211,27 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
     return photo
 
 
-def _difference(colorizer: Colorizer, task: Task, options: BatchOptions, seed: int, output: Path) -> SkipReason | None:
-    """Return what an existing output has against being that of a task, None if it is. Raises PhotoError."""
+def _compare_existing(colorizer: Colorizer, task: Task, options: BatchOptions, original: Original) -> SkipReason | None:
+    """Return why to skip a task: all its files exist, or one that exists is of another call; None for neither.
+
+    Raises PhotoError for a folder in the place of a file.
+    """
+    existing = {key: Path(file) for key, file in task.files.items() if not options.is_due(file)}
+    for file in existing.values():
+        if os.path.isdir(file):  # noqa: PTH112 - as in `is_due`
+            raise PhotoError(f"{printable(file)}: is a folder; remove it, or choose another -o")
     page = options.page
-    if page is not None:
+    if existing and page is not None:
         page = open_photo(task.source, options.max_pixels, page=page).reader.page  # None if it is the default
-    recorded = read_provenance(output)
-    if recorded is None or replace(recorded, original="") != colorizer.provenance(seed, options.color, page):
-        return SkipReason.OTHER_OPTIONS
-    # Outputs of early versions do not say of which photo they are.
-    if recorded.original and recorded.original != digest_of(task.source, printable(task.source)):
-        return SkipReason.OTHER_PHOTO
-    return None
+    for key, file in existing.items():
+        seed = key if isinstance(key, int) else task.seeds[0]  # which images about several seeds have
+        recorded = read_provenance(file)
+        if recorded is None or replace(recorded, original="") != colorizer.provenance(seed, options.color, page):
+            return SkipReason.OTHER_OPTIONS
+        # Outputs of early versions do not say of which photo they are.
+        if recorded.original and recorded.original != original.sha256:
+            return SkipReason.OTHER_PHOTO
+    return SkipReason.EXISTS if len(existing) == len(task.files) else None
 
 
 def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | Outcome:
@@ -235,7 +248,8 @@ def _prepare(colorizer: Colorizer, task: Task, options: BatchOptions) -> _Job | 
     needs_all = due.intersection(task.extras)  # which are about all seeds
     seeds = [seed for seed in task.seeds if needs_all or seed in due]
     notes = Notes(photo.reader.notes)  # a second reader does not see what only the first strict one does
-    return _Job(colorizer, task, options, size, prepared, seeds, time.perf_counter() - start, notes=notes)
+    seconds = time.perf_counter() - start
+    return _Job(colorizer, task, options, photo.original, size, prepared, seeds, seconds, notes=notes)
 
 
 def _predict(colorizer: Colorizer, images: Sequence[tuple[_Job, int]]) -> Sequence[AB | Exception]:
