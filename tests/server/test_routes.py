@@ -341,6 +341,40 @@ def test_an_archive_is_whole_though_its_jobs_are_removed(client, monkeypatch):
     wait_until(lambda: set(server_jobs(client).folder.iterdir()) <= folders)
 
 
+def test_an_archive_counts_as_stored_until_it_is_sent(client):
+    jobs = server_jobs(client)
+    job = wait_for_job(client, submit(client, name="one.png"))
+    source, before = jobs.get(job["id"]), jobs.occupied()
+    folders = [routes._link(jobs, [source])[0] for _ in range(2)]
+    assert jobs.occupied() == before  # links take no space
+    jobs.remove(source)
+    assert jobs.occupied() == before  # but keep it
+    archive = routes._zip(folders.pop(), [])
+    assert list(archive)
+    del archive
+    assert jobs.occupied() == before
+    del folders  # as when the client leaves before the first byte
+    assert jobs.occupied() == before - source.stored
+
+
+@pytest.mark.parametrize(("error", "status", "reason"), [
+    (FileNotFoundError(2, "No such file or directory"), 404, "no such photo"),
+    (OSError(31, "Too many links"), 507, "cannot be stored (Too many links)"),
+    (PermissionError(1, "Operation not permitted"), 507, "cannot be stored (Operation not permitted)"),
+])  # fmt: skip
+def test_a_photo_that_cannot_be_linked_is_not_one_that_is_missing(client, monkeypatch, error, status, reason):
+    def link(*_):
+        raise error
+
+    folders = set(server_jobs(client).folder.iterdir())
+    job = wait_for_job(client, submit(client))
+    monkeypatch.setattr(os, "link", link)
+    assert reason in detail(client.get("/archive", params={"job": job["id"]}), status)
+    assert reason in detail(client.post(f"/jobs/{job['id']}/again"), status)
+    client.delete(f"/jobs/{job['id']}")
+    wait_until(lambda: set(server_jobs(client).folder.iterdir()) <= folders)
+
+
 def test_an_archive_of_deleted_files_is_refused(client):
     folders = set(server_jobs(client).folder.iterdir())
     job = wait_for_job(client, submit(client))

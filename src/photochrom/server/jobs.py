@@ -8,12 +8,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from fastapi import HTTPException
 
@@ -30,6 +31,13 @@ RETRY_LATER = {"Retry-After": "10"}
 START_SECONDS = 120
 POLL_SECONDS = 0.2  # until a worker notices that its job is canceled
 TITLE_BYTES = 200  # that the name of an output takes from the photo's; file systems allow 255
+
+
+def storage_error(name: str, error: OSError) -> HTTPException:
+    """Return how a client learns that a file of a photo cannot be read or written."""
+    if isinstance(error, FileNotFoundError):
+        return HTTPException(404, REMOVED)
+    return HTTPException(507, f"{name}: cannot be stored ({error.strerror})")
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,8 @@ class Jobs:
         self.folder.mkdir()
         self.jobs: dict[str, Job] = {}
         self.uploads: list[int] = []  # bytes of each photo that is being uploaded
+        # The jobs of each folder of links, which keep the bytes of outputs on the disk when the jobs are removed.
+        self.archives = WeakKeyDictionary[tempfile.TemporaryDirectory[str], set[Job]]()
         self.lock = threading.RLock()
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.workers = [_Worker(self, model, threads) for _ in range(processes)]
@@ -118,7 +128,15 @@ class Jobs:
 
     def occupied(self) -> int:
         """Return the bytes of all files, and of those that may still be written. Call it with the lock held."""
-        return sum(self.uploads) + sum(job.stored + job.reserved for job in self.jobs.values())
+        jobs = set(self.jobs.values()).union(*self.archives.values())
+        return sum(self.uploads) + sum(job.stored + job.reserved for job in jobs)
+
+    def create_archive(self, jobs: Sequence[Job]) -> tempfile.TemporaryDirectory[str]:
+        """Return a folder for links to the outputs of jobs, whose bytes count as long as it exists."""
+        folder = tempfile.TemporaryDirectory(dir=self.folder)
+        with self.lock:
+            self.archives[folder] = set(jobs)
+        return folder
 
     def waiting(self, before: Job | None = None) -> int:
         """Return how many photos wait: all, or those before a job."""
@@ -140,8 +158,8 @@ class Jobs:
         with self.admission() as folder:
             try:
                 os.link(job.request.folder / UPLOAD, folder / UPLOAD)
-            except OSError:
-                raise HTTPException(404, REMOVED) from None
+            except OSError as error:
+                raise storage_error(job.name, error) from None
             return self.submit(name or job.name, replace(request, folder=folder))
 
     def get(self, job_id: str) -> Job:

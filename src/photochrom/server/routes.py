@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..imaging import errors, formats
 from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint
-from .jobs import REMOVED, Job, Jobs
+from .jobs import REMOVED, Job, Jobs, storage_error
 from .schemas import ColorParameters, Health, JobParameters, Model, Problem, Status, job_status
 from .worker import ORIGINAL_PREVIEW, PREVIEW_SUFFIX, UPLOAD, ColorizeRequest
 
@@ -115,7 +115,7 @@ async def submit(request: Request, jobs: AllJobs, parameters: Outputs) -> Status
     return job_status(jobs, await _receive(request, jobs, parameters))
 
 
-@router.post("/jobs/{identity}/again", status_code=202, responses=_errors(404, 422, 429))
+@router.post("/jobs/{identity}/again", status_code=202, responses=_errors(404, 422, 429, 507))
 async def resubmit(request: Request, jobs: AllJobs, job: OneJob, parameters: Outputs) -> Status:
     """Queue the photo of a job once more, with other parameters; both jobs stay."""
     color_request = _color_request(request, parameters)
@@ -156,18 +156,15 @@ async def photo(job: OneJob, seed: int) -> Response:
     return _StoredFile(path, media_type=MEDIA_TYPES[path.suffix], filename=job.title(seed))
 
 
-@router.get("/archive", response_class=Response, responses=ZIP | _errors(404, 409, 422))
+@router.get("/archive", response_class=Response, responses=ZIP | _errors(404, 409, 422, 507))
 async def archive(
     jobs: AllJobs, job: Annotated[list[str], Query(min_length=1, max_length=MAX_ARCHIVE)]
 ) -> StreamingResponse:
     """Return all outputs of these jobs as a zip."""
-    outputs = []
-    for identity in job:
-        source = jobs.get(identity)
-        outputs += [(source.title(seed), source.output(seed)) for seed in source.seeds]
-    if not outputs:
+    sources = [jobs.get(identity) for identity in job]
+    if not any(source.seeds for source in sources):
         raise HTTPException(409, "no photo is colorized yet")
-    folder, links = await asyncio.to_thread(_link, outputs, jobs.folder)
+    folder, links = await asyncio.to_thread(_link, jobs, sources)
     headers = {"Content-Disposition": 'attachment; filename="colorized-photos.zip"'}
     return StreamingResponse(_zip(folder, links), media_type="application/zip", headers=headers)
 
@@ -210,7 +207,7 @@ async def _receive(request: Request, jobs: Jobs, parameters: ColorParameters, pr
     except errors.PhotoError as error:
         raise HTTPException(415, str(error)) from None
     except OSError as error:
-        raise HTTPException(507, f"{UPLOAD}: cannot be stored ({error.strerror})") from None
+        raise storage_error(UPLOAD, error) from None
 
 
 async def _write_body(request: Request, path: Path, limit: int) -> int:
@@ -268,19 +265,23 @@ class _StoredFile(FileResponse):
             await JSONResponse({"detail": REMOVED}, 404, background=self.background)(scope, receive, send)
 
 
-def _link(
-    outputs: Sequence[tuple[str, Path]], parent: Path
-) -> tuple[tempfile.TemporaryDirectory[str], list[tuple[str, Path]]]:
-    """Returns a folder of links to outputs, which stay when jobs are removed; raises HTTPException if one is gone."""
-    folder = tempfile.TemporaryDirectory(dir=parent)
-    links = []
+def _link(jobs: Jobs, sources: Sequence[Job]) -> tuple[tempfile.TemporaryDirectory[str], list[tuple[str, Path]]]:
+    """Returns a folder of links to the outputs of jobs, and their titles and paths; they stay when jobs are removed.
+
+    Raises HTTPException if one is gone or cannot be linked.
+    """
+    links: list[tuple[str, Path]] = []
+    folder = None
     try:
-        for number, (title, path) in enumerate(outputs):
-            links.append((title, Path(folder.name) / str(number)))
-            os.link(path, links[-1][1])
-    except OSError:
-        folder.cleanup()
-        raise HTTPException(404, REMOVED) from None
+        folder = jobs.create_archive(sources)
+        for source in sources:
+            for seed in source.seeds:
+                links.append((source.title(seed), Path(folder.name) / str(len(links))))
+                os.link(source.output(seed), links[-1][1])
+    except OSError as error:
+        if folder:
+            folder.cleanup()
+        raise storage_error("archive", error) from None
     return folder, links
 
 
