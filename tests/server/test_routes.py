@@ -341,6 +341,7 @@ def test_an_archive_is_whole_though_its_jobs_are_removed(client, monkeypatch):
     wait_until(lambda: set(server_jobs(client).folder.iterdir()) <= folders)
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in", "ignore:Implicitly cleaning up")
 def test_an_archive_counts_as_stored_until_it_is_sent(client):
     jobs = server_jobs(client)
     job = wait_for_job(client, submit(client, name="one.png"))

@@ -95,8 +95,7 @@ class Original:
         if isinstance(self.source, str | os.PathLike):
             with photo_errors(printable(self.source), "read"), Path(self.source).open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
-        is_file = isinstance(self.source, bytes | bytearray | memoryview)
-        return hashlib.sha256(self.source).hexdigest() if is_file else ""
+        return hashlib.sha256(self.source).hexdigest() if isinstance(self.source, bytes) else ""
 
 
 def read_provenance(path: Path) -> Provenance | None:

@@ -132,6 +132,7 @@ class _Job:
         seed, page = self.task.seeds[0], self.photo.reader.page
         provenance = self.colorizer.provenance(seed, self.options.color, page, self.original.sha256)
         gray = self.photo.gray(contact_sheet.SIDE)
+        self.original.check_unchanged()
         if extra == "trace":
             saturation = np.float32(self.options.color.saturation)
             steps = self.colorizer.trajectory(self.prepared.gray, seed, self.prepared.hints)
