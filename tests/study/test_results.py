@@ -81,7 +81,11 @@ def collected(tmp_path):
             costs[name].write_text(json.dumps({"ms a photo": latency}))
         search = tmp_path / "unet search 1.json"
         search.write_text(json.dumps({"set": ["optimizer.lr=0.0042"], "trials": [{}, {}]}))
-        plan = Plan((), tuple(models), costs, tmp_path / "gallery.jpg", {"unet search 1": search})
+        strips = {name: tmp_path / f"{name}.jpg" for name in ("unet", "ddpm", "grayscale", "ground truth")}
+        for name, path in strips.items():
+            path.write_bytes(name.encode())
+        kept = {name: strips[name] for name in ("unet", "ddpm")}
+        plan = Plan((), tuple(models), costs, kept, {"unet search 1": search})
         return collect(settings, plan, {Job(name, tmp_path, list): reason for name, reason in failures})
 
     return make
@@ -150,4 +154,8 @@ def test_the_files_of_a_report(collected, tmp_path):
     assert page.count("<svg") == 4  # two metrics over training and over the amount of data
     assert not re.search(r"(src|href)=.?https?:", page)  # all it shows is in the file
     assert "<td class=best>" in page
+    assert list(result.strips.items()) == [
+        (name, name.encode()) for name in ("grayscale", "unet", "ddpm", "ground truth")
+    ]
+    assert page.count("<figure>") == 4
     assert "unet search 1: <code>optimizer.lr=0.0042</code>, the best of 2 trials" in page

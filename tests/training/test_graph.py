@@ -49,6 +49,20 @@ def test_a_discrete_output_may_differ_in_a_few_values(content, columns, fits):
             check(net, content)
 
 
+@pytest.mark.parametrize(("error", "fits"), [(0.004, True), (0.03, False), (float("nan"), False)])
+def test_a_discrete_output_may_differ_in_many_values_by_very_little(content, error, fits):
+    net = Doubling()
+    net.forward = lambda gray: gray * 2 + error
+    with pytest.raises(ExportError):
+        check(net, content)
+    net.discrete_output = True
+    if fits:
+        check(net, content)
+    else:
+        with pytest.raises(ExportError):
+            check(net, content)
+
+
 def test_weights_are_rounded_to_half_precision():
     net = nn.Conv2d(1, 300, 1)
     round_weights(net)

@@ -4,10 +4,12 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from ..evaluation.comparison import Comparison, compare, correct
+from ..evaluation.measure import GRAY, TRUTH
 from ..evaluation.metrics import find_metric
 from ..evaluation.replicates import Effect, mean_over_seeds, slope
 from .hypotheses import answer_questions
@@ -28,10 +30,13 @@ def collect(study: Study, plan: Plan, failures: Mapping[Job, str]) -> StudyResul
     if not measurements:
         raise ValueError("no model was measured, so there is nothing to compare")
     costs = {family: json.loads(path.read_text()) for family, path in plan.costs.items() if path.exists()}
-    gallery = plan.gallery.read_bytes() if plan.gallery.exists() else None
+    strips = {}
+    for name, path in _with_baselines(plan.strips).items():
+        if path.exists():
+            strips[name] = path.read_bytes()
     searches = {name: json.loads(path.read_text()) for name, path in plan.searches.items() if path.exists()}
     reasons = {job.name: reason for job, reason in failures.items()}
-    result = StudyResult(study, measurements, costs, gallery, reasons, searches)
+    result = StudyResult(study, measurements, costs, strips, reasons, searches)
     comparisons = _compare_families(result)
     return replace(
         result,
@@ -40,6 +45,12 @@ def collect(study: Study, plan: Plan, failures: Mapping[Job, str]) -> StudyResul
         slopes=_slopes(result),
         seed_shares=_seed_shares(result),
     )
+
+
+def _with_baselines(strips: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the strips between those of grayscale and ground truth, which lie beside them."""
+    folder = next(iter(strips.values())).parent
+    return {GRAY: folder / f"{GRAY}.jpg", **strips, TRUTH: folder / f"{TRUTH}.jpg"}
 
 
 def _compare_families(result: StudyResult) -> list[Comparison]:

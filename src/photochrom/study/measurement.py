@@ -2,7 +2,7 @@
 
 Takes JSON: the ``task``, what to measure, the files to write, and the settings of the test. The task ``measure``
 exports points of a training and writes the metrics of each, with one value for each photo in an ``.npz`` of the same
-name; ``cost`` writes what a photo costs; ``gallery`` a contact sheet of some photos colorized by several bundles.
+name; ``finish`` writes what a photo costs, and a strip of some photos colorized by a bundle.
 """
 
 import json
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.cost import model_cost
-from ..evaluation.measure import BASELINES, read_pixels
+from ..evaluation.measure import BASELINES, GRAY, TRUTH, read_pixels
+from ..evaluation.protocols import RGB8
 from ..evaluation.report import EvaluationResult, draw_contact_sheet
 from ..evaluation.run import Request, find_photos, run
 from ..imaging.atomic import atomic_write
@@ -25,7 +26,7 @@ from ..training.checkpoint import load, point_name
 from ..training.export import export
 from ..training.recipe import Recipe
 
-GALLERY = 12  # photos
+STRIP = 12  # photos
 END = point_name(1)
 
 Training = tuple[Recipe, dict[str, Any]]  # a recipe and the record of a checkpoint
@@ -35,7 +36,7 @@ def main() -> None:
     """Do the task that the first argument describes; a wrong call or photo ends with exit code 1 and its reason."""
     arguments = json.loads(sys.argv[1])
     os.environ["PHOTOCHROM_CACHE"] = arguments["cache"]
-    tasks = {"measure": measure, "cost": measure_cost, "gallery": draw_gallery}
+    tasks = {"measure": measure, "finish": finish}
     try:
         tasks[arguments["task"]](arguments)
     except (ValueError, OSError, ModuleNotFoundError) as error:
@@ -116,26 +117,22 @@ def _columns(result: EvaluationResult, model: str) -> dict[str, np.ndarray]:
     return columns
 
 
-def measure_cost(arguments: Mapping[str, Any]) -> None:
-    """Write what it costs to colorize a photo of the test with a bundle."""
+def finish(arguments: Mapping[str, Any]) -> None:
+    """Write what it costs to colorize a photo with a bundle, and strips of some photos: its own, and of baselines."""
     protocol, photos = find_photos(request(arguments))
-    photo = protocol.prepare(read_pixels(next(iter(photos.values()))))
-    cost = model_cost(arguments["bundle"], {}, Colorizer(arguments["bundle"], threads=1), None, "auto", photo)
-    _write_json(Path(arguments["out"]), cost)
+    names = np.random.default_rng(0).permutation(sorted(photos))[:STRIP]
+    truths = [protocol.prepare(read_pixels(photos[name])) for name in names]
+    colorizer = Colorizer(arguments["bundle"], threads=1)
+    strip = Path(arguments["strip"])
+    _write_strip(strip, list(map(colorizer, truths)))
+    _write_strip(strip.with_name(f"{GRAY}.jpg"), [colorizer(truth, saturation=0.0) for truth in truths])
+    _write_strip(strip.with_name(f"{TRUTH}.jpg"), truths)
+    _write_json(Path(arguments["out"]), model_cost(arguments["bundle"], {}, colorizer, None, "auto", truths[0]))
 
 
-def draw_gallery(arguments: Mapping[str, Any]) -> None:
-    """Write a contact sheet with a row for each photo: its grayscale, each bundle's colors, ground truth."""
-    protocol, photos = find_photos(request(arguments))
-    names = np.random.default_rng(0).permutation(sorted(photos))[:GALLERY]
-    colorizers = [Colorizer(bundle, threads=1) for bundle in arguments["bundles"]]
-    groups = []
-    for name in names:
-        truth = protocol.prepare(read_pixels(photos[name]))
-        gray = colorizers[0](truth, saturation=0.0)
-        groups.append([gray, *(colorizer(truth) for colorizer in colorizers), truth])
-    with atomic_write(Path(arguments["out"]), overwrite=True) as file:
-        file.write(draw_contact_sheet(groups))
+def _write_strip(path: Path, images: Sequence[RGB8]) -> None:
+    with atomic_write(path, overwrite=True) as file:
+        file.write(draw_contact_sheet([images]))
 
 
 def _write_json(path: Path, content: Any) -> None:

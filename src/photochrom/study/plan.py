@@ -48,7 +48,7 @@ class Plan:
     jobs: tuple[Job, ...]
     models: tuple[Model, ...]
     costs: Mapping[str, Path]  # by family, of the last model trained with the first seed
-    gallery: Path
+    strips: Mapping[str, Path]  # by family: some photos that this model colorized
     searches: Mapping[str, Path]  # by the name of the job: what `search` writes
 
 
@@ -94,17 +94,15 @@ class _Planner:
             if seed == axes.seeds[0] and images == (axes.images or (None,))[-1]:
                 last.append(models[-1])
         measured = {job.file: job for job in jobs}
-        needs = tuple(measured[model.measures] for model in last)
-        costs = {}
-        for model, need in zip(last, needs, strict=True):
-            costs[model.family] = model.measures.with_name(f"{model.measures.stem} cost.json")
-            command = self._measurement("cost", bundle=str(model.bundle), out=str(costs[model.family]))
-            jobs.append(Job(f"{model.family} cost", costs[model.family], command, (need,), 0.2, alone=True))
-        gallery = self.places.out / "gallery.jpg"
-        command = self._measurement("gallery", bundles=[str(model.bundle) for model in last], out=str(gallery))
-        jobs.append(Job("pictures", gallery, command, needs, 0.2))
+        costs, strips = {}, {}
+        for model in last:
+            family, bundle = model.family, model.bundle
+            costs[family] = model.measures.with_name(f"{model.measures.stem} cost.json")
+            strips[family] = costs[family].with_suffix(".jpg")
+            command = self._measurement("finish", bundle=str(bundle), out=str(costs[family]), strip=str(strips[family]))
+            jobs.append(Job(f"{family} cost", costs[family], command, (measured[model.measures],), 0.2, alone=True))
         searches = {job.name: job.file for job in self.searches.values()}
-        return Plan(tuple(jobs), tuple(models), costs, gallery, searches)
+        return Plan(tuple(jobs), tuple(models), costs, strips, searches)
 
     def _read(self, stage: Stage) -> Recipe:
         return read(stage.recipe, [*self.study.set, *stage.set], self.places.data)

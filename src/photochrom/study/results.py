@@ -46,7 +46,7 @@ class StudyResult:
     study: Study
     measurements: Sequence[Measurement]
     costs: Mapping[str, Mapping[str, float]]
-    gallery: bytes | None
+    strips: Mapping[str, bytes]  # JPEG of the same photos, by family and by baseline
     failures: Mapping[str, str]
     searches: Mapping[str, Any] = field(default_factory=dict)  # by the name of the job: the trials and the best
     comparisons: Sequence[Comparison] = ()

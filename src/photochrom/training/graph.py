@@ -17,7 +17,9 @@ from torch.export import Dim
 from ..models.family import Network
 
 TOLERANCE = 1e-3  # of the largest value: ONNX Runtime sums in another order than torch
-DISCRETE_TOLERANCE = 0.05  # share of the values of a discrete output that may differ: two choices may be as near
+# Of a discrete output, where two choices may be as near: the share of the values that may differ by any amount, or the
+# mean error, since the codes of a codebook that is hardly trained are so alike that many are as near.
+DISCRETE_SHARE, DISCRETE_ERROR = 0.05, 0.005
 FOLDING_LIMIT = 10**9  # bytes of the largest constant that is folded
 HALF_MINIMUM = 256  # values in a weight; a smaller one stays float32
 HALF = ".half"  # ends the graph's name of a weight that is stored in half precision
@@ -130,9 +132,8 @@ def halve_weights(graph: onnx.ModelProto) -> onnx.ModelProto:
 def check(net: Network, content: bytes) -> None:
     """Raise ExportError where ONNX differs from torch, at other sizes and batches than those traced.
 
-    A few values of a network with ``discrete_output`` may differ, by any amount.
+    One with ``discrete_output`` may choose otherwise: few values may differ by any amount, or more by very little.
     """
-    allowed = DISCRETE_TOLERANCE if net.discrete_output else 0.0
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for batch, side in ((1, 96), (3, 32)):
         inputs = example_inputs(net, batch, side)
@@ -146,7 +147,8 @@ def check(net: Network, content: bytes) -> None:
                 raise ExportError(f"ONNX gives {actual.shape}, torch {values.shape} at {batch} x {side} px")
             error = np.abs(actual - values) / max(1.0, np.abs(values).max(initial=0))
             wrong = ~(error < TOLERANCE)  # so written, it counts NaN as wrong
-            if wrong.sum() > allowed * error.size:
+            excused = net.discrete_output and (wrong.mean() <= DISCRETE_SHARE or error.mean() <= DISCRETE_ERROR)
+            if wrong.any() and not excused:
                 size = f"{batch} x {side} px"
                 raise ExportError(f"ONNX and torch differ by {error.max():.1e} at {size}, more than {TOLERANCE}")
 
