@@ -184,24 +184,99 @@ def test_the_resolution_of_photoshop_turns_with_the_pixels():
 
 # Colors that are left aside
 
-GAMMA = "the gamma of the PNG was left aside: it was read as sRGB"
-CICP = "the color space of the PNG (cICP) was left aside: it was read as sRGB"
+PRIMARIES = {"srgb": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
+PRIMARIES["p3"] = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+
+
+def chrm(name):
+    return b"cHRM", struct.pack(">8I", *PRIMARIES[name])
+
+
+def left_aside(*names):
+    return [f"the color space of the photo ({name}) was left aside: it was read as sRGB" for name in names]
+
+
+def rgb_file(suffix, **options):
+    """A file of 40 x 24 pixels in RGB."""
+    buffer = io.BytesIO()
+    ramp = Image.fromarray(np.tile(np.arange(40, dtype=np.uint8) * 5, (24, 1))).convert("RGB")
+    ramp.save(buffer, Image.registered_extensions()[suffix], **options)
+    return buffer.getvalue()
+
+
+def icc_profile(name="srgb"):
+    return pyvips.Operation.call("profile_load", name)
 
 
 @pytest.mark.parametrize(
-    ("chunks", "notes"),
+    ("chunks", "in_gray", "in_color"),
     [
-        ([(b"gAMA", (45455).to_bytes(4))], []),
-        ([(b"gAMA", (100_000).to_bytes(4))], [GAMMA]),
-        ([(b"gAMA", (55_556).to_bytes(4))], [GAMMA]),
-        ([(b"gAMA", (100_000).to_bytes(4)), (b"sRGB", b"\0")], []),
-        ([(b"cICP", bytes([1, 13, 0, 1]))], []),
-        ([(b"cICP", bytes([9, 16, 0, 1]))], [CICP]),
-        ([(b"gAMA", b""), (b"cICP", b"")], [DAMAGED]),
+        ([(b"gAMA", (45455).to_bytes(4))], [], []),
+        ([(b"gAMA", (100_000).to_bytes(4))], ["gAMA"], ["gAMA"]),
+        ([(b"gAMA", (55_556).to_bytes(4))], ["gAMA"], ["gAMA"]),
+        ([(b"gAMA", (55_556).to_bytes(4)), chrm("p3")], ["gAMA"], ["gAMA"]),
+        ([(b"gAMA", (100_000).to_bytes(4)), chrm("p3"), (b"sRGB", b"\0")], [], []),
+        ([(b"gAMA", (45455).to_bytes(4)), chrm("srgb")], [], []),
+        ([(b"gAMA", (45455).to_bytes(4)), chrm("p3")], [], ["cHRM"]),
+        ([chrm("p3")], [], ["cHRM"]),
+        ([(b"cICP", bytes([1, 13, 0, 1]))], [], []),
+        ([(b"cICP", bytes([12, 13, 0, 1]))], [], ["cICP"]),
+        ([(b"cICP", bytes([9, 16, 0, 1]))], ["cICP"], ["cICP"]),
+        ([(b"cICP", bytes([2, 2, 0, 1]))], [], []),
     ],
 )
-def test_colors_that_a_png_states_by_numbers_are_noted(chunks, notes):
-    assert colorize(gray_png(*chunks))[1] == notes
+def test_colors_that_a_png_states_by_numbers_are_noted(chunks, in_gray, in_color):
+    assert colorize(gray_png(*chunks))[1] == left_aside(*in_gray)
+    color = rgb_file(".png")
+    parts = [len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4) for kind, body in chunks]
+    assert colorize(color[:33] + b"".join(parts) + color[33:])[1] == left_aside(*in_color)
+    profile = rgb_file(".png", icc_profile=icc_profile("p3"))
+    assert colorize(profile[:33] + b"".join(parts) + profile[33:])[1] == []
+
+
+@pytest.mark.parametrize("chunks", [[(b"gAMA", b"")], [(b"cICP", b"")], [(b"cHRM", b"abc")]])
+def test_damaged_numbers_of_colors_are_noted(chunks):
+    assert colorize(gray_png(*chunks))[1] == [DAMAGED]
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".heic"])
+@pytest.mark.parametrize(
+    ("codes", "names"), [((1, 13), []), ((2, 2), []), ((12, 13), ["nclx"]), ((9, 16), ["nclx"]), ((1, 8), ["nclx"])]
+)
+def test_colors_that_an_avif_or_heic_states_by_numbers_are_noted(suffix, codes, names):
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    blob = rgb_file(suffix)
+    start = blob.index(b"colrnclx") + 8
+    coded = blob[:start] + struct.pack(">HH", *codes) + blob[start + 4 :]
+    assert colorize(coded)[1] == left_aside(*names)
+
+
+def test_adobe_rgb_without_a_profile_is_noted():
+    def block(space, index="R03"):
+        tags = tiff.TagSets({}, {tiff.COLOR_SPACE: tiff.short(space)}, {}, {1: text(index)})
+        return b"Exif\0\0" + exif.pack_block(tags)
+
+    adobe, adobe_note = block(0xFFFF), left_aside("Adobe RGB in EXIF")
+    for suffix in (".jpg", ".png", ".webp", ".avif"):
+        assert colorize(rgb_file(suffix, exif=adobe))[1] == adobe_note
+        assert colorize(rgb_file(suffix, exif=adobe, icc_profile=icc_profile("p3")))[1] == []
+        assert colorize(rgb_file(suffix, exif=block(1)))[1] == []
+        assert colorize(rgb_file(suffix, exif=block(0xFFFF, "R98")))[1] == []
+    assert colorize(gray_jpeg((0xE1, adobe)))[1] == []
+
+
+@pytest.mark.parametrize("name", PRIMARIES)
+def test_primaries_in_tags_of_tiff_are_noted(name):
+    values = b"".join(struct.pack("<II", value, 100_000) for value in PRIMARIES[name])
+    tags = {318: (tiff.RATIONAL, values[:16]), 319: (tiff.RATIONAL, values[16:])}
+    file = io.BytesIO(rgb_file(".tif"))
+    tiff.write_tags(file, tiff.TagSets(tags, {}, {}, {}))
+    assert colorize(file.getvalue())[1] == (left_aside("primaries in TIFF tags") if name == "p3" else [])
+
+
+def test_text_about_profiles_is_no_profile():
+    assert colorize(gray_png((b"tEXt", b"Comment\0iCCP and cICP")))[1] == []
 
 
 # Text
@@ -368,7 +443,8 @@ def gray_file(suffix):
 def test_data_after_the_photo_is_noted(suffix):
     blob = gray_file(suffix)
     assert colorize(blob)[1] == []
-    assert colorize(blob + bytes(12))[1] == []  # padding
+    for padding in (bytes(12), b"\n", b"\r\n" * 9, b" \0\t\n\0"):
+        assert colorize(blob + padding)[1] == []
     for trailer in (b"\0\0\1\x98ftypmp42" + bytes(400) + b"SEFT", b"abc"):
         assert colorize(blob + trailer)[1] == [NO_ATTACHMENTS]
 

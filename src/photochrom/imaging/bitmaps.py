@@ -76,7 +76,7 @@ def pnm_metadata(data: bytes) -> Metadata:
     width, height = int(match[1]), int(match[2])
     sizes = {b"4": -(-width // 8), b"5": width, b"6": 3 * width, b"f": 4 * width, b"F": 12 * width}  # of a row
     size = sizes.get(kind, len(data)) * height * (2 if kind in b"56" and int(match[3]) > 255 else 1)
-    metadata.note_rest(data[match.end() + size :][:REST_BYTES].strip())
+    metadata.note_rest(data[match.end() + size :][:REST_BYTES])
     return metadata
 
 

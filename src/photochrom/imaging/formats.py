@@ -19,7 +19,7 @@ from .errors import PhotoError, PhotoTooLarge, photo_errors
 from .fields import read_field
 from .jpeg import QUALITY
 from .metadata import Metadata, read_metadata, read_pillow
-from .notes import NO_ATTACHMENTS, Notes
+from .notes import Notes
 
 LOSSY: dict[str, Any] = {"Q": QUALITY, "subsample_mode": "off"}
 # The least effort is forty times as fast as libvips' default. Tuned for SSIM, which old versions of libheif do anyway,
@@ -31,7 +31,6 @@ LZW = {"compression": "lzw", "predictor": "horizontal"}
 # is decoded row by row.
 IN_MEMORY, IN_MUCH_MEMORY = 2.5, 5
 PAGE_OPTION = " (--page)"  # ends the note of pages that are left out
-HEAD_OF_PNG = 1 << 16  # where its profile would begin
 
 
 @dataclass(frozen=True)
@@ -253,8 +252,6 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int |
         reader = Reader(source, name, kind, metadata=read_metadata(file, kind.title))
         if kind == JPEG:
             reader = _complete_jpeg(file, reader)
-        if kind == PNG:
-            _note_lost_profile(file, reader)
     header = reader.open() if kind.paged else None
     count, primary = (read_field(header, "n-pages", 1), read_field(header, "heif-primary", 0)) if header else (1, 0)
     number = choose_page(name, page, count, first=primary + 1)
@@ -268,22 +265,13 @@ def _complete_jpeg(file: Any, reader: Reader) -> Reader:
     file.seek(0)
     data = file.read()
     try:
-        mended, has_more = jpeg.mend_end(data)
+        mended, rest = jpeg.mend_end(data)
     except ValueError as error:
         raise PhotoError(f"{reader.name}: cannot be read ({error})") from None
     if mended:
         reader.notes.add("the end marker of the JPEG was missing; all of its pixels are there")
-    if has_more:
-        reader.notes.add(NO_ATTACHMENTS)
+    reader.metadata.note_rest(rest)
     return replace(reader, source=mended or reader.source, jpeg_quality=jpeg.copy_quality(data))
-
-
-def _note_lost_profile(file: Any, reader: Reader) -> None:
-    """Adds a note if libpng passes over the profile of a PNG, which it does in silence."""
-    file.seek(0)
-    has_profile = b"iCCP" in file.read(HEAD_OF_PNG).split(b"IDAT")[0]
-    if has_profile and not reader.open().get_typeof("icc-profile-data"):
-        reader.notes.add("the color profile was left aside: it is damaged or does not fit the pixels")
 
 
 def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None) -> Reader:

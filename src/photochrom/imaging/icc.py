@@ -46,10 +46,17 @@ def to_standard(image: pyvips.Image, reader: Reader) -> pyvips.Image:
 
 def _usable_profile(image: pyvips.Image, reader: Reader) -> bytes:
     """The profile of an image, b"" if it has none or one that cannot be used; notes say what is not used."""
-    profile = read_field(image, PROFILE, b"")
-    fault = profile and _profile_fault(profile, image.bands)
+    profile, fault = read_field(image, PROFILE, b""), ""
+    if profile:
+        fault = _profile_fault(profile, image.bands)
+    elif reader.metadata.has_profile:  # libpng passes over one in silence
+        fault = "is damaged or does not fit the pixels"
     if fault:
         reader.notes.add(f"the color profile was left aside: it {fault}")
+    if fault or not profile:
+        colors = reader.metadata.colors
+        if colors and (colors.has_other_curve or image.bands > 1):
+            reader.notes.add(f"the color space of the photo ({colors.name}) was left aside: it was read as sRGB")
         return b""
     if image.bands == 1 and profile[16:20] == b"RGB " and not _is_neutral(profile, 1):
         reader.notes.add("the color profile is one for RGB: of it, only the tone curve was used")

@@ -55,18 +55,18 @@ def segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         yield match.start(), code, data[start + 2 : position]
 
 
-def mend_end(data: bytes) -> tuple[bytes | None, bool]:
-    """Returns a JPEG file with an end marker where only that is missing, else None; and whether other data follows it.
+def mend_end(data: bytes) -> tuple[bytes | None, bytes]:
+    """Returns a JPEG file with an end marker where only that is missing, else None; and what follows it.
 
     Raises ValueError if pixels are missing, too.
     """
     is_whole, last_scan, end = _walk_scans(data)
     if end or END in data[last_scan:]:
-        return None, bool(end and data[end:].strip(b"\0" + END))
+        return None, data[end:].strip(b"\0" + END) if end else b""
     data = data.rstrip(b"\0").removesuffix(b"\xff")  # padding, or half of the marker
     if not is_whole or not _has_all_pixels(data):
         raise ValueError("the JPEG is cut short")
-    return data + END, False
+    return data + END, b""
 
 
 def _walk_scans(data: bytes) -> tuple[bool, int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from ..notes import NO_ATTACHMENTS
+from .colors import StatedColors, colors_of_codes
 from .density import METER, Density, make_density
 from .record import MAX_BYTES, REST_BYTES, Metadata, read_part
 
@@ -58,6 +59,8 @@ def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
         if kind != b"meta":
             continue
         parts = {inner: (body, end) for inner, body, end in boxes(file, start + 4, stop)}
+        with metadata.skip_damage():
+            metadata.colors = _stated_colors(file, parts)
         file.seek(parts[b"iloc"][0])
         places = parse_locations(read_part(file, parts[b"iloc"][1] - parts[b"iloc"][0]))
         kinds = _item_kinds(file, *parts[b"iinf"])
@@ -73,6 +76,39 @@ def read_heif(file: io.BufferedIOBase, metadata: Metadata) -> None:
                     metadata.add_exif(content[4 + int.from_bytes(content[:4]) :])
                 elif b"xmpmeta" in content or b":RDF" in content:
                     metadata.add_packet(content)
+
+
+def _stated_colors(file: io.BufferedIOBase, parts: dict[bytes, tuple[int, int]]) -> StatedColors | None:
+    """The color space that the primary item has as a property by numbers (ISO 14496-12, 12.1.5)."""
+    if b"iprp" not in parts:
+        return None
+    groups = {kind: (body, end) for kind, body, end in boxes(file, *parts[b"iprp"])}
+    properties = list(boxes(file, *groups[b"ipco"]))
+    for index in _properties_of(file, groups[b"ipma"], _read_at(file, *parts[b"pitm"])[4:]):
+        kind, body, end = properties[index - 1]
+        content = _read_at(file, body, min(end, body + 8)) if kind == b"colr" else b""
+        if content.startswith(b"nclx"):
+            return colors_of_codes("nclx", *struct.unpack(">4xHH", content))
+    return None
+
+
+def _properties_of(file: io.BufferedIOBase, box: tuple[int, int], item: bytes) -> list[int]:
+    """The numbers from 1 of the properties of an item, from an ``ipma`` box."""
+    content = _read_at(file, *box)
+    stream, size = io.BytesIO(content[8:]), 2 if content[3] & 1 else 1  # of a number, whose first bit is a flag
+    for _ in range(int.from_bytes(content[4:8])):
+        name, count = stream.read(2 if content[0] == 0 else 4), int.from_bytes(stream.read(1))
+        numbers = [int.from_bytes(stream.read(size)) & (1 << 8 * size - 1) - 1 for _ in range(count)]
+        if int.from_bytes(name) == int.from_bytes(item):
+            return [number for number in numbers if number]
+        if not name:
+            break
+    return []
+
+
+def _read_at(file: io.BufferedIOBase, start: int, stop: int) -> bytes:
+    file.seek(start)
+    return read_part(file, stop - start)
 
 
 def _item(file: io.BufferedIOBase, extents: list[tuple[int, int]], data_at: int) -> bytes:

@@ -7,11 +7,12 @@ import numpy as np
 
 from .. import tiff
 from ..notes import Notes
+from .colors import ADOBE_RGB, INTEROPERABILITY_INDEX
 from .geometry import Turn
 from .provenance import Provenance
 
 SUBJECT_AREA, SUBJECT_LOCATION, USER_COMMENT, COMPONENTS = 37396, 41492, 37510, 37121
-GAMMA, COMPRESSED_BITS, INTEROPERABILITY_INDEX = 42240, 37122, 1
+GAMMA, COMPRESSED_BITS = 42240, 37122
 OFFSET_SCHEMA = 59933  # how far a maker note was moved
 FOCAL_PLANE = 41486, 41487  # its resolution, across and down
 SIZES, PIXEL_SIZES, RELATED_SIZES = (256, 257), (40962, 40963), (4097, 4098)  # width and height
@@ -51,7 +52,7 @@ def corrected(tags: tiff.TagSets, turn: Turn, provenance: Provenance, notes: Not
         image[tiff.ORIENTATION] = tiff.short(1)
     if exif:
         exif[tiff.COLOR_SPACE] = tiff.short(1)  # sRGB
-    if read_text(interoperability, INTEROPERABILITY_INDEX) == "R03":  # Adobe RGB
+    if read_text(interoperability, INTEROPERABILITY_INDEX) == ADOBE_RGB:
         interoperability[INTEROPERABILITY_INDEX] = tiff.ASCII, b"R98\0"
     image.pop(OFFSET_SCHEMA, None)
     for tag in (GAMMA, COMPRESSED_BITS, OFFSET_SCHEMA):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ..notes import DAMAGED, NO_ATTACHMENTS
 from . import exif, photoshop, png_text
+from .colors import StatedColors, colors_of_codes, colors_of_gamma, colors_of_primaries
 from .density import METER, NO_UNIT, make_density
 from .record import MAX_BYTES, REST_BYTES, Metadata
 
@@ -15,9 +16,7 @@ KNOWN_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"tIME")
 ENCODING_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"iCCP", b"sRGB", b"cICP", b"mDCV"}
 ENCODING_CHUNKS |= {b"cLLI", b"sBIT", b"bKGD", b"hIST", b"sPLT", b"acTL", b"fcTL", b"fdAT"}
 
-COLOR_CHUNKS = (b"cICP", b"iCCP", b"sRGB", b"gAMA")  # the first one counts
-SRGB_TRANSFER = 13  # of cICP (ITU-T H.273)
-SRGB_GAMMA, GAMMA_ERROR = 45_455, 1000  # in 1/100,000
+COLOR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 
 
 def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
@@ -30,7 +29,9 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
         if kind == b"acTL" and int.from_bytes(file.read(4)) > 1:  # frames
             metadata.notes.add(NO_ATTACHMENTS)
         if kind in COLOR_CHUNKS:
-            colors[kind] = file.read(min(size, 4))
+            colors[kind] = file.read(min(size, 32))
+        if kind == b"iCCP":
+            metadata.has_profile = True
         if kind in ENCODING_CHUNKS:
             continue
         kept += size
@@ -44,16 +45,20 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
             others.add(kind.decode() if kind.isalpha() else "damaged ones")
     metadata.note_others("PNG chunks", others)
     with metadata.skip_damage():
-        _note_colors(metadata, colors)
+        metadata.colors = _stated_colors(colors)
 
 
-def _note_colors(metadata: Metadata, colors: dict[bytes, bytes]) -> None:
-    """Adds a note of a color space that is stated by numbers, which libvips does not use."""
-    chosen = next((kind for kind in COLOR_CHUNKS if kind in colors), b"")
-    if chosen == b"cICP" and colors[chosen][1] != SRGB_TRANSFER:
-        metadata.notes.add("the color space of the PNG (cICP) was left aside: it was read as sRGB")
-    elif chosen == b"gAMA" and abs(struct.unpack(">I", colors[chosen])[0] - SRGB_GAMMA) > GAMMA_ERROR:
-        metadata.notes.add("the gamma of the PNG was left aside: it was read as sRGB")
+def _stated_colors(chunks: dict[bytes, bytes]) -> StatedColors | None:
+    """The color space that chunks state by numbers (PNG, third edition, 4.3)."""
+    if b"cICP" in chunks:
+        return colors_of_codes("cICP", chunks[b"cICP"][0], chunks[b"cICP"][1])
+    colors = None
+    if b"sRGB" not in chunks and b"gAMA" in chunks:
+        colors = colors_of_gamma(struct.unpack(">I", chunks[b"gAMA"])[0] / 100_000)
+    if b"sRGB" not in chunks and b"cHRM" in chunks and not colors:
+        values = struct.unpack(">8I", chunks[b"cHRM"])
+        colors = colors_of_primaries("cHRM", [value / 100_000 for value in values])
+    return colors
 
 
 def _add_chunk(metadata: Metadata, kind: bytes, body: bytes) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from .. import tiff
 from ..notes import DAMAGED, NO_ATTACHMENTS, Notes
 from . import exif, photoshop, xmp
+from .colors import StatedColors, colors_of_tags
 from .density import Density, density_of_tags
 from .geometry import Turn
 from .photoshop import Resource
@@ -17,6 +18,7 @@ from .provenance import Provenance
 
 MAX_BYTES = 1 << 26  # of all metadata of a file
 REST_BYTES = 1 << 16  # after the end of a photo, by which padding is recognized
+PADDING = b"\0 \t\r\n\v\f"
 
 
 def read_part(file: io.BufferedIOBase, size: int) -> bytes:
@@ -30,8 +32,10 @@ def read_part(file: io.BufferedIOBase, size: int) -> bytes:
 class Metadata:
     """EXIF tags, an XMP packet, Photoshop resources with IPTC, comments, PNG text chunks, and a density.
 
-    `chunks` are PNG's (kind, body). `density` is that of the container, besides that of EXIF. `is_upright` says that
-    decoders turn the pixels by what the container says, whatever EXIF and XMP say. `notes` say what was left aside.
+    `chunks` are PNG's (kind, body). `density` is that of the container, besides that of EXIF. `colors` are stated by
+    numbers, and count where no profile is used; `has_profile` says that a PNG has one, which its decoder may pass over.
+    `is_upright` says that decoders turn the pixels by what the container says, whatever EXIF and XMP say. `notes` say
+    what was left aside.
     """
 
     tags: tiff.TagSets = field(default_factory=lambda: tiff.TagSets({}, {}, {}, {}))
@@ -40,6 +44,8 @@ class Metadata:
     comments: list[bytes] = field(default_factory=list)
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
     density: Density | None = None
+    colors: StatedColors | None = None
+    has_profile: bool = False
     is_upright: bool = False
     text_bytes_left: int = MAX_TEXT
     notes: Notes = field(default_factory=Notes)
@@ -77,7 +83,7 @@ class Metadata:
 
     def note_rest(self, rest: bytes) -> None:
         """Adds a note if what follows the end of a photo, up to `REST_BYTES` of it, is more than padding."""
-        if rest.strip(b"\0"):
+        if rest.strip(PADDING):
             self.notes.add(NO_ATTACHMENTS)
 
     def add_exif(self, block: bytes) -> None:
@@ -95,13 +101,14 @@ class Metadata:
             self.notes.add("damaged or too large tags of EXIF or TIFF were left out")
 
     def complete(self) -> "Metadata":
-        """Adds XMP, Photoshop resources and IPTC that are among the tags, as in TIFF, unless they were elsewhere."""
+        """Adds XMP, Photoshop resources, IPTC and colors of the tags, as in TIFF, unless they were elsewhere."""
         packet, resources, iptc = (
             self.tags.image.get(tag, (0, b""))[1] for tag in (tiff.XMP, tiff.PHOTOSHOP, tiff.IPTC)
         )
         self.packet = self.packet or packet
         self.resources = self.resources or photoshop.parse_resources(resources)
         self.add_iptc(iptc)
+        self.colors = self.colors or colors_of_tags(self.tags)
         return self
 
     def add_packet(self, packet: bytes) -> None:
