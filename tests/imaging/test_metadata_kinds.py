@@ -501,7 +501,7 @@ def test_comments_of_pnm_are_kept():
     photo = open_photo(plain)
     assert photo.reader.metadata.comments == [b"first\n4 more"]
     assert photo.pixels().ravel()[::3].tolist() == list(gray)
-    assert colorize(b"P1 2 2\n# 1 0\n1 0 0 1")[1] == []
+    assert open_photo(b"P1 2 2\n# 1 0\n1 0 0 1").reader.notes == []
     for suffix in (".jpg", ".png"):
         assert b"Grandmother,\n1931" in colorize(b"P5\n# Grandmother,\n# 1931\n8 6 255\n" + gray, suffix)[0]
     copy, notes = colorize(b"P5\n# Grandmother\n8 6 255\n" + gray, ".webp")
