@@ -43,6 +43,19 @@ def test_jobs_run_after_those_that_they_need(job, devices):
     assert run([second, first], devices) == ({}, [])
 
 
+def test_what_only_done_jobs_need_is_not_run_again(job, devices):
+    first = job("first")
+    second = job("second", needs=[first])
+    assert run([first, second], devices)[0] == {}
+    first.file.unlink()
+    assert run([first, second], devices) == ({}, [])
+    third = job("third", needs=[first])
+    assert [state for state in run([first, second, third], devices)[1] if state[1] == "done"] == [
+        ("first", "done"),
+        ("third", "done"),
+    ]
+
+
 def test_a_failure_reaches_the_jobs_that_need_it_and_no_others(job, devices):
     broken = job("broken", "sys.exit('the data is missing')")
     dependent = job("dependent", needs=[broken])

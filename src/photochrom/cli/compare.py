@@ -31,7 +31,7 @@ def compare(
     """
     with loading("compare"):
         from ..study.analysis import collect
-        from ..study.jobs import Job, find_devices, run_jobs
+        from ..study.jobs import Job, find_devices, find_jobs_left, run_jobs
         from ..study.plan import Places, plan_study
         from ..study.report import write_report
         from ..study.spec import read_study
@@ -40,7 +40,7 @@ def compare(
         settings = read_study(study)
         plan = plan_study(settings, Places(tuple(data), tuple(test or ()), out))
         devices = find_devices(jobs)
-    left = [job for job in plan.jobs if not job.is_done]
+    left = find_jobs_left(plan.jobs)
     if dry_run:
         for job in left:
             typer.echo(job.name)

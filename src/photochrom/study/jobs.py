@@ -72,12 +72,32 @@ def find_devices(number: int | None = None) -> list[Device]:
     return devices
 
 
+def find_jobs_left(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs to run: those that no other job needs, unless they are done, and what these need.
+
+    So files that were only needed for others may be removed, such as checkpoints of models that are measured.
+    """
+    needed = {need for job in jobs for need in job.needs}
+    left: set[Job] = set()
+
+    def add(job: Job) -> None:
+        if job not in left and not job.is_done:
+            left.add(job)
+            for need in job.needs:
+                add(need)
+
+    for job in jobs:
+        if job not in needed:
+            add(job)
+    return [job for job in jobs if job in left]
+
+
 def run_jobs(jobs: Sequence[Job], devices: Sequence[Device], report: Report) -> dict[Job, str]:
-    """Run the jobs that are not done, each once those that it needs are; return why jobs failed.
+    """Run `find_jobs_left`, each once those that it needs are done; return why jobs failed.
 
     A job that needs one that failed is not run, and counts as failed. Ctrl-C stops the processes as well.
     """
-    waiting = [job for job in jobs if not job.is_done]
+    waiting = find_jobs_left(jobs)
     running: dict[Device, tuple[Job, subprocess.Popen[bytes]]] = {}
     failures: dict[Job, str] = {}
     try:
