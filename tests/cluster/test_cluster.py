@@ -343,6 +343,9 @@ def test_only_the_loggers_of_dask_are_turned_off_and_only_for_the_run(caplog):
     assert [logging.getLogger(name).level for name in names] == levels
 
 
+FOREIGN = "exists and has no label of Photochrom, so it is never replaced; choose another -o"
+
+
 class TestRemoteTasks:
     @pytest.fixture
     def folder(self, tmp_path):
@@ -429,7 +432,7 @@ class TestRemoteTasks:
         [
             (None, {}, SkipReason.EXISTS),
             (None, {"saturation": 0.5}, SkipReason.OTHER_OPTIONS),
-            (b"mine", {}, SkipReason.OTHER_OPTIONS),
+            (b"mine", {}, f"memory://outputs/a.png: {FOREIGN}"),
             ("another photo", {}, SkipReason.OTHER_PHOTO),
         ],
     )

@@ -153,7 +153,11 @@ def test_files_are_overwritten_only_with_overwrite(tmp_path):
     path.write_text("mine")
     with pytest.raises(PhotoError, match=r"Photo.PNG: exists already"):
         colorized.save(path)
+    with pytest.raises(PhotoError, match=r"Photo.PNG: exists and has no label of Photochrom, so it is never replaced"):
+        colorized.save(path, overwrite=True)
     assert path.read_text() == "mine"
+    path.unlink()
+    colorized.save(path)
     assert colorized.save(path, overwrite=True) == path
     assert open_photo(path).width == 4
     assert list(tmp_path.iterdir()) == [path]
@@ -203,12 +207,16 @@ def test_a_full_disk_is_reported(tmp_path, monkeypatch, suffix, size):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_original_can_be_overwritten(tmp_path):
-    path = tmp_path / "scan.jpg"
-    path.write_bytes(encode_noise(".jpg"))
+def test_an_output_can_be_colorized_in_its_place(tmp_path):
+    scan, path = encode_noise(".jpg"), tmp_path / "color.jpg"
+    path.write_bytes(Colorized(open_photo(scan), AB, PROVENANCE).to_bytes())
     Colorized(open_photo(path), AB, PROVENANCE).save(path, overwrite=True)
     assert pyvips.Image.new_from_file(str(path)).bands == 3
-    assert [p.name for p in tmp_path.iterdir()] == ["scan.jpg"]
+    assert [p.name for p in tmp_path.iterdir()] == ["color.jpg"]
+    path.write_bytes(scan)
+    with pytest.raises(PhotoError, match="never replaced"):
+        Colorized(open_photo(path), AB, PROVENANCE).save(path, overwrite=True)
+    assert path.read_bytes() == scan
 
 
 def unfinished_file(folder, age, name=".scan.photochrom-0123abcd.png"):

@@ -62,7 +62,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help=JOBS)] = None,
     page: Annotated[int | None, typer.Option(min=1, help=PAGE)] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help=LIMIT)] = MAX_PIXELS,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs (no other files).")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Include hidden files and folders.")] = False,
     cluster: Annotated[str | None, typer.Option(help=CLUSTER)] = None,
     manifest: Annotated[Path | None, typer.Option(help=MANIFEST)] = None,

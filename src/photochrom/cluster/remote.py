@@ -85,7 +85,7 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
         files = [Path(file) for file in local_task.files.values()]
         local_source.parent.mkdir()
         local_target.parent.mkdir()
-        for file in () if options.overwrite else files:  # those that exist are compared, and not written again
+        for file in files:  # those that exist are compared, and replaced only if Photochrom made them
             if out_storage.exists(f"{out_folder}/{file.name}"):
                 out_storage.get_file(f"{out_folder}/{file.name}", str(file))
         storage.get_file(path, str(local_source))
@@ -100,6 +100,7 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
     reason = outcome.reason
     if outcome.status == "failed":  # the message names the local copy
         reason = reason.replace(str(local_source), source)
+        reason = reason.replace(str(local_target.parent), target.rpartition("/")[0])
     return replace(outcome, task=task, reason=reason, files=tuple(uploaded))
 
 

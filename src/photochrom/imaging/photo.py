@@ -100,10 +100,26 @@ class Original:
 
 def read_provenance(path: Path) -> Provenance | None:
     """Returns how the image in a file was colorized; None where it does not say so, or is none."""
+    return _metadata_of(path).provenance
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises PhotoError for an existing file that does not say that Photochrom made it: that is never replaced."""
+    problem = ""
+    if os.path.isdir(path):  # noqa: PTH112 - false in a folder that may not be searched, which shows in writing
+        problem = "is a folder; remove it, or choose another -o"
+    elif os.path.exists(path) and not _metadata_of(path).has_provenance:  # noqa: PTH110
+        problem = "exists and has no label of Photochrom, so it is never replaced; choose another -o"
+    if problem:
+        raise PhotoError(f"{printable(path)}: {problem}")
+
+
+def _metadata_of(path: Path) -> metadata.Metadata:
+    """Returns the metadata of a file, none where it cannot be read or is no image."""
     with suppress(PhotoError), photo_errors(printable(path), "read"), path.open("rb") as file:
         kind = formats.detect_kind(file.read(64), printable(path))
-        return metadata.read_metadata(file, kind.title).provenance
-    return None
+        return metadata.read_metadata(file, kind.title)
+    return metadata.Metadata()
 
 
 @dataclass(frozen=True)
@@ -229,10 +245,13 @@ class Colorized:
         """Writes a file in the format of its suffix, whole or not at all, and returns its path.
 
         L* changes by rounding alone (mean 0.1, at most 1), in JPEG and AVIF by 0.3, in grain up to 2.5. Raises as
-        `atomic.atomic_write` does, and PhotoError for a suffix that cannot be written or a damaged photo.
+        `atomic.atomic_write` and, with ``overwrite``, `check_replaceable` do; PhotoError for a suffix that cannot be
+        written or a damaged photo.
         """
         path = Path(path)
         kind, options = self.photo.saver(path.name)
+        if overwrite:
+            check_replaceable(path)
         with atomic_write(path, overwrite) as file:
             self._write(file, kind, options)
         return path

@@ -101,7 +101,8 @@ def colorize_many(  # noqa: PLR0913 - each is an option of the command
         model: name of an installed model, path of a bundle, or a `Colorizer`.
         out: folder of the outputs, or the output file of one photo; by default `NAME-color.EXT` beside a photo, and
             `FOLDER-color` for a folder.
-        overwrite: whether existing outputs are replaced; they are skipped otherwise.
+        overwrite: whether existing outputs are replaced; they are skipped otherwise. Files that Photochrom did not
+                make are never replaced: the photo fails.
         hidden: whether hidden files and folders are included.
         jobs: number of worker processes; by default one for each processor if the photos are worth it.
         extras: images to write about the outputs, of `EXTRAS`.

@@ -117,7 +117,7 @@ class Colorizer:
                 bytes in the same format), an `io.BytesIO`, a Pillow image, or an array (h, w) or (h, w, c) of uint8,
                 uint16, or float in [0, 1].
             output: path of the file to write; its suffix decides the format. Returns that path for any photo.
-            overwrite: whether an existing file may be replaced.
+            overwrite: whether an existing file may be replaced, if its metadata says that Photochrom made it.
             page: number of the page to read, from 1; None: the first that is not reduced in size.
             settings: `options=ColorOptions(...)` and color options by name, which have priority.
 

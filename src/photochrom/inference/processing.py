@@ -17,7 +17,7 @@ from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.notes import Notes
-from ..imaging.photo import Original, Photo, open_photo, read_provenance
+from ..imaging.photo import Original, Photo, check_replaceable, open_photo, read_provenance
 from . import contact_sheet
 from .bundle import BundleError
 from .colorizer import AB, Colorizer, Prepared
@@ -33,7 +33,7 @@ class SkipReason(StrEnum):
     EXISTS = "output already exists"
     COLORIZED = "already colorized by Photochrom"
     IN_MANIFEST = "already done according to the manifest"
-    OTHER_OPTIONS = "output already exists, made with another model, seed or options, or by another program"
+    OTHER_OPTIONS = "output already exists, made with another model, seed or options"
     OTHER_PHOTO = "output already exists, made from another photo, or before this one was changed"
 
 
@@ -215,12 +215,11 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
 def _compare_existing(colorizer: Colorizer, task: Task, options: BatchOptions, original: Original) -> SkipReason | None:
     """Return why to skip a task: all its files exist, or one that exists is of another call; None for neither.
 
-    Raises PhotoError for a folder in the place of a file.
+    Raises PhotoError for a folder, or a file that Photochrom did not make, in the place of one.
     """
+    for file in task.files.values():
+        check_replaceable(Path(file))
     existing = {key: Path(file) for key, file in task.files.items() if not options.is_due(file)}
-    for file in existing.values():
-        if os.path.isdir(file):  # noqa: PTH112 - as in `is_due`
-            raise PhotoError(f"{printable(file)}: is a folder; remove it, or choose another -o")
     page = options.page
     if existing and page is not None:
         page = open_photo(task.source, options.max_pixels, page=page).reader.page  # None if it is the default
