@@ -439,7 +439,7 @@ def gray_file(suffix):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".gif", ".pgm"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".gif", ".pgm", ".bmp"])
 def test_data_after_the_photo_is_noted(suffix):
     blob = gray_file(suffix)
     assert colorize(blob)[1] == []

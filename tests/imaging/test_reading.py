@@ -494,6 +494,29 @@ def test_bmp_of_every_direction_and_header():
     assert_refused(blob[:30], "cannot be read")
 
 
+def bmp_file(bits, compression, pixels, profile=b""):
+    """A BMP of 4 x 2 pixels, 300 pixels in an inch, with a header of the fifth version."""
+    header = struct.pack("<IiiHHIIiiII", 124, 4, 2, 1, bits, compression, len(pixels), 11811, 11811, 0, 0)
+    header += bytes(16) + b"DEBM" + bytes(52) + struct.pack("<II4x", 124 + len(pixels), len(profile))
+    start = 14 + len(header) + (1024 if bits == 8 else 0)
+    head = b"BM" + struct.pack("<I4xI", start + len(pixels) + len(profile), start) + header
+    return head.ljust(start, b"\0") + pixels + profile
+
+
+@pytest.mark.parametrize(
+    ("bits", "compression", "pixels"),
+    [(24, 0, bytes(range(24))), (16, 0, bytes(range(16))), (8, 1, b"\4\1\0\0\4\2\0\0\0\1")],
+    ids=["24 bits", "16 bits", "run lengths"],
+)
+def test_bmp_keeps_its_metadata_whoever_decodes_it(bits, compression, pixels):
+    blob = bmp_file(bits, compression, pixels, bytes(99))
+    reader = open_photo(blob).reader
+    assert (round(reader.metadata.density.without_meters().x), len(reader.notes)) == (300, 1)
+    assert reader.notes == ["the color profile was left aside: profiles of BMP are not supported"]
+    assert open_photo(blob + b"\0\r\n").reader.notes == reader.notes
+    assert open_photo(blob + b"a trailer").reader.notes == [*reader.notes, NO_ATTACHMENTS]
+
+
 def test_every_kind_of_pnm():
     gray, rgb = smooth(), smooth(channels=3)
     bits = gray > 127

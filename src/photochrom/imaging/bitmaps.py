@@ -3,13 +3,11 @@
 import re
 import struct
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from ..core import color
-from .metadata import Metadata
-from .metadata.density import METER, make_density
-from .metadata.record import REST_BYTES
 
 GAP = rb"(?:\s|#[^\n]*\n)+"  # between the numbers of a PNM header; comments count as space
 NUMBER = GAP + rb"[1-9]\d*"
@@ -25,7 +23,7 @@ CheckSize = Callable[[int, int], None]  # raises PhotoError for too many pixels
 
 def decode_pnm(data: bytes, check_size: CheckSize) -> np.ndarray:
     """Returns the pixels of a PBM, PGM, PPM or PFM file (h, w, 1 or 3). Raises ValueError for a damaged one."""
-    kind, match = _pnm_header(data)
+    kind, match = parse_pnm(data)
     width, height = int(match[1]), int(match[2])
     check_size(width, height)
     shape = height, width, 3 if kind in b"36F" else 1
@@ -59,8 +57,12 @@ def decode_pnm(data: bytes, check_size: CheckSize) -> np.ndarray:
     return np.rint(np.minimum(values, most) * (largest / most)).astype(dtype).reshape(shape)
 
 
-def _pnm_header(data: bytes) -> tuple[bytes, re.Match[bytes]]:
-    """The digit or letter of the kind, and width, height and, but for bitmaps, the largest value or the byte order."""
+def parse_pnm(data: bytes) -> tuple[bytes, re.Match[bytes]]:
+    """Returns the digit or letter of a PNM file's kind, and its header.
+
+    The groups of the header are width, height and, but for bitmaps, the largest value or the byte order. Raises
+    ValueError for a damaged one.
+    """
     kind = data[1:2]
     match = re.match(rb"P." + (GAP + rb"(-?[\d.]+)") * (2 if kind in b"14" else 3) + rb"\s", data)
     if not match:
@@ -68,16 +70,35 @@ def _pnm_header(data: bytes) -> tuple[bytes, re.Match[bytes]]:
     return kind, match
 
 
-def pnm_metadata(data: bytes) -> Metadata:
-    """Returns the comments of a PNM file, as one of several lines."""
-    kind, match = _pnm_header(data)
-    comment = b"\n".join(COMMENT.findall(data if kind in PLAIN else match[0])).strip()
-    metadata = Metadata(comments=[comment] if comment else [])
-    width, height = int(match[1]), int(match[2])
-    sizes = {b"4": -(-width // 8), b"5": width, b"6": 3 * width, b"f": 4 * width, b"F": 12 * width}  # of a row
-    size = sizes.get(kind, len(data)) * height * (2 if kind in b"56" and int(match[3]) > 255 else 1)
-    metadata.note_rest(data[match.end() + size :][:REST_BYTES])
-    return metadata
+class BmpHeader(NamedTuple):
+    """Of a BMP file: where its pixels start and end, the size of this header, and how the pixels are stored."""
+
+    start: int
+    size: int
+    width: int
+    height: int  # negative: rows from the top down
+    bits: int  # of a pixel
+    compression: int = 0
+    bytes: int = 0  # of compressed pixels
+    colors: int = 0  # of the palette; 0: as many as the bits allow
+
+    @property
+    def stride(self) -> int:
+        """The bytes of a row of pixels that are not compressed; rows end at 32 bits."""
+        return (self.width * self.bits + 31) // 32 * 4
+
+    @property
+    def end(self) -> int:
+        """Where the pixels end."""
+        return self.start + (self.bytes if self.compression else self.stride * abs(self.height))
+
+
+def parse_bmp(data: bytes) -> BmpHeader:
+    """Returns the header of a BMP file. Raises struct.error for one that is cut short."""
+    start, size = struct.unpack_from("<II", data, 10)
+    width, height, _, bits = struct.unpack_from("<HHHH" if size == 12 else "<iiHH", data, 18)  # 12: of OS/2
+    rest = struct.unpack_from("<II8xI", data, 30) if size >= 40 else ()
+    return BmpHeader(start, size, width, height, bits, *rest)
 
 
 def decode_bmp(data: bytes, check_size: CheckSize) -> np.ndarray | None:
@@ -85,34 +106,21 @@ def decode_bmp(data: bytes, check_size: CheckSize) -> np.ndarray | None:
 
     Raises ValueError or struct.error for a damaged file.
     """
-    start, header = struct.unpack_from("<II", data, 10)
-    compression, colors, entry = 0, 0, 3 if header == 12 else 4
-    width, height, _, bits = struct.unpack_from("<HHHH" if header == 12 else "<iiHH", data, 18)  # 12: of OS/2
-    if header >= 40:
-        compression, colors = struct.unpack_from("<I12xI", data, 30)
-    if compression or bits not in (1, 4, 8, 24, 32):
+    header = parse_bmp(data)
+    width, height, bits = header.width, header.height, header.bits
+    if header.compression or bits not in (1, 4, 8, 24, 32):
         return None
     check_size(width, abs(height))
-    stride = (width * bits + 31) // 32 * 4  # rows end at 32 bits
-    rows = np.frombuffer(data, np.uint8, stride * abs(height), start).reshape(abs(height), stride)
+    rows = np.frombuffer(data, np.uint8, header.end - header.start, header.start).reshape(abs(height), header.stride)
     if height > 0:
         rows = rows[::-1]  # from the bottom up
     if bits > 8:
         channels = bits // 8
         return rows[:, : width * channels].reshape(-1, width, channels)[..., 2::-1]
-    palette = np.frombuffer(data, np.uint8, entry * min(colors or 256, 1 << bits), 14 + header).reshape(-1, entry)
+    entry = 3 if header.size == 12 else 4
+    colors = min(header.colors or 256, 1 << bits)
+    palette = np.frombuffer(data, np.uint8, entry * colors, 14 + header.size).reshape(-1, entry)
     index = np.unpackbits(rows, axis=1).reshape(len(rows), -1, bits) @ np.uint8(1 << np.arange(bits)[::-1])
     if index[:, :width].max() >= len(palette):
         raise ValueError("damaged palette")
     return palette[index[:, :width], 2::-1]
-
-
-def bmp_metadata(data: bytes) -> Metadata:
-    """Returns the resolution of a BMP file, all that it says beside its pixels."""
-    metadata = Metadata()
-    if data[70:74] == b"DEBM" and int.from_bytes(data[14:18], "little") >= 124:
-        metadata.notes.add("the color profile was left aside: profiles of BMP are not supported")
-    if int.from_bytes(data[14:18], "little") >= 40:
-        across, down = struct.unpack_from("<ii", data, 38)
-        metadata.density = make_density(across, down, METER)
-    return metadata

@@ -312,7 +312,6 @@ def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Re
     data = file.read()
     try:
         pixels = bitmaps.decode_pnm(data, check) if kind == PNM else bitmaps.decode_bmp(data, check)
-        metadata = bitmaps.pnm_metadata(data) if kind == PNM else bitmaps.bmp_metadata(data)
     except PhotoError:
         raise
     except (ValueError, struct.error) as error:
@@ -320,7 +319,7 @@ def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Re
         raise PhotoError(f"{name}: cannot be read ({reason})") from error
     if pixels is None:
         return None
-    return replace(reader_of_array(pixels, name), kind=kind, metadata=metadata)
+    return replace(reader_of_array(pixels, name), kind=kind, metadata=read_metadata(file, kind.title))
 
 
 def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, page: int | None) -> Reader:
@@ -349,9 +348,7 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, pag
         is_unknown = isinstance(error, UnidentifiedImageError)
         reason = "damaged or cut short" if is_unknown else " ".join(str(error).split())
         raise PhotoError(f"{name}: cannot be read ({reason})") from error
-    reader = reader_of_pillow(image, name, kind)
-    if kind != BMP:
-        reader = replace(reader, metadata=read_metadata(file, kind.title))
+    reader = replace(reader_of_pillow(image, name, kind), metadata=read_metadata(file, kind.title))
     if page is None:
         reader.note_pages(count - 1)
     return replace(reader, page=number)

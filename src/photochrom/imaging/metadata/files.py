@@ -13,6 +13,7 @@ import pyvips
 
 from .. import tiff
 from . import exif, photoshop
+from .bitmaps import read_bmp, read_pnm
 from .boxes import read_heif, read_jpeg_2000, write_avif
 from .density import INCH, NO_UNIT, make_density
 from .gif import read_gif
@@ -157,6 +158,8 @@ READERS: dict[str, Callable[[io.BufferedIOBase, Metadata], None]] = {
     "HEIC": read_heif,
     "JPEG 2000": read_jpeg_2000,
     "GIF": read_gif,
+    "PNM": read_pnm,
+    "BMP": read_bmp,
 }
 HEADS: dict[str, Callable[[Metadata], Edit]] = {".jpg": jpeg_head, ".png": png_head}
 TAILS = {".tif": _write_tiff, ".webp": write_webp, ".avif": write_avif}
