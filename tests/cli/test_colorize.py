@@ -103,6 +103,12 @@ class TestPipes:
         assert done.returncode == 2
         assert "stdout is a terminal, which shows no images; add -o FILE or > FILE" in done.stderr
 
+    def test_a_file_in_the_place_of_the_folder_is_reported(self, photos, bundle, tmp_path):
+        (tmp_path / "file").touch()
+        out = tmp_path / "file" / "one.png"
+        result = colorize("-", "-o", out, model=bundle, stdin=(photos / "one.png").read_bytes())
+        assert (result.exit_code, f"{out}: cannot be written (" in result.stderr) == (1, True)
+
     def test_the_folder_of_an_output_is_created(self, photos, bundle, tmp_path):
         out = tmp_path / "new" / "one.png"
         assert colorize("-", "-o", out, model=bundle, stdin=(photos / "one.png").read_bytes()).exit_code == 0
@@ -141,6 +147,16 @@ def test_names_take_one_line(photos, bundle):
     result = colorize(photos, model=bundle)
     assert result.stdout.splitlines()[1] == f"{photos.parent / 'album-color'}/o\\n\\x1b[1m\u0301ne😀.png"
     assert "b\\n.jpg: cannot be read" in result.stderr.splitlines()[0]
+    (photos / "n\none").mkdir()
+    calls = [
+        colorize(photos / "n\none", model=bundle),
+        colorize(photos / "two.jpg", "--hints", photos / "n\no.txt", model=bundle),
+        colorize("-", "-o", photos / "n\n.png", model=bundle, stdin=(photos / "two.jpg").read_bytes()),
+        colorize(photos / "two.jpg", "--cluster", "local", "--manifest", photos / "n\none", model=bundle),
+    ]
+    for call in calls:
+        assert (call.stdout + call.stderr).count("\n") == 1
+        assert "n\\n" in call.stdout + call.stderr
 
 
 def test_all_outputs_can_have_one_format(photos, bundle, tmp_path):

@@ -214,11 +214,46 @@ def test_a_photo_in_a_folder_that_may_not_be_searched_fails_alone(photos, colori
     assert statuses(colorize_batch(colorizer, tasks, BatchOptions())) == {"a.png": "failed", "one.png": "written"}
 
 
-@pytest.mark.parametrize("out", ["file", "file/out", "file/out/deeper"])
-def test_a_file_in_the_way_of_the_output_folder_is_refused_once(photos, out):
-    (photos / "file").write_text("in the way")
-    with pytest.raises(ValueError, match=f"{photos / out}: cannot be a folder, since {photos / 'file'} is a file"):
-        plan([photos], photos / out)
+@pytest.mark.parametrize("kind", ["a file", "a link to nothing"])
+@pytest.mark.parametrize("out", ["it", "it/out", "it/out/deeper", "it/x.jpg", "album-color"])
+def test_a_file_in_the_way_of_the_output_folder_is_refused_once(photos, out, kind):
+    in_the_way = photos.parent / Path(out).parts[0]
+    if kind == "a file":
+        in_the_way.write_text("in the way")
+    else:
+        in_the_way.symlink_to("nowhere")
+    source = photos / "one.png" if out.endswith(".jpg") else photos
+    folder = in_the_way if out.endswith(".jpg") else photos.parent / out
+    with pytest.raises(ValueError, match=f"{folder}: cannot be a folder, since {in_the_way} is {kind}; choose another"):
+        plan([source], None if out == "album-color" else photos.parent / out)
+
+
+def test_links_in_a_circle_fail_alone(photos, colorizer):
+    (photos / "circle.png").symlink_to("circle.png")
+    tasks = plan([photos / "circle.png", photos / "one.png"])
+    assert statuses(colorize_batch(colorizer, tasks, BatchOptions())) == {"circle.png": "failed", "one.png": "written"}
+    with pytest.raises(ValueError, match="is a link to nothing"):
+        plan([photos / "one.png"], photos / "circle.png" / "out")
+
+
+@pytest.mark.parametrize("place", ["source", "out", "out file", "folder"])
+def test_a_plan_in_a_folder_that_may_not_be_searched_raises_no_system_error(photos, monkeypatch, place):
+    locked = str(photos / "locked") + os.sep
+
+    def refuse(function):
+        def call(path, *arguments, **options):
+            if str(path).startswith(locked):
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *arguments, **options)
+
+        return call
+
+    (photos / "locked").mkdir()
+    for name in ("stat", "lstat", "scandir", "listdir", "readlink"):
+        monkeypatch.setattr(os, name, refuse(getattr(os, name)))
+    sources = {"source": photos / "locked/a.png", "folder": photos / "locked/deeper"}
+    outs = {"out": photos / "locked/out", "out file": photos / "locked/a.png"}
+    assert plan([sources.get(place, photos / "one.png")], outs.get(place))
 
 
 def test_a_folder_in_the_way_of_an_output_is_reported(photos, colorizer):

@@ -115,6 +115,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
 
 
 def _colorize_files(call: Call) -> None:
+    from ..imaging.errors import printable
     from ..imaging.sources import Passed
     from ..inference.colorizer import Colorizer
 
@@ -122,7 +123,8 @@ def _colorize_files(call: Call) -> None:
     start = _start_cluster if call.cluster else _start
     tasks, outcomes = start(call, model, passed)
     if not tasks:
-        fail("; ".join([f"no photos in {', '.join(call.photos)}", *describe(passed)]), 1)
+        names = ", ".join(map(printable, call.photos))
+        fail("; ".join([f"no photos in {names}", *describe(passed)]), 1)
     with closing(outcomes):
         report(tasks, outcomes, passed, replace(call.mode, model=(model.card.name, model.card.weights)))
 

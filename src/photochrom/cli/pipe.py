@@ -1,6 +1,5 @@
 """A photo that comes through stdin, or an output that goes to stdout."""
 
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ def colorize_pipe(call: Call) -> None:
     The format is that of --format, of the name of the output, or of the photo. Raises ValueError for a call that a pipe
     cannot serve; exits with code 1 where the photo cannot be read or written.
     """
-    from ..imaging.errors import PhotoError, printable
+    from ..imaging.errors import PhotoError, photo_errors, printable
     from ..imaging.photo import open_photo
     from ..inference.batch import check_batch
     from ..inference.bundle import BundleError
@@ -50,7 +49,8 @@ def colorize_pipe(call: Call) -> None:
         if out in DEVICES:
             content = result.to_bytes(call.suffix or None)
         else:
-            Path(out).parent.mkdir(parents=True, exist_ok=True)
+            with photo_errors(printable(out), "written"):
+                Path(out).parent.mkdir(parents=True, exist_ok=True)
             result.save(out, call.options.overwrite)
         size, seconds = (opened.width, opened.height), time.perf_counter() - start
         return content, Outcome(Task(name or photo, out), notes=tuple(opened.reader.notes), size=size, seconds=seconds)
@@ -64,13 +64,15 @@ def colorize_pipe(call: Call) -> None:
         typer.echo(details(outcome), err=True)
     if not call.mode.quiet:
         if not content:
-            typer.echo(out)
+            typer.echo(printable(out))
         for note in outcome.notes:
             typer.echo(f"{printable(name or photo)}: {note}", err=True)
 
 
 def _check(call: Call) -> None:
     """Raise ValueError for a call that a pipe cannot serve."""
+    from ..imaging.paths import is_folder
+
     unsupported = {
         **{"--cluster": call.cluster, "--manifest": call.manifest, "--dry-run": call.mode.dry_run},
         **{"--json": call.mode.as_json, "--variants": call.options.color.variants > 1},
@@ -79,7 +81,7 @@ def _check(call: Call) -> None:
     for option, value in unsupported.items():
         if value:
             raise ValueError(f"{option}: not supported with -, which is one photo and one output")
-    if len(call.photos) > 1 or os.path.isdir(call.photos[0]):  # noqa: PTH112 - as in `plan`
+    if len(call.photos) > 1 or is_folder(call.photos[0]):
         raise ValueError("-: is one photo and its output; colorize others separately")
     if call.photos[0] in DEVICES and sys.stdin.isatty():
         raise ValueError("-: stdin is a terminal; send a photo into it, for example with < scan.jpg")

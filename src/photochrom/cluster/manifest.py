@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..imaging.errors import printable
 from ..inference.options import ColorOptions
 from . import ManifestError
 
@@ -36,7 +37,7 @@ class Manifest(AbstractContextManager["Manifest"]):
     """An open manifest file. Raises ManifestError for a file of another kind and while another run writes it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.name = printable(path)  # in messages
         self.done: dict[str, str] = {}  # the options of each source, see `_key`
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ class Manifest(AbstractContextManager["Manifest"]):
                 self.file.close()
                 raise
         except OSError as error:
-            raise ManifestError(f"{path}: cannot be read or written ({error.strerror})") from None
+            raise ManifestError(f"{self.name}: cannot be read or written ({error.strerror})") from None
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
@@ -60,7 +61,7 @@ class Manifest(AbstractContextManager["Manifest"]):
             try:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ManifestError(f"{self.path}: another run writes it: wait for its end, or stop it") from None
+                raise ManifestError(f"{self.name}: another run writes it: wait for its end, or stop it") from None
 
     def _read(self) -> int:
         """Read all entries and return the number of bytes of complete lines."""
@@ -76,7 +77,7 @@ class Manifest(AbstractContextManager["Manifest"]):
                     record["options"] = record.pop("asked")
                 entry = Entry(**record)
             except (ValueError, TypeError):
-                raise ManifestError(f"{self.path}, line {number}: not a manifest of photochrom: name another") from None
+                raise ManifestError(f"{self.name}, line {number}: not a manifest of photochrom: name another") from None
             size += len(line)
             if not entry.error:
                 self.done[entry.source] = _key(entry.options)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
+from ..imaging.errors import printable
 from ..imaging.sources import HEAD, IMAGE_SUFFIXES, Passed, image_names
 from ..inference.batch import colorize_batch
 from ..inference.colorizer import Colorizer, writable_path
@@ -44,9 +45,9 @@ def plan_remote(  # noqa: PLR0913 - each is an option of the command
         root = root.rstrip("/")
         is_file, paths = storage.isfile(root), sorted(storage.find(root))
     except Exception as error:  # each storage has its own
-        raise ValueError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
+        raise ValueError(f"{printable(source)}: cannot be listed ({type(error).__name__}: {error})") from None
     if is_file:
-        raise ValueError(f"{source}: is a file: name its folder")
+        raise ValueError(f"{printable(source)}: is a file: name its folder")
     out_is_inside = out.startswith(f"{source}/")
     names = []
     for path in paths:
@@ -94,13 +95,13 @@ def colorize_remote(colorizer: Colorizer, task: Task, options: BatchOptions, fol
         for local_file in outcome.files:
             _upload(out_storage, str(local_file), f"{out_folder}/{Path(local_file).name}")
     except Exception as error:  # each storage has its own
-        reason = f"{source}: cannot be downloaded or uploaded ({type(error).__name__}: {error})"
+        reason = f"{printable(source)}: cannot be downloaded or uploaded ({type(error).__name__}: {error})"
         return Outcome(task, reason)
     uploaded = [f"{target.rpartition('/')[0]}/{Path(file).name}" for file in outcome.files]
     reason = outcome.reason
     if outcome.status == "failed":  # the message names the local copy
-        reason = reason.replace(str(local_source), source)
-        reason = reason.replace(str(local_target.parent), target.rpartition("/")[0])
+        reason = reason.replace(printable(local_source), printable(source))
+        reason = reason.replace(printable(local_target.parent), printable(target.rpartition("/")[0]))
     return replace(outcome, task=task, reason=reason, files=tuple(uploaded))
 
 

@@ -30,6 +30,7 @@ from .._version import __version__
 from ..imaging.atomic import remove_abandoned
 from ..imaging.errors import printable
 from ..imaging.formats import WRITABLE
+from ..imaging.paths import is_folder
 from ..inference.batch import check_batch, colorize_batch
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
@@ -153,7 +154,7 @@ def default_manifest(photos: Sequence[str], out: str | None) -> Path:
         folder = Path() if is_address(out) else Path(out)
         return (folder.parent if folder.suffix.lower() in WRITABLE else folder) / NAME
     first = Path(photos[0]).absolute()
-    return (first.with_name(f"{first.name}-color") if first.is_dir() else first.parent) / NAME
+    return (first.with_name(f"{first.name}-color") if is_folder(first) else first.parent) / NAME
 
 
 def colorize_on_cluster(
@@ -263,7 +264,7 @@ def _spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifes
         else:
             yield from _record(results, work, manifest)
     for task in suspects:
-        reason = f"{task.source}: ended every worker that colorized it (please report this)"
+        reason = f"{printable(task.source)}: ended every worker that colorized it (please report this)"
         failed: list[Result] = [(Outcome(task, reason), {})]
         for _, results in _run(client, [[task]], work, notify):
             yield from _record(results or failed, work, manifest)
@@ -357,6 +358,6 @@ def _colorize_task(colorizer: Colorizer, task: Task, options: BatchOptions) -> R
         else:
             (outcome,) = colorize_batch(colorizer, [task], options)
     except OSError as error:
-        outcome = Outcome(task, f"{task.source}: {error.strerror} on its worker")
+        outcome = Outcome(task, f"{printable(task.source)}: {error.strerror} on its worker")
     seconds = round(time.perf_counter() - start, 3)
     return outcome, {"sha256": outcome.original, "seconds": seconds, "worker": get_worker().address}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import FileExists, photo_errors, printable
+from .paths import exists
 
 STALE_SECONDS = 600  # an unfinished file that nobody has written to for so long belongs to a killed run
 LOCK_SECONDS = 2  # more than a process takes to lock the file that it has created
@@ -85,7 +86,7 @@ def remove_unfinished(path: Path) -> None:
 
 def _check_free(path: Path, overwrite: bool = False) -> None:
     # False where the folder may not be searched: then writing fails.
-    if os.path.exists(path) and not overwrite:  # noqa: PTH110
+    if exists(path) and not overwrite:
         raise FileExists(f"{printable(path)}: exists already; give another name or overwrite")
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from ..core import color
 from ..core.sampling.procedure import HintMap
-from ..imaging.errors import PhotoError
+from ..imaging.errors import PhotoError, printable
 from ..imaging.photo import Photo
 from .options import Hint
 
@@ -40,7 +40,7 @@ def read_hints(path: Path) -> list[Hint]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as a list of hints ({error})") from None
+        raise ValueError(f"{printable(path)}: cannot be read as a list of hints ({error})") from None
     hints = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -48,7 +48,7 @@ def read_hints(path: Path) -> list[Hint]:
         try:
             hints.append(Hint.parse(line))
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+            raise ValueError(f"{printable(path)}, line {number}: {error}") from None
     return hints
 
 

@@ -1,16 +1,15 @@
 """Where each output goes: a plan of the photos in files and folders and of the files to make of them."""
 
-# ruff: noqa: PTH110, PTH112, PTH113 - `os.path` is false in a folder that may not be searched, where `Path` raises
 import os
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import exists, isdir, isfile
 from pathlib import Path, PurePath
 from typing import TypedDict, TypeVar
 
 from ..imaging.errors import printable
 from ..imaging.formats import WRITABLE
+from ..imaging.paths import exists, is_file, is_folder, resolve
 from ..imaging.sources import IMAGE_SUFFIXES, Passed, image_files, read_head
 from .colorizer import writable_path
 
@@ -78,7 +77,7 @@ class _Photo:
     def target(self, suffix: str, common: Path | None = None) -> Path:
         """Return the path of the output; with ``common``, the folder of all sources, below the place in that."""
         name = self.path.relative_to(self.base)
-        place = self.base.resolve().relative_to(common) if common else Path()
+        place = resolve(self.base).relative_to(common) if common else Path()
         if self.problem:
             return self.root / place / name
         head = b"" if name.suffix.lower() in IMAGE_SUFFIXES else read_head(self.path)
@@ -119,22 +118,23 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     be a folder.
     """
     seeds, extras = tuple(seeds), tuple(extras)
-    if out is not None and out.suffix.lower() in FILE_SUFFIXES and not isdir(out):
+    if out is not None and out.suffix.lower() in FILE_SUFFIXES and not is_folder(out):
+        _check_folder(out.parent)
         source = _check_file(sources, out, suffix)
         task = Task(source, out, seeds, extras)
-        check_targets({source.resolve(): task})
+        check_targets({resolve(source): task})
         return [task]
     photos: dict[Path, _Photo] = {}
-    _check_folder(out)
+    _check_folder(out or Path())
     for source in sources:
         for photo in _find_photos(source, out, hidden, passed):
-            resolved = photo.path.resolve()
+            resolved = resolve(photo.path)
             known = photos.get(resolved)
             if known is None or known.searched or not photo.searched:
                 photos[resolved] = photo
     targets = [photo.target(suffix) for photo in photos.values()]
     if out is not None and _several_folders(photos.values(), targets):
-        common = Path(os.path.commonpath([photo.base.resolve() for photo in photos.values()]))
+        common = Path(os.path.commonpath([resolve(photo.base) for photo in photos.values()]))
         targets = [photo.target(suffix, common) for photo in photos.values()]
     targets = keep_apart(targets, [photo.path.suffix for photo in photos.values()])
     tasks: dict[Location, Task] = {}
@@ -144,14 +144,14 @@ def plan(  # noqa: PLR0913 - each is an option of the command
         # An output of an earlier run that is named together with its original is not a photo to colorize.
         for task in list(tasks.values()):
             for file in task.files.values():
-                tasks.pop(Path(file).resolve(), None)
+                tasks.pop(resolve(Path(file)), None)
     check_targets(tasks)
     return list(tasks.values())
 
 
 def _check_file(sources: Sequence[Path], out: Path, suffix: str) -> Path:
     """Return the one source whose output is the file ``out``. Raises ValueError where it cannot be."""
-    if len(sources) > 1 or isdir(sources[0]):
+    if len(sources) > 1 or is_folder(sources[0]):
         raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
     kind = WRITABLE.get(out.suffix.lower())
     if kind is None:
@@ -161,27 +161,29 @@ def _check_file(sources: Sequence[Path], out: Path, suffix: str) -> Path:
     return sources[0]
 
 
-def _check_folder(out: Path | None) -> None:
-    """Raise ValueError if a file is in the way of the folder."""
-    existing = next(path for path in (out, *out.absolute().parents) if exists(path)) if out else Path()
-    if not isdir(existing):
-        reason = f"cannot be a folder, since {printable(existing)} is a file"
-        raise ValueError(f"{printable(out or existing)}: {reason}; choose another -o")
+def _check_folder(folder: Path) -> None:
+    """Raise ValueError if a file, or a link to nothing, is in the way of a folder of outputs."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not is_folder(existing):
+        kind = "a file" if exists(existing) else "a link to nothing"
+        reason = f"cannot be a folder, since {printable(existing)} is {kind}"
+        raise ValueError(f"{printable(folder)}: {reason}; choose another folder with -o")
 
 
 def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | None) -> Iterator[_Photo]:
-    if not isdir(source):
-        if exists(source) and not isfile(source):
+    if not is_folder(source):
+        if exists(source) and not is_file(source):
             raise ValueError(f"{printable(source)}: is no file or folder; to pipe a photo in, name it -")
         yield _Photo(source, source.parent, out or source.parent, "" if out else "-color", searched=False)
         return
-    named = source if source.name.strip(".") else source.resolve()  # "." and ".." have no name of their own
+    named = source if source.name.strip(".") else resolve(source)  # "." and ".." have no name of their own
     root = out or named.with_name(f"{named.name}-color")
+    _check_folder(root)
     # Where the outputs lie inside the folder itself, those of an earlier run are not originals.
-    outputs_inside = source.resolve() in root.resolve().parents
+    outputs_inside = resolve(source) in resolve(root).parents
     unreadable: dict[Path, str] = {}
     for path in [*image_files(source, hidden, passed, unreadable=unreadable), *unreadable]:
-        if not outputs_inside or root.resolve() not in path.resolve().parents:
+        if not outputs_inside or resolve(root) not in resolve(path).parents:
             yield _Photo(path, source, root, "", searched=True, problem=unreadable.get(path, ""))
 
 
@@ -189,7 +191,7 @@ def _several_folders(photos: Iterable[_Photo], targets: Iterable[Path]) -> bool:
     """Return whether photos of several folders have the same target."""
     folders = defaultdict(set)
     for photo, target in zip(photos, targets, strict=True):
-        folders[target].add(photo.path.parent.resolve())
+        folders[target].add(resolve(photo.path.parent))
     return any(len(parents) > 1 for parents in folders.values())
 
 
@@ -223,7 +225,7 @@ def check_targets(tasks: Mapping[Location, Task]) -> None:
     sources: dict[Location, Location] = {}
     for task in tasks.values():
         for target in task.files.values():
-            file = target.resolve() if isinstance(target, Path) else target
+            file = resolve(target) if isinstance(target, Path) else target
             if file in tasks:
                 raise ValueError(f"{printable(file)}: is an original, which is never overwritten; choose another -o")
             other = sources.setdefault(file, task.source)

@@ -1,6 +1,5 @@
 """Photos processed in one process: a batch of tasks is predicted together, and each photo written on its own."""
 
-import os
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.notes import Notes
+from ..imaging.paths import exists
 from ..imaging.photo import Original, Photo, check_replaceable, open_photo, read_provenance
 from . import contact_sheet
 from .bundle import BundleError
@@ -74,7 +74,7 @@ class BatchOptions:
 
     def is_due(self, file: Location) -> bool:
         """Return whether a file is to be written: it does not exist, or is to be replaced."""
-        return self.overwrite or not os.path.exists(file)  # noqa: PTH110 - false where a folder may not be searched
+        return self.overwrite or not exists(file)
 
 
 @dataclass(eq=False)
