@@ -13,6 +13,7 @@ from skimage.color import rgb2lab
 import photochrom
 from photochrom.imaging import strips
 from photochrom.imaging.errors import FileExists, PhotoError, WriteError
+from photochrom.imaging.notes import NO_ATTACHMENTS
 from photochrom.inference.batch import colorize_batch
 from photochrom.inference.bundle import BundleError
 from photochrom.inference.colorizer import Colorizer
@@ -161,7 +162,7 @@ def test_variants_of_a_stochastic_model(stochastic_bundle, photo):
 
 
 def test_variants_need_a_stochastic_model(colorizer):
-    with pytest.raises(ValueError, match="two-colors is deterministic; variants need a stochastic model"):
+    with pytest.raises(ValueError, match="two-colors is deterministic; variants needs a stochastic model"):
         list(colorizer.variants(RAMP, variants=2))
 
 
@@ -224,3 +225,17 @@ def test_noise_belongs_to_the_image_not_to_its_batch():
     assert (batch[1] == single[0]).all()
     assert batch.dtype == np.float32
     assert (SeededNoise([1])(like[:1], "gumbel") != SeededNoise([1])(like[:1])).all()
+
+
+@pytest.mark.parametrize("call", [Colorizer.__call__, Colorizer.variants])
+def test_a_seed_needs_a_stochastic_model(colorizer, call):
+    with pytest.raises(ValueError, match="two-colors is deterministic; seed needs a stochastic model"):
+        call(colorizer, RAMP, seed=7)
+
+
+def test_a_result_says_what_was_left_out(colorizer, tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(RAMP.astype(np.uint8)).save(buffer, "JPEG")
+    (result,) = colorizer.variants(buffer.getvalue() + b"a video")
+    result.save(tmp_path / "new.jpg")
+    assert result.notes == (NO_ATTACHMENTS,)

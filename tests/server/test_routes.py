@@ -1,6 +1,7 @@
 """The HTTP interface: results, error messages, limits, security, and the deletion of photos."""
 
 import io
+import json
 import os
 import re
 import signal
@@ -153,6 +154,19 @@ def test_a_job_says_what_was_left_out(client):
     assert wait_for_job(client, submit(client))["notes"] == []
 
 
+def test_a_response_says_what_was_left_out(client):
+    for content, notes in ((PHOTO, []), (encode(".jpg") + b"a video", [NO_ATTACHMENTS])):
+        response = client.post("/colorize", content=content)
+        assert json.loads(response.headers["photochrom-notes"]) == notes
+
+
+@pytest.mark.parametrize("route", ["/colorize", "/jobs"])
+def test_a_seed_needs_a_stochastic_model(client, route):
+    parameters = {"model": "two-colors", "seed": 7}
+    reason = detail(client.post(route, content=PHOTO, params=parameters), 422)
+    assert reason == "two-colors is deterministic; seed needs a stochastic model, for example classify"
+
+
 def test_a_photo_on_the_server_is_colorized_again(client, bundle):
     job = wait_for_job(client, submit(client, name="one.png"))
     response = client.post(f"/jobs/{job['id']}/again", params={"saturation": 0.4})
@@ -195,7 +209,7 @@ def test_other_files_are_refused(client):
     [
         ({"model": "palette"}, 404, "no model 'palette': choose one of two-colors, stochastic"),
         ({"steps": 5}, 422, "steps: not supported by two-colors"),
-        ({"variants": 2}, 422, "2 variants: two-colors is deterministic"),
+        ({"variants": 2}, 422, "two-colors is deterministic; variants needs"),
         ({"variants": LIMITS["variants"][1] + 1, "model": "stochastic"}, 422, "variants '101': "),
         (
             {"variants": 2, "seed": LIMITS["seed"][1], "model": "stochastic"},
@@ -556,7 +570,7 @@ def test_the_client_in_the_docs_works(address, bundle, pytestconfig, tmp_path):
     old.write_bytes((docs / "pictures" / "old.jpg").read_bytes())
     code = code.replace("http://localhost:8000", address)
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
-    expected = Colorizer(bundle)(old.read_bytes(), seed=7, saturation=0.9, hints=["400,420,#5a8a3a"])
+    expected = Colorizer(bundle)(old.read_bytes(), saturation=0.9, hints=["400,420,#5a8a3a"])
     assert (tmp_path / "old-color.jpg").read_bytes() == expected
 
 

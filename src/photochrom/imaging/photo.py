@@ -241,6 +241,11 @@ class Colorized:
         """The seed of these colors."""
         return self.provenance.seed
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the photo was left aside, or is not in the output: complete once it is saved or returned."""
+        return tuple(self.photo.reader.notes)
+
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Writes a file in the format of its suffix, whole or not at all, and returns its path.
 

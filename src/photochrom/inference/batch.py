@@ -13,7 +13,7 @@ from typing import Unpack
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.sources import Passed
 from .colorizer import Colorizer, StrPath
-from .options import ColorKeywords, ColorOptions, merge_options
+from .options import ColorKeywords, ColorOptions, check_stochastic, merge_options
 from .plan import Task, plan
 from .processing import BATCH, BatchOptions, Outcome, process_batch
 from .workers import start_workers, suggest_jobs
@@ -24,13 +24,9 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
     name = colorizer.card.name
     colorizer.card.inference_size(color.size)
     colorizer = colorizer.with_sampler(**color.sampler)
-    if not colorizer.procedure.capabilities.stochastic and (color.variants > 1 or "uncertainty" in extras):
-        option = "--variants" if color.variants > 1 else "--uncertainty"
-        raise ValueError(f"{name} is deterministic; {option} needs a stochastic model, for example classify")
+    check_stochastic(name, colorizer.procedure.capabilities.stochastic, color, extras, "--")
     if "trace" in extras and not colorizer.procedure.capabilities.iterative:
         raise ValueError(f"{name} has no steps to show; --trace needs an iterative model, for example ddpm")
-    if not colorizer.procedure.capabilities.stochastic and color.seed:
-        raise ValueError(f"{name} is deterministic; --seed needs a stochastic model, for example classify")
     if "uncertainty" in extras and color.variants < 2:
         raise ValueError("--uncertainty compares variants; add for example --variants 8")
     if color.hints and photos != 1:

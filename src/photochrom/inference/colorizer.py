@@ -22,7 +22,7 @@ from ..imaging.sources import find_format, read_head
 from .bundle import BundleError, read_description
 from .hints import HintMaps, check_hints
 from .onnx import SeededNoise, load_model, with_options
-from .options import ColorKeywords, ColorOptions, SamplerOptions, merge_options
+from .options import ColorKeywords, ColorOptions, SamplerOptions, check_stochastic, merge_options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -152,9 +152,7 @@ class Colorizer:
     ) -> Iterator[Colorized]:
         """Yield a photo colorized with each of `variants` seeds from `seed` on; arguments and errors as `__call__`."""
         options = merge_options(**settings)
-        if options.variants > 1 and not self.procedure.capabilities.stochastic:
-            problem = "is deterministic; variants need a stochastic model, for example classify"
-            raise ValueError(f"{self.card.name} {problem}")
+        check_stochastic(self.card.name, self.procedure.capabilities.stochastic, options)
         return self.colorize_photo(open_photo(photo, page=page), options)
 
     # The pipeline: prepare, predict, merge. `colorize_photo` runs it for one photo; a batch runs the steps itself, to

@@ -134,6 +134,20 @@ def merge_options(options: ColorOptions | None = None, **settings: Any) -> Color
     return replace(options or ColorOptions(), **settings)
 
 
+def check_stochastic(
+    name: str, stochastic: bool, options: ColorOptions, extras: Sequence[str] = (), dashes: str = ""
+) -> None:
+    """Raise ValueError for options or images that only a stochastic model has, if this one is deterministic.
+
+    ``dashes``: those of the command line, for the message.
+    """
+    needed = [option for option in ("variants", "seed") if getattr(options, option) != getattr(ColorOptions, option)]
+    needed += [extra for extra in extras if extra == "uncertainty"]
+    if needed and not stochastic:
+        problem = f"{dashes}{needed[0]} needs a stochastic model, for example classify"
+        raise ValueError(f"{name} is deterministic; {problem}")
+
+
 def checked_number(name: str, value: Any) -> int | float:
     """Return a setting as a Python number. Raises ValueError that names the value and its limits."""
     low, high = LIMITS[name]

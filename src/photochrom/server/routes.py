@@ -1,6 +1,7 @@
 """The HTTP interface: photos come in, colorized photos go out; nothing else is read or fetched."""
 
 import asyncio
+import json
 import mimetypes
 import os
 import re
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from ..imaging import errors, formats
-from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint
+from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint, check_stochastic
 from .jobs import REMOVED, Job, Jobs, storage_error
 from .schemas import ColorParameters, Health, JobParameters, Model, Problem, Status, job_status
 from .worker import ORIGINAL_PREVIEW, PREVIEW_SUFFIX, UPLOAD, ColorizeRequest
@@ -91,7 +92,10 @@ async def limits() -> dict[str, list[float]]:
 
 @router.post("/colorize", response_class=Response, responses=COLORIZE, openapi_extra=UPLOAD_BODY)
 async def colorize(request: Request, jobs: AllJobs, parameters: OneOutput) -> Response:
-    """Colorize a photo and return it in the same format, size and depth, with its metadata. Nothing is kept."""
+    """Colorize a photo and return it in the same format, size and depth, with its metadata. Nothing is kept.
+
+    The header Photochrom-Notes is a JSON list of sentences about what of the photo was left aside.
+    """
     job = await _receive(request, jobs, parameters, previews=False)
     try:
         finished = asyncio.wrap_future(job.finished)
@@ -102,6 +106,7 @@ async def colorize(request: Request, jobs: AllJobs, parameters: OneOutput) -> Re
         if job.failure:
             raise HTTPException(job.failure.status, job.failure.reason)
         response = await photo(job, parameters.seed)
+        response.headers["Photochrom-Notes"] = json.dumps(job.notes)
     except BaseException:
         await asyncio.to_thread(jobs.remove, job)
         raise
@@ -177,14 +182,13 @@ def _color_request(request: Request, parameters: ColorParameters, previews: bool
     try:
         hints = tuple(map(Hint.parse, parameters.hint))
         options = ColorOptions(**parameters.model_dump(exclude={"name", "model", "hint"}), hints=hints)
+        model = available[name]
+        check_stochastic(name, model.stochastic, options)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
-    model = available[name]
     unsupported = [option for option in options.sampler if option not in model.options]
     if unsupported:
         raise HTTPException(422, f"{', '.join(unsupported)}: not supported by {name}; choose another model")
-    if options.variants > 1 and not model.stochastic:
-        raise HTTPException(422, f"{options.variants} variants: {name} is deterministic; choose a stochastic model")
     return ColorizeRequest(Path(), model.path, options, previews)
 
 
