@@ -21,6 +21,7 @@ from .chroma import MAX_STRIP_ROWS, STRIP_PIXELS, ChromaEnlarger, chroma_shift, 
 from .errors import PhotoError, photo_errors, printable
 from .limits import MAX_PIXELS
 from .metadata import Provenance, Turn
+from .paths import exists, is_folder
 from .strips import process_strips
 from .tones import BLACK_AND_WHITE, IN_COLOR, has_colors, has_shades
 
@@ -106,9 +107,9 @@ def read_provenance(path: Path) -> Provenance | None:
 def check_replaceable(path: Path) -> None:
     """Raises PhotoError for an existing file that does not say that Photochrom made it: that is never replaced."""
     problem = ""
-    if os.path.isdir(path):  # noqa: PTH112 - false in a folder that may not be searched, which shows in writing
+    if is_folder(path):
         problem = "is a folder; remove it, or choose another -o"
-    elif os.path.exists(path) and not _metadata_of(path).has_provenance:  # noqa: PTH110
+    elif exists(path) and not _metadata_of(path).has_provenance:
         problem = "exists and has no label of Photochrom, so it is never replaced; choose another -o"
     if problem:
         raise PhotoError(f"{printable(path)}: {problem}")
