@@ -281,6 +281,15 @@ def test_lab_tiffs(kind, bits, order, alpha):
     assert np.abs(photo.pixels() / (257 if bits == 16 else 1) - rgb).max() < 8
 
 
+@pytest.mark.parametrize("missing", range(5))
+def test_a_directory_that_is_cut_short_at_the_end_of_a_file(missing, tmp_path):
+    blob = tiff_file(({262: (3, [8])}, smooth(channels=3)))
+    path = tmp_path / "scan.tif"
+    path.write_bytes(blob[: len(blob) - missing])
+    assert np.array_equal(open_photo(path).pixels(), open_photo(blob).pixels())
+    assert path.read_bytes() == blob[: len(blob) - missing]
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4])
 @pytest.mark.parametrize("photometric", [0, 1])
 def test_few_bits_a_channel(bits, photometric):

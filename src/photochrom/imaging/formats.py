@@ -2,7 +2,6 @@
 
 import io
 import math
-import mmap
 import re
 import struct
 import warnings
@@ -30,6 +29,7 @@ LZW = {"compression": "lzw", "predictor": "horizontal"}
 # A pixel that is decoded in memory, in about 12 bytes or (AVIF, JPEG 2000) 20 to 30, counts as so many of a photo that
 # is decoded row by row.
 IN_MEMORY, IN_MUCH_MEMORY = 2.5, 5
+CHECKED_ROWS = 64
 PAGE_OPTION = " (--page)"  # ends the note of pages that are left out
 
 
@@ -54,7 +54,10 @@ PNG = Format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "pngload", cost=1, saver={"co
 TIFF = Format("TIFF", rb"II[*+]\0|MM\0[*+]", ".tif", "tiffload", cost=1, saver=LZW, depth=16)
 WEBP = Format("WebP", rb"RIFF....WEBP", ".webp", "webpload", paged=True, saver={"lossless": True}, max_side=16383)
 AVIF = Format(
-    *("AVIF", rb"....ftyp.*avi[fs]", ".avif", "heifload"),
+    "AVIF",
+    rb"....ftyp.*avi[fs]",
+    ".avif",
+    "heifload",
     cost=IN_MUCH_MEMORY,
     paged=True,
     saver=FAST_AVIF,
@@ -130,8 +133,8 @@ class Reader:
 
     `fields` are libvips' that its own loaders leave out, `options` those of the loader, `stored` the
     PhotometricInterpretation of a TIFF whose pixels libvips gives as stored. `jpeg_quality` is that of an output.
-    `page` is the one that was asked for, if it is not the one that is read by default. `tiles` are
-    those of a TIFF: the offset of its directory, and another directory to put there, see `check_tiles`.
+    `page` is the one that was asked for, if it is not the one that is read by default. `strips`, of
+    a TIFF in tiles: where its directory is, and another to put there, by which its tiles are strips; see `check_tiles`.
     `metadata` is that of the file, but for the profile.
     """
 
@@ -144,7 +147,7 @@ class Reader:
     options: dict[str, Any] = field(default_factory=dict)
     stored: int = 0
     page: int | None = None
-    tiles: tuple[int, bytes] | None = None
+    strips: tuple[int, bytes] | None = None
 
     @property
     def notes(self) -> Notes:
@@ -188,22 +191,13 @@ class Reader:
 
     def check_tiles(self) -> None:
         """Raises PhotoError if tiles of a TIFF are damaged or missing, which libvips reports of strips alone."""
-        if self.tiles is None or isinstance(self.source, np.ndarray):
+        if self.strips is None or isinstance(self.source, np.ndarray):
             return
-        offset, directory = self.tiles
         with photo_errors(self.name, "read"):
-            data = _map_private(self.source)
-            data[offset : offset + len(directory)] = directory
+            data = tiff_pages.put_directory(self.source, *self.strips)
             options = {"access": "sequential", "fail_on": "error", "revalidate": True, **self.options}
-            pyvips.Image.tiffload_source(pyvips.Source.new_from_memory(data), **options).avg()
-
-
-def _map_private(source: Path | bytes) -> bytearray | mmap.mmap:
-    """Returns the bytes of a file, which can be changed without changing the file, and are not all in memory."""
-    if isinstance(source, bytes):
-        return bytearray(source)
-    with source.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            image = pyvips.Image.tiffload_source(pyvips.Source.new_from_memory(data), **options)
+            image.shrinkv(CHECKED_ROWS, ceil=True).avg()  # reads every row, but many at once
 
 
 def reader_of_array(array: np.ndarray, name: str) -> Reader:
@@ -297,9 +291,10 @@ def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None
         reader.options["fail_on"] = "warning"  # else the rest of a strip that is cut short would be gray or white
     if chosen.stored == tiff_pages.CIELAB:
         # libvips takes it for a form of its own: with another interpretation, it leaves the pixels alone.
-        reader = replace(reader, source=chosen.with_interpretation(file, tiff_pages.ICCLAB))
-    tiles = (chosen.offset, chosen.directory_of_strips(file)) if chosen.is_tiled else None
-    return replace(reader, stored=chosen.stored, tiles=tiles)
+        directory = chosen.directory_with_interpretation(file, tiff_pages.ICCLAB)
+        reader = replace(reader, source=bytes(tiff_pages.put_directory(source, chosen.offset, directory)))
+    strips = (chosen.offset, chosen.directory_of_strips(file)) if chosen.is_tiled else None
+    return replace(reader, stored=chosen.stored, strips=strips)
 
 
 def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Reader | None:

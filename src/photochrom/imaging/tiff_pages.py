@@ -1,9 +1,11 @@
 """Pages of TIFF files (TIFF 6.0): which one is the photo, and pixels that libvips gives as they are stored."""
 
 import io
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyvips
 
@@ -23,12 +25,11 @@ MAX_PAGES, MAX_SUB_DIRECTORIES = 10_000, 16
 
 @dataclass(frozen=True)
 class TiffPage:
-    """A page: its number from 1, where its directory is, the first number of each tag, and where that lies."""
+    """A page: its number from 1, where its directory is, and the first number of each tag."""
 
     number: int
     offset: int
     values: dict[int, int]
-    places: dict[int, int]
 
     @property
     def is_full_size(self) -> bool:
@@ -64,18 +65,15 @@ class TiffPage:
             return 0
         return kind if kind in (ICCLAB, ITULAB) or (kind == CIELAB and bits == 8) or self._is_ycbcr else 0
 
-    def with_interpretation(self, file: io.BufferedIOBase, kind: int) -> bytes:
-        """Returns the bytes of the file, in which this page has another PhotometricInterpretation (below 256)."""
-        file.seek(0)
-        data = bytearray(file.read())
-        place = self.places[PHOTOMETRIC]
-        data[place : place + 2] = bytes([kind, 0]) if data[:2] == b"II" else bytes([0, kind])
-        return bytes(data)
+    def directory_with_interpretation(self, file: io.BufferedIOBase, kind: int) -> bytes:
+        """Returns a directory to put in place of this page's, with another PhotometricInterpretation."""
+        layout, entries = self._read_directory(file)
+        entries[PHOTOMETRIC] = tiff.SHORT, 1, struct.pack(layout.order + "H", kind)
+        return _pack_directory(layout, entries)
 
     def directory_of_strips(self, file: io.BufferedIOBase) -> bytes:
         """Returns a directory to put in place of this page's: its tiles are the strips of an image one tile wide."""
-        layout = tiff.Layout(file)
-        entries = {entry[0]: entry[1:] for entry in layout.read_entries(file, self.offset)[::-1]}  # the first counts
+        layout, entries = self._read_directory(file)
         width, height = (max(1, self.values.get(tag, 0)) for tag in (TILE_WIDTH, TILE_HEIGHT))
         tiles = -(-self.values.get(WIDTH, 0) // width) * -(-self.values.get(HEIGHT, 0) // height)
         for tag, number in ((WIDTH, width), (HEIGHT, height * tiles), (STRIP_ROWS, height)):
@@ -86,8 +84,29 @@ class TiffPage:
                 entries[strip_tag] = entries.pop(tag)
         for tag in (TILE_WIDTH, TILE_HEIGHT):
             entries.pop(tag, None)
-        packed = [layout.entry.pack(tag, *entry) for tag, entry in sorted(entries.items())]
-        return layout.count.pack(len(entries)) + b"".join(packed) + layout.pointer.pack(0)
+        return _pack_directory(layout, entries)
+
+    def _read_directory(self, file: io.BufferedIOBase) -> tuple[tiff.Layout, dict[int, tuple[int, int, bytes]]]:
+        """The layout of the file, and type, number and value of each entry by its tag; of repeated ones, the first."""
+        layout = tiff.Layout(file)
+        return layout, {entry[0]: entry[1:] for entry in layout.read_entries(file, self.offset)[::-1]}
+
+
+def _pack_directory(layout: tiff.Layout, entries: dict[int, tuple[int, int, bytes]]) -> bytes:
+    packed = [layout.entry.pack(tag, *entry) for tag, entry in sorted(entries.items())]
+    return layout.count.pack(len(entries)) + b"".join(packed) + layout.pointer.pack(0)
+
+
+def put_directory(source: Path | bytes, offset: int, directory: bytes) -> bytearray | mmap.mmap:
+    """Returns the bytes of a file with another directory at an offset; the file stays, and is not all in memory."""
+    data: bytearray | mmap.mmap
+    if isinstance(source, bytes):
+        data = bytearray(source)
+    else:
+        with source.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    data[offset : offset + len(directory)] = directory[: len(data) - offset]  # a damaged file may end in it
+    return data
 
 
 def read_pages(file: io.BufferedIOBase) -> list[TiffPage]:
@@ -119,19 +138,17 @@ def is_camera_raw(file: io.BufferedIOBase, pages: list[TiffPage]) -> bool:
 def _read_page(layout: tiff.Layout, file: io.BufferedIOBase, offset: int, number: int) -> tuple[TiffPage, int]:
     """The page and the offset of the next one; 0 after the last."""
     entries = layout.read_entries(file, offset)
-    values, places = {}, {}
-    start = offset + layout.count.size
-    for index, (tag, kind, count, value) in reversed(list(enumerate(entries))):  # of repeated tags, the first counts
+    values = {}
+    for tag, kind, count, value in reversed(entries):  # of repeated tags, the first counts
         size = tiff.VALUE_SIZES.get(kind, 4)
-        places[tag] = start + (index + 1) * layout.entry.size - layout.pointer.size
         if size * count > len(value):
-            (places[tag],) = layout.pointer.unpack(value)
-            file.seek(places[tag])
+            file.seek(layout.pointer.unpack(value)[0])
             value = file.read(size)
         values[tag] = int.from_bytes(value[:size], "little" if layout.order == "<" else "big")
-    file.seek(start + len(entries) * layout.entry.size)
-    following = file.read(layout.pointer.size)
-    return TiffPage(number, offset, values, places), *(layout.pointer.unpack(following) if following else (0,))
+    file.seek(offset + layout.count.size + len(entries) * layout.entry.size)
+    pointer = file.read(layout.pointer.size)
+    (following,) = layout.pointer.unpack(pointer) if len(pointer) == layout.pointer.size else (0,)
+    return TiffPage(number, offset, values), following
 
 
 def _sub_pages(file: io.BufferedIOBase, pages: list[TiffPage]) -> Iterator[TiffPage]:
