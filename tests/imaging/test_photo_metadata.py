@@ -11,7 +11,7 @@ from PIL import Image, IptcImagePlugin, TiffImagePlugin
 from photochrom import __version__
 from photochrom.imaging import tiff
 from photochrom.imaging.metadata import SOURCE_TYPE, Turn, xmp
-from photochrom.imaging.notes import Notes
+from photochrom.imaging.notes import NO_ATTACHMENTS, Notes
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
 
 PROVENANCE = Provenance("default", "1", 7)
@@ -202,3 +202,51 @@ def test_the_gray_thumbnail_is_removed():
     image.set_type(pyvips.GValue.blob_type, "jpeg-thumbnail-data", small.getvalue())
     result = Colorized(open_photo(image.jpegsave_buffer()), AB, PROVENANCE).to_bytes(".jpg")
     assert not pyvips.Image.new_from_buffer(result, "").get_typeof("jpeg-thumbnail-data")
+
+
+def tiff_with_two(tag, first, second, inner):
+    """A TIFF whose directory, or that of its EXIF, has a tag twice, the shorter one first."""
+    file = io.BytesIO(encode_original(".tif"))
+    layout = tiff.Layout(file)
+    entries = layout.read_entries(file, layout.first)
+    texts = []
+    for text in (first, second):
+        file.seek(0, io.SEEK_END)
+        texts.append((tag, tiff.ASCII, len(text), layout.pointer.pack(file.tell())))
+        file.write(text + b"\0" * (len(text) % 2))
+    if inner:
+        place = layout.append_directory(file, {}, texts)
+        texts = [(tiff.EXIF, tiff.LONG, 1, place)]
+    entries = [entry for entry in entries if entry[0] not in (tag, tiff.EXIF)]
+    pointer = layout.append_directory(file, {}, entries + texts)
+    file.seek(4)
+    file.write(pointer)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+@pytest.mark.parametrize(("tag", "inner"), [(270, False), (315, False), (36867, True)])
+def test_of_a_tag_that_is_there_twice_the_first_is_kept(tag, inner, suffix):
+    """`tifffile` writes two descriptions: the caption, and the shape of the array."""
+    source = tiff_with_two(tag, b"A caption\0", b'a {"shape": [40, 40]}\0', inner)
+    photo = open_photo(source)
+    exif = Image.open(io.BytesIO(Colorized(photo, AB, PROVENANCE).to_bytes(suffix))).getexif()
+    tags = exif.get_ifd(tiff.EXIF) if inner else exif
+    assert tags[tag].rstrip("\0") == "A caption"
+    assert "repeated tags of EXIF or TIFF were left out: the first of each was kept" in photo.reader.notes
+
+
+@pytest.mark.parametrize(("left", "notes"), [(12, 0), (4, 1), (0, 1)])
+def test_a_png_without_its_end_is_read_with_a_note(left, notes):
+    blob = encode_original(".png")
+    whole, cut = open_photo(blob), open_photo(blob[: len(blob) - 12 + left])
+    assert (whole.pixels() == cut.pixels()).all()
+    assert whole.reader.notes == []
+    assert len(cut.reader.notes) == notes
+
+
+def test_frames_of_a_png_are_left_out_with_a_note():
+    file = io.BytesIO()
+    frames = [Image.new("L", (40, 40), shade) for shade in (60, 90)]
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
+    assert open_photo(file.getvalue()).reader.notes == [NO_ATTACHMENTS]

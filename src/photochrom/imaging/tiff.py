@@ -36,6 +36,7 @@ class TagSets(NamedTuple):
     order: str = "<"
     maker_note_at: int = 0
     damaged: int = 0  # number of tags and directories that could not be read
+    repeated: int = 0  # number of tags that were there already: the first one counts
 
 
 class Layout:
@@ -53,7 +54,7 @@ class Layout:
         self.pointer = struct.Struct(self.order + ("Q" if self.big else "I"))
         file.seek(8 if self.big else 4)
         (self.first,) = self.pointer.unpack(file.read(self.pointer.size))
-        self.damaged, self.bytes_left, self.maker_note_at = 0, MAX_BYTES, 0
+        self.damaged, self.repeated, self.bytes_left, self.maker_note_at = 0, 0, MAX_BYTES, 0
 
     def read_entries(self, file: io.BufferedIOBase, offset: int) -> list[Entry]:
         """Returns the entries of the directory at an offset."""
@@ -75,6 +76,9 @@ class Layout:
         for tag, kind, number, value in entries:
             size = VALUE_SIZES.get(kind, 0) * number
             if tag in PIXEL_DATA or not number:
+                continue
+            if tag in tags:
+                self.repeated += 1
                 continue
             if not 0 < size <= min(MAX_VALUE_BYTES, self.bytes_left):
                 self.damaged += 1
@@ -156,7 +160,9 @@ def read_tags(file: io.BufferedIOBase, page: int = 0) -> TagSets:
 
     exif, gps = follow(image, EXIF), follow(image, GPS)
     interoperability = follow(exif, INTEROPERABILITY)
-    return TagSets(image, exif, gps, interoperability, layout.order, layout.maker_note_at, layout.damaged)
+    return TagSets(
+        image, exif, gps, interoperability, layout.order, layout.maker_note_at, layout.damaged, layout.repeated
+    )
 
 
 def write_tags(file: io.BufferedIOBase, tags: TagSets, replaced: tuple[int, ...] = (), note_at: int = 0) -> None:

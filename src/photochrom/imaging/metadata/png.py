@@ -21,7 +21,7 @@ COLOR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 
 def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
     """Adds what a file says."""
-    others, kept, colors = set(), 0, {}
+    others, kept, colors, kind = set(), 0, {}, b""
     for kind, size in _png_chunks(file):
         if kind == b"IEND":
             file.seek(4, io.SEEK_CUR)  # its checksum
@@ -43,6 +43,8 @@ def read_png(file: io.BufferedIOBase, metadata: Metadata) -> None:
                 _add_chunk(metadata, kind, file.read(size))
         else:
             others.add(kind.decode() if kind.isalpha() else "damaged ones")
+    if kind != b"IEND":  # without pixels, too, it is refused when they are read
+        metadata.notes.add("the end of the PNG was missing; all of its pixels are there")
     metadata.note_others("PNG chunks", others)
     with metadata.skip_damage():
         metadata.colors = _stated_colors(colors)

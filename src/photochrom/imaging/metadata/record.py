@@ -99,6 +99,8 @@ class Metadata:
         self.tags = tags
         if tags.damaged:
             self.notes.add("damaged or too large tags of EXIF or TIFF were left out")
+        if tags.repeated:
+            self.notes.add("repeated tags of EXIF or TIFF were left out: the first of each was kept")
 
     def complete(self) -> "Metadata":
         """Adds XMP, Photoshop resources, IPTC and colors of the tags, as in TIFF, unless they were elsewhere."""
