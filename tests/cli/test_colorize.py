@@ -240,6 +240,7 @@ def test_json_lines_for_scripts(photos, bundle):
     assert len(written["version"]) == 8
     assert written["seconds"] > 0
     assert by_name["one.png"]["reason"] == "output already exists"
+    assert by_name["one.png"]["outputs"] == [str(photos.parent / "album-color" / "one.png")]
     assert "bad.jpg" in by_name["bad.jpg"]["reason"]
 
 

@@ -274,3 +274,9 @@ def test_names_that_are_not_utf_8(suffix, tmp_path):
 
 def test_a_truncated_png_without_a_reason_from_libvips():
     assert_refused(encode_noise(".png")[:100], "cannot be read .damaged or cut short")  # libvips gives no reason
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".avif"])
+def test_what_decoders_say_of_damage_follows_plain_words(suffix):
+    blob = encode_noise(suffix)
+    assert_refused(blob[: len(blob) * 3 // 4], r"^bytes: cannot be read \(damaged or cut short[^()]*\)$")

@@ -90,5 +90,8 @@ def test_a_file_of_hints(tmp_path):
     path.write_text("1,2,#0000ff\nblue\n")
     with pytest.raises(ValueError, match="line 2: hint 'blue'"):
         read_hints(path)
-    with pytest.raises(ValueError, match="cannot be read"):
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"hints.txt: cannot be read as a list of hints \(it is no text in UTF-8\)"):
+        read_hints(path)
+    with pytest.raises(ValueError, match=r"none.txt: cannot be read as a list of hints \(No such file or directory\)"):
         read_hints(tmp_path / "none.txt")

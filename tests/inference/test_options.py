@@ -133,3 +133,8 @@ def test_malformed_hints_are_refused():
 
 def test_the_former_name_of_saturation_is_understood():
     assert merge_options(strength=0.5) == ColorOptions(saturation=0.5)
+
+
+def test_an_option_that_does_not_exist_is_named():
+    with pytest.raises(TypeError, match="foo: not an option; choose from saturation, size, seed, variants"):
+        merge_options(foo=1)

@@ -1,6 +1,7 @@
 """What a run over photos prints."""
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -124,9 +125,12 @@ def details(outcome: "Outcome") -> str:
 def _json_line(outcome: "Outcome", mode: Mode) -> str:
     name, version = mode.model
     planned = mode.dry_run and outcome.status == "written"
+    files = outcome.files
+    if outcome.status == "skipped":
+        files = tuple(file for file in outcome.task.files.values() if os.path.exists(file))  # noqa: PTH110 - or an address
     values = {
         "source": str(outcome.task.source),
-        "outputs": list(map(str, outcome.files)),
+        "outputs": list(map(str, files)),
         "status": "planned" if planned else outcome.status,
         "reason": outcome.reason,
         "notes": outcome.notes,

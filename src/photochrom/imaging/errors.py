@@ -15,6 +15,7 @@ EXPLANATIONS = {
     r"whole number of bytes|bits per sample": "its bits a channel are not supported; save it with 8 or 16",
 }
 
+DAMAGED = "damaged or cut short"
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -50,7 +51,9 @@ def photo_errors(name: str, action: str) -> Iterator[None]:
         lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
         # Where libvips reports several causes, the system's own (a full disk, say) is the one to act on.
         causes = [line.removeprefix("system error: ") for line in lines if line.startswith("system error: ")]
-        reason, *_ = causes or lines or ["damaged or cut short"]
+        reason, *_ = causes or lines or [DAMAGED]
+        if action == "read" and not causes and reason != DAMAGED and "support" not in reason:
+            reason = f"{DAMAGED}: {reason}"  # in the words of its decoder
         for pattern, explanation in EXPLANATIONS.items():
             match = re.search(pattern, error.detail)
             if match and not causes:

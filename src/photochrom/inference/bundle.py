@@ -199,4 +199,5 @@ def _read(path: Path, name: str) -> bytes:
                         return archive.read(member)
         raise BundleError(f"{path}: {name} is missing or too large; not a Photochrom bundle")
     except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise BundleError(f"{path}: {name} cannot be read ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(f"{path}: {name} cannot be read ({reason})") from None

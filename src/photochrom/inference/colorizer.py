@@ -114,8 +114,8 @@ class Colorizer:
 
         Args:
             photo: a path (returns the path of a new file `NAME-color.EXT` beside it), the bytes of a file (returns
-                bytes in the same format), an `io.BytesIO`, a Pillow image, or an array (h, w) or (h, w, c) of uint8,
-                uint16, or float in [0, 1].
+                bytes in the same format), an `io.BytesIO`, a Pillow image (returns one of 8 bits, since Pillow has no
+                RGB of 16), or an array (h, w) or (h, w, c) of uint8, uint16, or float in [0, 1].
             output: path of the file to write; its suffix decides the format. Returns that path for any photo.
             overwrite: whether an existing file may be replaced, if its metadata says that Photochrom made it.
             page: number of the page to read, from 1; None: the first that is not reduced in size.
@@ -124,6 +124,7 @@ class Colorizer:
         Raises:
             PhotoError: the photo cannot be read or a hint is outside it; `FileExists` or `WriteError` when writing.
             ValueError: an option is invalid or not supported by this model; for several variants see `variants`.
+            TypeError: there is no such option.
         """
         options = merge_options(**settings)
         if options.variants > 1:

@@ -40,7 +40,8 @@ def read_hints(path: Path) -> list[Hint]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{printable(path)}: cannot be read as a list of hints ({error})") from None
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise ValueError(f"{printable(path)}: cannot be read as a list of hints ({reason})") from None
     hints = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -126,11 +126,17 @@ class ColorKeywords(SamplerOptions, total=False):
 
 
 def merge_options(options: ColorOptions | None = None, **settings: Any) -> ColorOptions:
-    """Return the options with some of them set by name, hints also as texts. Raises ValueError."""
+    """Return the options with some of them set by name, hints also as texts. Raises ValueError; TypeError for a name
+    that is no option.
+    """
     if "strength" in settings:  # the former name
         settings["saturation"] = settings.pop("strength")
     if "hints" in settings:
         settings["hints"] = parse_hints(settings["hints"])
+    names = [option.name for option in fields(ColorOptions)]
+    for name in settings:
+        if name not in names:
+            raise TypeError(f"{name}: not an option; choose from {', '.join(names)}")
     return replace(options or ColorOptions(), **settings)
 
 
