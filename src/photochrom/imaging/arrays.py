@@ -1,7 +1,7 @@
 """Images in NumPy arrays (.npy): stacks of RGB, or of L and ab in 8 bits, as the Kaggle colorization set has them.
 
-Arrays are mapped into memory, never read whole. Their shapes say what they are, and the order of their names which L
-belongs to which ab: those of one size, one after the other, are the same images.
+Arrays are mapped into memory and never read whole. The shape of an array shows what it holds. Arrays of L and of ab of
+one image size belong together, in the order of their names: the first image of L has the first ab, and so on.
 """
 
 import re

@@ -60,7 +60,7 @@ def decode_pnm(data: bytes, check_size: CheckSize) -> np.ndarray:
 def parse_pnm(data: bytes) -> tuple[bytes, re.Match[bytes]]:
     """Returns the digit or letter of a PNM file's kind, and its header.
 
-    The groups of the header are width, height and, but for bitmaps, the largest value or the byte order. Raises
+    The groups of the header are width, height and, except for PBM, the largest value or the byte order. Raises
     ValueError for a damaged one.
     """
     kind = data[1:2]

@@ -29,7 +29,7 @@ LZW = {"compression": "lzw", "predictor": "horizontal"}
 # A pixel that is decoded in memory, in about 12 bytes or (AVIF, JPEG 2000) 20 to 30, counts as so many of a photo that
 # is decoded row by row.
 IN_MEMORY, IN_MUCH_MEMORY = 2.5, 5
-CHECKED_ROWS = 64
+CHECKED_ROWS = 64  # of tiles, at once
 PAGE_OPTION = " (--page)"  # ends the note of pages that are left out
 
 
@@ -131,11 +131,15 @@ def choose_page(name: str, page: int | None, count: int, first: int = 1) -> int 
 class Reader:
     """A path, the bytes of a file, or an array (h, w, 1 to 4) of uint8 or uint16; opened anew for each pass.
 
-    `fields` are libvips' that its own loaders leave out, `options` those of the loader, `stored` the
-    PhotometricInterpretation of a TIFF whose pixels libvips gives as stored. `jpeg_quality` is that of an output.
-    `page` is the one that was asked for, if it is not the one that is read by default. `strips`, of
-    a TIFF in tiles: where its directory is, and another to put there, by which its tiles are strips; see `check_tiles`.
-    `metadata` is that of the file, but for the profile.
+    Attributes:
+        fields: those of libvips images that a loader leaves out, such as the profile.
+        metadata: that of the file, without the profile.
+        jpeg_quality: of an output that is a JPEG.
+        options: of the loader.
+        stored: the PhotometricInterpretation of a TIFF whose pixels libvips does not convert; else 0.
+        page: the page that was asked for; None for the default one.
+        strips: the offset of the directory of a TIFF in tiles, and a directory that describes the tiles as strips; see
+            `check_tiles`.
     """
 
     source: Path | bytes | np.ndarray
