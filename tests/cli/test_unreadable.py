@@ -97,3 +97,23 @@ def test_outputs_in_one_are_failures(photos, bundle, secret, mode):
         assert "cannot be written (Permission denied)" in result.stderr
     with pytest.raises(WriteError, match="cannot be written"):
         Colorizer(bundle)(photos / "one.png", output=secret / "one.png")
+
+
+@pytest.mark.parametrize("options", [[], ["-q"], ["-v"], ["--json"]])
+def test_a_cause_that_all_outputs_share_is_printed_once(photos, bundle, permissions, options):
+    out = photos.parent / "out"
+    out.mkdir()
+    (photos / "three.png").write_bytes((photos / "one.png").read_bytes())
+    (photos / "deeper/three.tif").unlink()
+    out.chmod(0o555)
+    result = colorize(photos, "-o", out, "--model", bundle, *options)
+    lines = [line for line in result.stderr.splitlines() if "cannot be written (Permission denied)" in line]
+    named = [line for line in lines if line.startswith(f"{out}/")]
+    assert len(named) == (3 if "-v" in options else 1)
+    assert [line for line in lines if line not in named] == (
+        [] if "-v" in options else ["2 more: cannot be written (Permission denied); -v names each"]
+    )
+    assert f"{photos}/bad.jpg: cannot be read" in result.stderr
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "photochrom: 4 photos failed")
+    if "--json" in options:
+        assert result.stdout.count("Permission denied") == 3

@@ -45,7 +45,7 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Pass
     """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed."""
     from ..imaging.errors import printable
 
-    statuses, skipped = Counter[str](), Counter[str]()
+    statuses, skipped, unwritten = Counter[str](), Counter[str](), Counter[str]()
     notes: dict[str, list[str]] = {}  # names of photos by note
     files = 0
     with progress(mode.quiet) as bar:
@@ -54,10 +54,12 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Pass
         print_line = partial(bar.console.out, highlight=False) if same_terminal else typer.echo
         print_error = partial(bar.console.print, highlight=False, markup=False, soft_wrap=True)
         for outcome in bar.track(outcomes, len(tasks), description="colorizing"):
-            if outcome.status == "failed":
+            cause = _write_error(outcome)
+            if outcome.status == "failed" and (mode.verbose or cause not in unwritten):
                 print_error(outcome.reason, style="red")
-            elif mode.verbose:
+            elif outcome.status != "failed" and mode.verbose:
                 print_error(details(outcome))
+            unwritten.update([cause] if cause else ())
             for line in _lines(outcome, mode):
                 print_line(line)
             statuses[outcome.status] += 1
@@ -65,7 +67,8 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Pass
             for note in outcome.notes:
                 notes.setdefault(note, []).append(printable(outcome.task.source))
             files += len(outcome.files)
-    for line in () if mode.quiet else [*_summary(skipped, notes), *describe(passed)]:
+    counted = [] if mode.verbose else _count_unwritten(unwritten)
+    for line in counted if mode.quiet else [*counted, *_summary(skipped, notes), *describe(passed)]:
         typer.echo(line, err=True)
     if mode.dry_run and not mode.quiet:
         typer.echo(f"dry run: {count(files, 'file')} would be written", err=True)
@@ -73,6 +76,18 @@ def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Pass
     if failed:
         sources = _count_sources(tasks)
         fail(f"{sources} failed" if failed == len(tasks) else f"{failed} of {sources} failed", 1)
+
+
+def _write_error(outcome: "Outcome") -> str:
+    """Return why an output could not be written, which is the same for all on a full disk; "" for other failures."""
+    _, separator, cause = outcome.reason.rpartition(": cannot be written (")
+    return cause if separator else ""
+
+
+def _count_unwritten(causes: "Counter[str]") -> list[str]:
+    """Return a line about the outputs after the first that could not be written, for each cause."""
+    others = {cause: number - 1 for cause, number in causes.items() if number > 1}
+    return [f"{number} more: cannot be written ({cause}; -v names each" for cause, number in others.items()]
 
 
 def _count_sources(tasks: "Sequence[Task]") -> str:
