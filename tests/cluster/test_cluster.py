@@ -135,6 +135,18 @@ def test_a_cluster_writes_the_files_of_one_process_and_prints_the_same_lines(pho
     assert by_name["one.png"]["options"]["seed"] == 0
     assert len(by_name["one.png"]["sha256"]) == 64
     assert "cannot be read" in by_name["bad.jpg"]["error"]
+    # Again: what the manifest has reads as what a run without one finds.
+    (photos / "one.png").write_bytes((tmp_path / "single" / "one.png").read_bytes())  # which is colorized
+    for out in (["-o", "single"], ["-o", "cluster", "--cluster", "local:2"]):
+        (tmp_path / out[1] / "one.png").unlink()
+        assert photochrom("album", *out, "--model", bundle, "--overwrite").returncode == 1
+    single = photochrom("album", "-o", "single", "--model", bundle)
+    cluster = photochrom("album", "-o", "cluster", "--model", bundle, "--cluster", "local:2")
+    assert (cluster.stdout, cluster.stderr) == (single.stdout, single.stderr)
+    assert "output already exists" in single.stderr
+    (tmp_path / "cluster" / "two.jpg").unlink()
+    cluster = photochrom("album", "-o", "cluster", "--model", bundle, "--cluster", "local:2")
+    assert "1 photo skipped: already done according to the manifest" in cluster.stderr
 
 
 def test_a_second_run_does_what_is_missing_or_overwritten(scans, bundle, tmp_path, address):
@@ -146,7 +158,7 @@ def test_a_second_run_does_what_is_missing_or_overwritten(scans, bundle, tmp_pat
     manifest.write_text("".join(line for line in lines if "03.png" not in line) + '{"source": "cut sho')
     second = photochrom(*command)
     assert (second.returncode, second.stdout) == (0, f"{tmp_path / 'out' / '03.png'}\n")
-    assert f"{COUNT - 1} photos skipped: already done according to the manifest" in second.stderr
+    assert f"{COUNT - 1} photos skipped: output already exists (use" in second.stderr
     assert len(read_entries(manifest)) == COUNT
     other = photochrom(*command, "--saturation", 1.5, "--overwrite")
     assert len(other.stdout.splitlines()) == COUNT
@@ -255,7 +267,7 @@ def test_outputs_of_the_same_options_are_the_same_whatever_the_manifest_has(scan
     command = (scans, "-o", tmp_path / "out", "--model", bundle, "--cluster", address)
     assert photochrom(*command).returncode == 0
     assert f"{COUNT} photos skipped: output already exists (" in photochrom(*command, "--page", 1).stderr
-    assert f"{COUNT} photos skipped: already done according" in photochrom(*command, "--page", 1).stderr
+    assert f"{COUNT} photos skipped: output already exists (use" in photochrom(*command, "--page", 1).stderr
     assert f"{COUNT} photos failed" in photochrom(*command, "--page", 2).stderr
 
 

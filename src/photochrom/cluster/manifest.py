@@ -39,6 +39,7 @@ class Manifest(AbstractContextManager["Manifest"]):
     def __init__(self, path: Path) -> None:
         self.name = printable(path)  # in messages
         self.done: dict[str, str] = {}  # the options of each source, see `_key`
+        self.skipped: dict[str, str] = {}  # why each source was skipped, "" if it was not
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = path.open("a+b")
@@ -81,6 +82,7 @@ class Manifest(AbstractContextManager["Manifest"]):
             size += len(line)
             if not entry.error:
                 self.done[entry.source] = _key(entry.options)
+                self.skipped[entry.source] = entry.skipped
         return size
 
     def has(self, source: str, options: Mapping[str, Any]) -> bool:

@@ -30,7 +30,7 @@ from .._version import __version__
 from ..imaging.atomic import remove_abandoned
 from ..imaging.errors import printable
 from ..imaging.formats import WRITABLE
-from ..imaging.paths import is_folder
+from ..imaging.paths import exists, is_folder
 from ..inference.batch import check_batch, colorize_batch
 from ..inference.bundle import installed
 from ..inference.colorizer import Colorizer
@@ -250,7 +250,7 @@ def _spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifes
     tasks_left = []
     for task in tasks:
         if not work.options.overwrite and manifest.has(str(task.source), work.settings(task)):
-            yield Outcome(task, SkipReason.IN_MANIFEST)
+            yield Outcome(task, _skip_reason(task, manifest.skipped[str(task.source)]))
         else:
             tasks_left.append(task)
     size = batch_size(len(tasks_left), sum(client.nthreads().values()))
@@ -268,6 +268,14 @@ def _spread(client: Client, tasks: Sequence[Task], work: Work, manifest: Manifes
         failed: list[Result] = [(Outcome(task, reason), {})]
         for _, results in _run(client, [[task]], work, notify):
             yield from _record(results or failed, work, manifest)
+
+
+def _skip_reason(task: Task, skipped: str) -> SkipReason:
+    """Return why a task that the manifest has is skipped: what a run without one would say, as far as it shows here."""
+    if skipped == SkipReason.COLORIZED:
+        return SkipReason.COLORIZED
+    files_exist = all(isinstance(file, Path) and exists(file) for file in task.files.values())
+    return SkipReason.EXISTS if files_exist else SkipReason.IN_MANIFEST
 
 
 def _run(
