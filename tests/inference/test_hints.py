@@ -11,7 +11,7 @@ from scipy.sparse import csgraph
 from photochrom.core import color
 from photochrom.imaging.photo import PhotoError, open_photo
 from photochrom.inference import hints
-from photochrom.inference.hints import HintMaps, hint_ab, hint_shares, path_lengths, read_hints
+from photochrom.inference.hints import HintMaps, check_hints, hint_ab, hint_shares, path_lengths, read_hints
 from photochrom.inference.options import Hint
 
 places = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 11)), min_size=1, max_size=6, unique=True)
@@ -71,7 +71,7 @@ def test_the_ab_of_a_hint_is_that_of_its_color():
 @pytest.mark.parametrize("at", ["90,0", "0,60"])
 def test_a_hint_outside_the_photo_is_refused(photo, at):
     with pytest.raises(PhotoError, match=f"hint at {at} is outside the photo, which has 90 x 60"):
-        HintMaps(photo, photo.gray(32, 8), [Hint.parse(f"{at},#ff0000")])
+        check_hints(photo, [Hint.parse(f"{at},#ff0000")])
 
 
 def test_different_hints_for_one_pixel_are_refused(photo):

@@ -66,7 +66,7 @@ class HintMaps:
     """The hints of one photo, spread over its pixels at whatever size a model gives colors; computed once for a size.
 
     ``gray``: the photo's at the inference size; ``saturation``: factor that multiplies all colors afterwards.
-    Raises PhotoError for a hint outside the photo.
+    The hints are inside the photo, see `check_hints`.
     """
 
     photo: Photo
@@ -74,9 +74,6 @@ class HintMaps:
     hints: Sequence[Hint]
     saturation: float = 1.0
     maps: dict[tuple[int, int], HintMap] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_hints(self.photo, self.hints)
 
     def at(self, height: int, width: int) -> HintMap:
         """Return the map of this size. Raises PhotoError for two hints of different color in one of its pixels."""

@@ -114,8 +114,8 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     beside its original is left out.
 
     ``suffix``: of all outputs, by default that of each photo; ``hidden`` and ``passed``: see `image_files`.
-    Raises ValueError if two outputs would be one file, an output would be an original, or `out` cannot be written or
-    be a folder.
+    Raises ValueError if two outputs would be one file, an output would be an original, `out` is a file of a format that
+    cannot be written, or a file is in the way of a folder of outputs.
     """
     seeds, extras = tuple(seeds), tuple(extras)
     if out is not None and out.suffix.lower() in FILE_SUFFIXES and not is_folder(out):

@@ -34,7 +34,7 @@ class SkipReason(StrEnum):
     COLORIZED = "already colorized by Photochrom"
     IN_MANIFEST = "already done according to the manifest"
     OTHER_OPTIONS = "output already exists, made with another model, seed or options"
-    OTHER_PHOTO = "output already exists, made from another photo, or before this one was changed"
+    OTHER_PHOTO = "output already exists, made from another photo, or from an earlier version of this one"
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,11 @@ def preview(colorizer: Colorizer, tasks: Sequence[Task], options: BatchOptions) 
         photo = _open_due(colorizer, task, options)
         if isinstance(photo, Outcome):
             yield photo
+            continue
+        try:
+            colorizer.check(photo, options.color)
+        except PhotoError as error:
+            yield Outcome(task, str(error))
         else:
             files = tuple(file for file in task.files.values() if options.is_due(file))
             yield Outcome(task, files=files, size=(photo.width, photo.height))
@@ -205,7 +210,6 @@ def _open_due(colorizer: Colorizer, task: Task, options: BatchOptions) -> Photo 
         photo = replace(open_photo(task.source, options.max_pixels, page=options.page), original=original)
         if task.searched and photo.is_colorized:
             return Outcome(task, SkipReason.COLORIZED)
-        colorizer.check(photo, options.color)
         photo.saver(Path(task.target).name)  # before the work, rather than after it
     except Exception as error:
         return Outcome(task, _explain(task, error))
