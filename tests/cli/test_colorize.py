@@ -80,7 +80,6 @@ class TestPipes:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["-", "--json"], "--json: not supported with -"),
             (["-", "--dry-run"], "--dry-run: not supported with -"),
             (["-", "--cluster", "local"], "--cluster: not supported with -"),
             (["-", "x.jpg"], "-: is one photo and its output"),
@@ -102,6 +101,19 @@ class TestPipes:
         os.close(main)
         assert done.returncode == 2
         assert "stdout is a terminal, which shows no images; add -o FILE or > FILE" in done.stderr
+
+    def test_json_lines_go_where_the_image_does_not(self, photos, stochastic_bundle, tmp_path):
+        scan = (photos / "one.png").read_bytes()
+        for out in ("-", tmp_path / "out.png"):
+            result = colorize("-", "--json", "--seed", 3, "-o", out, model=stochastic_bundle, stdin=scan)
+            line = json.loads(result.stderr if out == "-" else result.stdout)
+            assert (line["source"], line["outputs"], line["status"], line["seeds"]) == (
+                "stdin",
+                [str(out)],
+                "written",
+                [3],
+            )
+        assert result.stderr == ""
 
     def test_a_file_in_the_place_of_the_folder_is_reported(self, photos, bundle, tmp_path):
         (tmp_path / "file").touch()
@@ -295,7 +307,7 @@ class TestExistingOutputs:
         for arguments in ([], ["--dry-run"]):
             other = colorize(tmp_path / "b", "-o", out, *arguments, model=bundle)
             assert (other.exit_code, other.stdout) == (0, "")
-            assert "1 photo skipped: output already exists, made from another photo, or before this" in other.stderr
+            assert "1 photo skipped: output already exists, made from another photo, or from an earlier" in other.stderr
             assert "(choose another -o, or use --overwrite to replace it)" in other.stderr
         assert (out / f"1{suffix}").read_bytes() == before
         assert OTHERS in colorize(tmp_path / "b", "-o", out, "--saturation", 0.5, model=bundle).stderr
@@ -358,7 +370,18 @@ class TestPython:
         (outcome,) = colorize_many(photos / "one.png", Colorizer(bundle), saturation=0.5, out=str(tmp_path / "out"))
         assert outcome.reason.startswith("output already exists, made with another model")
 
+    def test_a_dry_run_writes_nothing(self, photos, bundle, tmp_path):
+        call = {"out": tmp_path / "out", "format": "webp"}
+        planned = {
+            outcome.task.source: outcome.files for outcome in colorize_many(photos, bundle, dry_run=True, **call)
+        }
+        assert not (tmp_path / "out").exists()
+        written = {outcome.task.source: outcome.files for outcome in colorize_many(photos, bundle, **call)}
+        assert (planned, planned[photos / "one.png"]) == (written, (tmp_path / "out/one.webp",))
+
     def test_wrong_calls_raise_at_once(self, photos, bundle):
+        with pytest.raises(ValueError, match="format bmp: choose one of"):
+            colorize_many(photos, bundle, format="bmp")
         with pytest.raises(ValueError, match="deterministic"):
             colorize_many(photos, bundle, variants=3)
         with pytest.raises(ValueError, match="saturation"):

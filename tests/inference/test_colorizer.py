@@ -239,3 +239,9 @@ def test_a_result_says_what_was_left_out(colorizer, tmp_path):
     (result,) = colorizer.variants(buffer.getvalue() + b"a video")
     result.save(tmp_path / "new.jpg")
     assert result.notes == (NO_ATTACHMENTS,)
+
+
+def test_the_limit_on_pixels_applies_to_calls(colorizer, photo):
+    for call in (colorizer, colorizer.variants, lambda *a, **k: photochrom.colorize(*a, colorizer.model, **k)):
+        with pytest.raises(PhotoError, match="limit of 100"):
+            call(photo, max_pixels=100)

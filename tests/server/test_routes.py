@@ -154,6 +154,17 @@ def test_a_job_says_what_was_left_out(client):
     assert wait_for_job(client, submit(client))["notes"] == []
 
 
+def test_a_page_can_be_chosen(client, bundle):
+    pages = pyvips.Image.new_from_array(np.concatenate([RAMP, 255 - RAMP]).astype(np.uint8))
+    content = pages.tiffsave_buffer(page_height=48)
+    response = client.post("/colorize", content=content, params={"page": 2})
+    assert response.content == Colorizer(bundle)(content, page=2)
+    job = wait_for_job(client, submit(client, content))
+    again = wait_for_job(client, client.post(f"/jobs/{job['id']}/again", params={"page": 2}).json())
+    assert client.get(again["copies"][0]["photo"]).content == response.content
+    assert "page 3" in detail(client.post("/colorize", content=content, params={"page": 3}), 422)
+
+
 def test_a_response_says_what_was_left_out(client):
     for content, notes in ((PHOTO, []), (encode(".jpg") + b"a video", [NO_ATTACHMENTS])):
         response = client.post("/colorize", content=content)

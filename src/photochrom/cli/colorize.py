@@ -154,7 +154,7 @@ def _start_cluster(call: Call, model: "Colorizer", passed: "Passed") -> "Started
 
     assert call.cluster
     if call.mode.dry_run:
-        raise ValueError("--dry-run is for one process; leave out --cluster")
+        raise ValueError("--dry-run: leave out --cluster, which would write the same files; not for addresses")
     if call.device != "auto":
         raise ValueError("--device is for one process; the workers of a cluster choose their own")
     if call.jobs:

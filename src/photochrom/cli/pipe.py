@@ -3,13 +3,14 @@
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from .call import Call
 from .console import exit_on
-from .report import details
+from .report import details, json_line
 
 DEVICES = ("-", "/dev/stdin", "/dev/stdout", "/dev/fd/0", "/dev/fd/1")
 
@@ -39,6 +40,7 @@ def colorize_pipe(call: Call) -> None:
     check_batch(colorizer, call.options.color, call.extras, 1)
 
     name = "stdin" if photo in DEVICES else None
+    task = Task(name or photo, out, tuple(call.options.color.seeds))
 
     def colorize() -> tuple[bytes, Outcome]:
         start = time.perf_counter()
@@ -53,7 +55,7 @@ def colorize_pipe(call: Call) -> None:
                 Path(out).parent.mkdir(parents=True, exist_ok=True)
             result.save(out, call.options.overwrite)
         size, seconds = (opened.width, opened.height), time.perf_counter() - start
-        return content, Outcome(Task(name or photo, out), notes=tuple(opened.reader.notes), size=size, seconds=seconds)
+        return content, Outcome(task, files=(out,), notes=tuple(opened.reader.notes), size=size, seconds=seconds)
 
     with exit_on(PhotoError, BundleError, code=1):
         # In a thread of its own, so that this one can answer Ctrl-C.
@@ -62,8 +64,11 @@ def colorize_pipe(call: Call) -> None:
     sys.stdout.buffer.flush()
     if call.mode.verbose:
         typer.echo(details(outcome), err=True)
+    if call.mode.as_json:  # beside an image on stdout, it is for stderr
+        mode = replace(call.mode, model=(colorizer.card.name, colorizer.card.weights))
+        typer.echo(json_line(outcome, mode), err=bool(content))
     if not call.mode.quiet:
-        if not content:
+        if not content and not call.mode.as_json:
             typer.echo(printable(out))
         for note in outcome.notes:
             typer.echo(f"{printable(name or photo)}: {note}", err=True)
@@ -75,7 +80,7 @@ def _check(call: Call) -> None:
 
     unsupported = {
         **{"--cluster": call.cluster, "--manifest": call.manifest, "--dry-run": call.mode.dry_run},
-        **{"--json": call.mode.as_json, "--variants": call.options.color.variants > 1},
+        **{"--variants": call.options.color.variants > 1},
         **{f"--{extra}": True for extra in call.extras},
     }
     for option, value in unsupported.items():

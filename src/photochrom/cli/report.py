@@ -103,7 +103,7 @@ def _lines(outcome: "Outcome", mode: Mode) -> list[str]:
     from ..imaging.errors import printable
 
     if mode.as_json:
-        return [_json_line(outcome, mode)]
+        return [json_line(outcome, mode)]
     return [] if mode.quiet else [printable(file) for file in outcome.files]
 
 
@@ -137,7 +137,8 @@ def details(outcome: "Outcome") -> str:
     return f"{printable(outcome.task.source)}: {', '.join(facts)}" + "".join(f"; {note}" for note in outcome.notes)
 
 
-def _json_line(outcome: "Outcome", mode: Mode) -> str:
+def json_line(outcome: "Outcome", mode: Mode) -> str:
+    """Return what became of a photo as a line of JSON."""
     name, version = mode.model
     planned = mode.dry_run and outcome.status == "written"
     files = outcome.files

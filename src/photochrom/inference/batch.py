@@ -14,8 +14,8 @@ from ..imaging.limits import MAX_PIXELS
 from ..imaging.sources import Passed
 from .colorizer import Colorizer, StrPath
 from .options import ColorKeywords, ColorOptions, check_stochastic, merge_options
-from .plan import Task, plan
-from .processing import BATCH, BatchOptions, Outcome, process_batch
+from .plan import Task, find_suffix, plan
+from .processing import BATCH, BatchOptions, Outcome, preview, process_batch
 from .workers import start_workers, suggest_jobs
 
 
@@ -88,6 +88,8 @@ def colorize_many(  # noqa: PLR0913 - each is an option of the command
     passed: Passed | None = None,
     page: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    format: str | None = None,
+    dry_run: bool = False,
     **settings: Unpack[ColorKeywords],
 ) -> Generator[Outcome]:
     """Colorize the photos among files and folders by the rules of `photochrom colorize`, and yield each outcome.
@@ -105,6 +107,8 @@ def colorize_many(  # noqa: PLR0913 - each is an option of the command
         passed: a `collections.Counter` that gets the number of files passed over in folders, by kind.
         page: page to read, from 1; None: the first that is not reduced in size.
         max_pixels: largest photo; a pixel of a file that is decoded in memory counts several times.
+        format: format of all outputs, such as `png`; by default that of each photo.
+        dry_run: whether nothing is written; the outcomes have the files that would be.
         settings: as for `Colorizer`.
 
     Raises:
@@ -114,7 +118,11 @@ def colorize_many(  # noqa: PLR0913 - each is an option of the command
     sources = [photos] if isinstance(photos, str | os.PathLike) else photos
     options = BatchOptions(merge_options(**settings), overwrite, max_pixels, page)
     paths = [Path(source) for source in sources]
-    tasks = plan(paths, Path(out) if out else None, options.color.seeds, extras, hidden=hidden, passed=passed)
-    colorizer = model if isinstance(model, Colorizer) else Colorizer(model)
+    suffix = find_suffix(format) if format else ""
+    tasks = plan(paths, Path(out) if out else None, options.color.seeds, extras, suffix, hidden, passed)
+    open_model = Colorizer.without_networks if dry_run else Colorizer
+    colorizer = model if isinstance(model, Colorizer) else open_model(model)
     check_batch(colorizer, options.color, extras, len(tasks))
+    if dry_run:
+        return preview(colorizer, tasks, options)
     return colorize_batch(colorizer, tasks, options, jobs or suggest_jobs(colorizer, tasks, options))

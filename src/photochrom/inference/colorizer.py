@@ -16,6 +16,7 @@ from ..core.sampling import describe, load_procedure
 from ..core.sampling.procedure import Hints
 from ..imaging.errors import PhotoError
 from ..imaging.formats import READ_ONLY, WRITABLE
+from ..imaging.limits import MAX_PIXELS
 from ..imaging.metadata import Provenance
 from ..imaging.photo import Colorized, Photo, open_photo
 from ..imaging.sources import find_format, read_head
@@ -92,14 +93,23 @@ class Colorizer:
         output: StrPath,
         overwrite: bool = ...,
         page: int | None = ...,
+        max_pixels: int = ...,
         **settings: Unpack[ColorKeywords],
     ) -> Path: ...
     @overload
     def __call__(
-        self, photo: StrPath, *, overwrite: bool = ..., page: int | None = ..., **settings: Unpack[ColorKeywords]
+        self,
+        photo: StrPath,
+        *,
+        overwrite: bool = ...,
+        page: int | None = ...,
+        max_pixels: int = ...,
+        **settings: Unpack[ColorKeywords],
     ) -> Path: ...
     @overload
-    def __call__(self, photo: SameType, *, page: int | None = ..., **settings: Unpack[ColorKeywords]) -> SameType: ...
+    def __call__(
+        self, photo: SameType, *, page: int | None = ..., max_pixels: int = ..., **settings: Unpack[ColorKeywords]
+    ) -> SameType: ...
 
     def __call__(
         self,
@@ -108,6 +118,7 @@ class Colorizer:
         output: StrPath | None = None,
         overwrite: bool = False,
         page: int | None = None,
+        max_pixels: int = MAX_PIXELS,
         **settings: Any,
     ) -> Any:
         """Colorize a photo and return it as the type that came in.
@@ -119,6 +130,7 @@ class Colorizer:
             output: path of the file to write; its suffix decides the format. Returns that path for any photo.
             overwrite: whether an existing file may be replaced, if its metadata says that Photochrom made it.
             page: number of the page to read, from 1; None: the first that is not reduced in size.
+            max_pixels: largest photo; a pixel of a file that is decoded in memory counts several times.
             settings: `options=ColorOptions(...)` and color options by name, which have priority.
 
         Raises:
@@ -134,7 +146,7 @@ class Colorizer:
             output = output_path(Path(photo))
         elif output is not None and is_path and Path(output).resolve() == Path(photo).resolve():
             raise ValueError(f"{output}: is the original, which is never overwritten; choose another output")
-        (result,) = self.variants(photo, page=page, options=options)
+        (result,) = self.variants(photo, page=page, max_pixels=max_pixels, options=options)
         if output is not None:
             return result.save(output, overwrite)
         if isinstance(photo, bytes | bytearray | memoryview):
@@ -149,12 +161,17 @@ class Colorizer:
         return (codes / np.iinfo(codes.dtype).max).astype(photo.dtype)
 
     def variants(
-        self, photo: Any, *, page: int | None = None, **settings: Unpack[ColorKeywords]
+        self,
+        photo: Any,
+        *,
+        page: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        **settings: Unpack[ColorKeywords],
     ) -> Iterator[Colorized]:
         """Yield a photo colorized with each of `variants` seeds from `seed` on; arguments and errors as `__call__`."""
         options = merge_options(**settings)
         check_stochastic(self.card.name, self.procedure.capabilities.stochastic, options)
-        return self.colorize_photo(open_photo(photo, page=page), options)
+        return self.colorize_photo(open_photo(photo, max_pixels, page=page), options)
 
     # The pipeline: prepare, predict, merge. `colorize_photo` runs it for one photo; a batch runs the steps itself, to
     # predict several photos at once.
@@ -275,6 +292,7 @@ def colorize(
     output: StrPath,
     overwrite: bool = ...,
     page: int | None = ...,
+    max_pixels: int = ...,
     **settings: Unpack[ColorKeywords],
 ) -> Path: ...
 @overload
@@ -284,11 +302,17 @@ def colorize(
     *,
     overwrite: bool = ...,
     page: int | None = ...,
+    max_pixels: int = ...,
     **settings: Unpack[ColorKeywords],
 ) -> Path: ...
 @overload
 def colorize(
-    photo: SameType, model: str | Path = ..., *, page: int | None = ..., **settings: Unpack[ColorKeywords]
+    photo: SameType,
+    model: str | Path = ...,
+    *,
+    page: int | None = ...,
+    max_pixels: int = ...,
+    **settings: Unpack[ColorKeywords],
 ) -> SameType: ...
 
 

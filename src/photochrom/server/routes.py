@@ -181,7 +181,7 @@ def _color_request(request: Request, parameters: ColorParameters, previews: bool
         raise HTTPException(404, f"no model {name!r}: choose one of {', '.join(available)}")
     try:
         hints = tuple(map(Hint.parse, parameters.hint))
-        options = ColorOptions(**parameters.model_dump(exclude={"name", "model", "hint"}), hints=hints)
+        options = ColorOptions(**parameters.model_dump(exclude={"name", "model", "hint", "page"}), hints=hints)
         model = available[name]
         check_stochastic(name, model.stochastic, options)
     except ValueError as error:
@@ -189,7 +189,7 @@ def _color_request(request: Request, parameters: ColorParameters, previews: bool
     unsupported = [option for option in options.sampler if option not in model.options]
     if unsupported:
         raise HTTPException(422, f"{', '.join(unsupported)}: not supported by {name}; choose another model")
-    return ColorizeRequest(Path(), model.path, options, previews)
+    return ColorizeRequest(Path(), model.path, options, previews, parameters.page)
 
 
 async def _receive(request: Request, jobs: Jobs, parameters: ColorParameters, previews: bool = True) -> Job:

@@ -27,6 +27,9 @@ class ColorParameters(BaseModel):
     solver: str | None = Field(None, max_length=100, description="Name of the sampler, if the model has several.")
     eta: float | None = _limited("eta", None, "Noise added at each step of ddim: 0 none, 1 ancestral.")
     temperature: float | None = _limited("temperature", None, "Below 1 safer colors, above 1 more varied ones.")
+    page: int | None = Field(
+        None, ge=1, description="Page of files that have several; the first that is not reduced in size if not given."
+    )
     hint: tuple[Annotated[str, Field(pattern=HINT_PATTERN)], ...] = Field(
         (), max_length=MAX_HINTS, description="Color at a pixel: x,y,#rrggbb; repeatable."
     )

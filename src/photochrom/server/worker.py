@@ -40,6 +40,7 @@ class ColorizeRequest:
     model: str  # path of the bundle
     options: ColorOptions
     previews: bool = True  # whether to write small JPEGs for a web page
+    page: int | None = None  # to read, from 1; None: the first that is not reduced in size
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _colorize(
     try:
         if request.model not in colorizers:
             colorizers[request.model] = CachedColorizer(request.model, threads)
-        photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD)
+        photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD, request.page)
         size = 0
         if request.previews:
             size = (request.folder / ORIGINAL_PREVIEW).write_bytes(preview(photo, PREVIEW_SIDE))

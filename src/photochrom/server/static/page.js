@@ -37,7 +37,7 @@ const model = () => models.find(({ name }) => name === find("input[name=model]:c
 /** Returns the options of the form as query parameters. */
 function parameters() {
   const query = new URLSearchParams({ model: model().name, saturation: find("#saturation").value });
-  for (const input of document.querySelectorAll("[data-for] input:enabled")) {
+  for (const input of document.querySelectorAll("[data-for] input:enabled, #page")) {
     if (input.value) query.set(input.name, input.value);
   }
   return query;
