@@ -84,7 +84,10 @@ def test_it_is_stochastic_and_has_options(bundle):
     colorizer = Colorizer(bundle)
     assert (colorizer(photo, seed=1) != colorizer(photo, seed=2)).any()
     greedy = Colorizer(bundle, solver="greedy")
-    np.testing.assert_array_equal(greedy(photo, seed=1), greedy(photo, seed=2))
+    np.testing.assert_array_equal(greedy(photo), greedy(photo))
+    for call in (greedy, Colorizer(bundle)):
+        with pytest.raises(ValueError, match="deterministic; seed needs a stochastic model"):
+            call(photo, seed=1, solver="greedy")
     np.testing.assert_array_equal(Colorizer(bundle, temperature=1e-6)(photo), greedy(photo))
 
 

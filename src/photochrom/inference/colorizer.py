@@ -170,7 +170,6 @@ class Colorizer:
     ) -> Iterator[Colorized]:
         """Yield a photo colorized with each of `variants` seeds from `seed` on; arguments and errors as `__call__`."""
         options = merge_options(**settings)
-        check_stochastic(self.card.name, self.procedure.capabilities.stochastic, options)
         return self.colorize_photo(open_photo(photo, max_pixels, page=page), options)
 
     # The pipeline: prepare, predict, merge. `colorize_photo` runs it for one photo; a batch runs the steps itself, to
@@ -179,10 +178,14 @@ class Colorizer:
     def colorize_photo(self, photo: Photo, options: ColorOptions) -> Iterator[Colorized]:
         """Yield the photo colorized with each seed of the options. Raises as `__call__`."""
         colorizer = self.with_sampler(**options.sampler)
+        check_stochastic(self.card.name, colorizer.procedure.capabilities.stochastic, options)
         prepared = colorizer.prepare(photo, options)
-        for seed in options.seeds:
+
+        def colorize_with(seed: int) -> Colorized:
             (ab,) = colorizer.predict([prepared.gray], seed, prepared.hints)
-            yield colorizer.merge(photo, ab, seed, options)
+            return colorizer.merge(photo, ab, seed, options)
+
+        return map(colorize_with, options.seeds)
 
     def prepare(self, photo: Photo, options: ColorOptions = DEFAULTS) -> Prepared:
         """Return the gray and the hints of a photo at the inference size. Raises as `__call__`."""

@@ -183,7 +183,8 @@ def _color_request(request: Request, parameters: ColorParameters, previews: bool
         hints = tuple(map(Hint.parse, parameters.hint))
         options = ColorOptions(**parameters.model_dump(exclude={"name", "model", "hint", "page"}), hints=hints)
         model = available[name]
-        check_stochastic(name, model.stochastic, options)
+        if options.solver is None:  # which may make the difference, and is known to the worker
+            check_stochastic(name, model.stochastic, options)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     unsupported = [option for option in options.sampler if option not in model.options]
