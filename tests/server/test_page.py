@@ -131,6 +131,16 @@ def test_dark_mode(browser, address):
         assert light_text - dark > 400
 
 
+def test_a_page_of_a_file_is_selected(browser, address, bundle):
+    scan = pyvips.Image.arrayjoin([pyvips.Image.black(64, 48) + shade for shade in (60, 160)], across=1).cast("uchar")
+    content = scan.tiffsave_buffer(page_height=48)
+    with open_page(browser, address) as page:
+        page.get_by_label("Page of files").fill("2")
+        add(page, ("scan.tif", content))
+        _, output = download(page, colorized(page, "scan.tif").get_by_role("link", name="Download"))
+        assert output == Colorizer(bundle)(content, page=2)
+
+
 def test_variants_are_selected_and_downloaded_as_a_zip(browser, address, stochastic_bundle):
     with open_page(browser, address) as page:
         assert page.get_by_label("Variants").is_hidden()

@@ -330,7 +330,7 @@ window.onpagehide = () => { for (const photo of photos) for (const job of [photo
 
 try {
   limits = await (await request("limits")).json();
-  for (const input of form.querySelectorAll("input[id]")) [input.min, input.max] = limits[input.name];
+  for (const input of form.querySelectorAll("input[id]:not(#page)")) [input.min, input.max] = limits[input.name];
   models = await (await request("models")).json();
   find("#models").append(...models.map((model, index) => choice(model, index === 0)));
   update();
