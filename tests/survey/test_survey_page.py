@@ -250,10 +250,9 @@ def test_an_answer_that_is_not_received_is_sent_again(browser, open_survey):
     with open_page(browser, survey, console=["ERR_CONNECTION_REFUSED"]) as page:
         practice(page, survey)
         phase(page, "shown")
-        page.route("**/replies", lambda route: route.abort("connectionrefused"))
+        page.route("**/replies", lambda route: route.abort("connectionrefused"), times=1)
         page.keyboard.press("ArrowLeft")
         page.get_by_role("alert").get_by_text("The server does not respond").wait_for()
-        page.unroute("**/replies")
         press(page, "Try again")
         number(page, "Trial 2")
     assert len(answers_of(survey)) == 1
