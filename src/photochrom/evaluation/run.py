@@ -213,7 +213,10 @@ def _model_row(source: str, sampler: Sampler, colorizer: Colorizer, request: Req
     decisive = (card.weights, describe(colorizer.procedure), *sizes, color.saturation, list(color.seeds))
 
     def colorize(name: str, truth: RGB8) -> list[RGB8]:
-        return [colorizer(truth, seed=s, saturation=color.saturation, size=size) for s in color.seeds]
+        stochastic = colorizer.procedure.capabilities.stochastic
+        seeds = color.seeds if stochastic else [0]  # a deterministic model refuses others: all samples are equal
+        samples = [colorizer(truth, seed=seed, saturation=color.saturation, size=size) for seed in seeds]
+        return samples if stochastic else samples * len(color.seeds)
 
     def own_metrics(truth: RGB8) -> dict[str, float]:
         has_likelihood = colorizer.procedure.capabilities.has_likelihood
