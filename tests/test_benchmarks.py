@@ -69,9 +69,9 @@ def test_speed_prints_a_table(bundle):
     assert all(f"| {name} |" in published for name in names if name.startswith("start:"))
 
 
-def test_folder_compares_three_ways():
+def test_folder_compares_four_ways():
     rows = table_rows(output_of("folder.py", "--quick", "--only", 0.065, "--jobs", 2))
-    assert [row[1] for row in rows[2:]] == ["one process", "2 workers", "loop as in rembg"]
+    assert [row[1] for row in rows[2:]] == ["one core", "one process", "2 workers", "loop as in rembg"]
 
 
 def test_metrics_equal_those_of_other_libraries():
