@@ -29,7 +29,7 @@ start = clock()
 photo = open_photo(sys.argv[1])
 gray = photo.gray(256)
 merge = clock()
-Colorized(photo, np.stack([x, y]) * np.float32(0.3), Provenance("none", "0", 0)).save(sys.argv[2], overwrite=True)
+Colorized(photo, np.stack([x, y]) * np.float32(0.3), Provenance("none", "0", 0)).save(sys.argv[2])
 """
 THEIRS = f"""{IMPORTS}
 start = merge = clock()
@@ -42,9 +42,10 @@ print(*end - merge, *end - start, resource.getrusage(resource.RUSAGE_SELF).ru_ma
 """
 
 
-def measure(code: str, *paths: Path) -> list[float]:
+def measure(code: str, source: Path, target: Path) -> list[float]:
     """Return wall and processor seconds of the merge and of all, and the peak MiB, of a process."""
-    command = [sys.executable, "-c", code + END, *map(str, paths)]
+    target.unlink(missing_ok=True)
+    command = [sys.executable, "-c", code + END, str(source), str(target)]
     return list(map(float, subprocess.run(command, check=True, capture_output=True).stdout.split()))
 
 

@@ -74,6 +74,12 @@ def test_folder_compares_four_ways():
     assert [row[1] for row in rows[2:]] == ["one core", "one process", "2 workers", "loop as in rembg"]
 
 
+def test_the_merge_is_compared_with_libvips():
+    gray, color = output_of("photo.py", "--megapixels", 0.1, "--rounds", 1).splitlines()
+    assert gray.startswith("gray 0.1 MP: merge ")
+    assert color.startswith("color 0.1 MP: merge ")
+
+
 def test_metrics_equal_those_of_other_libraries():
     rows = table_rows(output_of("metrics.py", "--photos", 2, "--repeats", 1))
     checks = [row for row in rows if len(row) == 7 and row[1][:1].isdigit()]
