@@ -92,7 +92,7 @@ def _answer_scaling(question: str, group: Sequence[str], others: Sequence[str], 
 
 
 def _answer_counts(question: str, wins: int, losses: int, ties: int, details: Sequence[str]) -> Answer:
-    """Answer by significant comparisons: it holds where all are won, and does not where more are lost than won."""
+    """Answer by significant comparisons: it holds where all are won, and does not where one is lost."""
     total = wins + losses + ties
     if not total:
         return Answer(question, "undecided", "nothing was measured that could tell")

@@ -1,6 +1,7 @@
 """Jobs: commands that are run one on each device, those that are done already left out."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -180,8 +181,6 @@ def _with_dependents(job: Job, reason: str, waiting: Sequence[Job]) -> dict[Job,
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """End processes as Ctrl-C would, so that a training writes its checkpoint; kill those that take too long."""
-    import signal
-
     for process in processes:
         process.send_signal(signal.SIGINT)
     end = time.monotonic() + STOP_SECONDS

@@ -20,7 +20,6 @@ from .plots import Curve, draw_curves
 from .results import Measurement, StudyResult
 
 PLOTTED = ("ab-error-to-gray", "lpips-vgg", "fid", "fd-vgg16", "is", "is-efficientnet-lite0", "pd-efficientnet-lite0")
-BASE_METRICS = ("seconds", "images_seen")
 
 
 def write_report(result: StudyResult, folder: Path) -> None:
