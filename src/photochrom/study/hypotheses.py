@@ -44,22 +44,23 @@ def answer_questions(result: StudyResult, comparisons: Sequence[Comparison]) -> 
 def _answer_quality(
     question: str, group: Sequence[str], others: Sequence[str], comparisons: Sequence[Comparison]
 ) -> Answer:
-    wins = losses = ties = 0
-    details = []
+    outcomes, details = [], []
     for comparison in comparisons:
         first, second = comparison.models
         if not is_realism(comparison.metric) or (first in group) == (second in group):
             continue
         details.append(comparison.verdict)
-        if not comparison.significant:
-            ties += 1
-            continue
-        first_wins = (comparison.difference > 0) == (find_metric(comparison.metric).better == "higher")
-        if (first if first_wins else second) in group:
-            wins += 1
-        else:
-            losses += 1
-    return _answer_counts(question, wins, losses, ties, details)
+        # The difference is that of the first family.
+        advantage = comparison.difference if first in group else -comparison.difference
+        outcomes.append(_outcome(comparison.metric, advantage, comparison.significant))
+    return _answer_counts(question, outcomes, details)
+
+
+def _outcome(metric: str, difference: float, significant: bool) -> int:
+    """Return 1 where a difference from another family is a win, -1 where a loss, 0 where it is not significant."""
+    if not significant:
+        return 0
+    return 1 if (difference > 0) == (find_metric(metric).better == "higher") else -1
 
 
 def is_realism(metric: str) -> bool:
@@ -74,26 +75,19 @@ def _answer_scaling(question: str, group: Sequence[str], others: Sequence[str], 
         runs = result.scaling(ours, metric), result.scaling(theirs, metric)
         if all(len(set(sizes)) > 1 for sizes, _ in runs):
             effects.append((metric, ours, theirs, compare_slopes(*runs)))
-    wins = losses = ties = 0
-    details = []
+    outcomes, details = [], []
     for (metric, ours, theirs, effect), p in zip(effects, adjust([e.p for *_, e in effects]), strict=True):
-        better = find_metric(metric).better == "higher"
         interval = (
             f"{effect.value:+.3g} for each doubling ({effect.low:+.3g} to {effect.high:+.3g}, corrected p = {p:.2g})"
         )
         details.append(f"{metric}: {ours} - {theirs}: {interval}")
-        if p >= 1 - LEVEL:
-            ties += 1
-        elif (effect.value > 0) == better:
-            wins += 1
-        else:
-            losses += 1
-    return _answer_counts(question, wins, losses, ties, details)
+        outcomes.append(_outcome(metric, effect.value, p < 1 - LEVEL))
+    return _answer_counts(question, outcomes, details)
 
 
-def _answer_counts(question: str, wins: int, losses: int, ties: int, details: Sequence[str]) -> Answer:
+def _answer_counts(question: str, outcomes: Sequence[int], details: Sequence[str]) -> Answer:
     """Answer by significant comparisons: it holds where all are won, and does not where one is lost."""
-    total = wins + losses + ties
+    total, wins, losses, ties = len(outcomes), outcomes.count(1), outcomes.count(-1), outcomes.count(0)
     if not total:
         return Answer(question, "undecided", "nothing was measured that could tell")
     verdict: Verdict = "undecided"
