@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 from pydantic.dataclasses import dataclass
 
 from ..evaluation.protocols import find_protocol
-from ..training.recipe import STRICT
+from ..training.recipe import STRICT, RecipeError, first_error, refuse_unknown_keys
 
 PREVIOUS = "previous"
 
@@ -165,12 +165,14 @@ def read_study(path: Path) -> Study:
         raise StudyError(f"{path}: cannot be read ({error.strerror}); give the path of a study (.toml)") from None
     except ValueError as error:
         raise StudyError(f"{path}: not TOML: {error}") from None
-    _refuse_unknown_keys(tables, path)
     try:
+        _refuse_unknown_keys(tables, path)
         # JSON, since only there does strict pydantic accept lists as tuples and strings as paths.
         study = TypeAdapter(Study).validate_json(json.dumps(tables), strict=True)
+    except RecipeError as error:
+        raise StudyError(str(error)) from None
     except ValidationError as error:
-        raise StudyError(f"{path}: {_first_error(error)}") from None
+        raise StudyError(f"{path}: {first_error(error).lstrip('.: ')}") from None
     for stages in study.families.values():
         for stage in stages:
             object.__setattr__(stage, "recipe", path.parent / stage.recipe)
@@ -178,27 +180,12 @@ def read_study(path: Path) -> Study:
 
 
 def _refuse_unknown_keys(tables: Mapping[str, Any], path: Path) -> None:
-    """Raise StudyError for keys that pydantic would ignore."""
-    known = {"budget": Budget, "axes": Axes, "test": Test, "search": Search, "question": Question}
-    parts: list[tuple[str, Any, type]] = [("", tables, Study)]
-    for key, table_type in known.items():
-        parts.append((f"{key}.", tables.get(key, {}), table_type))
-    for name, stages in _mapping(tables.get("families")).items():
-        for stage in stages if isinstance(stages, Sequence) else ():
-            parts.append((f"families.{name}.", stage, Stage))
-    for prefix, table, table_type in parts:
-        choices = [field.name for field in fields(table_type)]
-        for key in _mapping(table):
-            if key not in choices:
-                raise StudyError(f"{path}: {prefix}{key} is not known: choose one of {', '.join(choices)}")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _first_error(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    value = "" if isinstance(first["input"], dict) or not key else f" = {first['input']!r}"
-    return f"{key}{value}{': ' if key else ''}{first['msg'].removeprefix('Value error, ')}"
+    types = {field.name: field.type for field in fields(Study)}
+    types |= {"search": Search, "question": Question}  # which may be missing
+    refuse_unknown_keys(tables, types, f"{path}: ")
+    stage_types = {field.name: field.type for field in fields(Stage)}
+    families = tables.get("families")
+    for name, stages in families.items() if isinstance(families, Mapping) else ():
+        for stage in stages if isinstance(stages, list) else ():
+            if isinstance(stage, Mapping):
+                refuse_unknown_keys(stage, stage_types, f"{path}: families.{name}.")

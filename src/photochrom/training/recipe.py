@@ -154,7 +154,7 @@ def parse(tables: Mapping[str, Any], name: str = "recipe") -> Recipe:
     if isinstance(data, Mapping):
         # Where both names are given the last one counts; `override` puts its key at the end.
         tables["data"] = {OLD_DATA_KEYS.get(key, key): value for key, value in data.items()}
-    _refuse_unknown_keys(tables, types, f"{name}: ")
+    refuse_unknown_keys(tables, types, f"{name}: ")
     parts = {}
     for key, table_type in types.items():
         # JSON, since only there does strict pydantic accept lists as tuples and strings as paths.
@@ -162,7 +162,7 @@ def parse(tables: Mapping[str, Any], name: str = "recipe") -> Recipe:
         try:
             parts[key] = TypeAdapter(table_type).validate_json(text, strict=True)
         except ValidationError as error:
-            raise RecipeError(f"{name}: {key}{_first_error(error)}") from None
+            raise RecipeError(f"{name}: {key}{first_error(error)}") from None
     return Recipe(family, **parts)
 
 
@@ -188,17 +188,21 @@ def override(tables: dict[str, Any], assignment: str) -> None:
         tables[key] = text.strip()
 
 
-def _refuse_unknown_keys(table: Mapping[str, Any], types: Mapping[str, Any], prefix: str) -> None:
-    # Pydantic ignores keys that are no field of a dataclass, so they are looked for here, at every depth.
+def refuse_unknown_keys(table: Mapping[str, Any], types: Mapping[str, Any], prefix: str) -> None:
+    """Raise RecipeError, starting with the prefix, for keys that pydantic would ignore, at every depth.
+
+    ``types``: the type of each key; the fields of a dataclass are the keys of its table.
+    """
     for key, value in table.items():
         if key not in types:
             raise RecipeError(f"{prefix}{key} is not known: choose one of {', '.join(types) or 'none'}")
         if is_dataclass(types[key]) and isinstance(value, Mapping):
             inner = {field.name: field.type for field in fields(types[key]) if field.init}
-            _refuse_unknown_keys(value, inner, f"{prefix}{key}.")
+            refuse_unknown_keys(value, inner, f"{prefix}{key}.")
 
 
-def _first_error(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
+    """Return the first error as text: ``.key = value: reason``."""
     first = error.errors()[0]
     key = "".join(f".{part}" for part in first["loc"])
     # A whole table is not printed: the message names the key inside it.
