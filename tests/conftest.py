@@ -36,6 +36,12 @@ def two_colors():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def user_cache(tmp_path_factory):
+    """What is remembered about photos stays among the files of the tests."""
+    os.environ["PHOTOCHROM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory):
     """A bundle whose one network is `two_colors`."""

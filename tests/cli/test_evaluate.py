@@ -93,7 +93,7 @@ def test_a_model_given_twice_has_two_rows(fake_networks, truth, bundle, tmp_path
 def test_held_out_photos_are_those_that_training_holds_out(fake_networks, truth, bundle, tmp_path):
     crcs = sorted(zlib.crc32(path.read_bytes()) for path in truth.rglob("*.*"))
     share = (crcs[1] + crcs[2]) / 2 / 2**32
-    library = gather(Data(photos=(truth,), validation=share, min_colorfulness=0), tmp_path / "photos.json")
+    library = gather(Data(photos=(truth,), validation=share, min_colorfulness=0))
     assert len(library.validation) == 2
     digests = set()
     for p in library.validation:

@@ -168,7 +168,7 @@ def test_colorize_passes_them_over(kaggle):
 
 
 def test_train_evaluate_and_inspect_read_them(kaggle, tmp_path):
-    library = gather(Data(photos=(kaggle,), validation=0.5), tmp_path / "photos.json")
+    library = gather(Data(photos=(kaggle,), validation=0.5))
     assert len(library.training) + len(library.validation) == N
     assert library.unreadable == 0
     assert len(find_truth([kaggle], 1.0)) == N

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def images(archive, tmp_path):
-    return gather(Data(photos=(archive,), validation=0.25), tmp_path / "photos.json").training
+    return gather(Data(photos=(archive,), validation=0.25)).training
 
 
 @pytest.fixture

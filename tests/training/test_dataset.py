@@ -19,13 +19,19 @@ from photochrom.training.recipe import Data
 
 @pytest.fixture
 def library(archive, tmp_path):
-    return gather(Data(photos=(archive,), validation=0.25), tmp_path / "photos.json")
+    return gather(Data(photos=(archive,), validation=0.25))
 
 
 def unzip(archive, folder):
     with zipfile.ZipFile(archive) as file:
         file.extractall(folder)
     return folder
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHOTOCHROM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "colorfulness-64.json"
 
 
 def keys(images):
@@ -48,8 +54,7 @@ def test_gray_and_damaged_images_are_left_out_and_counted(library):
 
 
 def test_a_folder_in_a_zip_is_a_source(archive, tmp_path):
-    cache = tmp_path / "photos.json"
-    whole, a, b = (gather(Data(photos=(archive / part,)), cache) for part in ("", "a", "b"))
+    whole, a, b = (gather(Data(photos=(archive / part,))) for part in ("", "a", "b"))
     assert keys(a.training) | keys(b.training) == keys(whole.training)
     assert not keys(a.training) & keys(b.training)
     inside = {(f"b/{image.name}", image.crc) for image in find_images(archive / "b")}
@@ -57,15 +62,15 @@ def test_a_folder_in_a_zip_is_a_source(archive, tmp_path):
     assert source_title(archive / "b") == f"{archive.name}/b"
     assert source_title(archive) == archive.name
     with pytest.raises(ValueError, match=r"photos.zip has no photos in a folder of that name"):
-        gather(Data(photos=(archive / "c",)), cache)
+        gather(Data(photos=(archive / "c",)))
 
 
 def test_a_folder_and_a_zip_give_the_same_library(archive, library, tmp_path):
     folder = unzip(archive, tmp_path / "folder")
-    other = gather(Data(photos=(folder,), validation=0.25), tmp_path / "other.json")
+    other = gather(Data(photos=(folder,), validation=0.25))
     assert other.digest == library.digest
     assert [image.key for image in other.training] == [image.key for image in library.training]
-    both = gather(Data(photos=(folder, archive), validation=0.25), tmp_path / "both.json")
+    both = gather(Data(photos=(folder, archive), validation=0.25))
     assert both.repeated == 41
     assert both.digest == library.digest
 
@@ -74,14 +79,14 @@ def test_the_split_stays_when_images_are_added(archive, library, tmp_path):
     folder = unzip(archive, tmp_path / "folder")
     for seed in range(100, 120):
         (folder / f"{seed}.JPG").write_bytes(jpeg(seed))
-    more = gather(Data(photos=(folder,), validation=0.25), tmp_path / "more.json")
+    more = gather(Data(photos=(folder,), validation=0.25))
     assert keys(library.validation) < keys(more.validation)
     assert keys(library.training) < keys(more.training)
 
 
 def test_a_number_of_images_is_a_part_of_every_larger_one(archive, library, tmp_path):
     def take(images, photos=archive):
-        return gather(Data(photos=(photos,), validation=0.25, images=images), tmp_path / "photos.json")
+        return gather(Data(photos=(photos,), validation=0.25, images=images))
 
     sizes = [1, 5, 12, len(library.training)]
     libraries = [take(images) for images in sizes]
@@ -97,23 +102,30 @@ def test_a_number_of_images_is_a_part_of_every_larger_one(archive, library, tmp_
         take(99)
 
 
-def test_a_photo_is_read_once_to_be_measured(archive, tmp_path, monkeypatch):
+def test_a_photo_is_read_once_to_be_measured(archive, cache, monkeypatch):
     reads = []
     read = SourceImage.read
     monkeypatch.setattr(SourceImage, "read", lambda image: reads.append(str(image)) or read(image))
-    gather(Data(photos=(archive,)), tmp_path / "photos.json")
+    gather(Data(photos=(archive,)))
     assert len(reads) == len(set(reads)) == len(find_images(archive))
 
 
-def test_colorfulness_is_cached(archive, tmp_path):
-    cache = tmp_path / "photos.json"
+def test_colorfulness_is_remembered_and_damage_is_not(archive, cache, caplog):
     settings = Data(photos=(archive,), validation=0.0)
-    gather(settings, cache)
+    gather(settings)
     scores = json.loads(cache.read_text())
-    assert sum(score is None for score in scores.values()) == 1
+    assert len(scores) == 40
     cache.write_text(json.dumps(dict.fromkeys(scores, 0.5)))
-    with pytest.raises(ValueError, match=r"41 found, 0 unreadable, 41 less colorful than data.min_colorfulness = 9"):
-        gather(settings, cache)
+    caplog.set_level("INFO")
+    with pytest.raises(ValueError, match=r"41 found, 1 unreadable, 40 less colorful than data.min_colorfulness = 9"):
+        gather(settings)
+    assert "measuring the colorfulness of 1 new photos" in caplog.text
+
+
+def test_without_a_place_to_remember_the_library_is_the_same(archive, library, cache, caplog):
+    cache.parent.write_text("a file where the folder should be")
+    assert gather(Data(photos=(archive,), validation=0.25)) == library
+    assert "the colorfulness of photos cannot be remembered" in caplog.text
 
 
 def test_a_file_without_permission_is_left_out_and_named(archive, tmp_path, monkeypatch, caplog):
@@ -125,13 +137,13 @@ def test_a_file_without_permission_is_left_out_and_named(archive, tmp_path, monk
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", deny)
-    library = gather(Data(photos=(folder,), validation=0.0), tmp_path / "photos.json")
+    library = gather(Data(photos=(folder,), validation=0.0))
     assert (len(library.training), library.unreadable, library.repeated) == (36, 3, 0)
     assert "02.jpg left out: cannot be read (Permission denied)" in caplog.text
 
 
 def test_a_set_too_small_to_hold_out_a_photo_is_named(archive, tmp_path, caplog):
-    library = gather(Data(photos=(archive,), validation=1e-9), tmp_path / "photos.json")
+    library = gather(Data(photos=(archive,), validation=1e-9))
     assert not library.validation
     assert "38 photos are too few for data.validation = 1e-09" in caplog.text
 
@@ -141,7 +153,7 @@ def test_photos_that_photochrom_colorized_are_no_ground_truth(archive, tmp_path,
     colorized = Colorized(open_photo(jpeg(2)), np.full((2, 2, 2), 0.3, np.float32), Provenance("unet", "1", 0))
     for suffix in (".jpg", ".png", ".tif", ".webp", ".avif"):
         colorized.save(folder / f"colorized{suffix}")
-    library = gather(Data(photos=(folder,), validation=0.0), tmp_path / "photos.json")
+    library = gather(Data(photos=(folder,), validation=0.0))
     assert (len(library.training), library.unreadable) == (38, 6)
     assert caplog.text.count("left out: colorized by Photochrom, so no ground truth") == 5
 
@@ -158,7 +170,7 @@ def test_formats_that_pillow_cannot_decode_are_read_as_by_the_other_commands(tmp
         deep.copy(interpretation="rgb16").write_to_file(str(path))
     else:
         image.save(path)
-    library = gather(Data(photos=(tmp_path,), validation=0.0), tmp_path / "photos.json")
+    library = gather(Data(photos=(tmp_path,), validation=0.0))
     assert [image.name for image in library.training] == [path.name]
     pixels = open_photo(path).pixels().astype(int)
     expected = pixels // 257 if suffix == ".tif" else pixels
@@ -168,7 +180,7 @@ def test_formats_that_pillow_cannot_decode_are_read_as_by_the_other_commands(tmp
 def test_formats_that_no_command_reads_are_left_out_and_named(tmp_path, caplog):
     (tmp_path / "photo.psd").write_bytes(b"8BPS")
     (tmp_path / "photo.jpg").write_bytes(jpeg(4))
-    library = gather(Data(photos=(tmp_path,), validation=0.0), tmp_path / "photos.json")
+    library = gather(Data(photos=(tmp_path,), validation=0.0))
     assert (len(library.training), library.unreadable) == (1, 1)
     assert "photo.psd left out: " in caplog.text
 
@@ -186,4 +198,4 @@ def test_missing_and_damaged_sources(archive, tmp_path):
         ((tmp_path,), "no photo to train on: 0 found"),
     ):
         with pytest.raises(ValueError, match=message):
-            gather(Data(photos=photos), tmp_path / "photos.json")
+            gather(Data(photos=photos))

@@ -68,7 +68,7 @@ def test_a_run_writes_all_its_files(recipe, tmp_path, capfd):
     run = train(settings, tmp_path / "run")
     assert capfd.readouterr() == ("", "")
     assert sorted(p.name for p in run.iterdir()) == [
-        "best.safetensors", "last.safetensors", "log.jsonl", "photos.json", "recipe.json", "samples"
+        "best.safetensors", "last.safetensors", "log.jsonl", "recipe.json", "samples"
     ]  # fmt: skip
     assert parse(json.loads((run / "recipe.json").read_text())) == settings
     first = rows(run)[0]
@@ -343,7 +343,7 @@ def test_wrong_folders(recipe, tmp_path):
 def test_a_refused_call_leaves_no_run(wrong, message, recipe, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(recipe(**wrong), tmp_path / "run")
-    assert content(tmp_path).keys() <= {"photos.json"}
+    assert not content(tmp_path)
     train(recipe(trainer__steps=2), tmp_path / "run")
 
 

@@ -17,7 +17,7 @@ from ..core.sampling.autoregressive import bits_per_dim
 from ..core.sampling.procedure import Procedure
 from ..imaging.errors import printable
 from ..imaging.photo import open_photo
-from ..imaging.sources import Passed, describe_passed, source_title
+from ..imaging.sources import Passed, cache_folder, describe_passed, source_title
 from ..inference import bundle
 from ..inference.colorizer import Colorizer
 from ..inference.onnx import find_provider
@@ -80,8 +80,7 @@ def run(request: Request, progress: Progress = lambda stage, done, total: None) 
     rows = _with_unique_names([*_model_rows(request), *(match_images(folder, images) for folder in request.images)])
     warnings += networks.missing
 
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    store = Path(os.environ.get("PHOTOCHROM_CACHE") or caches / "photochrom") / "evaluate"
+    store = cache_folder() / "evaluate"
     overview = survey(images, protocol, store, partial(progress, "reading photos"))
     images = overview.images
     if overview.unreadable:

@@ -34,6 +34,12 @@ KINDS_NAMED = 10  # in a summary of what was passed over
 Passed = Counter[str]  # numbers of files and folders that were passed over, by kind: ".txt file", "hidden folder"
 
 
+def cache_folder() -> Path:
+    """Return the folder of what is remembered about images: PHOTOCHROM_CACHE, or ``photochrom`` in the user's cache."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("PHOTOCHROM_CACHE") or caches / "photochrom")
+
+
 @dataclass(frozen=True)
 class SourceImage:
     """The `name` of an image (with forward slashes) in a source, CRC-32 and number of its bytes (0 if unreadable)."""

@@ -15,7 +15,7 @@ from .._processes import available_processors
 from ..core.color import colorfulness
 from ..imaging.atomic import atomic_write
 from ..imaging.photo import open_photo
-from ..imaging.sources import Passed, SourceImage, describe_passed, find_images, is_held_out
+from ..imaging.sources import Passed, SourceImage, cache_folder, describe_passed, find_images, is_held_out
 from .decoding import ANY_SIZE, decode
 from .recipe import Data
 
@@ -41,13 +41,13 @@ class Library:
         return {**vars(self), "training": len(self.training), "validation": len(self.validation)}
 
 
-def gather(settings: Data, cache: Path) -> Library:
-    """Find, filter and split the images that a recipe names; ``cache`` is a JSON file of their colorfulness.
+def gather(settings: Data) -> Library:
+    """Find, filter and split the images that a recipe names. Their colorfulness is remembered (`cache_folder`).
 
     Raises ValueError when a source is missing, or no image is left to train on, or fewer than `Data.images`.
     """
     images, repeated = _find(settings.photos)
-    library = _split(images, _colorfulness_by_key(images, cache), settings, repeated)
+    library = _split(images, _colorfulness_by_key(images), settings, repeated)
     training, validation = len(library.training), len(library.validation)
     log.info(
         "photos: %d for training, %d held out for validation; left out: %d near gray, %d unreadable, %d repeated, "
@@ -106,16 +106,24 @@ def _split(
     return Library(tuple(used), tuple(validation), digest, unused, near_gray, unreadable, repeated)
 
 
-def _colorfulness_by_key(images: Mapping[str, SourceImage], cache: Path) -> dict[str, float | None]:
-    scores: dict[str, float | None] = json.loads(cache.read_text()) if cache.exists() else {}
-    new = {key: image for key, image in images.items() if key not in scores}
-    if new:
-        log.info("measuring the colorfulness of %d new photos", len(new))
-        with ThreadPoolExecutor(available_processors()) as pool:
-            scores.update(zip(new, pool.map(_measure, new.values()), strict=True))
+def _colorfulness_by_key(images: Mapping[str, SourceImage]) -> dict[str, float | None]:
+    """Return the colorfulness of images by their keys, None of those that cannot be read."""
+    cache = cache_folder() / f"colorfulness-{PREVIEW}.json"
+    known: dict[str, float] = json.loads(cache.read_text()) if cache.exists() else {}
+    new = {key: image for key, image in images.items() if key not in known}
+    if not new:
+        return {**known}
+    log.info("measuring the colorfulness of %d new photos", len(new))
+    with ThreadPoolExecutor(available_processors()) as pool:
+        measured = dict(zip(new, pool.map(_measure, new.values()), strict=True))
+    known |= {key: score for key, score in measured.items() if score is not None}
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(cache, overwrite=True) as file:
-            file.write(json.dumps(scores).encode())
-    return scores
+            file.write(json.dumps(known).encode())
+    except OSError as error:
+        log.warning("%s: the colorfulness of photos cannot be remembered (%s)", cache, error.strerror)
+    return known | measured
 
 
 def _measure(image: SourceImage) -> float | None:

@@ -66,7 +66,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
         initialize(model, init)
     state, sections = TrainingState(fresh=init is None), None
     with checkpoint.run_folder(run, resume), ExitStack() as processes:
-        library = gather(recipe.data, run / "photos.json")
+        library = gather(recipe.data)
         if resume:
             state, sections = _read_progress(run, recipe, library)
             if state.progress(recipe.trainer) >= 1:
