@@ -96,23 +96,34 @@ def test_a_job_has_the_processors_of_its_device(job):
     assert os.sched_getaffinity(0) == before
 
 
-def test_an_interrupt_stops_the_processes_as_ctrl_c_does(job, devices, tmp_path):
-    code = """
-try:
-    (out.parent / 'ready').touch(); time.sleep(60)
-except KeyboardInterrupt:
+STOPPED = """
+import signal
+def stop(*_):
     (out.parent / 'stopped').touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop)
+(out.parent / 'ready').touch()
+time.sleep(60)
 """
+
+
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["heeded", "ignored"])
+def test_an_interrupt_lets_the_processes_stop(ctrl_c, job, devices, tmp_path):
     ready, stopped = tmp_path / "out" / "ready", tmp_path / "out" / "stopped"
-    long = job("long", f"exec({code!r})")
+    long = job("long", f"exec({STOPPED!r})")
+    before = signal.signal(signal.SIGINT, ctrl_c), signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def interrupt():
         wait_until(ready.exists)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        run([long, job("after", needs=[long])], devices)
+    try:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            run([long, job("after", needs=[long])], devices)
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
     assert stopped.exists()
     assert not long.is_done
 

@@ -1,7 +1,6 @@
 """Jobs: commands that are run one on each device, those that are done already left out."""
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -180,9 +179,9 @@ def _with_dependents(job: Job, reason: str, waiting: Sequence[Job]) -> dict[Job,
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End processes as Ctrl-C would, so that a training writes its checkpoint; kill those that take too long."""
+    """End processes so that a training writes its checkpoint; kill those that take too long."""
     for process in processes:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # Ctrl-C is ignored by what a shell runs in the background
     end = time.monotonic() + STOP_SECONDS
     for process in processes:
         try:
