@@ -293,6 +293,8 @@ CHANGES = {
     "solver": "ddim",
     "eta": 0.5,
     "temperature": 2.0,
+    "warmth": 0.5,
+    "local_saturation": 1.5,
 }
 
 

@@ -11,7 +11,7 @@ import typer
 from ..imaging.limits import MAX_PIXELS
 from .call import Call
 from .console import exit_on, fail, loading, notify, stopping
-from .options import Device, Model, Saturation, Seed, Size, Strength, limited
+from .options import Device, LocalSaturation, Model, Saturation, Seed, Size, Strength, Warmth, limited
 from .pipe import colorize_pipe, uses_pipe
 from .report import Mode, describe, report
 
@@ -48,6 +48,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     seed: Seed = 0,
     saturation: Saturation = 1.0,
     strength: Strength = None,
+    warmth: Warmth = 0.0,
+    local_saturation: LocalSaturation = 1.0,
     size: Size = None,
     variants: Annotated[int, limited("variants", VARIANTS)] = 1,
     steps: Annotated[int | None, limited("steps", "Number of sampling steps; the model's own by default.")] = None,
@@ -93,7 +95,16 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         if quiet and verbose:
             raise ValueError("--quiet and --verbose: choose one")
         all_hints = parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())])
-        color = ColorOptions(saturation=saturation, size=size, seed=seed, variants=variants, hints=all_hints, **sampler)
+        color = ColorOptions(
+            saturation=saturation,
+            warmth=warmth,
+            local_saturation=local_saturation,
+            size=size,
+            seed=seed,
+            variants=variants,
+            hints=all_hints,
+            **sampler,
+        )
         call = Call(
             photos=photos,
             out=out,

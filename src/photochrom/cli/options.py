@@ -20,5 +20,9 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE o
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Output path; named after the input by default.")]
 Size = Annotated[int | None, limited("size", "Inference size: short side in pixels at which the model works.")]
 Saturation = Annotated[float, limited("saturation", "Color saturation: 0 = grayscale, 1 = model output.")]
+Warmth = Annotated[float, limited("warmth", "Above 0 warmer (more yellow), below 0 cooler (more blue).")]
+LocalSaturation = Annotated[
+    float, limited("local_saturation", "Difference of colors from their surroundings: 1 = model output.")
+]
 Strength = Annotated[float | None, limited("saturation", "Alias of --saturation.", hidden=True)]
 Seed = Annotated[int, limited("seed", "Random seed (stochastic models only).")]

@@ -21,6 +21,7 @@ from ..imaging.metadata import Provenance
 from ..imaging.photo import Colorized, Photo, open_photo
 from ..imaging.sources import find_format, read_head
 from .bundle import BundleError, read_description
+from .grading import grade
 from .hints import HintMaps, check_hints
 from .onnx import SeededNoise, load_model, with_options
 from .options import ColorKeywords, ColorOptions, SamplerOptions, check_stochastic, merge_options
@@ -183,7 +184,7 @@ class Colorizer:
 
         def colorize_with(seed: int) -> Colorized:
             (ab,) = colorizer.predict([prepared.gray], seed, prepared.hints)
-            return colorizer.merge(photo, ab, seed, options)
+            return colorizer.merge(photo, ab, seed, options, prepared.hints)
 
         return map(colorize_with, options.seeds)
 
@@ -192,7 +193,7 @@ class Colorizer:
         self.check(photo, options)
         size = self.card.inference_size(options.size)
         gray = photo.gray(size, self.card.multiple, self.card.gray, self.card.square)
-        return Prepared(gray, HintMaps(photo, gray, options.hints, options.saturation) if options.hints else None)
+        return Prepared(gray, HintMaps(photo, gray, options) if options.hints else None)
 
     def check(self, photo: Photo, options: ColorOptions) -> None:
         """Raise PhotoError if the size of a photo does not fit the model or the hints; no pixel is read."""
@@ -226,10 +227,12 @@ class Colorizer:
             results.update(zip(batch, ab, strict=True))
         return [results[position] for position in range(len(grays))]
 
-    def merge(self, photo: Photo, ab: AB, seed: int, options: ColorOptions = DEFAULTS) -> Colorized:
-        """Return the photo with the ab of a model, times the saturation, under its own luminance."""
+    def merge(
+        self, photo: Photo, ab: AB, seed: int, options: ColorOptions = DEFAULTS, hints: Hints | None = None
+    ) -> Colorized:
+        """Return the photo with the ab of a model, graded as in the options, under its own luminance."""
         provenance = self.provenance(seed, options, photo.reader.page, photo.original.sha256)
-        return Colorized(photo, ab * np.float32(options.saturation), provenance, self.threads)
+        return Colorized(photo, grade(ab, options, hints), provenance, self.threads)
 
     def provenance(
         self, seed: int, options: ColorOptions = DEFAULTS, page: int | None = None, original: str = ""
@@ -240,7 +243,7 @@ class Colorizer:
         default = describe(load_procedure(self.card.procedure))
         sampler = describe(self.with_sampler(**options.sampler).procedure)
         other = {name: value for name, value in sampler.items() if value != default[name]}
-        for name in ("saturation", "size", "hints"):
+        for name in ("saturation", "warmth", "local_saturation", "size", "hints"):
             if getattr(options, name) != getattr(DEFAULTS, name):
                 other[name] = getattr(options, name)
         if page is not None:

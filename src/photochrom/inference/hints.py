@@ -17,7 +17,8 @@ from ..core import color
 from ..core.sampling.procedure import HintMap
 from ..imaging.errors import PhotoError, printable
 from ..imaging.photo import Photo
-from .options import Hint
+from .grading import ungrade
+from .options import ColorOptions, Hint
 
 EDGE = 0.8  # difference of gray, in [-1, 1], that is as long as `REACH`
 REACH = 1.2  # distance, in short sides of the image, at which the share of a hint has fallen to 1 / e
@@ -65,14 +66,13 @@ def check_hints(photo: Photo, hints: Sequence[Hint]) -> None:
 class HintMaps:
     """The hints of one photo, spread over its pixels at whatever size a model gives colors; computed once for a size.
 
-    ``gray``: the photo's at the inference size; ``saturation``: factor that multiplies all colors afterwards.
-    The hints are inside the photo, see `check_hints`.
+    ``gray``: the photo's at the inference size; ``options``: the hints, inside the photo (see `check_hints`), and the
+    grading of all colors afterwards.
     """
 
     photo: Photo
     gray: Float[np.ndarray, "1 h w"]
-    hints: Sequence[Hint]
-    saturation: float = 1.0
+    options: ColorOptions
     maps: dict[tuple[int, int], HintMap] = field(default_factory=dict)
 
     def at(self, height: int, width: int) -> HintMap:
@@ -81,7 +81,7 @@ class HintMaps:
             return self.maps[height, width]
         photo = self.photo
         by_pixel: dict[tuple[int, int], Hint] = {}
-        for hint in self.hints:
+        for hint in self.options.hints:
             pixel = int(hint.y * height / photo.height), int(hint.x * width / photo.width)
             other = by_pixel.setdefault(pixel, hint)
             if other.rgb != hint.rgb:
@@ -89,8 +89,9 @@ class HintMaps:
                 both = f"hints at {other.x},{other.y} and {hint.x},{hint.y}"
                 raise PhotoError(f"{photo.name}: {both} differ and are less than {distance} pixels apart; remove one")
         rows, columns = np.array(list(by_pixel)).T
-        # The saturation multiplies all colors afterwards, but must not change those of the hints.
-        colors = np.array(list(map(hint_ab, by_pixel.values())), np.float32).T / (self.saturation or 1)
+        # The grading changes all colors afterwards, but must not change those of the hints.
+        wanted = np.array(list(map(hint_ab, by_pixel.values())), np.float32).T
+        colors = ungrade(wanted[:, :, None], self.options)[..., 0]
         blocks = self.gray[0].reshape(height, self.gray.shape[1] // height, width, self.gray.shape[2] // width)
         shares = hint_shares(blocks.mean((1, 3)), rows, columns)
         ab = np.einsum("ck,khw->chw", colors, shares)

@@ -18,6 +18,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
     "eta": (0, 1),
     "temperature": (1e-6, 100.0),
+    "warmth": (-1, 1),
+    "local_saturation": (0, 3),
 }
 MAX_HINTS = 100
 HINT_PATTERN = r"^\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*#?([0-9a-fA-F]{6})\s*$"  # x,y,#rrggbb
@@ -68,6 +70,8 @@ class ColorOptions:
         solver: name of the sampler.
         eta: noise that ddim adds at each step, from 0 (none) to 1 (as ancestral sampling).
         temperature: randomness of sampling: below 1 safer colors, above 1 more varied ones.
+        warmth: color added everywhere: above 0 warmer (more yellow), below 0 cooler (more blue).
+        local_saturation: difference of colors from their surroundings: 0 = none, 1 = model output.
 
     Raises ValueError for a value of the wrong type or outside `LIMITS`, and for more than `MAX_HINTS` hints.
     """
@@ -81,6 +85,8 @@ class ColorOptions:
     solver: str | None = None
     eta: float | None = None
     temperature: float | None = None
+    warmth: float = 0.0
+    local_saturation: float = 1.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -118,6 +124,8 @@ class ColorKeywords(SamplerOptions, total=False):
     """Color options by name, over those of `options`; see `ColorOptions`."""
 
     saturation: float
+    warmth: float
+    local_saturation: float
     size: int | None
     seed: int
     variants: int

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from ..imaging.atomic import atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
@@ -21,6 +19,7 @@ from ..imaging.photo import Original, Photo, check_replaceable, open_photo, read
 from . import contact_sheet
 from .bundle import BundleError
 from .colorizer import AB, Colorizer, Prepared
+from .grading import grade
 from .options import ColorOptions
 from .plan import Location, Task
 
@@ -98,7 +97,7 @@ class _Job:
         """Write the output of a seed and, after the last one, the images about all of them."""
         if isinstance(ab, Exception):
             raise ab
-        result = self.colorizer.merge(self.photo, ab, seed, self.options.color)
+        result = self.colorizer.merge(self.photo, ab, seed, self.options.color, self.prepared.hints)
         self.colors[seed] = result.ab  # not the result itself, which may hold a decoded photo
         output = Path(self.task.files[seed])
         if self.options.is_due(output):
@@ -134,9 +133,9 @@ class _Job:
         gray = self.photo.gray(contact_sheet.SIDE)
         self.original.check_unchanged()
         if extra == "trace":
-            saturation = np.float32(self.options.color.saturation)
-            steps = self.colorizer.trajectory(self.prepared.gray, seed, self.prepared.hints)
-            return contact_sheet.trace(gray, list(np.stack(steps) * saturation), provenance)
+            hints, color = self.prepared.hints, self.options.color
+            steps = self.colorizer.trajectory(self.prepared.gray, seed, hints)
+            return contact_sheet.trace(gray, [grade(ab, color, hints) for ab in steps], provenance)
         draw = contact_sheet.variants if extra == "sheet" else contact_sheet.uncertainty
         return draw(gray, [self.colors[seed] for seed in self.task.seeds], provenance)
 

@@ -22,6 +22,10 @@ class ColorParameters(BaseModel):
     model: str = Field("", max_length=100, description="Name of a model from /models; the first one if not given.")
     seed: int = _limited("seed", 0, "Random seed (stochastic models only).")
     saturation: float = _limited("saturation", 1.0, "Color saturation: 0 = grayscale, 1 = model output.")
+    warmth: float = _limited("warmth", 0.0, "Above 0 warmer (more yellow), below 0 cooler (more blue).")
+    local_saturation: float = _limited(
+        "local_saturation", 1.0, "Difference of colors from their surroundings: 0 = none, 1 = model output."
+    )
     size: int | None = _limited("size", None, "Inference size: short side in pixels; the model's own if not given.")
     steps: int | None = _limited("steps", None, "Number of sampling steps; more take longer.")
     solver: str | None = Field(None, max_length=100, description="Name of the sampler, if the model has several.")
