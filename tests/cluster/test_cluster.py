@@ -294,6 +294,8 @@ CHANGES = {
     "eta": 0.5,
     "temperature": 2.0,
     "warmth": 0.5,
+    "near": 5,
+    "distance": 0.2,
     "local_saturation": 1.5,
 }
 

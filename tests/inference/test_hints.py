@@ -12,7 +12,7 @@ from photochrom.core import color
 from photochrom.imaging.photo import PhotoError, open_photo
 from photochrom.inference import hints
 from photochrom.inference.hints import HintMaps, check_hints, hint_ab, hint_shares, path_lengths, read_hints
-from photochrom.inference.options import ColorOptions, Hint
+from photochrom.inference.options import Hint
 
 places = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 11)), min_size=1, max_size=6, unique=True)
 grays = arrays.arrays(np.float32, (8, 12), elements=st.floats(-1, 1, width=32))
@@ -57,7 +57,7 @@ def test_a_hint_is_met_at_its_pixel(photo):
     gray = photo.gray(32, 8)
     ab = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 2, *(n // 4 for n in gray.shape[1:]))).astype(np.float32)
     red = Hint.parse("45,30,#c03020")
-    hint_map = HintMaps(photo, gray, ColorOptions(hints=(red,))).at(*ab.shape[2:])
+    hint_map = HintMaps(photo, gray, [red]).at(*ab.shape[2:])
     pinned_ab = hint_map.blend(ab)
     place = (..., ab.shape[2] // 2, ab.shape[3] // 2)
     np.testing.assert_allclose(pinned_ab[place], [hint_ab(red)] * 2, atol=1e-6)
@@ -76,28 +76,10 @@ def test_a_hint_outside_the_photo_is_refused(photo, at):
 
 def test_different_hints_for_one_pixel_are_refused(photo):
     gray = photo.gray(32, 8)
-    clashing = HintMaps(
-        photo,
-        gray,
-        ColorOptions(
-            hints=(
-                Hint.parse("45,30,#c03020"),
-                Hint.parse("46,30,#2030c0"),
-            )
-        ),
-    )
+    clashing = HintMaps(photo, gray, [Hint.parse("45,30,#c03020"), Hint.parse("46,30,#2030c0")])
     with pytest.raises(PhotoError, match=r"hints at 45,30 and 46,30 differ and are less than \d+ pixels apart"):
         clashing.at(8, 12)
-    alike = HintMaps(
-        photo,
-        gray,
-        ColorOptions(
-            hints=(
-                Hint.parse("45,30,#c03020"),
-                Hint.parse("46,30,#c03020"),
-            )
-        ),
-    )
+    alike = HintMaps(photo, gray, [Hint.parse("45,30,#c03020"), Hint.parse("46,30,#c03020")])
     assert alike.at(8, 12).weight.max() == 1
 
 

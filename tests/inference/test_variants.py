@@ -135,7 +135,7 @@ def test_a_hint_changes_what_the_sampler_continues_from(photos, colorizer):
     prepared = colorizer.prepare(photo)
     assert prepared.hints is None
     gray = prepared.gray
-    hints = HintMaps(photo, gray, ColorOptions(hints=(Hint.parse("20,10,#c03020"),)))
+    hints = HintMaps(photo, gray, [Hint.parse("20,10,#c03020")])
     (with_hint,), (without,) = colorizer.predict([gray], 3, hints), colorizer.predict([gray], 3)
     assert np.abs(with_hint - hints.at(*without.shape[1:]).blend(without[None])[0]).max() > 1e-3
     row, column = 10 * gray.shape[1] // photo.height, 20 * gray.shape[2] // photo.width

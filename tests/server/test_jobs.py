@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -154,7 +156,8 @@ def test_a_worker_that_starts_too_slowly_is_ended(jobs, stochastic_bundle, monke
 
 
 def stored_bytes(folder):
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    files = [file.stat() for file in folder.rglob("*") if file.is_file()]
+    return sum({file.st_ino: file.st_size for file in files}.values())  # links share their bytes
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
@@ -198,7 +201,7 @@ def test_a_full_disk_is_reported(stochastic_bundle, tmp_path, monkeypatch):
     (event,) = worker._colorize({}, request, 1, 10**8)
     assert (event.status, event.reason) == (507, "photo: cannot be stored (No space left on device)")
     monkeypatch.setattr("photochrom.imaging.atomic._publish", full)
-    request = ColorizeRequest(tmp_path, str(stochastic_bundle), ColorOptions(), previews=False)
+    request = ColorizeRequest(tmp_path, str(stochastic_bundle), ColorOptions(), preview=0)
     *_, event = worker._colorize({}, request, 1, 10**8)
     assert (event.status, event.reason) == (507, "0.png: cannot be written (No space left on device)")
 
@@ -206,7 +209,7 @@ def test_a_full_disk_is_reported(stochastic_bundle, tmp_path, monkeypatch):
 def test_errors_do_not_tell_where_the_server_keeps_files(stochastic_bundle, tmp_path):
     (tmp_path / UPLOAD).write_bytes(PHOTO)
     (tmp_path / "0.png").write_bytes(b"")
-    request = ColorizeRequest(tmp_path, str(stochastic_bundle), ColorOptions(), previews=False)
+    request = ColorizeRequest(tmp_path, str(stochastic_bundle), ColorOptions(), preview=0)
     *_, event = worker._colorize({}, request, 1, 10**8)
     assert event.reason.startswith("0.png: exists already")
 
@@ -266,3 +269,40 @@ class TestCachedColorizer:
         colorizer.predict([gray], [4])
         colorizer.predict([gray], [1])
         assert seeds_predicted == [1, 2, 3, 4, 1]
+
+
+def test_the_folders_of_dead_servers_are_removed(stochastic_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead, unknown = (Path(tempfile.mkdtemp(prefix=prefix)) for prefix in ("photochrom-web-", "other-"))
+    for folder in (dead, unknown):
+        (folder / "server").touch()
+    first = Jobs(str(stochastic_bundle), Limits(), 1)
+    assert not dead.exists()
+    assert unknown.exists()
+    second = Jobs(str(stochastic_bundle), Limits(), 1)
+    assert first.root.exists()
+    for jobs in (first, second):
+        jobs.close()
+    assert list(tmp_path.iterdir()) == [unknown]
+
+
+def test_workers_reach_only_the_loaders_of_supported_formats():
+    code = """
+import numpy as np, pyvips
+from photochrom import Colorizer
+from photochrom.imaging import formats
+formats.block_other_loaders()
+svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+for load in (pyvips.Image.svgload_buffer, lambda data: pyvips.Image.new_from_buffer(data, "")):
+    try:
+        load(svg)
+        print("loaded")
+    except pyvips.Error:
+        pass
+photo = pyvips.Image.new_from_array(np.arange(4800).reshape(60, 80).astype(np.uint8)).copy()
+photo.set_type(pyvips.GValue.gint_type, "orientation", 6)
+for suffix in (".jpg", ".png", ".tif", ".webp", ".avif", ".gif"):
+    Colorizer()(photo.write_to_buffer(suffix))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr

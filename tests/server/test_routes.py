@@ -9,31 +9,36 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
 import anyio
+import httpx
 import numpy as np
 import pytest
 import pyvips
+import uvicorn
 from fastapi.testclient import TestClient
+from skimage.color import rgb2lab
 
 from photochrom import Colorizer
 from photochrom.imaging.formats import WRITABLE
 from photochrom.imaging.notes import NO_ATTACHMENTS
 from photochrom.inference.options import LIMITS, MAX_HINTS, Hint
-from photochrom.server import app, middleware, routes
+from photochrom.server import app, middleware, routes, run, uploads
 from photochrom.server.app import create_app, load_models
 from photochrom.server.jobs import Limits
 from photochrom.server.middleware import HEADERS
 from photochrom.server.run import MAX_CONNECTIONS
 from servers import TIMEOUT, get, post, serve_in_thread, wait_until
 
+CLASSIFY = Path(__file__).parents[2] / "bundles/classify.zip"
 RAMP = np.linspace(20, 235, 48 * 64).reshape(48, 64)
 
 
@@ -48,7 +53,8 @@ PHOTO = encode()
 
 @contextmanager
 def client_of(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen
-    with TestClient(create_app(load_models(bundles), limits, processes), base_url="http://localhost") as client:
+    app = create_app(load_models(bundles), limits, processes)
+    with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5000)) as client:
         yield client
 
 
@@ -190,6 +196,192 @@ def test_a_photo_on_the_server_is_colorized_again(client, bundle):
     client.delete(f"/jobs/{other['id']}")
 
 
+def test_a_draft_has_color_maps_and_no_outputs(client, bundle):
+    job = wait_for_job(client, submit(client, draft=True, preview=64, saturation=1.5))
+    (answer,) = job["copies"]
+    assert (answer["photo"], answer["preview"]) == (None, None)
+    assert "is a draft, without outputs" in detail(client.get(f"/jobs/{job['id']}/photo/0"), 409)
+    assert "is a draft, without outputs" in detail(client.get(f"/jobs/{job['id']}/preview/0"), 409)
+    assert detail(client.get("/archive", params={"job": job["id"]}), 409) == "no photo is colorized yet"
+    colors = answer["colors"]
+    stored = np.frombuffer(client.get(colors["address"]).content, "<i2").reshape(2, colors["height"], colors["width"])
+    (result,) = Colorizer(bundle).variants(PHOTO, saturation=1.5)
+    np.testing.assert_allclose(stored / 64, result.ab * 110, atol=0.01)
+    again = wait_for_job(client, client.post(f"/jobs/{job['id']}/again", params={"saturation": 1.5}).json())
+    assert client.get(again["copies"][0]["photo"]).content == Colorizer(bundle)(PHOTO, saturation=1.5)
+
+
+def test_previews_have_the_size_that_is_asked_for(client):
+    large = pyvips.Image.new_from_array(np.tile(RAMP, (40, 40)).astype(np.uint8)).jpegsave_buffer()
+    job = wait_for_job(client, submit(client, large, draft=True))
+    for size, params in ((1600, {}), (300, {"preview": 300}), (2560, {"preview": 8192})):
+        other = wait_for_job(client, client.post(f"/jobs/{job['id']}/again", params={"draft": True, **params}).json())
+        assert pyvips.Image.new_from_buffer(client.get(other["before"]).content, "").width == size
+
+
+def test_the_format_of_outputs(client, bundle):
+    job = wait_for_job(client, submit(client, name="one.png", format="jpg"))
+    assert job["copies"][0]["name"] == "one-color.jpg"
+    response = client.get(job["copies"][0]["photo"])
+    assert response.headers["content-type"] == "image/jpeg"
+    (result,) = Colorizer(bundle).variants(PHOTO)
+    assert response.content == result.to_bytes(".jpg")
+    assert "format bmp: choose one of avif, jpg" in detail(client.post("/jobs?format=bmp", content=PHOTO), 422)
+
+
+def test_a_client_waits_for_news_of_a_job(client):
+    job = submit(client, model="stochastic", variants=3, steps=30)
+    seen = set()
+    while job["state"] in ("queued", "working"):
+        seen.add((job["state"], len(job["copies"])))
+        job = client.get(f"/jobs/{job['id']}", params={"wait": 30}).json()
+    assert job["state"] == "done"
+    assert client.get(f"/jobs/{job['id']}", params={"wait": 30}).json() == job
+    assert "less than or equal to 30" in detail(client.get(f"/jobs/{job['id']}", params={"wait": 31}), 422)
+
+
+def test_likely_colors(bundle):
+    with client_of([bundle, CLASSIFY]) as client:
+        job = wait_for_job(client, submit(client))
+        likely = client.post(f"/jobs/{job['id']}/likely", params={"x": 40, "y": 20}).json()
+        shares = [color["probability"] for color in likely]
+        assert shares == sorted(shares, reverse=True)
+        assert 0.3 < sum(shares) <= 1 + 1e-6
+        gray = Colorizer(bundle)(RAMP.astype(np.uint8), saturation=0)[20, 40]
+        for color in likely:
+            rgb = np.array([[list(bytes.fromhex(color["color"][1:]))]], np.uint8)
+            assert rgb2lab(rgb)[0, 0, 0] == pytest.approx(rgb2lab(gray[None, None])[0, 0, 0], abs=3)
+        assert len(server_jobs(client).jobs) == 1
+        for place in ({"x": 64, "y": 0}, {"x": 0, "y": 48}):
+            assert "is outside the photo" in detail(client.post(f"/jobs/{job['id']}/likely", params=place), 422)
+        other = {"x": 0, "y": 0, "model": "two-colors"}
+        assert "no model 'two-colors' that knows" in detail(client.post(f"/jobs/{job['id']}/likely", params=other), 404)
+
+
+def test_without_a_distribution_no_color_is_likely(client):
+    job = wait_for_job(client, submit(client))
+    assert "no model '' that knows" in detail(client.post(f"/jobs/{job['id']}/likely", params={"x": 0, "y": 0}), 404)
+
+
+def test_a_form_gets_the_photo_or_a_page_that_says_why_not(client, bundle):
+    before = set(server_jobs(client).jobs)
+    response = client.post("/form", files={"photo": ("grand<b>.png", PHOTO)})
+    assert response.content == Colorizer(bundle)(PHOTO)
+    assert 'filename="grandb-color.png"' in response.headers["content-disposition"]
+    for files, status, reason in (
+        ({"photo": ("a.png", b"hello")}, 415, "is not a supported image"),
+        ({"other": ("a.png", PHOTO)}, 422, "choose a file"),
+        ({"photo": ("a.jpg", encode(".jpg")[:300])}, 422, "the JPEG is cut short"),
+    ):
+        response = client.post("/form", files=files)
+        assert response.status_code == status
+        assert response.headers["content-type"].startswith("text/html")
+        assert reason in response.text
+    assert client.post("/form", content=PHOTO).status_code == 415
+    wait_until(lambda: set(server_jobs(client).jobs) == before)
+
+
+def test_a_form_is_limited_whatever_its_length_says(bundle):
+    boundary = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
+
+    def parts():
+        yield boundary
+        for _ in range(100):
+            yield bytes(1000)
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "Transfer-Encoding": "chunked"}
+    with client_of([bundle], Limits(upload_bytes=20_000)) as client:
+        response = client.post("/form", content=parts(), headers=headers)
+        assert response.status_code == 413
+        assert "larger than the limit" in response.text
+
+
+def test_head_has_the_headers_of_get(address):
+    for path in ("/health", "/", "/page.js"):
+        whole, head = (httpx.request(method, f"{address}{path}", timeout=TIMEOUT) for method in ("GET", "HEAD"))
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"]
+
+
+def test_a_token_is_asked_for(bundle):
+    app = create_app(load_models([bundle]), Limits(), token="secret")
+    with TestClient(app, base_url="http://192.0.2.7:8000") as client:
+        for headers in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": "Basic secret"},
+            {"Cookie": "photochrom-8000=x"},
+        ):
+            response = client.get("/health", headers=headers)
+            assert "asks for a token" in detail(response, 401)
+            assert "set-cookie" not in response.headers
+        assert detail(client.get("/health?token=wrong"), 401)
+        assert client.get("/health", headers={"Authorization": "bearer secret"}).status_code == 200
+        response = client.get("/?token=secret")
+        assert response.headers["set-cookie"] == "photochrom-8000=secret; Path=/; HttpOnly; SameSite=Strict"
+        assert client.get("/health").status_code == 200  # the client keeps the cookie
+        elsewhere = {"Origin": "http://example.org"}
+        assert client.post("/jobs", content=PHOTO, headers=elsewhere).status_code == 403
+
+
+@pytest.mark.parametrize(("client_address", "share"), [("192.0.2.1", 2), ("127.0.0.1", 8)])
+def test_one_client_takes_a_part_of_the_queue(stochastic_bundle, client_address, share):
+    app = create_app(load_models([stochastic_bundle]), Limits(queued=8))
+    with TestClient(app, base_url="http://localhost", client=(client_address, 5)) as client:
+        slow = submit(client, size=2048, steps=1000)
+        wait_until(lambda: client.get(f"/jobs/{slow['id']}").json()["state"] == "working")
+        for _ in range(share):
+            submit(client)
+        assert "waiting already" in detail(client.post("/jobs", content=PHOTO), 429)
+
+
+def test_a_click_is_answered_before_photos_that_wait(stochastic_bundle):
+    with client_of([stochastic_bundle]) as client:
+        job = wait_for_job(client, submit(client))
+        slow = submit(client, size=2048, steps=1000)
+        wait_until(lambda: client.get(f"/jobs/{slow['id']}").json()["state"] == "working")
+        waiting = [submit(client) for _ in range(3)]
+        click = client.post(f"/jobs/{job['id']}/again", params={"draft": True}).json()
+        assert click["ahead"] == 0
+        assert client.get(f"/jobs/{waiting[0]['id']}").json()["ahead"] == 1
+        client.delete(f"/jobs/{slow['id']}")
+        wait_for_job(client, click)
+
+
+def test_a_slow_upload_is_ended(bundle, monkeypatch):
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(uploads, "MIN_BYTES", 1 << 20)
+    monkeypatch.setattr(middleware, "DRAIN_SECONDS", 0.2)
+    with serve_in_thread([bundle]) as url, socket.create_connection(socket_address(url)) as connection:
+        connection.sendall(b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        connection.settimeout(0.1)
+        answer = b""
+        while not answer:
+            with suppress(TimeoutError):
+                connection.sendall(b"\xff")
+                answer = connection.recv(4096)
+        assert b" 408 " in answer
+
+
+def test_a_connection_without_a_request_is_closed(bundle, monkeypatch):
+    monkeypatch.setattr(run, "REQUEST_SECONDS", 0.2)
+    app = create_app(load_models([bundle]), Limits())
+    listener = run.listen(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, http=run._Protocol, timeout_keep_alive=1000))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    whole, part = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /hea"
+    try:
+        for sent in (b"", part, whole + part):
+            with socket.create_connection(listener.getsockname(), timeout=TIMEOUT) as connection:
+                connection.sendall(sent)
+                while connection.recv(1 << 16):
+                    pass
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
 def test_models_health_and_limits(client):
     first, second = client.get("/models").json()
     assert (first["name"], first["stochastic"], first["options"]) == ("two-colors", False, [])
@@ -275,11 +467,35 @@ def test_stored_bytes_are_limited(bundle):
         assert job["state"] == "done"
         for _ in range(100):
             response = client.post("/jobs", content=PHOTO)
-            if response.status_code == 429:
+            if response.status_code == 507:
                 break
             wait_for_job(client, response.json())
-        assert "are stored already" in detail(response, 429)
-        assert "are stored already" in detail(client.post("/jobs", content=iter([PHOTO])), 429)
+        assert "are stored already" in detail(response, 507)
+        assert "are stored already" in detail(client.post("/jobs", content=iter([PHOTO])), 507)
+
+
+def test_jobs_of_one_photo_share_its_bytes(client):
+    photo = PHOTO + bytes(100_000)
+    job = wait_for_job(client, submit(client, photo, draft=True, preview=64))
+    before = server_jobs(client).occupied()
+    for _ in range(3):
+        again = client.post(f"/jobs/{job['id']}/again", params={"draft": True, "preview": 64})
+        wait_for_job(client, again.json())
+    assert server_jobs(client).occupied() < before + 100_000
+
+
+def test_a_client_stores_a_part_of_what_all_do(bundle):
+    app = create_app(load_models([bundle]), Limits(stored_bytes=4_000_000))
+    with TestClient(app, base_url="http://localhost", client=("192.0.2.1", 5)) as client:
+        wait_for_job(client, submit(client, PHOTO + bytes(900_000), draft=True, preview=64))
+        assert "0 MB of photos are stored already" in detail(client.post("/jobs", content=PHOTO + bytes(100_000)), 507)
+
+
+def test_a_view_has_a_preview_and_no_colors(client):
+    job = wait_for_job(client, submit(client, draft=True))
+    view = wait_for_job(client, client.post(f"/jobs/{job['id']}/view", params={"preview": 64}).json())
+    assert (view["state"], view["copies"], view["width"]) == ("done", [], 64)
+    assert client.get(view["before"]).headers["content-type"] == "image/jpeg"
 
 
 def test_an_output_that_exceeds_the_space_is_not_started(stochastic_bundle):
@@ -350,14 +566,14 @@ def test_an_archive_is_whole_though_its_jobs_are_removed(client, monkeypatch):
     folders = set(server_jobs(client).folder.iterdir())
     jobs = [wait_for_job(client, submit(client, name=name)) for name in ("one.png", "two.png")]
     photo = client.get(jobs[1]["copies"][0]["photo"]).content
-    zip_files = routes._zip
+    zip_files = routes.zip_pieces
 
     def zip_late(*arguments):
         for job in jobs:
             server_jobs(client).remove(server_jobs(client).get(job["id"]))
         return zip_files(*arguments)
 
-    monkeypatch.setattr(routes, "_zip", zip_late)
+    monkeypatch.setattr(routes, "zip_pieces", zip_late)
     response = client.get("/archive", params={"job": [job["id"] for job in jobs]})
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
@@ -371,16 +587,16 @@ def test_an_archive_counts_as_stored_until_it_is_sent(client):
     jobs = server_jobs(client)
     job = wait_for_job(client, submit(client, name="one.png"))
     source, before = jobs.get(job["id"]), jobs.occupied()
-    folders = [routes._link(jobs, [source])[0] for _ in range(2)]
+    folders = [routes.link_outputs(jobs, [source])[0] for _ in range(2)]
     assert jobs.occupied() == before  # links take no space
     jobs.remove(source)
     assert jobs.occupied() == before  # but keep it
-    archive = routes._zip(folders.pop(), [])
+    archive = routes.zip_pieces(folders.pop(), [])
     assert list(archive)
     del archive
     assert jobs.occupied() == before
     del folders  # as when the client leaves before the first byte
-    assert jobs.occupied() == before - source.stored
+    assert jobs.occupied() == before - source.stored - source.upload[1]
 
 
 @pytest.mark.parametrize(("error", "status", "reason"), [
@@ -561,7 +777,7 @@ def test_a_client_that_reads_late_gets_the_error(bundle, monkeypatch, length):
 
 
 def test_an_upload_that_stalls_is_ended(bundle, monkeypatch):
-    monkeypatch.setattr(routes, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.2)
     monkeypatch.setattr(middleware, "DRAIN_SECONDS", 0.2)
     with serve_in_thread([bundle]) as url, socket.create_connection(socket_address(url)) as connection:
         connection.sendall(b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n\xff\xd8")
@@ -589,12 +805,13 @@ def test_openapi_describes_all_routes_and_errors(client):
     description = client.get("/openapi.json").json()
     assert set(description["paths"]) == {
         *("/health", "/models", "/limits", "/colorize", "/jobs", "/archive"),
-        *(f"/jobs/{{identity}}{end}" for end in ("", "/again", "/before", "/preview/{seed}", "/photo/{seed}")),
+        *(f"/jobs/{{identity}}{end}" for end in ("", "/again", "/view", "/likely", "/before")),
+        *(f"/jobs/{{identity}}/{kind}/{{seed}}" for kind in ("preview", "photo", "colors")),
     }
     for path in description["paths"].values():
         for operation in path.values():
             assert operation["description"].endswith(".")
-            assert {"400", "403", "500", "503"} <= set(operation["responses"])
+            assert {"400", "401", "403", "500", "503"} <= set(operation["responses"])
     parameters = description["paths"]["/jobs"]["post"]["parameters"]
     schemas = {parameter["name"]: parameter["schema"] for parameter in parameters}
     assert (schemas["saturation"]["minimum"], schemas["saturation"]["maximum"]) == LIMITS["saturation"]

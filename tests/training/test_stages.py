@@ -18,7 +18,7 @@ from photochrom.inference import bundle as bundles
 from photochrom.inference.bundle import BundleError
 from photochrom.inference.colorizer import Colorizer
 from photochrom.inference.hints import HintMaps, hint_ab
-from photochrom.inference.options import ColorOptions, Hint
+from photochrom.inference.options import Hint
 from photochrom.training.augment import pair
 from photochrom.training.checkpoint import load
 from photochrom.training.export import merge_runs
@@ -142,7 +142,7 @@ def test_a_size_too_large_is_refused_before_colorization(bundle, tmp_path):
 def test_a_hint_passes_through_the_sampler(bundle):
     colorizer, photo = Colorizer(bundle), open_photo(np.full((32, 32), 120, np.uint8))
     gray = colorizer.prepare(photo).gray
-    hints = HintMaps(photo, gray, ColorOptions(hints=(Hint(12, 8, (200, 40, 40)),)))
+    hints = HintMaps(photo, gray, [Hint(12, 8, (200, 40, 40))])
     coarse = colorizer.procedure.sample_coarse(
         colorizer.nets, gray[None], lambda like, kind: np.zeros_like(like), hints
     )

@@ -28,6 +28,8 @@ OUT = "Output folder, or output file for one photo; - is stdout."
 FORMAT = "Format of all outputs: avif, jpg, png, tif or webp; by default that of each photo."
 
 VARIANTS = "Number of results, with seeds counting up, and a contact sheet of them."
+NEAR = "Seed of a result that the results are to be like (stochastic models only)."
+DISTANCE = "How far results may be from that of --near: 0 = the same, 1 = any."
 SOLVERS = (
     "Sampler to use (classify: mean, sample; diffusion: ddim, ancestral, dpm-solver; cold: improved, naive, one-shot; "
     "coltran: sample, greedy)."
@@ -37,10 +39,12 @@ PAGE = "Page of files that have several; by default the first that is not reduce
 LIMIT = "Refuse photos with more pixels; those of formats that are decoded in memory count several times."
 CLUSTER = "Run on a Dask cluster: local, local:2, or the address of a scheduler."
 JOBS = "Number of worker processes; by default one per processor, or none for few photos."
+SETTINGS = "File of settings that the web page saved; options that are given have priority."
 MANIFEST = "File that records what was done with each photo (with --cluster)."
 
 
 def colorize(  # noqa: PLR0913 - each is an option of the command
+    context: typer.Context,
     photos: Annotated[list[str], typer.Argument(help="Photos, or folders that are searched for photos; - is stdin.")],
     out: Annotated[str | None, typer.Option("-o", "--out", help=OUT)] = None,
     image_format: Annotated[str | None, typer.Option("--format", help=FORMAT)] = None,
@@ -48,6 +52,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     seed: Seed = 0,
     saturation: Saturation = 1.0,
     strength: Strength = None,
+    near: Annotated[int | None, limited("near", NEAR)] = None,
+    distance: Annotated[float, limited("distance", DISTANCE)] = 0.3,
     warmth: Warmth = 0.0,
     local_saturation: LocalSaturation = 1.0,
     size: Size = None,
@@ -58,6 +64,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     temperature: Annotated[float | None, limited("temperature", TEMPERATURE)] = None,
     hint: Annotated[list[str] | None, typer.Option(help="Color of a pixel, written x,y,#rrggbb; repeatable.")] = None,
     hints: Annotated[Path | None, typer.Option(help="Text file with one such hint per line.")] = None,
+    settings: Annotated[Path | None, typer.Option(help=SETTINGS)] = None,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write a map of where variants differ.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Write a strip of the colors at each sampling step.")] = False,
     device: Device = "auto",
@@ -83,28 +90,37 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     with loading():
         from ..cluster import ClusterError, ManifestError
         from ..inference.hints import read_hints
-        from ..inference.options import ColorOptions, SamplerOptions, parse_hints
+        from ..inference.options import ColorOptions, merge_options, parse_hints
         from ..inference.plan import EXTRAS, find_suffix
         from ..inference.processing import BatchOptions
+        from ..inference.settings import read_settings
 
     selected = dict(zip(EXTRAS, (variants > 1, uncertainty, trace), strict=True))
     extras = [extra for extra in EXTRAS if selected[extra]]
     saturation = saturation if strength is None else strength
-    sampler: SamplerOptions = {"steps": steps, "solver": solver, "eta": eta, "temperature": temperature}
     with exit_on(ManifestError), exit_on(ClusterError, code=1), exit_on(ValueError), stopping(ADVICE):
         if quiet and verbose:
             raise ValueError("--quiet and --verbose: choose one")
-        all_hints = parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())])
         color = ColorOptions(
             saturation=saturation,
+            near=near,
+            distance=distance,
             warmth=warmth,
             local_saturation=local_saturation,
             size=size,
             seed=seed,
             variants=variants,
-            hints=all_hints,
-            **sampler,
+            hints=parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())]),
+            steps=steps,
+            solver=solver,
+            eta=eta,
+            temperature=temperature,
         )
+        if settings:
+            saved = read_settings(settings)
+            others = {name: value for name, value in saved.options.items() if not _is_given(context, name)}
+            page, model = others.pop("page", page), model if _is_given(context, "model") else saved.model
+            color = merge_options(color, **others)
         call = Call(
             photos=photos,
             out=out,
@@ -123,6 +139,13 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             colorize_pipe(call)
         else:
             _colorize_files(call)
+
+
+def _is_given(context: typer.Context, option: str) -> bool:
+    """Return whether an option stands on the command line; hints may be given in two ways."""
+    names = {"hints": ("hint", "hints"), "saturation": ("saturation", "strength")}.get(option, (option,))
+    sources = {getattr(context.get_parameter_source(name), "name", "") for name in names}
+    return "COMMANDLINE" in sources
 
 
 def _colorize_files(call: Call) -> None:

@@ -1,5 +1,6 @@
 """File formats: which are read and written and how; readers open a photo anew for each pass over its pixels."""
 
+import importlib.util
 import io
 import math
 import re
@@ -89,6 +90,16 @@ REFUSED = {  # by the first bytes of files that people take for photos
 }
 
 
+def block_other_loaders() -> None:
+    """Block in libvips, for the whole process, all loaders (SVG, PDF, ImageMagick...) but those of `FORMATS`."""
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for kind in FORMATS:
+        for variant in ("", "_buffer", "_source"):
+            if kind.loader:
+                loader = pyvips.type_find("VipsForeignLoad", kind.loader + variant)
+                pyvips.operation_block_set(pyvips.type_name(loader), False)
+
+
 def detect_kind(head: bytes, name: str) -> Format:
     """Returns the format that the first bytes of a file show. Raises PhotoError for one that is not supported."""
     for signature, reason in REFUSED.items():
@@ -98,7 +109,8 @@ def detect_kind(head: bytes, name: str) -> Format:
         if re.match(kind.signature, head, re.DOTALL):
             return kind
     supported = ", ".join(kind.title for kind in FORMATS if kind not in WITH_PILLOW)
-    supported += ", and with the extra 'formats' " + ", ".join(kind.title for kind in WITH_PILLOW)
+    extra = "" if importlib.util.find_spec("pillow_heif") else "and with the extra 'formats' "
+    supported += f", {extra}" + ", ".join(kind.title for kind in WITH_PILLOW)
     raise PhotoError(f"{name}: {'is not a supported image' if head else 'is empty'}; supported: {supported}")
 
 

@@ -23,7 +23,7 @@ def check_batch(colorizer: Colorizer, color: ColorOptions, extras: Sequence[str]
     """Raise ValueError for options that the model does not support or that do not fit the number of photos."""
     name = colorizer.card.name
     colorizer.card.inference_size(color.size)
-    colorizer = colorizer.with_sampler(**color.sampler)
+    colorizer = colorizer.configured(color)
     check_stochastic(name, colorizer.procedure.capabilities.stochastic, color, extras, "--")
     if "trace" in extras and not colorizer.procedure.capabilities.iterative:
         raise ValueError(f"{name} has no steps to show; --trace needs an iterative model, for example ddpm")
@@ -41,7 +41,7 @@ def colorize_batch(
     `jobs`: number of worker processes, which share the processors; 1 for this process alone. Close the generator (or
     interrupt it) to stop: only whole files remain.
     """
-    colorizer = colorizer.with_sampler(**options.color.sampler)
+    colorizer = colorizer.configured(options.color)
     stop = threading.Event()
     # Fill the model's batches with the variants of several photos, but leave several batches for every process, so that
     # all end at about the same time. Hints are those of one photo.

@@ -69,6 +69,7 @@ class Colorizer:
     ) -> None:
         self.card, self.procedure, self.nets = load_model(model, threads, device, sampler)
         self.model, self.device, self.threads = model, device, threads
+        self.near: tuple[int | None, float] = (None, 1.0)  # as `SeededNoise`
         self._check()
 
     @classmethod
@@ -77,7 +78,7 @@ class Colorizer:
         colorizer = cls.__new__(cls)
         colorizer.card, colorizer.procedure = read_description(model)
         colorizer.nets = {}
-        colorizer.model, colorizer.device, colorizer.threads = model, "auto", None
+        colorizer.model, colorizer.device, colorizer.threads, colorizer.near = model, "auto", None, (None, 1.0)
         colorizer._check()
         return colorizer
 
@@ -178,7 +179,7 @@ class Colorizer:
 
     def colorize_photo(self, photo: Photo, options: ColorOptions) -> Iterator[Colorized]:
         """Yield the photo colorized with each seed of the options. Raises as `__call__`."""
-        colorizer = self.with_sampler(**options.sampler)
+        colorizer = self.configured(options)
         check_stochastic(self.card.name, colorizer.procedure.capabilities.stochastic, options)
         prepared = colorizer.prepare(photo, options)
 
@@ -193,7 +194,7 @@ class Colorizer:
         self.check(photo, options)
         size = self.card.inference_size(options.size)
         gray = photo.gray(size, self.card.multiple, self.card.gray, self.card.square)
-        return Prepared(gray, HintMaps(photo, gray, options) if options.hints else None)
+        return Prepared(gray, HintMaps(photo, gray, options.hints) if options.hints else None)
 
     def check(self, photo: Photo, options: ColorOptions) -> None:
         """Raise PhotoError if the size of a photo does not fit the model or the hints; no pixel is read."""
@@ -216,7 +217,7 @@ class Colorizer:
             batches[gray.shape].append(position)
         results: dict[int, AB] = {}
         for batch in batches.values():
-            noise = SeededNoise([seeds[position] for position in batch])
+            noise = SeededNoise([seeds[position] for position in batch], *self.near)
             try:
                 ab = self.procedure(self.nets, np.stack([grays[position] for position in batch]), noise, hints)
             except FloatingPointError:
@@ -241,17 +242,25 @@ class Colorizer:
         the original, which is known by its sha256.
         """
         default = describe(load_procedure(self.card.procedure))
-        sampler = describe(self.with_sampler(**options.sampler).procedure)
+        sampler = describe(self.configured(options).procedure)
         other = {name: value for name, value in sampler.items() if value != default[name]}
         for name in ("saturation", "warmth", "local_saturation", "size", "hints"):
             if getattr(options, name) != getattr(DEFAULTS, name):
                 other[name] = getattr(options, name)
+        if options.near is not None:
+            other |= {"near": options.near, "distance": options.distance}
         if page is not None:
             other["page"] = page
         if options.hints:
             other["hints"] = " ".join(map(str, options.hints))
         texts = [f"{name} {value}" for name, value in sorted(other.items())]
         return Provenance(self.card.name, self.card.weights, seed, ", ".join(texts), original)
+
+    def configured(self, options: ColorOptions) -> "Colorizer":
+        """Return this model with the sampler options and the nearness of these. Raises ValueError as `__init__`."""
+        other = self.with_sampler(**options.sampler)
+        other.near = (options.near, options.distance)
+        return other
 
     def with_sampler(self, **sampler: Unpack[SamplerOptions]) -> "Colorizer":
         """Return this model with other sampler options; networks are shared. Raises ValueError as `__init__`."""
@@ -263,7 +272,7 @@ class Colorizer:
         """Return the ab of a gray at each sampling step. Raises ValueError for a model that colorizes in one pass."""
         if not self.procedure.capabilities.iterative:
             raise ValueError(f"{self.card.name} has no steps to show; choose an iterative model, for example ddpm")
-        steps = self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed]), hints)
+        steps = self.procedure.trajectory(self.nets, gray[None], SeededNoise([seed], *self.near), hints)
         return [ab[0] for ab in steps]
 
 

@@ -16,21 +16,16 @@ SURROUNDINGS = 0.1  # standard deviation of the surroundings of a pixel, in shor
 def grade(ab: AB, options: ColorOptions, hints: Hints | None = None) -> AB:
     """Return ab in [-1, 1] with the local saturation, warmth and saturation of the options, in this order.
 
-    ``hints``: their places keep the colors that they ask for, see `ungrade`.
+    ``hints``: those that `ab` contains, whose colors stay.
     """
+    saturation = np.float32(options.saturation)
+    change = WARM * np.float32(options.warmth)
     if options.local_saturation != 1:
-        change = (ab - blur(ab)) * np.float32(options.local_saturation - 1)
-        if hints is not None:
-            change *= 1 - hints.at(*ab.shape[1:]).weight[0]
-        ab = ab + change
-    if options.warmth:
-        ab = ab + WARM * np.float32(options.warmth)
-    return ab * np.float32(options.saturation)
-
-
-def ungrade(ab: AB, options: ColorOptions) -> AB:
-    """Return the ab that warmth and saturation turn into this one; a saturation of 0, which none has, counts as 1."""
-    return ab / np.float32(options.saturation or 1) - WARM * np.float32(options.warmth)
+        change = change + (ab - blur(ab)) * np.float32(options.local_saturation - 1)
+    if hints is None:
+        return (ab + change) * saturation
+    hinted = hints.at(*ab.shape[1:])
+    return (ab + change * (1 - hinted.weight[0])) * saturation + hinted.ab[0] * (1 - saturation)
 
 
 def blur(ab: AB) -> AB:

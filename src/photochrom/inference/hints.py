@@ -17,8 +17,7 @@ from ..core import color
 from ..core.sampling.procedure import HintMap
 from ..imaging.errors import PhotoError, printable
 from ..imaging.photo import Photo
-from .grading import ungrade
-from .options import ColorOptions, Hint
+from .options import Hint
 
 EDGE = 0.8  # difference of gray, in [-1, 1], that is as long as `REACH`
 REACH = 1.2  # distance, in short sides of the image, at which the share of a hint has fallen to 1 / e
@@ -66,13 +65,12 @@ def check_hints(photo: Photo, hints: Sequence[Hint]) -> None:
 class HintMaps:
     """The hints of one photo, spread over its pixels at whatever size a model gives colors; computed once for a size.
 
-    ``gray``: the photo's at the inference size; ``options``: the hints, inside the photo (see `check_hints`), and the
-    grading of all colors afterwards.
+    ``gray``: the photo's at the inference size. The hints are inside the photo, see `check_hints`.
     """
 
     photo: Photo
     gray: Float[np.ndarray, "1 h w"]
-    options: ColorOptions
+    hints: Sequence[Hint]
     maps: dict[tuple[int, int], HintMap] = field(default_factory=dict)
 
     def at(self, height: int, width: int) -> HintMap:
@@ -81,7 +79,7 @@ class HintMaps:
             return self.maps[height, width]
         photo = self.photo
         by_pixel: dict[tuple[int, int], Hint] = {}
-        for hint in self.options.hints:
+        for hint in self.hints:
             pixel = int(hint.y * height / photo.height), int(hint.x * width / photo.width)
             other = by_pixel.setdefault(pixel, hint)
             if other.rgb != hint.rgb:
@@ -89,9 +87,7 @@ class HintMaps:
                 both = f"hints at {other.x},{other.y} and {hint.x},{hint.y}"
                 raise PhotoError(f"{photo.name}: {both} differ and are less than {distance} pixels apart; remove one")
         rows, columns = np.array(list(by_pixel)).T
-        # The grading changes all colors afterwards, but must not change those of the hints.
-        wanted = np.array(list(map(hint_ab, by_pixel.values())), np.float32).T
-        colors = ungrade(wanted[:, :, None], self.options)[..., 0]
+        colors = np.array(list(map(hint_ab, by_pixel.values())), np.float32).T
         blocks = self.gray[0].reshape(height, self.gray.shape[1] // height, width, self.gray.shape[2] // width)
         shares = hint_shares(blocks.mean((1, 3)), rows, columns)
         ab = np.einsum("ck,khw->chw", colors, shares)

@@ -68,16 +68,28 @@ class OnnxNet:
 
 
 class SeededNoise:
-    """``noise(like)`` with one generator for each image of a batch, so that no result depends on its batch."""
+    """``noise(like)`` with one generator for each image of a batch, so that no result depends on its batch.
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    ``near``: a seed whose noise that of all images is to be like; ``distance``: from 0, where it is the same, to 1.
+    """
+
+    def __init__(self, seeds: Sequence[int], near: int | None = None, distance: float = 1.0) -> None:
         self.generators = [np.random.default_rng(seed) for seed in seeds]
+        self.near = None if near is None else np.random.default_rng(near)
+        self.distance = distance
 
     def __call__(self, like: Any, kind: str = "normal") -> Any:
         """Return ``normal`` or ``gumbel`` noise of the shape (b, ...) of an array."""
         method = np.random.Generator.gumbel if kind == "gumbel" else np.random.Generator.standard_normal
         images = [method(generator, size=like.shape[1:]) for generator in self.generators]
+        if self.near:
+            common = method(self.near, size=like.shape[1:])
+            images = [self._mix(common, own, generator) for own, generator in zip(images, self.generators, strict=True)]
         return np.stack(images).astype(np.float32)
+
+    def _mix(self, common: Any, own: Any, generator: np.random.Generator) -> Any:
+        """Return noise of the same distribution as both: some of the values are its own, the others in common."""
+        return np.where(generator.random(common.shape) < self.distance, own, common)
 
 
 def load_model(

@@ -18,13 +18,15 @@ LIMITS: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
     "eta": (0, 1),
     "temperature": (1e-6, 100.0),
+    "near": (0, 2**53 - 1),
+    "distance": (0, 1),
     "warmth": (-1, 1),
     "local_saturation": (0, 3),
 }
 MAX_HINTS = 100
 HINT_PATTERN = r"^\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*#?([0-9a-fA-F]{6})\s*$"  # x,y,#rrggbb
 
-INTEGERS = ("size", "seed", "variants", "steps")
+INTEGERS = ("size", "seed", "variants", "steps", "near")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class ColorOptions:
         eta: noise that ddim adds at each step, from 0 (none) to 1 (as ancestral sampling).
         temperature: randomness of sampling: below 1 safer colors, above 1 more varied ones.
         warmth: color added everywhere: above 0 warmer (more yellow), below 0 cooler (more blue).
+        near: seed of a result that all results are to be like (stochastic models only); None: of none.
+        distance: how far they may be from it: 0 = the same, 1 = as without `near`.
         local_saturation: difference of colors from their surroundings: 0 = none, 1 = model output.
 
     Raises ValueError for a value of the wrong type or outside `LIMITS`, and for more than `MAX_HINTS` hints.
@@ -87,6 +91,8 @@ class ColorOptions:
     temperature: float | None = None
     warmth: float = 0.0
     local_saturation: float = 1.0
+    near: int | None = None
+    distance: float = 0.3
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -126,6 +132,8 @@ class ColorKeywords(SamplerOptions, total=False):
     saturation: float
     warmth: float
     local_saturation: float
+    near: int | None
+    distance: float
     size: int | None
     seed: int
     variants: int
@@ -155,7 +163,9 @@ def check_stochastic(
 
     ``dashes``: those of the command line, for the message.
     """
-    needed = [option for option in ("variants", "seed") if getattr(options, option) != getattr(ColorOptions, option)]
+    needed = [
+        option for option in ("variants", "seed", "near") if getattr(options, option) != getattr(ColorOptions, option)
+    ]
     needed += [extra for extra in extras if extra == "uncertainty"]
     if needed and not stochastic:
         problem = f"{dashes}{needed[0]} needs a stochastic model, for example classify"

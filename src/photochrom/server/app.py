@@ -23,17 +23,26 @@ EXPIRY_POLL_SECONDS = 30
 
 
 def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
-    """Return the models of bundles, by name. Raises ValueError for one that cannot be served and two of one name."""
+    """Return the models of bundles, by name. An installed one gives way to another of its name before it.
+
+    Raises ValueError for one that cannot be served and two of one name.
+    """
     models: dict[str, Model] = {}
     for name in names:
         loaded, path = bundle.load(name), str(bundle.find(name).resolve())
         card, procedure = loaded.card, loaded.procedure
         if not procedure.capabilities.colorizes:
             raise ValueError(f"{name}: does not colorize photos: choose another model")
-        options = list(procedure.option_names())
-        model = Model(path=path, stochastic=procedure.capabilities.stochastic, options=options, **vars(card))
+        abilities, options = procedure.capabilities, list(procedure.option_names())
+        model = Model(
+            path=path,
+            stochastic=abilities.stochastic,
+            suggests=abilities.has_distribution,
+            options=options,
+            **vars(card),
+        )
         other = models.setdefault(card.name, model)
-        if other.path != path:
+        if other.path != path and Path(path).parent != bundle.INSTALLED.resolve():
             raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")
     return models
 
@@ -44,8 +53,12 @@ def create_app(
     processes: int = 1,
     threads: int = 1,
     hosts: Sequence[str] = LOCAL_HOSTS,
+    token: str = "",
 ) -> FastAPI:
-    """Return the application, which responds to requests for ``hosts``; the first of the ``models`` is the default."""
+    """Return the application; the first of the ``models`` is the default.
+
+    It responds to requests for ``hosts`` or, if there is a ``token``, to those that carry it.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +72,7 @@ def create_app(
 
     app = FastAPI(title="Photochrom", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.models = models
-    app.add_middleware(SecurityMiddleware, hosts=hosts)
+    app.add_middleware(SecurityMiddleware, hosts=hosts, token=token)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.include_router(router)
     app.mount("/", StaticFiles(directory=Path(__file__).parent / "static", html=True))
@@ -80,21 +93,24 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": f"{parameter} {str(first['input'])[:100]!r}: {reason}"}, 422)
 
 
-def serve(
+def serve(  # noqa: PLR0913 - each is an option of the command
     models: Sequence[str],
     limits: Limits,
     address: Address,
     hosts: Sequence[str],
     processes: int,
     on_start: Callable[[str], None],
+    token: str = "",
 ) -> None:
     """Run the server until Ctrl-C or SIGTERM. ``hosts``: further names of it; ``on_start`` gets its URL.
+
+    ``token``: what requests have to carry; "" for none.
 
     Raises ValueError for a model that cannot be served and for an address that is not available.
     """
     served, listener = load_models(models), listen(address)
     name = host_name(address)
     threads = max(1, available_processors() // processes)
-    app = create_app(served, limits, processes, threads, allowed_hosts(name, *hosts))
-    on_start(f"http://{name}:{listener.getsockname()[1]}")
+    app = create_app(served, limits, processes, threads, allowed_hosts(name, *hosts), token)
+    on_start(f"http://{name}:{listener.getsockname()[1]}" + (f"/?token={token}" if token else ""))
     run(app, listener, on_shutdown=lambda: app.state.jobs.close())

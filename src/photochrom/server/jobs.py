@@ -1,5 +1,6 @@
 """The queue of photos and the worker processes that colorize them, with limits on number, bytes and time."""
 
+import itertools
 import multiprocessing
 import os
 import queue
@@ -13,14 +14,14 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 from weakref import WeakKeyDictionary
 
 from fastapi import HTTPException
 
 from .._processes import interrupts_blocked
 from ..imaging.limits import MAX_PIXELS
-from .worker import UPLOAD, ColorizeRequest, Failed, Opened, OutputWritten, serve
+from .worker import UPLOAD, ColorizeRequest, Failed, Found, Opened, Predicted, serve
 
 State = Literal["queued", "working", "done", "failed"]
 REMOVED = "no such photo: it was removed, or deleted after a time without requests"
@@ -30,6 +31,9 @@ NO_SPACE = Failed(f"{UPLOAD}: no space for its outputs: remove photos, ask for f
 RETRY_LATER = {"Retry-After": "10"}
 START_SECONDS = 120
 POLL_SECONDS = 0.2  # until a worker notices that its job is canceled
+FOLDERS = "photochrom-web-"  # how the names of the servers' folders begin
+CLIENT_SHARE = 4  # one client may take this part of the queue: a quarter
+LOCK = "server"  # name of the file that a living server holds locked
 TITLE_BYTES = 200  # that the name of an output takes from the photo's; file systems allow 255
 
 
@@ -49,7 +53,7 @@ class Limits:
     seconds: float = 600
     queued: int = 64  # photos
     stored_bytes: int = 4 << 30  # of all photos and outputs
-    retention: float = 900  # seconds from the last request for a photo until it is deleted
+    retention: float = 8 * 3600  # seconds from the last request for a photo until it is deleted
 
 
 @dataclass(eq=False)
@@ -58,12 +62,17 @@ class Job:
 
     name: str  # as the client calls the photo, never used as a path
     request: ColorizeRequest
-    stored: int  # bytes of its files
+    upload: tuple[int, int]  # inode and bytes of the photo, which other jobs may share
+    client: str = ""  # address of the client; "" for one on this machine
+    is_urgent: bool = False  # comes before those that are not: somebody waits for the answer to a click
+    stored: int = 0  # bytes of what is written
     reserved: int = 0  # bytes that its next output may take at most
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
     opened: Opened | None = None
-    seeds: list[int] = field(default_factory=list)  # of the outputs that are written
+    seeds: list[int] = field(default_factory=list)  # of the answers that there are
+    shapes: dict[int, tuple[int, int]] = field(default_factory=dict)  # of their color maps, by seed
+    likely: tuple[tuple[str, float], ...] = ()  # the colors of a `Found`
     notes: tuple[str, ...] = ()  # what was left aside when the photo was read, or is not in the outputs
     failure: Failed | None = None
     canceled: bool = False
@@ -91,32 +100,40 @@ class Jobs:
 
     def __init__(self, model: str, limits: Limits, processes: int = 1, threads: int = 1) -> None:
         self.limits = limits
-        self.root = Path(tempfile.mkdtemp(prefix="photochrom-web-"))
+        remove_abandoned()
+        self.root = Path(tempfile.mkdtemp(prefix=FOLDERS))
+        self.alive = _locked(self.root)
         self.folder = self.root / "jobs"
         self.folder.mkdir()
         self.jobs: dict[str, Job] = {}
-        self.uploads: list[int] = []  # bytes of each photo that is being uploaded
+        self.uploads: list[tuple[int, str]] = []  # bytes and client of each photo that is being uploaded
         # The jobs of each folder of links, which keep the bytes of outputs on the disk when the jobs are removed.
         self.archives = WeakKeyDictionary[tempfile.TemporaryDirectory[str], set[Job]]()
         self.lock = threading.RLock()
-        self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        # Urgent jobs first, then in the order of their numbers; None stops a worker.
+        self.queue: queue.PriorityQueue[tuple[bool, int, Job | None]] = queue.PriorityQueue()
+        self.numbers = itertools.count()
         self.workers = [_Worker(self, model, threads) for _ in range(processes)]
 
     @contextmanager
-    def admission(self, size: int = 0) -> Iterator[Path]:
+    def admission(self, size: int = 0, client: str = "") -> Iterator[Path]:
         """Yield a folder for a photo, counted as ``size`` bytes in the block and deleted if that raises an error.
 
-        Raises HTTPException where the photo would exceed a limit.
+        ``client``: address of the client; "" for one on this machine, to which the whole queue is open. Raises
+        HTTPException where the photo would exceed a limit.
         """
+        upload, share = (size, client), self.limits.stored_bytes // CLIENT_SHARE
         with self.lock:
-            waiting = len(self.uploads) + self.waiting()
-            if waiting >= self.limits.queued:
-                raise HTTPException(429, f"{waiting} photos are waiting already: try again later", RETRY_LATER)
-            if self.occupied() + size > self.limits.stored_bytes:
-                full = f"{self.limits.stored_bytes >> 20} MB of photos are stored already"
-                raise HTTPException(429, f"{full}: remove some, or try again later", RETRY_LATER)
+            waiting = [*(other for _, other in self.uploads), *(job.client for job in self._queued())]
+            if len(waiting) >= self.limits.queued:
+                raise HTTPException(429, f"{len(waiting)} photos are waiting already: try again later", RETRY_LATER)
+            if client and waiting.count(client) >= max(1, self.limits.queued // CLIENT_SHARE):
+                raise HTTPException(429, f"{waiting.count(client)} of your photos are waiting already", RETRY_LATER)
+            if self.occupied() + size > self.limits.stored_bytes or (client and self.occupied(client) + size > share):
+                full = f"{(share if client else self.limits.stored_bytes) >> 20} MB of photos are stored already"
+                raise HTTPException(507, f"{full}: remove some, or try again later")
             folder = Path(tempfile.mkdtemp(dir=self.folder))
-            self.uploads.append(size)
+            self.uploads.append(upload)
         try:
             yield folder
         except BaseException:
@@ -124,12 +141,18 @@ class Jobs:
             raise
         finally:
             with self.lock:
-                self.uploads.remove(size)
+                self.uploads.remove(upload)
 
-    def occupied(self) -> int:
-        """Return the bytes of all files, and of those that may still be written. Call it with the lock held."""
+    def occupied(self, client: str = "") -> int:
+        """Return the bytes of all files, or of those of a client, and of those that may still be written.
+
+        Call it with the lock held.
+        """
         jobs = set(self.jobs.values()).union(*self.archives.values())
-        return sum(self.uploads) + sum(job.stored + job.reserved for job in jobs)
+        jobs = {job for job in jobs if client in ("", job.client)}
+        incoming = sum(size for size, sender in self.uploads if client in ("", sender))
+        photos = dict(job.upload for job in jobs)  # jobs of one photo share its bytes
+        return incoming + sum(photos.values()) + sum(job.stored + job.reserved for job in jobs)
 
     def create_archive(self, jobs: Sequence[Job]) -> tempfile.TemporaryDirectory[str]:
         """Return a folder for links to the outputs of jobs, whose bytes count as long as it exists."""
@@ -140,27 +163,32 @@ class Jobs:
 
     def waiting(self, before: Job | None = None) -> int:
         """Return how many photos wait: all, or those before a job."""
-        with self.lock:
-            jobs = list(self.jobs.values())
-        end = jobs.index(before) if before in jobs else None
-        return sum(job.state == "queued" for job in jobs[:end])
+        queued = self._queued()
+        return queued.index(before) if before in queued else len(queued)
 
-    def submit(self, name: str, request: ColorizeRequest) -> Job:
+    def _queued(self) -> list[Job]:
+        with self.lock:
+            queued = [job for job in self.jobs.values() if job.state == "queued"]
+        return sorted(queued, key=lambda job: not job.is_urgent)
+
+    def submit(self, name: str, request: ColorizeRequest, client: str = "", is_urgent: bool = False) -> Job:
         """Queue the photo in the folder of a request."""
-        job = Job(name, request, stored=(request.folder / UPLOAD).stat().st_size)
+        photo = (request.folder / UPLOAD).stat()
+        job = Job(name, request, (photo.st_ino, photo.st_size), client, is_urgent)
         with self.lock:
             self.jobs[job.id] = job
-        self.queue.put(job)
+            self.queue.put((not is_urgent, next(self.numbers), job))
         return job
 
-    def resubmit(self, job: Job, name: str, request: ColorizeRequest) -> Job:
+    def resubmit(self, job: Job, name: str, request: ColorizeRequest, client: str = "") -> Job:
         """Queue the photo of a job with other settings. Raises HTTPException as `admission`, or where it is removed."""
-        with self.admission() as folder:
+        with self.admission(client=client) as folder:
             try:
                 os.link(job.request.folder / UPLOAD, folder / UPLOAD)
             except OSError as error:
                 raise storage_error(job.name, error) from None
-            return self.submit(name or job.name, replace(request, folder=folder))
+            is_urgent = not request.outputs
+            return self.submit(name or job.name, replace(request, folder=folder), client, is_urgent)
 
     def get(self, job_id: str) -> Job:
         """Return a job by its id. Raises HTTPException where there is none."""
@@ -191,10 +219,11 @@ class Jobs:
         for job in list(self.jobs.values()):
             self.remove(job)
         for _ in self.workers:
-            self.queue.put(None)
+            self.queue.put((False, next(self.numbers), None))
         for worker in self.workers:
             worker.join()
         shutil.rmtree(self.root, ignore_errors=True)
+        self.alive.close()
 
     def reserve(self, job: Job, size: int) -> bool:
         """Count new bytes of a job and reserve those of its next output. Return whether there is room for both."""
@@ -218,6 +247,31 @@ class Jobs:
                 unfinished.unlink(missing_ok=True)
         with suppress(InvalidStateError):  # is set already
             job.finished.set_result(None)
+
+
+def remove_abandoned() -> None:
+    """Remove the folders of servers that were killed together with all their workers."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*/{LOCK}"):
+        with suppress(OSError, ImportError):
+            import fcntl
+
+            if not lock.is_file() or lock.is_symlink():  # another program's: opening a pipe would wait
+                continue
+            with lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent)
+
+
+def _locked(folder: Path) -> BinaryIO:
+    """Return an open file that is locked as long as this process lives; it gets its name once it is locked."""
+    unnamed = folder / f".{LOCK}"
+    file = unnamed.open("wb")
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+        unnamed.rename(folder / LOCK)
+    return file
 
 
 class _Worker(threading.Thread):
@@ -252,7 +306,7 @@ class _Worker(threading.Thread):
             self.start_process()
 
     def run(self) -> None:
-        for job in iter(self.jobs.queue.get, None):
+        while (job := self.jobs.queue.get()[-1]) is not None:
             with self.jobs.lock:
                 if job.canceled:
                     continue
@@ -297,9 +351,13 @@ class _Worker(threading.Thread):
             match self.pipe.recv():
                 case Opened() as event:
                     job.opened = event
-                case OutputWritten() as event:
-                    job.seeds.append(event.seed)
+                case Predicted() as event:
+                    job.shapes[event.seed] = event.shape
                     job.notes = event.notes
+                    job.seeds.append(event.seed)
+                case Found() as event:
+                    job.likely = event.colors
+                    continue
                 case end:
                     self.idle = True
                     return end

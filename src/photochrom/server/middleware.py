@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -13,29 +14,37 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 DRAIN_SECONDS = 10  # longest time spent reading the rest of a request that is refused
+TOKEN = r"[A-Za-z0-9_-]{1,200}"  # what addresses and cookies carry as it is
+NO_TOKEN = "this server asks for a token: open the address that it printed, or send Authorization: Bearer TOKEN"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
 HEADERS = {
-    "Content-Security-Policy": f"{POLICY}base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": f"{POLICY}base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
 
 class SecurityMiddleware:
-    """Refuses requests to other host names and from pages of other sites; adds security headers to all responses."""
+    """Refuses requests to other host names and from pages of other sites; adds security headers to all responses.
+
+    With a ``token``, it refuses requests without it instead of those to other host names: the cookie that carries it
+    belongs to one host name.
+    """
 
     # Plain ASGI: Starlette's `BaseHTTPMiddleware` hides from the application that a client has disconnected.
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        self.app, self.hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: Sequence[str], token: str = "") -> None:
+        self.app, self.hosts, self.token = app, hosts, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # uvicorn leaves out the body
+        request = Request(scope)
         response_started, body_pending = False, True
 
         async def receive_body() -> Message:
@@ -48,7 +57,7 @@ class SecurityMiddleware:
             nonlocal response_started
             if message["type"] == "http.response.start":
                 response_started = True
-                MutableHeaders(scope=message).update(HEADERS)
+                MutableHeaders(scope=message).update(HEADERS | self._cookie(request))
                 # Many clients read no response before they have sent the whole request: read it to its end.
                 if message["status"] >= 400:
                     with suppress(TimeoutError):
@@ -57,7 +66,7 @@ class SecurityMiddleware:
                                 await receive_body()
             await send(message)
 
-        handler = self._refusal(Request(scope)) or self.app
+        handler = self._refusal(request) or self.app
         try:
             await handler(scope, receive_body, send_with_headers)
         except ClientDisconnect:  # nobody waits for a response
@@ -69,12 +78,33 @@ class SecurityMiddleware:
             response = JSONResponse({"detail": "internal server error (please report this)"}, 500)
             await response(scope, receive_body, send_with_headers)
 
+    def _tokens(self, request: Request) -> list[str]:
+        """Return the tokens that a request carries, valid or not."""
+        kind, _, bearer = request.headers.get("authorization", "").partition(" ")
+        tokens = [request.query_params.get("token", ""), request.cookies.get(_cookie_name(request), "")]
+        return [*tokens, bearer] if kind.lower() == "bearer" else tokens
+
+    def _cookie(self, request: Request) -> dict[str, str]:
+        """Return the header that lets a browser keep the token of an address that was opened."""
+        token = request.query_params.get("token", "")
+        if not self.token or not secrets.compare_digest(token.encode(), self.token.encode()):
+            return {}
+        return {"Set-Cookie": f"{_cookie_name(request)}={token}; Path=/; HttpOnly; SameSite=Strict"}
+
     def _refusal(self, request: Request) -> JSONResponse | None:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         name = re.sub(r":\d*$", "", host).lower()
-        if name not in self.hosts:
+        if self.token:
+            if not any(secrets.compare_digest(token.encode(), self.token.encode()) for token in self._tokens(request)):
+                return JSONResponse({"detail": NO_TOKEN}, 401, {"WWW-Authenticate": "Bearer"})
+        elif name not in self.hosts:
             reason = f"host {name!r} is not allowed: start the server with --allow {name or 'NAME'}"
             return JSONResponse({"detail": reason}, 400)
         if origin is not None and origin.partition("://")[2] != host:
             return JSONResponse({"detail": "the request comes from the page of another site"}, 403)
         return None
+
+
+def _cookie_name(request: Request) -> str:
+    """Return the name of the cookie with the token, which differs for two servers of one host."""
+    return f"photochrom-{(request.scope.get('server') or ('', 0))[1]}"

@@ -3,35 +3,46 @@
 import asyncio
 import json
 import mimetypes
-import os
-import re
-import tempfile
-import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
 
-from ..imaging import errors, formats
+from ..imaging import formats
 from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint, check_stochastic
-from .jobs import REMOVED, Job, Jobs, storage_error
-from .schemas import ColorParameters, Health, JobParameters, Model, Problem, Status, job_status
-from .worker import ORIGINAL_PREVIEW, PREVIEW_SUFFIX, UPLOAD, ColorizeRequest
+from ..inference.plan import find_suffix
+from .downloads import StoredFile, link_outputs, zip_pieces
+from .jobs import Job, Jobs
+from .schemas import (
+    PREVIEW_LIMITS,
+    ColorParameters,
+    Health,
+    JobParameters,
+    LikelyColor,
+    Model,
+    Problem,
+    Status,
+    job_status,
+)
+from .uploads import client_of, plain_name, receive
+from .worker import COLORS_SUFFIX, ORIGINAL_PREVIEW, PREVIEW_SIDE, PREVIEW_SUFFIX, ColorizeRequest
 
-STALL_SECONDS = 30  # longest wait for the next bytes of an upload
 DISCONNECT_POLL_SECONDS = 0.5
-MAX_ARCHIVE = 1000  # jobs
+WAIT_POLL_SECONDS = 0.05
+MAX_WAIT = 30  # seconds
+QUEUE_NEWS = 2  # seconds after which a waiting client learns how many photos are before its own
+MAX_ARCHIVE = 500  # jobs; their names are in the request line, of 16 KB at most
 MEDIA_TYPES = {
     suffix: mimetypes.types_map.get(kind.suffix, f"image/{kind.suffix[1:]}")
     for suffix, kind in formats.WRITABLE.items()
 }
 PLAIN_TEXT = (416, 503)  # errors that Starlette and uvicorn report themselves
+
+OTHERS = {"name", "model", "page", "draft", "preview", "format"}  # parameters that are no color options
 
 Responses = dict[int | str, dict[str, Any]]  # by status, for OpenAPI
 
@@ -45,11 +56,12 @@ def _file(description: str, *media_types: str) -> dict[str, Any]:
     return {"description": description, "content": dict.fromkeys(media_types, schema)}
 
 
-router = APIRouter(responses=_errors(400, 403, 500, 503))
+router = APIRouter(responses=_errors(400, 401, 403, 500, 503))
 UPLOAD_BODY = {"requestBody": {"required": True, **_file("The bytes of a photo.", "application/octet-stream")}}
 UPLOAD_ERRORS = _errors(404, 408, 413, 415, 422, 429, 507)
 PHOTO: Responses = dict.fromkeys((200, 206), _file("The colorized photo, or a range of it.", *MEDIA_TYPES.values()))
 JPEG: Responses = dict.fromkeys((200, 206), _file("A JPEG, or a range of it.", "image/jpeg"))
+COLORS: Responses = dict.fromkeys((200, 206), _file("A color map, or a range of it.", "application/octet-stream"))
 ZIP: Responses = {200: _file("A zip.", "application/zip")}
 FILE_ERRORS = _errors(404, 409, 416, 422)
 COLORIZE = UPLOAD_ERRORS | FILE_ERRORS | PHOTO | _errors(504)
@@ -67,6 +79,7 @@ async def _job(identity: str, jobs: AllJobs) -> Job:
 
 
 OneJob = Annotated[Job, Depends(_job)]
+PreviewSide = Annotated[int, Query(ge=PREVIEW_LIMITS[0], le=PREVIEW_LIMITS[1])]
 OneOutput = Annotated[ColorParameters, Query()]
 Outputs = Annotated[JobParameters, Query()]
 
@@ -74,7 +87,13 @@ Outputs = Annotated[JobParameters, Query()]
 @router.get("/health")
 async def health(jobs: AllJobs) -> Health:
     """Return the state of the server."""
-    return Health(waiting=jobs.waiting(), workers=len(jobs.workers))
+    return Health(waiting=jobs.waiting(), workers=len(jobs.workers), retention=jobs.limits.retention)
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs() -> FileResponse:
+    """Return the description of this interface for people."""
+    return FileResponse(Path(__file__).parent / "static/docs.html")
 
 
 @router.get("/models")
@@ -96,7 +115,23 @@ async def colorize(request: Request, jobs: AllJobs, parameters: OneOutput) -> Re
 
     The header Photochrom-Notes is a JSON list of sentences about what of the photo was left aside.
     """
-    job = await _receive(request, jobs, parameters, previews=False)
+    color_request = _color_request(request, parameters)
+    return await _send(request, jobs, await receive(request, jobs, color_request, parameters.name))
+
+
+@router.post("/form", include_in_schema=False)
+async def colorize_form(request: Request, jobs: AllJobs) -> Response:
+    """Colorize the file of a form, for browsers without JavaScript; errors are pages too."""
+    try:
+        color_request = _color_request(request, ColorParameters.model_validate({}))
+        return await _send(request, jobs, await receive(request, jobs, color_request, "", is_form=True))
+    except HTTPException as error:
+        text = f"<!doctype html><title>Photochrom</title><p>{escape(error.detail)}</p><p><a href='.'>Back</a></p>"
+        return HTMLResponse(text, error.status_code)
+
+
+async def _send(request: Request, jobs: Jobs, job: Job) -> Response:
+    """Wait for the only output of a job and send it; then, and where the client leaves, remove the job."""
     try:
         finished = asyncio.wrap_future(job.finished)
         while not finished.done():
@@ -105,7 +140,7 @@ async def colorize(request: Request, jobs: AllJobs, parameters: OneOutput) -> Re
                 raise ClientDisconnect
         if job.failure:
             raise HTTPException(job.failure.status, job.failure.reason)
-        response = await photo(job, parameters.seed)
+        response = await photo(job, job.request.options.seed)
         response.headers["Photochrom-Notes"] = json.dumps(job.notes)
     except BaseException:
         await asyncio.to_thread(jobs.remove, job)
@@ -117,20 +152,67 @@ async def colorize(request: Request, jobs: AllJobs, parameters: OneOutput) -> Re
 @router.post("/jobs", status_code=202, responses=UPLOAD_ERRORS, openapi_extra=UPLOAD_BODY)
 async def submit(request: Request, jobs: AllJobs, parameters: Outputs) -> Status:
     """Queue a photo to be colorized, in one or several variants."""
-    return job_status(jobs, await _receive(request, jobs, parameters))
+    return job_status(jobs, await receive(request, jobs, _color_request(request, parameters), parameters.name))
 
 
 @router.post("/jobs/{identity}/again", status_code=202, responses=_errors(404, 422, 429, 507))
 async def resubmit(request: Request, jobs: AllJobs, job: OneJob, parameters: Outputs) -> Status:
     """Queue the photo of a job once more, with other parameters; both jobs stay."""
     color_request = _color_request(request, parameters)
-    return job_status(jobs, jobs.resubmit(job, _plain_name(parameters.name), color_request))
+    return job_status(jobs, jobs.resubmit(job, plain_name(parameters.name), color_request, client_of(request)))
 
 
-@router.get("/jobs/{identity}", responses=_errors(404))
-async def status(jobs: AllJobs, job: OneJob) -> Status:
-    """Return the state of a job."""
+@router.get("/jobs/{identity}", responses=_errors(404, 422))
+async def status(jobs: AllJobs, job: OneJob, wait: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 0) -> Status:
+    """Return the state of a job, once it changes or, at the latest, after ``wait`` seconds."""
+    known, clock = (job.state, len(job.seeds)), asyncio.get_running_loop().time
+    end = clock() + min(wait, QUEUE_NEWS if job.state == "queued" else MAX_WAIT)
+    while not job.finished.done() and (job.state, len(job.seeds)) == known and clock() < end:
+        await asyncio.sleep(WAIT_POLL_SECONDS)
     return job_status(jobs, job)
+
+
+@router.post("/jobs/{identity}/view", status_code=202, responses=_errors(404, 422, 429, 507))
+async def view(
+    request: Request,
+    jobs: AllJobs,
+    job: OneJob,
+    preview: PreviewSide = PREVIEW_SIDE,
+    page: Annotated[int | None, Query(ge=1)] = None,
+) -> Status:
+    """Queue a job that makes a preview of the original (`before`) and no colors."""
+    model = next(iter(request.app.state.models.values()))
+    color_request = ColorizeRequest(Path(), model.path, ColorOptions(), preview, page, outputs=False, colors=False)
+    return job_status(jobs, jobs.resubmit(job, "", color_request, client_of(request)))
+
+
+@router.post("/jobs/{identity}/likely", responses=_errors(404, 422, 429, 504, 507))
+async def likely(
+    request: Request,
+    jobs: AllJobs,
+    job: OneJob,
+    x: Annotated[int, Query(ge=0)],
+    y: Annotated[int, Query(ge=0)],
+    model: Annotated[str, Query(max_length=100)] = "",
+) -> list[LikelyColor]:
+    """Return the likely colors of a pixel of a job's photo, by a model that knows them (``suggests``)."""
+    available: dict[str, Model] = request.app.state.models
+    name = model or next((name for name, card in available.items() if card.suggests), "")
+    if name not in available or not available[name].suggests:
+        raise HTTPException(404, f"no model {name!r} that knows the likely colors of a place, such as classify")
+    opened = job.opened
+    if not opened or x >= opened.width or y >= opened.height:
+        raise HTTPException(422, f"x {x}, y {y}: is outside the photo, or it is not open yet")
+    path, page = available[name].path, job.request.page
+    place_request = ColorizeRequest(Path(), path, ColorOptions(), page=page, outputs=False, place=(x, y))
+    place_job = jobs.resubmit(job, "", place_request, client_of(request))
+    try:
+        await asyncio.wrap_future(place_job.finished)
+        if place_job.failure:
+            raise HTTPException(place_job.failure.status, place_job.failure.reason)
+        return [LikelyColor(color=color, probability=probability) for color, probability in place_job.likely]
+    finally:
+        await asyncio.to_thread(jobs.remove, place_job)
 
 
 @router.delete("/jobs/{identity}", status_code=204, responses=_errors(404))
@@ -144,21 +226,28 @@ async def before(job: OneJob) -> Response:
     """Return a JPEG preview of the original photo."""
     if not job.opened:
         raise HTTPException(409, "the photo is not open yet")
-    return _StoredFile(job.request.folder / ORIGINAL_PREVIEW, media_type="image/jpeg")
+    return StoredFile(job.request.folder / ORIGINAL_PREVIEW, media_type="image/jpeg")
 
 
 @router.get("/jobs/{identity}/preview/{seed}", response_class=Response, responses=JPEG | FILE_ERRORS)
 async def preview(job: OneJob, seed: int) -> Response:
     """Return a JPEG preview of a colorized photo."""
-    path = _output(job, seed).with_suffix(PREVIEW_SUFFIX)
-    return _StoredFile(path, media_type="image/jpeg")
+    path = _output(job, seed, "outputs").with_suffix(PREVIEW_SUFFIX)
+    return StoredFile(path, media_type="image/jpeg")
+
+
+@router.get("/jobs/{identity}/colors/{seed}", response_class=Response, responses=COLORS | FILE_ERRORS)
+async def colors(job: OneJob, seed: int) -> Response:
+    """Return the colors at the size at which the model works: int16 (2, height, width), a and b of Lab times 64."""
+    path = _output(job, seed).with_suffix(COLORS_SUFFIX)
+    return StoredFile(path, media_type="application/octet-stream")
 
 
 @router.get("/jobs/{identity}/photo/{seed}", response_class=Response, responses=PHOTO | FILE_ERRORS)
 async def photo(job: OneJob, seed: int) -> Response:
     """Return a colorized photo in the format, size and depth of the original, with its metadata."""
-    path = _output(job, seed)
-    return _StoredFile(path, media_type=MEDIA_TYPES[path.suffix], filename=job.title(seed))
+    path = _output(job, seed, "outputs")
+    return StoredFile(path, media_type=MEDIA_TYPES[path.suffix], filename=job.title(seed))
 
 
 @router.get("/archive", response_class=Response, responses=ZIP | _errors(404, 409, 422, 507))
@@ -167,21 +256,22 @@ async def archive(
 ) -> StreamingResponse:
     """Return all outputs of these jobs as a zip."""
     sources = [jobs.get(identity) for identity in job]
+    sources = [source for source in sources if source.request.outputs]
     if not any(source.seeds for source in sources):
         raise HTTPException(409, "no photo is colorized yet")
-    folder, links = await asyncio.to_thread(_link, jobs, sources)
+    folder, links = await asyncio.to_thread(link_outputs, jobs, sources)
     headers = {"Content-Disposition": 'attachment; filename="colorized-photos.zip"'}
-    return StreamingResponse(_zip(folder, links), media_type="application/zip", headers=headers)
+    return StreamingResponse(zip_pieces(folder, links), media_type="application/zip", headers=headers)
 
 
-def _color_request(request: Request, parameters: ColorParameters, previews: bool = True) -> ColorizeRequest:
+def _color_request(request: Request, parameters: ColorParameters) -> ColorizeRequest:
     available: dict[str, Model] = request.app.state.models
     name = parameters.model or next(iter(available))
     if name not in available:
         raise HTTPException(404, f"no model {name!r}: choose one of {', '.join(available)}")
     try:
         hints = tuple(map(Hint.parse, parameters.hint))
-        options = ColorOptions(**parameters.model_dump(exclude={"name", "model", "hint", "page"}), hints=hints)
+        options = ColorOptions(**parameters.model_dump(exclude={*OTHERS, "hint"}), hints=hints)
         model = available[name]
         if options.solver is None:  # which may make the difference, and is known to the worker
             check_stochastic(name, model.stochastic, options)
@@ -190,131 +280,23 @@ def _color_request(request: Request, parameters: ColorParameters, previews: bool
     unsupported = [option for option in options.sampler if option not in model.options]
     if unsupported:
         raise HTTPException(422, f"{', '.join(unsupported)}: not supported by {name}; choose another model")
-    return ColorizeRequest(Path(), model.path, options, previews, parameters.page)
-
-
-async def _receive(request: Request, jobs: Jobs, parameters: ColorParameters, previews: bool = True) -> Job:
-    color_request = _color_request(request, parameters, previews)
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise HTTPException(415, "this is a form: send only the bytes of the photo (curl --data-binary @old.jpg)")
-    limit, size = jobs.limits.upload_bytes, int(request.headers.get("content-length") or 0)
-    too_large = HTTPException(413, f"{UPLOAD}: is larger than the limit of {limit >> 20} MB")
-    if size > limit:
-        raise too_large
+    if not isinstance(parameters, JobParameters):
+        return ColorizeRequest(Path(), model.path, options, preview=0, page=parameters.page)
     try:
-        with jobs.admission(size or limit) as folder:
-            async with asyncio.timeout(jobs.limits.seconds):
-                if await _write_body(request, folder / UPLOAD, limit) > limit:
-                    raise too_large
-            return jobs.submit(_plain_name(parameters.name) or UPLOAD, replace(color_request, folder=folder))
-    except TimeoutError:
-        raise HTTPException(408, f"{UPLOAD}: the upload took too long: send it again") from None
-    except errors.PhotoError as error:
-        raise HTTPException(415, str(error)) from None
-    except OSError as error:
-        raise storage_error(UPLOAD, error) from None
+        suffix = find_suffix(parameters.format) if parameters.format else ""
+    except ValueError as error:
+        raise HTTPException(422, str(error).removeprefix("--")) from None
+    return ColorizeRequest(
+        Path(), model.path, options, parameters.preview, parameters.page, not parameters.draft, suffix
+    )
 
 
-async def _write_body(request: Request, path: Path, limit: int) -> int:
-    """Write the body, but little more than ``limit`` bytes, and return the size. Raises PhotoError for other files."""
-    clock, size = asyncio.get_running_loop().time, 0
-    with path.open("x+b") as file:
-        async with asyncio.timeout(STALL_SECONDS) as stall:
-            async for part in request.stream():
-                stall.reschedule(clock() + STALL_SECONDS)
-                size += file.write(part)
-                if size > limit:
-                    return size
-        file.seek(0)
-        formats.detect_kind(file.read(64), UPLOAD)
-    return size
-
-
-def _plain_name(name: str) -> str:
-    """Return the last part of a path, without characters that file names or headers may not contain."""
-    last = re.split(r"[\\/]", name)[-1]
-    return re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "", last).strip(". ")
-
-
-def _output(job: Job, seed: int) -> Path:
+def _output(job: Job, seed: int, kind: str = "") -> Path:
     seeds = job.request.options.seeds
     if seed not in seeds:
         raise HTTPException(404, f"seed {seed}: this job has the seeds {', '.join(map(str, seeds))}")
     if seed not in job.seeds:
         raise HTTPException(409, f"seed {seed}: the photo is not available")
+    if kind and not job.request.outputs:
+        raise HTTPException(409, f"this job is a draft, without {kind}: submit the photo again with draft=false")
     return job.output(seed)
-
-
-class _StoredFile(FileResponse):
-    """A file of a job. Nothing is sent before it is open, so that it is reported if it has been deleted meanwhile."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start: Message | None = None
-        is_sent = False
-
-        async def send_once_open(message: Message) -> None:
-            nonlocal start, is_sent
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            if start and not is_sent:
-                is_sent = True
-                await send(start)
-            await send(message)
-
-        try:
-            await super().__call__(scope, receive, send_once_open)
-        except (FileNotFoundError, RuntimeError):  # Starlette raises the latter if there is no such file
-            if is_sent:
-                raise
-            await JSONResponse({"detail": REMOVED}, 404, background=self.background)(scope, receive, send)
-
-
-def _link(jobs: Jobs, sources: Sequence[Job]) -> tuple[tempfile.TemporaryDirectory[str], list[tuple[str, Path]]]:
-    """Returns a folder of links to the outputs of jobs, and their titles and paths; they stay when jobs are removed.
-
-    Raises HTTPException if one is gone or cannot be linked.
-    """
-    links: list[tuple[str, Path]] = []
-    folder = None
-    try:
-        folder = jobs.create_archive(sources)
-        for source in sources:
-            for seed in source.seeds:
-                links.append((source.title(seed), Path(folder.name) / str(len(links))))
-                os.link(source.output(seed), links[-1][1])
-    except OSError as error:
-        if folder:
-            folder.cleanup()
-        raise storage_error("archive", error) from None
-    return folder, links
-
-
-class _Buffer(bytearray):
-    """An unseekable file for `zipfile`, from which each piece is taken as soon as it is written."""
-
-    def write(self, piece: bytes) -> int:
-        self.extend(piece)
-        return len(piece)
-
-    def flush(self) -> None:
-        pass
-
-
-def _zip(folder: tempfile.TemporaryDirectory[str], outputs: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
-    """Yield the pieces of a zip of outputs; in the end, delete the folder that has them."""
-    buffer, names = _Buffer(), set[str]()
-    with folder, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for title, path in outputs:
-            name, number = Path(title), 1
-            while str(name) in names:  # two photos may have one name
-                number += 1
-                name = name.with_stem(f"{Path(title).stem}-{number}")
-            names.add(str(name))
-            entry = zipfile.ZipInfo.from_file(path, name)
-            with archive.open(entry, "w") as target, path.open("rb") as source:
-                while piece := source.read(1 << 20):
-                    target.write(piece)
-                    yield bytes(buffer)
-                    buffer.clear()
-    yield bytes(buffer)

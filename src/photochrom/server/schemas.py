@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from .._version import __version__
 from ..inference.options import HINT_PATTERN, LIMITS, MAX_HINTS
 from .jobs import Job, Jobs, State
+from .worker import PREVIEW_SIDE
+
+PREVIEW_LIMITS = (64, 8192)
 
 
 def _limited(name: str, default: float | None, description: str) -> Any:
@@ -21,6 +24,8 @@ class ColorParameters(BaseModel):
     name: str = Field("", max_length=255, description="File name of the photo; the output is named after it.")
     model: str = Field("", max_length=100, description="Name of a model from /models; the first one if not given.")
     seed: int = _limited("seed", 0, "Random seed (stochastic models only).")
+    near: int | None = _limited("near", None, "Seed of a result that this one is to be like (stochastic models only).")
+    distance: float = _limited("distance", 0.3, "How far it may be from that of near: 0 = the same, 1 = any.")
     saturation: float = _limited("saturation", 1.0, "Color saturation: 0 = grayscale, 1 = model output.")
     warmth: float = _limited("warmth", 0.0, "Above 0 warmer (more yellow), below 0 cooler (more blue).")
     local_saturation: float = _limited(
@@ -50,6 +55,11 @@ class ColorParameters(BaseModel):
 class JobParameters(ColorParameters):
     """How to colorize a photo in one or several variants."""
 
+    draft: bool = Field(False, description="Whether to leave out the outputs: previews and color maps come sooner.")
+    format: str = Field("", description="Suffix of outputs, such as png; that of the photo if not given.")
+    preview: int = Field(
+        PREVIEW_SIDE, ge=PREVIEW_LIMITS[0], le=PREVIEW_LIMITS[1], description="Longest side of previews, in pixels."
+    )
     variants: int = _limited("variants", 1, "Number of outputs, with consecutive seeds (stochastic models only).")
 
 
@@ -60,7 +70,9 @@ class Problem(BaseModel):
 
 
 class Model(BaseModel):
-    """A model. ``stochastic``: each seed gives other colors; ``options``: sampler options that it supports."""
+    """A model. ``stochastic``: each seed gives other colors; ``suggests``: it knows the likely colors of a place;
+    ``options``: sampler options that it supports.
+    """
 
     path: str = Field(exclude=True)  # not shown to clients
     name: str
@@ -68,26 +80,47 @@ class Model(BaseModel):
     summary: str
     size: int
     stochastic: bool
+    suggests: bool
     options: list[str]
     licence: str
 
 
 class Health(BaseModel):
-    """State of the server."""
+    """State of the server; ``retention``: seconds after the last request for a photo until it is deleted."""
 
     status: Literal["ok"] = "ok"
     version: str = __version__
     waiting: int
     workers: int
+    retention: float
+
+
+class ColorMap(BaseModel):
+    """The colors of a photo at the size at which the model works: its address and size.
+
+    The bytes are little-endian int16 (2, height, width): a and b of Lab, times 64.
+    """
+
+    address: str
+    width: int
+    height: int
+
+
+class LikelyColor(BaseModel):
+    """A likely color of a place, and its probability."""
+
+    color: str
+    probability: float
 
 
 class Output(BaseModel):
-    """A colorized photo: its seed and file name, and the addresses of the file and of a preview."""
+    """A colorized photo: its seed and file name, and the addresses of the file and a preview (null in drafts)."""
 
     seed: int
     name: str
-    photo: str
-    preview: str
+    photo: str | None
+    preview: str | None
+    colors: ColorMap
 
 
 class Status(BaseModel):
@@ -111,8 +144,10 @@ def job_status(jobs: Jobs, job: Job) -> Status:
     """Return the state of a job."""
     address, opened, outputs = f"/jobs/{job.id}", job.opened, []
     for seed in job.seeds:
-        photo, preview = f"{address}/photo/{seed}", f"{address}/preview/{seed}"
-        outputs.append(Output(seed=seed, name=job.title(seed), photo=photo, preview=preview))
+        height, width = job.shapes[seed]
+        colors = ColorMap(address=f"{address}/colors/{seed}", width=width, height=height)
+        photo, preview = (f"{address}/{kind}/{seed}" if job.request.outputs else None for kind in ("photo", "preview"))
+        outputs.append(Output(seed=seed, name=job.title(seed), photo=photo, preview=preview, colors=colors))
     return Status(
         id=job.id,
         name=job.name,

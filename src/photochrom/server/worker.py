@@ -9,12 +9,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 import pyvips
 
+from ..core.color import AB_SCALE, L_SCALE, fit_gamut, lab_to_rgb
 from ..core.sampling.procedure import Hints
 from ..imaging import formats, icc
 from ..imaging.errors import PhotoTooLarge, WriteError, photo_errors
@@ -26,7 +28,9 @@ from ..inference.options import ColorOptions
 UPLOAD = "photo"  # name of the uploaded file in the folder of a request, and of the photo in messages
 ORIGINAL_PREVIEW = "original.jpg"
 PREVIEW_SUFFIX = ".preview.jpg"  # beside an output
-PREVIEW_SIDE = 1600  # longest side of a preview, in pixels
+PREVIEW_SIDE = 1600  # longest side of a preview, in pixels, unless a request asks for another
+COLORS_SUFFIX = ".ab"  # of the color map of a seed: int16 (2, h, w), a and b of Lab times `COLORS_SCALE`
+COLORS_SCALE = 64
 CLEANUP_SECONDS = 10
 CACHE_BYTES = 64 << 20
 STATUSES = {PhotoTooLarge: 413, WriteError: 507, BundleError: 500}  # HTTP status of an error; 422 of any other
@@ -34,13 +38,21 @@ STATUSES = {PhotoTooLarge: 413, WriteError: 507, BundleError: 500}  # HTTP statu
 
 @dataclass(frozen=True)
 class ColorizeRequest:
-    """A photo to colorize: the file `UPLOAD` in ``folder``, where the results are written too."""
+    """A photo to colorize: the file `UPLOAD` in ``folder``, where the results are written too.
+
+    Without ``outputs`` it is a draft: only previews and color maps are written. ``place``: the pixel whose likely
+    colors are asked for, instead of colors for all.
+    """
 
     folder: Path
     model: str  # path of the bundle
     options: ColorOptions
-    previews: bool = True  # whether to write small JPEGs for a web page
+    preview: int = PREVIEW_SIDE  # longest side of the JPEGs for a web page, in pixels; 0: none
     page: int | None = None  # to read, from 1; None: the first that is not reduced in size
+    outputs: bool = True
+    suffix: str = ""  # of the outputs; "" for that of the photo
+    colors: bool = True  # whether to predict any; otherwise only the preview of the original is written
+    place: tuple[int, int] | None = None  # column and row
 
 
 @dataclass(frozen=True)
@@ -55,12 +67,20 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class OutputWritten:
-    """The output of a seed and its preview are written; ``size``: their bytes, ``notes``: what is not in the output."""
+class Predicted:
+    """The files of a seed are written; ``shape``: of its color map, ``notes``: what of the photo is left aside."""
 
     seed: int
-    size: int
+    size: int  # bytes
+    shape: tuple[int, int]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The likely colors of a place, each as #rrggbb and with its probability, the likeliest first."""
+
+    colors: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,7 @@ class Failed:
 
 
 IDLE = None  # sent once the first model is loaded, and as the last event of a request that did not fail
-Event = Opened | OutputWritten | Failed | None
+Event = Opened | Predicted | Found | Failed | None
 
 
 class CachedColorizer(Colorizer):
@@ -90,8 +110,9 @@ class CachedColorizer(Colorizer):
         results = []
         for gray, seed in zip(grays, seeds, strict=True):
             # The procedure holds the sampler options; a deterministic model gives the same colors for every seed.
-            settings = f"{self.procedure} {seed if self.procedure.capabilities.stochastic else 0} {gray.shape}".encode()
-            key = hashlib.sha256(settings + gray.tobytes()).digest()
+            noise = (seed, self.near) if self.procedure.capabilities.stochastic else ()
+            settings = f"{self.procedure} {noise} {gray.shape}"
+            key = hashlib.sha256(settings.encode() + gray.tobytes()).digest()
             if key not in self.cache:
                 (self.cache[key],) = super().predict([gray], [seed])
             self.cache[key] = self.cache.pop(key)
@@ -120,6 +141,7 @@ def serve(pipe: Connection, root: Path, scratch: Path, model: str, threads: int,
     cleanup = threading.Thread(target=exit_with_server, daemon=True)
     cleanup.start()
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)  # for libvips and for Python
+    formats.block_other_loaders()
     try:
         colorizers = {model: CachedColorizer(model, threads)}
         pipe.send(IDLE)
@@ -136,24 +158,12 @@ def _colorize(
     try:
         if request.model not in colorizers:
             colorizers[request.model] = CachedColorizer(request.model, threads)
+        colorizer = colorizers[request.model]
         photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD, request.page)
-        size = 0
-        if request.previews:
-            size = (request.folder / ORIGINAL_PREVIEW).write_bytes(preview(photo, PREVIEW_SIDE))
-        # LZW, the least efficient of the lossless methods, makes noise larger by half; lossy methods never make it
-        # larger. The rest is for the preview and the headers; metadata is copied from the upload.
-        pixels = photo.width * photo.height * (4 if photo.alpha else 3) * photo.depth // 8
-        growth = 1 if photo.suffix in (".jpg", ".avif") else 2
-        output_size = growth * pixels + (request.folder / UPLOAD).stat().st_size + (1 << 14)
-        yield Opened(photo.width, photo.height, photo.suffix, size, output_size)
-        for result in colorizers[request.model].colorize_photo(photo, request.options):
-            output = result.save(request.folder / f"{result.seed}{photo.suffix}")
-            size = output.stat().st_size
-            if request.previews:
-                image = preview(open_photo(output, max_pixels), PREVIEW_SIDE)
-                size += output.with_suffix(PREVIEW_SUFFIX).write_bytes(image)
-            notes = tuple(note.removesuffix(formats.PAGE_OPTION) for note in photo.reader.notes)
-            yield OutputWritten(result.seed, size, notes)
+        if request.place:
+            yield Found(likely_colors(colorizer, photo, request.options, *request.place))
+        else:
+            yield from _write(colorizer, photo, request, max_pixels)
         yield IDLE
     except ValueError as error:
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
@@ -161,6 +171,54 @@ def _colorize(
         yield Failed(str(error).replace(f"{request.folder}{os.sep}", ""), status)
     except OSError as error:
         yield Failed(f"{UPLOAD}: cannot be stored ({error.strerror})", 507)
+
+
+def _write(colorizer: CachedColorizer, photo: Photo, request: ColorizeRequest, max_pixels: int) -> Iterator[Event]:
+    size = 0
+    if request.preview:
+        size = (request.folder / ORIGINAL_PREVIEW).write_bytes(preview(photo, request.preview))
+    # LZW, the least efficient of the lossless methods, makes noise larger by half; lossy methods never make it
+    # larger. The rest is for the preview and the headers; metadata is copied from the upload.
+    pixels = photo.width * photo.height * (4 if photo.alpha else 3) * photo.depth // 8
+    growth = 1 if (request.suffix or photo.suffix) in (".jpg", ".avif") else 2
+    output_size = growth * pixels + (request.folder / UPLOAD).stat().st_size if request.outputs else 0
+    suffix = request.suffix or photo.suffix
+    height, width = photo.model_size(colorizer.card.inference_size(request.options.size), 1, colorizer.card.square)
+    preview_size = 2 * min(request.preview, max(photo.width, photo.height)) ** 2
+    yield Opened(photo.width, photo.height, suffix, size, output_size + preview_size + 4 * height * width + (1 << 14))
+    if not request.colors:
+        return
+    for result in colorizer.colorize_photo(photo, request.options):
+        output, size = request.folder / f"{result.seed}{suffix}", 0
+        if request.outputs:
+            size += result.save(output).stat().st_size
+        if request.preview and request.outputs:
+            image = preview(open_photo(output, max_pixels), request.preview)
+            size += output.with_suffix(PREVIEW_SUFFIX).write_bytes(image)
+        if request.preview:
+            colors = np.rint(result.ab * (AB_SCALE * COLORS_SCALE)).clip(-(1 << 15), (1 << 15) - 1).astype("<i2")
+            size += output.with_suffix(COLORS_SUFFIX).write_bytes(colors.tobytes())
+        notes = tuple(note.removesuffix(formats.PAGE_OPTION) for note in photo.reader.notes)
+        yield Predicted(result.seed, size, result.ab.shape[1:], notes)
+
+
+def likely_colors(
+    colorizer: Colorizer, photo: Photo, options: ColorOptions, column: int, row: int
+) -> tuple[tuple[str, float], ...]:
+    """Return likely colors of a pixel of a photo with their probabilities, at the lightness of the photo there."""
+    prepared = colorizer.prepare(photo, replace(options, hints=()))
+    _, height, width = prepared.gray.shape
+    y, x = row * height // photo.height, column * width // photo.width
+    colors = colorizer.procedure.likely_colors(colorizer.nets, prepared.gray[None], y, x)
+    card = colorizer.card
+    gray = photo.gray(card.inference_size(options.size), card.multiple, square=card.square)
+    lightness = (gray[0, y, x] + 1) * L_SCALE
+    codes = []
+    for a, b, probability in colors:
+        lab = np.array([lightness, a, b], np.float32).reshape(3, 1, 1)
+        rgb = np.rint(lab_to_rgb(fit_gamut(lab)).ravel() * 255).astype(np.uint8)
+        codes.append((f"#{rgb.tobytes().hex()}", probability))
+    return tuple(codes)
 
 
 def preview(photo: Photo, longest: int) -> bytes:

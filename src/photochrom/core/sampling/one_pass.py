@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import comb
+from math import comb, dist, exp
 from typing import Any, ClassVar
 
 from jaxtyping import Float
 
 from ..color import AB_SCALE, BIN_STEP, ab_bins, namespace, signed_rgb_to_ab
 from ..degradation import Image, Noise
-from .procedure import AB, Capabilities, Gray, Hints, Nets, Procedure, blend_hints
+from .procedure import AB, Capabilities, Gray, Hints, LikelyColor, Nets, Procedure, blend_hints
 
+ALIKE = 20.0  # Lab units between colors that count as one
+RARE = 0.02  # a color of less probability is not named
 SMOOTHING = 8  # averages of neighboring bins, so that noise is smooth on a scale of 20 Lab units
 
 
@@ -64,7 +66,7 @@ class AnnealedMean(Procedure):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(("logits",), stochastic=self.solver == "sample")
+        return Capabilities(("logits",), stochastic=self.solver == "sample", has_distribution=True)
 
     def __call__(self, nets: Nets, gray: Gray, noise: Noise, hints: Hints | None = None) -> AB:
         logits = nets["logits"](gray=gray)  # (b, bins, h', w')
@@ -80,6 +82,24 @@ class AnnealedMean(Procedure):
         total = weights.sum(1)
         ab = xp.stack([sum_a / total, sum_b / total], 1).clip(-1, 1)
         return blend_hints(ab, hints)
+
+    def likely_colors(self, nets: Nets, gray: Gray, row: int, column: int) -> list[LikelyColor]:
+        """See `Procedure`. The distribution is that of training, without temperature; bins that are `ALIKE` are one."""
+        logits = nets["logits"](gray=gray)
+        (_, _, height, width), (_, _, rows, columns) = gray.shape, logits.shape
+        at_pixel = logits[0, :, row * rows // height, column * columns // width]
+        weights = [exp(float(logit) - float(at_pixel.max())) for logit in at_pixel]
+        left = sorted(zip(weights, ab_bins(), strict=True), reverse=True)
+        colors = []
+        while left:
+            _, center = left[0]
+            alike = [(weight, ab) for weight, ab in left if dist(ab, center) < ALIKE]
+            left = [other for other in left if other not in alike]
+            total = sum(weight for weight, _ in alike)
+            a, b = (sum(weight * ab[axis] for weight, ab in alike) / total for axis in (0, 1))
+            colors.append((a, b, total / sum(weights)))
+        likely = [color for color in colors if color[2] >= RARE]
+        return sorted(likely, key=lambda color: color[2], reverse=True)
 
 
 def noise_of_bins(gray: Gray, noise: Noise) -> Float[Any, "b bins"]:

@@ -12,6 +12,8 @@ from ..degradation import UNCHANGED, Degradation, Image, Noise
 Gray = Float[Any, "b 1 h w"]
 AB = Float[Any, "b 2 h2 w2"]
 
+LikelyColor = tuple[float, float, float]  # a and b in Lab units, and the probability of such colors
+
 # A network, called with keyword inputs only: ``net(gray=gray)``, ``net(noisy=noisy, condition=gray, t=0.3)``.
 # An input is an array with the batch first, or a Python float that the adapter repeats over the batch.
 Net = Callable[..., Any]
@@ -56,6 +58,7 @@ class Capabilities:
     colorizes: bool = True  # it gives color to a gray image
     iterative: bool = False  # it has a `trajectory`
     has_likelihood: bool = False  # it has an `nll`
+    has_distribution: bool = False  # it has `likely_colors`
     restores: bool = False  # `restore` needs nothing but an image and the noise of its degradation
     operator: Degradation = UNCHANGED  # the degradation that it undoes
 
@@ -100,6 +103,10 @@ class Procedure(ABC):
 
     def nll(self, nets: Nets, gray: Gray, color: Image) -> Float[Any, "b h2 w2"]:
         """Return the negative log-likelihood of the ground truth in nats, pixel by pixel."""
+        raise NotImplementedError
+
+    def likely_colors(self, nets: Nets, gray: Gray, row: int, column: int) -> list[LikelyColor]:
+        """Return likely colors of a pixel of gray (1, 1, h, w), the likeliest first."""
         raise NotImplementedError
 
     def restore(self, nets: Nets, image: Image, condition: Any = None) -> Iterator[Image]:

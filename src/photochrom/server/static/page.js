@@ -1,339 +1,398 @@
-// Each photo is an article; /openapi.json describes the requests.
+// The page: a film strip of photos, a stage for the one that is shown, and its settings. photo.js holds the photos.
 
-const PARALLEL_JOBS = 2;
-const POLL = 300; // milliseconds between requests for the state of a job
-const KEEP_ALIVE = 300_000; // milliseconds between requests that keep photos alive
-const find = (selector, within = document) => within.querySelector(selector);
-const form = find("#options");
+import { events, getJson, request } from "./api.js";
+import { Comparison, modelChoice, settingsFor } from "./comparison.js";
+import { count, create, draw, find, findAll, say } from "./dom.js";
+import { Hints } from "./hints.js";
+import * as memory from "./memory.js";
+import { DEFAULTS, NEUTRAL, Photo, readSidecar } from "./photo.js";
+import { save, saveAll, saveSettings } from "./saving.js";
+import { Viewer } from "./viewer.js";
+
+const PARALLEL = 2; // photos that are uploaded or opened at once
+const KEEP_ALIVE = 300; // seconds, at most, between requests that keep photos on the server
+const MAX_DIFFERENCE = 40; // Lab units, shown in full red
+const STATES = { waiting: "Waiting", failed: "Failed" };
+
+let [models, limits, version, current, opening] = [[], {}, "", undefined, 0];
+const photos = [];
 const waiting = [];
-const photos = new Set();
-let [models, limits, busy] = [[], {}, 0];
+const settingsByName = new Map(); // of sidecars that came before their photos
 
-const clamp = (value) => Math.min(0.9999, Math.max(0, value));
-const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-const show = (text) => (find("#message").textContent = text);
+events.busy = say;
 
-/** Returns the response to a request. Throws an Error whose message is for the user. */
-async function request(address, options) {
-  for (;;) {
-    let response;
-    try {
-      response = await fetch(address, options);
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      await options?.body?.slice(0, 1).arrayBuffer().catch(() => { throw new Error("The file cannot be read."); });
-      throw new Error("The server does not respond: is `photochrom web` still running?");
-    }
-    if (response.ok) return response;
-    const reason = (await response.json().catch(() => ({}))).detail ?? `The server responded ${response.status}.`;
-    if (response.status !== 429) throw Object.assign(new Error(reason), { status: response.status });
-    show(`${reason}. Trying again.`);
-    await sleep(1000 * Number(response.headers.get("Retry-After") ?? 10));
-  }
-}
+const viewer = new Viewer(
+  find("#stage"),
+  () => current?.loadDetail().catch((error) => say(error.message)),
+  (scale) => { find("#zoom").textContent = `${Math.round(scale * devicePixelRatio * 100)}%`; },
+);
+const hints = new Hints(viewer, () => current, () => models, say, (photo) => photos.includes(photo) && (choose(photo), true));
+const comparison = new Comparison(viewer, () => current, () => models, () => { showSettings(); find("#stage").focus(); });
 
-const model = () => models.find(({ name }) => name === find("input[name=model]:checked").value);
-
-/** Returns the options of the form as query parameters. */
-function parameters() {
-  const query = new URLSearchParams({ model: model().name, saturation: find("#saturation").value });
-  for (const input of document.querySelectorAll("[data-for] input:enabled, #page")) {
-    if (input.value) query.set(input.name, input.value);
-  }
-  return query;
-}
-
-class Photo {
-  static count = 0;
-
-  constructor(file) {
-    this.file = file;
-    this.hints = [];
-    this.cursor = { x: 0.5, y: 0.5 };
-    this.article = find("#photo").content.firstElementChild.cloneNode(true);
-    const title = Object.assign(this.part("h3"), { id: `photo-${(Photo.count += 1)}`, textContent: file.name });
-    this.article.setAttribute("aria-labelledby", title.id);
-    for (const part of [".again", ".add-hint", ".remove", ".divide", "progress", ".variants"]) {
-      this.part(part).setAttribute("aria-describedby", title.id);
-    }
-    this.state("Waiting");
-    this.part(".divide").oninput = (event) => this.split(event.target.value);
-    this.part(".remove").onclick = () => this.remove();
-    this.part(".again").onclick = () => form.reportValidity() && start(this);
-    this.part(".add-hint").onclick = () => this.placeHint(this.part(".place").hidden);
-    this.part(".place").onclick = (event) => this.addHint(event);
-    this.part(".place").onkeydown = (event) => this.moveCursor(event);
-    find("#photos").prepend(this.article);
-    photos.add(this);
-  }
-
-  part(selector) {
-    return find(selector, this.article);
-  }
-
-  state(text) {
-    const state = this.part(".state");
-    if (state.textContent !== text) state.textContent = text; // screen readers read each change
-  }
-
-  /** Uploads the photo, or colorizes it once more, and waits for the result. */
-  async run() {
-    this.running = true;
-    this.outdated = false;
-    const query = parameters();
-    for (const hint of this.hints) query.append("hint", `${hint.x},${hint.y},${hint.color}`);
-    this.stop = new AbortController();
-    this.part(".problem").hidden = true;
-    this.part("progress").hidden = false;
-    this.part("progress").removeAttribute("value");
-    this.part(".remove").textContent = "Cancel";
-    this.part(".again").disabled = true;
-    const before = this.job;
-    try {
-      this.state(before ? "Submitting" : "Uploading");
-      this.next = await this.begin(query);
-      while (["queued", "working"].includes(this.next.state)) {
-        this.state(this.next.state === "queued" ? `Waiting: ${this.next.ahead} before it` : "Colorizing");
-        if (this.next.copies.length) this.part("progress").value = this.next.copies.length / this.next.seeds.length;
-        await sleep(POLL);
-        this.next = await (await request(`jobs/${this.next.id}`, { signal: this.stop.signal })).json();
-      }
-      if (this.next.problem) throw new Error(this.next.problem);
-      this.job = this.next;
-      this.done();
-      if (before) discard(before);
-    } catch (error) {
-      if (this.next && this.next !== this.job) discard(this.next);
-      if (!photos.has(this)) return;
-      this.state(this.job ? "Unchanged" : "Not colorized");
-      if (error.name === "AbortError") return;
-      this.part(".problem").textContent = error.message.replace(/^photo(?=:)/, () => this.file.name);
-      this.part(".problem").hidden = false;
-    } finally {
-      this.next = undefined;
-      this.running = false;
-      this.part("progress").hidden = true;
-      this.part(".again").disabled = false;
-      this.part(".remove").textContent = "Remove";
-      summarize();
-      if (this.outdated && photos.has(this)) start(this);
-    }
-  }
-
-  /** Returns a new job; uploads the photo only if the server does not have it. */
-  async begin(query) {
-    const options = { method: "POST", signal: this.stop.signal };
-    if (this.job) {
-      try {
-        return await (await request(`jobs/${this.job.id}/again?${query}`, options)).json();
-      } catch (error) {
-        if (error.status !== 404) throw error;
-      }
-    }
-    query.set("name", this.file.name);
-    return (await request(`jobs?${query}`, { ...options, body: this.file })).json();
-  }
-
-  done() {
-    const { job } = this;
-    this.state(`Colorized: ${job.width} × ${job.height} pixels, ${job.seconds.toFixed(1)} seconds`);
-    this.part(".notes").replaceChildren(...job.notes.map(sentence));
-    this.part(".notes").hidden = !job.notes.length;
-    this.part(".before").src = job.before;
-    this.part(".compare").hidden = this.part(".after-it").hidden = false;
-    this.part(".variants").replaceChildren(...job.copies.map((copy) => this.choice(copy)));
-    this.part(".variants").hidden = job.copies.length < 2;
-    this.choose(job.copies.find((copy) => copy.seed === this.seed) ?? job.copies[0]);
-    this.split(this.part(".divide").value);
-  }
-
-  choice(copy) {
-    const button = document.createElement("button");
-    const picture = Object.assign(new Image(), { src: copy.preview, alt: "" });
-    button.type = "button";
-    button.append(picture, `Seed ${copy.seed}`);
-    button.dataset.seed = copy.seed;
-    button.onclick = () => this.choose(copy);
-    return button;
-  }
-
-  choose(copy) {
-    this.seed = copy.seed;
-    this.part(".after").src = copy.preview;
-    Object.assign(this.part(".save"), { href: copy.photo, download: copy.name });
-    this.part(".save").textContent = `Download ${copy.name}`;
-    for (const button of this.part(".variants").children) {
-      button.setAttribute("aria-pressed", button.dataset.seed === String(copy.seed));
-    }
-  }
-
-  split(percent) {
-    this.part(".compare").style.setProperty("--at", `${percent}%`);
-    this.part(".divide").setAttribute("aria-valuetext", `${percent}% colorized, from the left`);
-  }
-
-  placeHint(begin) {
-    this.part(".add-hint").setAttribute("aria-pressed", begin);
-    this.part(".place").hidden = this.part(".cross").hidden = !begin;
-    if (begin) {
-      this.split(100);
-      this.drawCursor();
-      this.part(".place").focus();
-    } else {
-      this.split(this.part(".divide").value);
-      this.part(".add-hint").focus();
-    }
-  }
-
-  drawCursor() {
-    this.part(".compare").style.setProperty("--x", `${this.cursor.x * 100}%`);
-    this.part(".compare").style.setProperty("--y", `${this.cursor.y * 100}%`);
-  }
-
-  moveCursor(event) {
-    const step = event.shiftKey ? 0.1 : 0.01;
-    const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [];
-    if (event.key === "Escape") this.placeHint(false);
-    if (x === undefined) return;
-    event.preventDefault();
-    this.cursor = { x: clamp(this.cursor.x + x * step), y: clamp(this.cursor.y + y * step) };
-    this.drawCursor();
-    show(`${Math.round(this.cursor.x * 100)}% from the left, ${Math.round(this.cursor.y * 100)}% from the top`);
-  }
-
-  /** Adds a color hint at a click, or at the cursor, and colorizes again. */
-  addHint(event) {
-    if (event.detail) {
-      const box = event.target.getBoundingClientRect();
-      const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-      this.cursor = { x: clamp(x), y: clamp(y) };
-    }
-    const [x, y] = [Math.floor(this.cursor.x * this.job.width), Math.floor(this.cursor.y * this.job.height)];
-    this.hints.push({ x, y, color: this.part(".color").value });
-    this.placeHint(false);
-    this.listHints();
-    start(this);
-  }
-
-  listHints() {
-    this.part(".hints").replaceChildren(...this.hints.map((hint) => {
-      const item = document.createElement("li");
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = `Remove hint ${hint.color} at ${hint.x}, ${hint.y}`;
-      button.onclick = () => {
-        this.hints = this.hints.filter((other) => other !== hint);
-        this.listHints();
-        this.part(".add-hint").focus();
-        start(this);
-      };
-      item.append(button);
-      return item;
-    }));
-  }
-
-  remove() {
-    this.stop?.abort();
-    if (this.running && this.job) return; // cancels the new job only
-    photos.delete(this);
-    if (this.job) discard(this.job);
-    const beside = this.article.nextElementSibling ?? this.article.previousElementSibling;
-    (beside ? find(".remove", beside) : find("#files")).focus();
-    this.article.remove();
-    summarize();
-  }
-}
-
-function sentence(note) {
-  const item = document.createElement("li");
-  item.textContent = `${note[0].toUpperCase()}${note.slice(1)}.`;
-  return item;
-}
-
-function discard(job) {
-  fetch(`jobs/${job.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
-}
-
-/** Queues a photo; a running one is colorized again afterwards. */
-async function start(photo) {
-  if (photo.running) photo.outdated = true;
-  if (photo.running || waiting.includes(photo)) return;
-  waiting.push(photo);
-  photo.state("Waiting");
-  if (busy >= PARALLEL_JOBS) return;
-  busy += 1;
-  try {
-    while (waiting.length) {
-      const next = waiting.shift();
-      if (photos.has(next)) await next.run();
-    }
-  } finally {
-    busy -= 1;
-  }
-}
-
-/** Updates the count and the link to the zip. */
-function summarize() {
-  const done = [...photos].filter((photo) => photo.job);
-  const query = new URLSearchParams(done.slice(-limits.job[1]).map((photo) => ["job", photo.job.id]));
-  find("#all").hidden = done.length < 2 && !done.some((photo) => photo.job.copies.length > 1);
-  find("#all a").href = `archive?${query}`;
-  show(photos.size ? `${done.length} of ${photos.size} ${photos.size === 1 ? "photo" : "photos"} colorized` : "");
-}
+// Photos come and go
 
 function add(files) {
-  if (!models.length) return show("The models are not loaded yet: try again.");
-  if (form.reportValidity()) for (const file of files) start(new Photo(file));
-}
-
-function update() {
-  const { stochastic, options } = model();
-  for (const part of document.querySelectorAll("[data-for]")) {
-    part.hidden = !(part.dataset.for === "stochastic" ? stochastic : options.includes(part.dataset.for));
-    find("input", part).disabled = part.hidden; // neither validated nor sent
+  if (!models.length) return say("The models are not loaded yet: try again.");
+  const sidecars = [...files].filter(({ name }) => name.endsWith(".json"));
+  for (const file of sidecars) openSidecar(file);
+  for (const file of files) {
+    if (!sidecars.includes(file)) insert(new Photo(file.name, file, firstSettings(file.name), refresh));
   }
-  find("#options output").textContent = find("#saturation").value;
 }
 
-function choice(model, first) {
-  const label = document.createElement("label");
-  const input = Object.assign(document.createElement("input"), { type: "radio", name: "model", value: model.name });
-  input.checked = first;
-  const [text, name] = [document.createElement("span"), document.createElement("b")];
-  name.textContent = model.name;
-  text.append(name, model.summary || model.family);
-  label.append(input, text);
-  return label;
+/** Those of a sidecar, else those of the photo that is shown, without what belongs to that photo alone. */
+function firstSettings(name) {
+  const own = { ...(current?.settings ?? { ...DEFAULTS, model: models[0].name }), page: "", hints: [] };
+  return Object.freeze(settingsByName.get(name) ?? own);
 }
 
-const drop = find("#drop");
-document.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
-document.ondragleave = () => drop.classList.remove("over");
-document.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); add(event.dataTransfer.files); };
+async function openSidecar(file) {
+  try {
+    const { name, settings } = readSidecar(await file.text(), limits);
+    if (!models.some((model) => model.name === settings.model)) throw new Error(`The server has no model ${settings.model}.`);
+    settingsByName.set(name, settings);
+    const known = photos.filter((photo) => photo.name === name);
+    for (const photo of known) photo.update(settings);
+    if (current) showSettings();
+    say(known.length ? `Settings of ${name} opened.` : `Settings opened: now add ${name}.`);
+  } catch (error) {
+    say(`${file.name}: ${error.message}`);
+  }
+}
+
+function insert(photo) {
+  photos.push(photo);
+  const [item, button, canvas, label] = [create("li"), create("button", { type: "button" }), create("canvas"), create("span")];
+  button.onclick = () => choose(photo);
+  button.append(canvas, create("span", { textContent: photo.name }), label);
+  item.append(button);
+  Object.assign(photo, { item, button, canvas, label });
+  find("#strip ul").append(item);
+  if (!current) choose(photo);
+  refresh(photo);
+  open(photo);
+}
+
+/** Opens a photo, a few at a time. */
+async function open(photo) {
+  waiting.push(photo);
+  if (opening >= PARALLEL) return;
+  opening += 1;
+  while (waiting.length) {
+    const next = waiting.shift();
+    if (photos.includes(next)) await next.open();
+    summarize();
+  }
+  opening -= 1;
+}
+
+function summarize() {
+  const done = photos.filter(({ state }) => state === "done").length;
+  say(photos.length ? `${done} of ${count(photos.length, "photo")} colorized` : "");
+}
+
+function choose(photo) {
+  comparison.end();
+  const before = current;
+  current = photo;
+  if (before !== photo) before?.unload();
+  find("#empty").hidden = Boolean(photo);
+  find("#work").hidden = find("#actions").hidden = !photo;
+  if (!photo) return;
+  hints.close();
+  isNew = true;
+  showSettings();
+  refresh(photo);
+  photo.item.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+const neighbor = (step) => photos[photos.indexOf(current) + step];
+
+async function remove(gone) {
+  const unsaved = gone.filter((photo) => photo.prediction && !photo.isSaved);
+  if (unsaved.length && !(await confirmRemoval(unsaved))) return;
+  const next = gone.includes(current) ? [...photos.slice(photos.indexOf(current)), ...[...photos].reverse()] : [current];
+  for (const photo of gone) {
+    photo.close();
+    photo.item.remove();
+    photos.splice(photos.indexOf(photo), 1);
+    memory.forget(photo);
+  }
+  choose(next.find((photo) => photos.includes(photo)));
+  find(current ? "#strip [aria-current=true]" : "#files").focus();
+  memory.store(photos);
+  summarize();
+}
+
+async function confirmRemoval(unsaved) {
+  const what = unsaved.length === 1 ? `${unsaved[0].name} is` : `${unsaved.length} photos are`;
+  find("#question").textContent = `${what} not downloaded in the present colors. Remove?`;
+  const dialog = find("#confirm");
+  dialog.returnValue = "";
+  dialog.showModal();
+  await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
+  return dialog.returnValue === "yes";
+}
+
+// Showing
+
+let isNew = true;
+let frame = 0;
+
+/** Called after each change of a photo. */
+function refresh(photo) {
+  if (!photos.includes(photo)) return;
+  const done = photo.isSaved ? "Downloaded" : "Colorized";
+  photo.label.textContent = STATES[photo.state] ?? (photo.state === "working" ? photo.step : done);
+  photo.label.className = photo.state;
+  for (const other of photos) {
+    other.button.setAttribute("aria-current", other === current);
+    other.button.tabIndex = other === current ? 0 : -1;
+  }
+  if (photo.thumb && photo.prediction) draw(photo.canvas, photo.thumb.show(photo.graded()));
+  memory.store(photos);
+  if (photo === current) {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(show);
+  }
+}
+
+function show() {
+  const photo = current;
+  if (!photo) return;
+  showState(photo);
+  find("#undo").disabled = photo.position === 0;
+  find("#redo").disabled = photo.position === photo.history.length - 1;
+  find("#previous").disabled = !neighbor(-1);
+  find("#next").disabled = !neighbor(1);
+  for (const button of findAll("#save, #save-settings, #compare, #place, #original, #differ")) button.disabled = !photo.prediction;
+  find("#apply").hidden = find("#save-all").hidden = find("#remove-all").hidden = photos.length < 2;
+  photo.load();
+  const isShown = Boolean(photo.light && photo.prediction);
+  for (const canvas of findAll("#single canvas")) canvas.hidden = !isShown;
+  if (!isShown) return;
+  if (comparison.panes.length) return comparison.draw();
+  const light = (!sliding && photo.detail) || photo.light;
+  draw(find("#single .after"), light.show(photo.graded()));
+  if (find(".before").light !== light) draw(find(".before"), light.image);
+  find(".before").light = light;
+  find("#single .after").setAttribute("aria-label", `${photo.name}, colorized by ${photo.prediction.model}`);
+  viewer.show(photo.width, photo.height, light.width, isNew);
+  isNew = false;
+  if (hints.target) hints.outline(hints.target.place);
+  else if (isPressed("#differ")) showDisagreement(photo);
+  else hints.outline();
+}
+
+function showState(photo) {
+  const size = photo.width ? `${photo.width} × ${photo.height} pixels` : "";
+  find("#name").textContent = photo.name;
+  find("#state").textContent = [photo.label.textContent, size].filter(Boolean).join(", ");
+  find("#working").hidden = photo.state !== "working";
+  if (photo.progress === undefined) find("#progress").removeAttribute("value");
+  else find("#progress").value = photo.progress;
+  find("#problem").hidden = !photo.problem;
+  if (find("#problem").textContent !== photo.problem) find("#problem").textContent = photo.problem;
+  find("#retry").hidden = photo.state !== "failed";
+  find("#notes").hidden = !photo.notes.length;
+  find("#notes").replaceChildren(...photo.notes.map((note) => create("li", { textContent: `${note[0].toUpperCase()}${note.slice(1)}.` })));
+}
+
+function showDisagreement(photo) {
+  const map = photo.disagreement();
+  hints.draw();
+  if (!map) return say("There is only one prediction with these hints: compare models and variants first.");
+  const image = new ImageData(map.width, map.height);
+  map.values.forEach((value, pixel) => image.data.set([230, 0, 60, Math.min(1, value / MAX_DIFFERENCE) * 220], 4 * pixel));
+  return draw(find(".overlay"), image);
+}
+
+const isPressed = (selector) => find(selector).getAttribute("aria-pressed") === "true";
+
+function press(selector, isOn) {
+  find(selector).setAttribute("aria-pressed", isOn);
+  if (selector === "#original") find("#stage").classList.toggle("original", isOn);
+  if (current) refresh(current);
+}
+
+function split(percent) {
+  find("#divider").value = percent;
+  find("#divider").setAttribute("aria-valuetext", `${Math.round(percent)}% colorized, from the left`);
+  find("#stage").style.setProperty("--at", percent);
+}
+
+// Settings
+
+function showSettings() {
+  const { settings } = current;
+  const model = models.find(({ name }) => name === settings.model) ?? models[0];
+  for (const input of findAll("#panel input[name]:not([name=model])")) {
+    input.value = settings[input.name];
+    const output = find("output", input.parentElement);
+    if (output) output.textContent = `${input.name === "warmth" && settings.warmth > 0 ? "+" : ""}${settings[input.name]}`;
+  }
+  for (const input of findAll("input[name=model]")) input.checked = input.value === model.name;
+  for (const part of findAll("[data-for]")) {
+    part.hidden = !(part.dataset.for === "stochastic" ? model.stochastic : model.options.includes(part.dataset.for));
+  }
+  hints.draw();
+}
+
+let sliding = "";
+
+/** Changes settings by an input of the panel. While a slider is dragged, all its changes are one step. */
+function onInput({ target, type }) {
+  const { name } = target;
+  if (!name || !current) return;
+  if (target.type === "range") {
+    current.change({ [name]: Number(target.value) }, sliding !== name);
+    sliding = type === "input" ? name : "";
+    refresh(current);
+  } else if (type === "input") return;
+  else if (name === "model") {
+    comparison.end();
+    current.update(settingsFor(current.settings, models.find((model) => model.name === target.value)));
+  } else if (target.reportValidity()) {
+    const isEmpty = target.value === "" && DEFAULTS[name] === "";
+    current.update({ [name]: isEmpty ? "" : Number(target.value) });
+  }
+  showSettings();
+}
+
+function travel(steps) {
+  if (!current) return;
+  current.travel(steps);
+  showSettings();
+}
+
+function applyToAll() {
+  const shared = { ...current.settings };
+  for (const name of ["hints", "page"]) delete shared[name];
+  for (const photo of photos) if (photo !== current) photo.update(shared);
+  say(`Settings applied to ${count(photos.length - 1, "other photo")}; color hints stay with their photos.`);
+}
+
+// Wiring
+
+const actions = {
+  "#undo": () => travel(-1),
+  "#redo": () => travel(1),
+  "#keys": () => find("#help").showModal(),
+  "#previous": () => choose(neighbor(-1)),
+  "#next": () => choose(neighbor(1)),
+  "#original": () => press("#original", !isPressed("#original")),
+  "#differ": () => press("#differ", !isPressed("#differ")),
+  "#smaller": () => viewer.zoom(1 / 1.5),
+  "#larger": () => viewer.zoom(1.5),
+  "#fit": () => viewer.reset(),
+  "#pixels": () => viewer.zoomTo(1 / devicePixelRatio),
+  "#full": toggleFullScreen,
+  "#neutral": () => { current.change(NEUTRAL); showSettings(); },
+  "#compare": () => comparison.askAll(),
+  "#end-comparison": () => { comparison.end(); refresh(current); },
+  "#save": () => save(current),
+  "#save-all": () => saveAll(photos, limits.job[1]),
+  "#save-settings": () => saveSettings(current, version),
+  "#apply": applyToAll,
+  "#remove": () => remove([current]),
+  "#remove-all": () => remove([...photos]),
+  "#stop": () => { if (current.prediction) current.cancel(); else remove([current]); if (current) showSettings(); },
+  "#retry button": () => open(current),
+};
+for (const [selector, action] of Object.entries(actions)) find(selector).onclick = action;
+
+function toggleFullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else find("#work").requestFullscreen();
+}
+
+find("#divider").oninput = ({ target }) => split(target.value);
+find(".line").onpointerdown = (down) => {
+  down.stopPropagation();
+  find(".line").setPointerCapture(down.pointerId);
+  find(".line").onpointermove = (event) => split(100 * Math.min(1, Math.max(0, viewer.locate(event).x)));
+  find(".line").onpointerup = () => { find(".line").onpointermove = null; };
+};
+find("#panel").addEventListener("input", onInput);
+find("#panel").addEventListener("change", onInput);
+find("#stage").onkeydown = (event) => {
+  if (event.key === "Escape" && comparison.panes.length) actions["#end-comparison"]();
+  else if (event.target !== find("#stage") || event.ctrlKey || event.metaKey || event.altKey) return;
+  else if (event.key.toLowerCase() === "h") press("#original", true);
+  else if (event.key.toLowerCase() === "f") toggleFullScreen();
+  else if (!hints.key(event) && !viewer.key(event)) return;
+  event.preventDefault();
+};
+find("#stage").onkeyup = (event) => event.key.toLowerCase() === "h" && press("#original", false);
+find("#strip").onkeydown = (event) => {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step || !neighbor(step)) return;
+  event.preventDefault();
+  choose(neighbor(step));
+  current.button.focus();
+};
+document.onkeydown = (event) => {
+  if (find("dialog[open]") || event.target.matches("input[type=number]")) return;
+  const step = { PageUp: -1, PageDown: 1 }[event.key];
+  const key = event.ctrlKey || event.metaKey ? event.key.toLowerCase() : "";
+  if (step && neighbor(step)) choose(neighbor(step));
+  else if (key === "z") travel(event.shiftKey ? 1 : -1);
+  else if (key === "y") travel(1);
+  else return;
+  event.preventDefault();
+};
+document.ondragover = (event) => { event.preventDefault(); document.body.classList.add("over"); };
+document.ondragleave = () => document.body.classList.remove("over");
+document.ondrop = (event) => {
+  event.preventDefault();
+  document.body.classList.remove("over");
+  add(event.dataTransfer.files);
+};
 document.onpaste = (event) => add(event.clipboardData.files);
 find("#files").onchange = (event) => { add(event.target.files); event.target.value = ""; };
-form.oninput = update;
-form.onsubmit = (event) => event.preventDefault();
-for (const button of document.querySelectorAll("[data-example]")) {
+for (const button of findAll("[data-example]")) {
   button.onclick = async () => {
     const name = button.dataset.example;
     try {
       add([new File([await (await request(name)).blob()], name)]);
     } catch (error) {
-      show(error.message);
+      say(error.message);
     }
   };
 }
-setInterval(() => { for (const { job } of photos) if (job) fetch(`jobs/${job.id}`).catch(() => {}); }, KEEP_ALIVE);
-window.onpageshow = (event) => event.persisted && location.reload();
-window.onpagehide = () => { for (const photo of photos) for (const job of [photo.job, photo.next]) if (job) discard(job); };
+window.onbeforeunload = (event) => { if (photos.some(({ job, file }) => file && !job)) event.preventDefault(); };
+
+/** Shows the photos of the last visit again, those that the server still has. */
+async function restore() {
+  const entries = memory.read();
+  const jobs = await Promise.all(entries.map(({ job }) => getJson(`jobs/${job}`).catch(() => undefined)));
+  const lost = [];
+  for (const [index, { name, job, settings, saved }] of entries.entries()) {
+    if (!jobs[index] || jobs[index].problem) lost.push(job);
+    else insert(Object.assign(new Photo(name, undefined, Object.freeze({ ...DEFAULTS, ...settings }), refresh), { job: jobs[index], saved }));
+  }
+  memory.begin(lost);
+  memory.store(photos);
+  if (lost.length) say(`${count(lost.length, "photo")} of the last visit ${lost.length === 1 ? "is" : "are"} no longer on the server.`);
+}
 
 try {
-  limits = await (await request("limits")).json();
-  for (const input of form.querySelectorAll("input[id]:not(#page)")) [input.min, input.max] = limits[input.name];
-  models = await (await request("models")).json();
-  find("#models").append(...models.map((model, index) => choice(model, index === 0)));
-  update();
+  // The token is a cookie from now on.
+  if (new URLSearchParams(location.search).has("token")) history.replaceState(null, "", location.pathname);
+  limits = await getJson("limits");
+  hints.limit = limits.hint[1];
+  for (const input of findAll("#panel input[name]")) if (limits[input.name]) [input.min, input.max] = limits[input.name];
+  models = await getJson("models");
+  find("#models").append(...models.map(modelChoice));
+  const health = await getJson("health");
+  version = health.version;
+  find("#retention").textContent = `, or for ${Math.round(health.retention / 360) / 10} hours after this page was last open`;
+  const seconds = Math.min(KEEP_ALIVE, health.retention / 3);
+  setInterval(() => {
+    for (const { id } of photos.flatMap(({ jobs }) => jobs)) fetch(`jobs/${id}`).catch(() => {});
+  }, 1000 * seconds);
+  split(100);
+  await restore();
 } catch (error) {
-  show(error.message);
+  say(error.message);
 }

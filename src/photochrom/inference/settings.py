@@ -1,0 +1,48 @@
+"""Settings of a photo in a file: the web page saves them beside an output, and the command line reads them again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..imaging.errors import printable
+from .options import ColorOptions, merge_options
+
+OPTIONS = (*(field.name for field in fields(ColorOptions)), "page")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The name of a model, and options by name: those of `ColorOptions`, hints as texts, and the page to read."""
+
+    model: str
+    options: Mapping[str, Any]
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a JSON file ``{"photochrom": version, "model": name, "options": {...}}``.
+
+    Raises ValueError for a file that cannot be read, or that has a wrong or unknown option.
+    """
+    name = printable(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        model, options = content["model"], content["options"]
+        if "photochrom" not in content or not isinstance(model, str) or not isinstance(options, dict):
+            raise ValueError
+    except OSError as error:
+        raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{name}: has no settings that the web page of photochrom saved") from None
+    unknown = [option for option in options if option not in OPTIONS]
+    if unknown:
+        raise ValueError(f"{name}: unknown option {unknown[0]!r}; choose from {', '.join(OPTIONS)}")
+    try:
+        merge_options(**{option: value for option, value in options.items() if option != "page"})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from None
+    page = options.get("page")
+    if page is not None and (type(page) is not int or page < 1):
+        raise ValueError(f"{name}: page {page!r}: must be an integer of at least 1")
+    return Settings(model, options)
