@@ -95,8 +95,6 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
         from ..inference.processing import BatchOptions
         from ..inference.settings import read_settings
 
-    selected = dict(zip(EXTRAS, (variants > 1, uncertainty, trace), strict=True))
-    extras = [extra for extra in EXTRAS if selected[extra]]
     saturation = saturation if strength is None else strength
     with exit_on(ManifestError), exit_on(ClusterError, code=1), exit_on(ValueError), stopping(ADVICE):
         if quiet and verbose:
@@ -121,12 +119,13 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             others = {name: value for name, value in saved.options.items() if not _is_given(context, name)}
             page, model = others.pop("page", page), model if _is_given(context, "model") else saved.model
             color = merge_options(color, **others)
+        selected = dict(zip(EXTRAS, (color.variants > 1, uncertainty, trace), strict=True))
         call = Call(
             photos=photos,
             out=out,
             model=model,
             options=BatchOptions(color, overwrite, max_pixels, page),
-            extras=extras,
+            extras=[extra for extra in EXTRAS if selected[extra]],
             suffix=find_suffix(image_format) if image_format else "",
             hidden=hidden,
             device=device,

@@ -70,7 +70,7 @@ class Job:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "queued"
     opened: Opened | None = None
-    seeds: list[int] = field(default_factory=list)  # of the answers that there are
+    seeds: list[int] = field(default_factory=list)  # whose files are written
     shapes: dict[int, tuple[int, int]] = field(default_factory=dict)  # of their color maps, by seed
     likely: tuple[tuple[str, float], ...] = ()  # the colors of a `Found`
     notes: tuple[str, ...] = ()  # what was left aside when the photo was read, or is not in the outputs

@@ -1,6 +1,6 @@
 // Color hints: a place of the photo is chosen, its region outlined, and a color found for it.
 
-import { request } from "./api.js";
+import { submit } from "./api.js";
 import { fromLab, toHex } from "./color.js";
 
 const MOVE = 0.01; // of the photo, for an arrow key
@@ -135,8 +135,8 @@ export class Hints {
     const { x, y } = toPixel(photo, place);
     try {
       const target = this.target;
-      const response = await request(`jobs/${photo.job.id}/likely?x=${x}&y=${y}`, { method: "POST" });
-      const colors = (await response.json()).map(({ color, probability }) => [color, `${color}, ${Math.round(100 * probability)}%`]);
+      const likely = await submit(photo.view, "likely", new URLSearchParams({ x, y })); // of the page that is shown
+      const colors = likely.map(({ color, probability }) => [color, `${color}, ${Math.round(100 * probability)}%`]);
       if (this.target === target) this.showSwatches("#likely", "Likely here: ", colors);
     } catch (error) {
       this.say(error.message);
