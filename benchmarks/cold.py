@@ -102,7 +102,7 @@ def main() -> None:
                 replace(model.procedure, steps=count)
         except ValueError as error:
             parser.error(str(error))
-        photos = gather(recipe.data, run / "photos.json").validation[: options.photos]
+        photos = gather(recipe.data).validation[: options.photos]
         color = middle_squares(photos, recipe.data.size) / 127.5 - 1
         print(f"## {run.name}: {len(color)} held-out photos\n")
         if model.procedure.latent:

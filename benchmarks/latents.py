@@ -119,7 +119,7 @@ def main() -> None:
         parser.error(f"{options.run}: not a run of the family vqvae")
     net, settings = cast(Autoencoder, model.net), recipe.model.net
     stride = 2 ** len(settings.hidden)
-    photos = gather(recipe.data, options.run / "photos.json").validation
+    photos = gather(recipe.data).validation
     count = min(options.photos, len(photos)) // 2 * 2
     images = middle_squares(photos[:count], recipe.data.size) / 127.5 - 1
     latents, gray_latents = encode(net, images), encode(net, grayscale(images))

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = models.load_family(recipe.family)(recipe.model)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
-        library = gather(recipe.data, run / "photos.json")
+        library = gather(recipe.data)
         loop = TrainingLoop(model, recipe, library, run, fabric, TrainingState())
         rates = measure(loop, options.steps, options.repeats)
     precision = fabric._precision.precision
