@@ -12,7 +12,7 @@ import uvicorn
 from photochrom.server.app import create_app, load_models
 from photochrom.server.jobs import Limits
 
-TIMEOUT = 20  # seconds; generous, since other processes may use all processors
+TIMEOUT = 300  # seconds; generous, since other processes may use all processors
 get, post, delete = (partial(method, timeout=TIMEOUT) for method in (httpx.get, httpx.post, httpx.delete))
 
 

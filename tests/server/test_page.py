@@ -203,7 +203,7 @@ def test_a_page_of_a_file_is_selected(browser, address, bundle):
         assert download(page)[1] == Colorizer(bundle)(content, page=2)
 
 
-def test_answers_are_compared_and_chosen(browser, address, stochastic_bundle):
+def test_answers_are_compared_and_chosen(browser, address, stochastic_bundle, tmp_path):
     with open_page(browser, address) as page:
         add(page, ("one.png", photo()))
         colorized(page, "one.png")
@@ -221,9 +221,27 @@ def test_answers_are_compared_and_chosen(browser, address, stochastic_bundle):
         page.get_by_role("button", name="Choose stochastic, seed 2", exact=True).wait_for(state="detached")
         page.locator(".choose").first.click()
         settle(page)
-        options = saved_settings(page)["options"]
-        assert options["near"] == 4
-        assert download(page)[1] == Colorizer(stochastic_bundle)(photo(), **options)
+        section(page, "More options")
+        page.get_by_label("Distance").fill("0.6")
+        page.get_by_label("Distance").press("Enter")
+        page.get_by_label("Sampler").select_option("ancestral")
+        page.get_by_label("Eta").fill("0.4")
+        page.get_by_label("Eta").press("Enter")
+        settle(page)
+        name, content = download(page, "Save settings")
+        (tmp_path / name).write_bytes(content)
+        options = read_settings(tmp_path / name).options
+        chosen = {"near": 4, "distance": 0.6, "solver": "ancestral", "eta": 0.4}
+        assert {option: options[option] for option in chosen} == chosen
+        output = Colorizer(stochastic_bundle)(photo(), **options)
+        assert download(page)[1] == output
+        page.get_by_role("radio", name="two-colors").check()
+        settle(page)
+        assert page.get_by_label("Sampler").is_hidden()
+        assert saved_settings(page)["options"] == {"hints": []}
+        add(page, (name, content))
+        settle(page)
+        assert download(page)[1] == output
 
 
 @pytest.mark.parametrize("device", ["mouse", "keyboard"])
@@ -450,6 +468,7 @@ def test_settings_for_all_and_all_as_a_zip(browser, address, bundle):
             one = Colorizer(bundle)(photo(), saturation=1.5, hints=[hint])
             assert archive.read("one-color.png") == one
             assert archive.read("two-color.png") == Colorizer(bundle)(photo(5), saturation=1.5)
+            assert json.loads(archive.read("one.png.json"))["options"] == {"saturation": 1.5, "hints": [hint]}
         page.get_by_text("2 photos in a zip.").wait_for()
         page.get_by_label("Format").select_option("JPEG")
         name, content = download(page)

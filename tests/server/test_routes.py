@@ -31,9 +31,10 @@ from photochrom import Colorizer
 from photochrom.imaging.formats import WRITABLE
 from photochrom.imaging.notes import NO_ATTACHMENTS
 from photochrom.inference.options import LIMITS, MAX_HINTS, Hint
+from photochrom.inference.settings import read_settings
 from photochrom.server import app, middleware, routes, run, uploads
 from photochrom.server.app import create_app, load_models
-from photochrom.server.jobs import Limits
+from photochrom.server.jobs import URGENT_LEAD, Limits
 from photochrom.server.middleware import HEADERS
 from photochrom.server.run import MAX_CONNECTIONS
 from servers import TIMEOUT, get, post, serve_in_thread, wait_until
@@ -348,6 +349,19 @@ def test_a_click_is_answered_before_photos_that_wait(stochastic_bundle):
         wait_for_job(client, click)
 
 
+def test_many_clicks_do_not_hold_up_photos_that_wait(stochastic_bundle):
+    with client_of([stochastic_bundle]) as client:
+        job = wait_for_job(client, submit(client))
+        slow = submit(client, size=2048, steps=1000)
+        wait_until(lambda: client.get(f"/jobs/{slow['id']}").json()["state"] == "working")
+        photo = submit(client)
+        for _ in range(3 * URGENT_LEAD):
+            client.post(f"/jobs/{job['id']}/again", params={"draft": True})
+        assert client.get(f"/jobs/{photo['id']}").json()["ahead"] <= URGENT_LEAD
+        client.delete(f"/jobs/{slow['id']}")
+        wait_for_job(client, photo)
+
+
 def test_a_slow_upload_is_ended(bundle, monkeypatch):
     monkeypatch.setattr(uploads, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(uploads, "MIN_BYTES", 1 << 20)
@@ -560,6 +574,24 @@ def test_a_file_deleted_while_it_is_opened_leaves_no_job(client, monkeypatch):
     monkeypatch.setattr(anyio, "open_file", open_none)
     assert "no such photo" in detail(client.post("/colorize", content=PHOTO), 404)
     wait_until(lambda: set(server_jobs(client).folder.iterdir()) <= folders)
+
+
+def test_an_archive_has_the_settings_that_make_its_photos(client, stochastic_bundle, tmp_path):
+    chosen = {"seed": 7, "variants": 2, "saturation": 1.5, "hint": "5,5,#2030c0", "eta": 0.5, "solver": "ddim"}
+    jobs = [
+        wait_for_job(client, submit(client, model="stochastic", name="grandmother.png", **chosen)),
+        wait_for_job(client, submit(client, model="stochastic", name="grandmother.png")),
+    ]
+    response = client.get("/archive", params={"job": [job["id"] for job in jobs], "settings": True})
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        names = ["grandmother-color-7.png", "grandmother-color-8.png", "grandmother.png.json"]
+        assert archive.namelist() == [*names, "grandmother-color.png", "grandmother.png-2.json"]
+        settings = read_settings(Path(archive.extract("grandmother.png.json", tmp_path)))
+        assert (settings.model, settings.options["variants"]) == ("stochastic", 2)
+        again = Colorizer(stochastic_bundle)(PHOTO, **settings.options | {"seed": 8, "variants": 1})
+        assert archive.read("grandmother-color-8.png") == again
+        plain = read_settings(Path(archive.extract("grandmother.png-2.json", tmp_path)))
+        assert plain.options == {"hints": []}
 
 
 def test_an_archive_is_whole_though_its_jobs_are_removed(client, monkeypatch):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from .._version import __version__
 from ..imaging.errors import printable
 from .options import ColorOptions, merge_options
 
@@ -18,6 +19,14 @@ class Settings:
 
     model: str
     options: Mapping[str, Any]
+
+
+def settings_text(photo: Mapping[str, Any], model: str, options: ColorOptions, page: int | None) -> str:
+    """Return the JSON that `read_settings` reads; ``photo`` describes the photo and is not read again."""
+    values = {**vars(options), "hints": [str(hint) for hint in options.hints], "page": page}
+    defaults = {**vars(ColorOptions()), "page": None}
+    changed = {name: value for name, value in values.items() if name == "hints" or value != defaults[name]}
+    return json.dumps({"photochrom": __version__, "photo": photo, "model": model, "options": changed}, indent=2)
 
 
 def read_settings(path: Path) -> Settings:

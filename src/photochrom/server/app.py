@@ -39,6 +39,7 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
             stochastic=abilities.stochastic,
             suggests=abilities.has_distribution,
             options=options,
+            solvers=list(procedure.solvers),
             **vars(card),
         )
         other = models.setdefault(card.name, model)

@@ -3,13 +3,15 @@
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from ..inference.settings import settings_text
 from .jobs import REMOVED, Job, Jobs, storage_error
+from .worker import UPLOAD
 
 
 class StoredFile(FileResponse):
@@ -38,8 +40,12 @@ class StoredFile(FileResponse):
             await JSONResponse({"detail": REMOVED}, 404, background=self.background)(scope, receive, send)
 
 
-def link_outputs(jobs: Jobs, sources: Sequence[Job]) -> tuple[tempfile.TemporaryDirectory[str], list[tuple[str, Path]]]:
+def link_outputs(
+    jobs: Jobs, sources: Sequence[Job], models: Mapping[str, str] | None = None
+) -> tuple[tempfile.TemporaryDirectory[str], list[tuple[str, Path]]]:
     """Returns a folder of links to the outputs of jobs, and their titles and paths; they stay when jobs are removed.
+
+    ``models``: names of the bundles by path; with them, the settings of each job are a file beside its outputs.
 
     Raises HTTPException if one is gone or cannot be linked.
     """
@@ -51,11 +57,20 @@ def link_outputs(jobs: Jobs, sources: Sequence[Job]) -> tuple[tempfile.Temporary
             for seed in source.seeds:
                 links.append((source.title(seed), Path(folder.name) / str(len(links))))
                 os.link(source.output(seed), links[-1][1])
+            if models and source.seeds:
+                links.append((f"{source.name or UPLOAD}.json", Path(folder.name) / str(len(links))))
+                links[-1][1].write_text(_settings_of(source, models[source.request.model]))
     except OSError as error:
         if folder:
             folder.cleanup()
         raise storage_error("archive", error) from None
     return folder, links
+
+
+def _settings_of(job: Job, model: str) -> str:
+    assert job.opened
+    photo = {"name": job.name, "width": job.opened.width, "height": job.opened.height}
+    return settings_text(photo, model, job.request.options, job.request.page)
 
 
 class _Buffer(bytearray):

@@ -33,6 +33,7 @@ START_SECONDS = 120
 POLL_SECONDS = 0.2  # until a worker notices that its job is canceled
 FOLDERS = "photochrom-web-"  # how the names of the servers' folders begin
 CLIENT_SHARE = 4  # one client may take this part of the queue: a quarter
+URGENT_LEAD = 8  # photos that an urgent job overtakes at most, so that many of them do not hold up the others
 LOCK = "server"  # name of the file that a living server holds locked
 TITLE_BYTES = 200  # that the name of an output takes from the photo's; file systems allow 255
 
@@ -64,7 +65,7 @@ class Job:
     request: ColorizeRequest
     upload: tuple[int, int]  # inode and bytes of the photo, which other jobs may share
     client: str = ""  # address of the client; "" for one on this machine
-    is_urgent: bool = False  # comes before those that are not: somebody waits for the answer to a click
+    place: int = 0  # in the queue; the smallest comes first
     stored: int = 0  # bytes of what is written
     reserved: int = 0  # bytes that its next output may take at most
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -110,8 +111,8 @@ class Jobs:
         # The jobs of each folder of links, which keep the bytes of outputs on the disk when the jobs are removed.
         self.archives = WeakKeyDictionary[tempfile.TemporaryDirectory[str], set[Job]]()
         self.lock = threading.RLock()
-        # Urgent jobs first, then in the order of their numbers; None stops a worker.
-        self.queue: queue.PriorityQueue[tuple[bool, int, Job | None]] = queue.PriorityQueue()
+        # In the order of their places, then of their numbers; None stops a worker.
+        self.queue: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
         self.numbers = itertools.count()
         self.workers = [_Worker(self, model, threads) for _ in range(processes)]
 
@@ -169,15 +170,17 @@ class Jobs:
     def _queued(self) -> list[Job]:
         with self.lock:
             queued = [job for job in self.jobs.values() if job.state == "queued"]
-        return sorted(queued, key=lambda job: not job.is_urgent)
+        return sorted(queued, key=lambda job: job.place)
 
     def submit(self, name: str, request: ColorizeRequest, client: str = "", is_urgent: bool = False) -> Job:
-        """Queue the photo in the folder of a request."""
+        """Queue the photo in the folder of a request; an urgent one, whose answer somebody waits for, comes sooner."""
         photo = (request.folder / UPLOAD).stat()
-        job = Job(name, request, (photo.st_ino, photo.st_size), client, is_urgent)
+        job = Job(name, request, (photo.st_ino, photo.st_size), client)
         with self.lock:
+            number = next(self.numbers)
+            job.place = number - URGENT_LEAD if is_urgent else number
             self.jobs[job.id] = job
-            self.queue.put((not is_urgent, next(self.numbers), job))
+            self.queue.put((job.place, number, job))
         return job
 
     def resubmit(self, job: Job, name: str, request: ColorizeRequest, client: str = "") -> Job:
@@ -219,7 +222,7 @@ class Jobs:
         for job in list(self.jobs.values()):
             self.remove(job)
         for _ in self.workers:
-            self.queue.put((False, next(self.numbers), None))
+            self.queue.put((number := next(self.numbers), number, None))
         for worker in self.workers:
             worker.join()
         shutil.rmtree(self.root, ignore_errors=True)

@@ -252,14 +252,19 @@ async def photo(job: OneJob, seed: int) -> Response:
 
 @router.get("/archive", response_class=Response, responses=ZIP | _errors(404, 409, 422, 507))
 async def archive(
-    jobs: AllJobs, job: Annotated[list[str], Query(min_length=1, max_length=MAX_ARCHIVE)]
+    request: Request,
+    jobs: AllJobs,
+    job: Annotated[list[str], Query(min_length=1, max_length=MAX_ARCHIVE)],
+    settings: Annotated[bool, Query(description="Whether to add the settings of each photo, NAME.json.")] = False,
 ) -> StreamingResponse:
     """Return all outputs of these jobs as a zip."""
     sources = [jobs.get(identity) for identity in job]
     sources = [source for source in sources if source.request.outputs]
     if not any(source.seeds for source in sources):
         raise HTTPException(409, "no photo is colorized yet")
-    folder, links = await asyncio.to_thread(link_outputs, jobs, sources)
+    available: dict[str, Model] = request.app.state.models
+    names = {model.path: name for name, model in available.items()} if settings else None
+    folder, links = await asyncio.to_thread(link_outputs, jobs, sources, names)
     headers = {"Content-Disposition": 'attachment; filename="colorized-photos.zip"'}
     return StreamingResponse(zip_pieces(folder, links), media_type="application/zip", headers=headers)
 

@@ -71,7 +71,7 @@ class Problem(BaseModel):
 
 class Model(BaseModel):
     """A model. ``stochastic``: each seed gives other colors; ``suggests``: it knows the likely colors of a place;
-    ``options``: sampler options that it supports.
+    ``options``: sampler options that it supports; ``solvers``: its samplers.
     """
 
     path: str = Field(exclude=True)  # not shown to clients
@@ -82,6 +82,7 @@ class Model(BaseModel):
     stochastic: bool
     suggests: bool
     options: list[str]
+    solvers: list[str]
     licence: str
 
 

@@ -7,9 +7,10 @@ const VARIANTS = 4;
 
 /** Settings for a model, without the options that it does not have. */
 export function settingsFor(settings, model) {
-  const others = Object.fromEntries(["steps", "temperature"].filter((name) => !model.options.includes(name)).map((name) => [name, ""]));
-  const { seed, near } = model.stochastic ? settings : DEFAULTS;
-  return { ...settings, ...others, model: model.name, seed, near };
+  const others = Object.fromEntries(["steps", "eta", "temperature"].filter((name) => !model.options.includes(name)).map((name) => [name, ""]));
+  if (!model.solvers.includes(settings.solver)) others.solver = "";
+  const { seed, near, distance } = model.stochastic ? settings : DEFAULTS;
+  return { ...settings, ...others, model: model.name, seed, near, distance };
 }
 
 /** The radio button of a model. */

@@ -226,7 +226,9 @@ function split(percent) {
 function showSettings() {
   const { settings } = current;
   const model = models.find(({ name }) => name === settings.model) ?? models[0];
-  for (const input of findAll("#panel input[name]:not([name=model])")) {
+  const solvers = model.solvers.map((name) => create("option", { textContent: name }));
+  find("[name=solver]").replaceChildren(create("option", { value: "", textContent: "model default" }), ...solvers);
+  for (const input of findAll("#panel input[name]:not([name=model]), #panel select[name]")) {
     input.value = settings[input.name];
     const output = find("output", input.parentElement);
     if (output) output.textContent = `${input.name === "warmth" && settings.warmth > 0 ? "+" : ""}${settings[input.name]}`;
@@ -235,6 +237,7 @@ function showSettings() {
   for (const part of findAll("[data-for]")) {
     part.hidden = !(part.dataset.for === "stochastic" ? model.stochastic : model.options.includes(part.dataset.for));
   }
+  find("[name=distance]").parentElement.hidden = settings.near === "";
   hints.draw();
 }
 
@@ -253,8 +256,8 @@ function onInput({ target, type }) {
     comparison.end();
     current.update(settingsFor(current.settings, models.find((model) => model.name === target.value)));
   } else if (target.reportValidity()) {
-    const isEmpty = target.value === "" && DEFAULTS[name] === "";
-    current.update({ [name]: isEmpty ? "" : Number(target.value) });
+    const isText = name === "solver" || (target.value === "" && DEFAULTS[name] === "");
+    current.update({ [name]: isText ? target.value : Number(target.value) });
   }
   showSettings();
 }

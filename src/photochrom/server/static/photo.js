@@ -14,7 +14,7 @@ const MAX_PATHS = 40;
 export const NEUTRAL = { saturation: 1, warmth: 0, local_saturation: 1 };
 const GRADING = Object.keys(NEUTRAL);
 
-export const DEFAULTS = Object.freeze({ model: "", seed: 0, near: "", size: "", steps: "", temperature: "", page: "", hints: [], ...NEUTRAL });
+export const DEFAULTS = Object.freeze({ model: "", seed: 0, near: "", size: "", distance: 0.3, steps: "", solver: "", eta: "", temperature: "", page: "", hints: [], ...NEUTRAL });
 
 /** Settings as parameters of a request; those that have their defaults are left out. */
 export function parameters(settings, graded) {
@@ -365,6 +365,7 @@ export function readSidecar(text, limits) {
   for (const [name, value] of Object.entries(options)) {
     if (name === "hints") settings.hints = readHints(value);
     else if (!(name in DEFAULTS)) throw new Error(`The page has no option ${name}; the command line may have it.`);
+    else if (name === "solver" && typeof value === "string") settings.solver = value;
     else if (typeof value !== "number" || value < (limits[name]?.[0] ?? 1) || value > (limits[name]?.[1] ?? Infinity)) {
       throw new Error(`${name} ${value}: must be a number from ${limits[name]?.join(" to ") ?? "1"}.`);
     } else settings[name] = value;

@@ -35,7 +35,7 @@ export async function save(photo) {
   }
 }
 
-/** Downloads all photos that are colorized, at most `limit`, as a zip. */
+/** Downloads all photos that are colorized, at most `limit`, with their settings as a zip. */
 export async function saveAll(photos, limit) {
   const ready = photos.filter(({ prediction }) => prediction).slice(0, limit);
   const outputs = [];
@@ -52,7 +52,7 @@ export async function saveAll(photos, limit) {
   const missing = photos.length - outputs.length;
   const rest = missing ? ` ${count(missing, "photo")} could not be put into it.` : "";
   if (!outputs.length) return say("No photo could be made at full size.");
-  download(`archive?${new URLSearchParams(outputs.map(({ job }) => ["job", job.id]))}`, "");
+  download(`archive?${new URLSearchParams([["settings", true], ...outputs.map(({ job }) => ["job", job.id])])}`, "");
   for (const { confirm } of outputs) confirm();
   return say(`${count(outputs.length, "photo")} in a zip.${rest}`);
 }
