@@ -510,8 +510,25 @@ def test_errors_are_shown_and_other_photos_are_colorized(browser, address):
         alert = page.get_by_role("alert")
         assert alert.inner_text().startswith("<b>$'notes.png: is not a supported image; supported: JPEG")
         entry(page, "cut.png").click()
-        page.get_by_text("cut.png: cannot be read").wait_for()
+        page.get_by_role("alert").get_by_text("cut.png: cannot be read").wait_for()
         assert page.get_by_role("button", name="Download", exact=True).is_disabled()
+
+
+def test_a_photo_that_cannot_be_shown_says_why_in_its_place(browser, address):
+    with open_page(browser, address, console=["415"]) as page:
+        add(page, ("one.png", photo()), ("notes.txt", b"no photo"))
+        colorized(page, "one.png")
+        section(page, "Color hints")
+        page.get_by_role("button", name="Place hints").click()
+        entry(page, "notes.txt").get_by_text("Failed").wait_for()
+        entry(page, "notes.txt").click()
+        page.locator("#blank", has_text="notes.txt: ").wait_for()
+        assert page.locator("#single .cross, #single .line, #single canvas").all()
+        assert not any(
+            part.is_visible() for part in page.locator("#single .cross, #single .line, #single canvas").all()
+        )
+        colorized(page, "one.png")
+        assert not page.locator("#blank").inner_text()
 
 
 def test_a_canceled_photo_does_not_block_others(browser, address):

@@ -2,6 +2,7 @@
 
 import { submit } from "./api.js";
 import { fromLab, toHex } from "./color.js";
+import { find } from "./dom.js";
 
 const MOVE = 0.01; // of the photo, for an arrow key
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -9,8 +10,6 @@ const BRUSH = 0.06; // of the short side, between the hints of a stroke
 const MAX_RECENT = 8;
 const OUTLINE = Math.log(2); // squared path length within which a hint decides most of the color
 const RANGE = 110; // Lab units from the center of the wheel to its edge
-
-const find = (selector) => document.querySelector(selector);
 
 export class Hints {
   /** `current` returns the photo that is shown; `say` announces a sentence. */

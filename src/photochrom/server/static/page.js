@@ -169,7 +169,8 @@ function show() {
   find("#apply").hidden = find("#save-all").hidden = find("#remove-all").hidden = photos.length < 2;
   photo.load();
   const isShown = Boolean(photo.light && photo.prediction);
-  for (const canvas of findAll("#single canvas")) canvas.hidden = !isShown;
+  find("#single").classList.toggle("blank", !isShown);
+  find("#blank").textContent = isShown ? "" : photo.problem || photo.label.textContent;
   if (!isShown) return;
   if (comparison.panes.length) return comparison.draw();
   const light = (!sliding && photo.detail) || photo.light;
