@@ -1,6 +1,6 @@
 // Predictions of models and variants side by side, which zoom together.
 
-import { count, create, draw, find, say } from "./dom.js";
+import { count, create, find, render, say } from "./dom.js";
 import { DEFAULTS } from "./photo.js";
 
 const VARIANTS = 4;
@@ -94,7 +94,7 @@ export class Comparison {
   /** Renders the panes in the present grading. */
   draw() {
     const photo = this.current();
-    for (const { canvas, prediction } of this.panes) draw(canvas, photo.light.show(photo.graded(prediction)));
+    for (const { canvas, prediction } of this.panes) render(canvas, photo.light, photo.graded(prediction));
   }
 
   end() {

@@ -11,6 +11,13 @@ export function draw(canvas, image) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
+/** Draws a photo in the colors of a map, or its original, unless the canvas shows that already. */
+export function render(canvas, light, map) {
+  if (canvas.light === light && canvas.map === map) return;
+  draw(canvas, map ? light.show(map) : light.image);
+  Object.assign(canvas, { light, map });
+}
+
 /** "1 photo", "2 photos". */
 export const count = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
 

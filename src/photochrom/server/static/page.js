@@ -2,7 +2,7 @@
 
 import { events, getJson, request } from "./api.js";
 import { Comparison, modelChoice, settingsFor } from "./comparison.js";
-import { count, create, draw, find, findAll, say } from "./dom.js";
+import { count, create, draw, find, findAll, render, say } from "./dom.js";
 import { Hints } from "./hints.js";
 import * as memory from "./memory.js";
 import { DEFAULTS, NEUTRAL, Photo, readSidecar } from "./photo.js";
@@ -174,9 +174,8 @@ function show() {
   if (!isShown) return;
   if (comparison.panes.length) return comparison.draw();
   const light = (!sliding && photo.detail) || photo.light;
-  draw(find("#single .after"), light.show(photo.graded()));
-  if (find(".before").light !== light) draw(find(".before"), light.image);
-  find(".before").light = light;
+  render(find("#single .after"), light, photo.graded());
+  render(find(".before"), light);
   find("#single .after").setAttribute("aria-label", `${photo.name}, colorized by ${photo.prediction.model}`);
   viewer.show(photo.width, photo.height, light.width, isNew);
   isNew = false;

@@ -34,6 +34,7 @@ export class Photo {
     this.history = [settings];
     this.position = 0;
     this.predictions = new Map(); // by the parameters of their requests
+    this.gradings = new WeakMap(); // of predictions: the latest map, and the settings that it was made with
     this.closing = new AbortController();
     this.saved = ""; // the settings of the last download
   }
@@ -234,7 +235,13 @@ export class Photo {
   /** The map of a prediction in the present grading. */
   graded(prediction = this.prediction) {
     if (GRADING.every((name) => this.settings[name] === NEUTRAL[name])) return prediction;
-    return grade(prediction, this.settings, this.hintMaps(prediction));
+    const { hints, ...settings } = this.settings;
+    const key = JSON.stringify([GRADING.map((name) => settings[name]), this.light ? hints : []]);
+    const known = this.gradings.get(prediction);
+    if (known?.key === key) return known.map;
+    const map = grade(prediction, settings, this.hintMaps(prediction));
+    this.gradings.set(prediction, { key, map });
+    return map;
   }
 
   /** The shares of the hints; none while only the thumbnail of the photo is loaded. */
