@@ -11,7 +11,7 @@ export function draw(canvas, image) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Draws a photo in the colors of a map, or its original, unless the canvas shows that already. */
+/** Renders a photo in the colors of a map, or its original, unless the canvas shows that already. */
 export function render(canvas, light, map) {
   if (canvas.light === light && canvas.map === map) return;
   draw(canvas, map ? light.show(map) : light.image);
