@@ -731,6 +731,25 @@ def web_command(*options, env=None):
             process.kill()
 
 
+@pytest.mark.parametrize(
+    ("options", "environment", "token"),
+    [
+        ((), {}, None),
+        (("--host", "0.0.0.0"), {}, ".{22}"),
+        (("--host", "0.0.0.0", "--no-token"), {}, None),
+        (("--host", "0.0.0.0", "--token", "chosen"), {}, "chosen"),
+        ((), {"PHOTOCHROM_TOKEN": "from-outside"}, "from-outside"),
+    ],
+)
+def test_the_address_that_is_printed_has_the_token(bundle, options, environment, token):
+    with web_command("--model", bundle, *options, env={**os.environ, **environment}) as (_, url):
+        address, _, query = url.partition("/?token=")
+        assert re.fullmatch(token or "", query)
+        health = f"http://localhost:{address.rpartition(':')[2]}/health"
+        assert get(health).status_code == (401 if token else 200)
+        assert get(f"{health}?token={query}").status_code == 200
+
+
 def test_ctrl_c_stops_the_server_and_deletes_all_files(bundle, tmp_path):
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     with web_command("--model", bundle, env=env) as (process, url):

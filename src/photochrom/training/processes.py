@@ -59,7 +59,8 @@ def describe_device(fabric: Fabric) -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {torch.get_num_threads() * fabric.world_size} threads"
+    threads = torch.get_num_threads() * fabric.world_size
+    return f"{name}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 @contextmanager
