@@ -11,7 +11,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..inference.settings import settings_text
 from .jobs import REMOVED, Job, Jobs, storage_error
-from .worker import UPLOAD
 
 
 class StoredFile(FileResponse):
@@ -58,7 +57,7 @@ def link_outputs(
                 links.append((source.title(seed), Path(folder.name) / str(len(links))))
                 os.link(source.output(seed), links[-1][1])
             if models and source.seeds:
-                links.append((f"{source.name or UPLOAD}.json", Path(folder.name) / str(len(links))))
+                links.append((source.settings_title(), Path(folder.name) / str(len(links))))
                 links[-1][1].write_text(_settings_of(source, models[source.request.model]))
     except OSError as error:
         if folder:

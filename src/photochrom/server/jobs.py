@@ -89,8 +89,15 @@ class Job:
     def title(self, seed: int) -> str:
         """Return the file name of an output for the client: NAME-color.EXT, or NAME-color-SEED.EXT."""
         number = f"-{seed}" if self.request.options.variants > 1 else ""
-        stem = Path(self.name).stem.encode()[:TITLE_BYTES].decode(errors="ignore") or UPLOAD
-        return f"{stem}-color{number}{self.output(seed).suffix}"
+        return f"{_shortened(Path(self.name).stem) or UPLOAD}-color{number}{self.output(seed).suffix}"
+
+    def settings_title(self) -> str:
+        """Return the file name of its settings for the client: NAME.EXT.json."""
+        return f"{_shortened(self.name) or UPLOAD}.json"
+
+
+def _shortened(name: str) -> str:
+    return name.encode()[:TITLE_BYTES].decode(errors="ignore")
 
 
 class Jobs:
