@@ -229,7 +229,7 @@ class Jobs:
         for job in list(self.jobs.values()):
             self.remove(job)
         for _ in self.workers:
-            self.queue.put((number := next(self.numbers), number, None))
+            self.queue.put((-URGENT_LEAD - 1, next(self.numbers), None))  # before any photo
         for worker in self.workers:
             worker.join()
         shutil.rmtree(self.root, ignore_errors=True)

@@ -255,7 +255,7 @@ async def archive(
     request: Request,
     jobs: AllJobs,
     job: Annotated[list[str], Query(min_length=1, max_length=MAX_ARCHIVE)],
-    settings: Annotated[bool, Query(description="Whether to add the settings of each photo, NAME.json.")] = False,
+    settings: Annotated[bool, Query(description="Whether to add the settings of each photo, NAME.EXT.json.")] = False,
 ) -> StreamingResponse:
     """Return all outputs of these jobs as a zip."""
     sources = [jobs.get(identity) for identity in job]

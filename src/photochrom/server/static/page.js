@@ -170,7 +170,7 @@ function show() {
   photo.load();
   const isShown = Boolean(photo.light && photo.prediction);
   find("#single").classList.toggle("blank", !isShown);
-  find("#blank").textContent = isShown ? "" : photo.problem || photo.label.textContent;
+  find("#blank").textContent = isShown ? "" : photo.problem || (photo.state === "done" ? "Loading" : photo.label.textContent);
   if (!isShown) return;
   if (comparison.panes.length) return comparison.draw();
   const light = (!sliding && photo.detail) || photo.light;
@@ -256,8 +256,9 @@ function onInput({ target, type }) {
     comparison.end();
     current.update(settingsFor(current.settings, models.find((model) => model.name === target.value)));
   } else if (target.reportValidity()) {
-    const isText = name === "solver" || (target.value === "" && DEFAULTS[name] === "");
-    current.update({ [name]: isText ? target.value : Number(target.value) });
+    comparison.end();
+    const value = name === "solver" ? target.value : Number(target.value);
+    current.update({ [name]: target.value === "" ? DEFAULTS[name] : value });
   }
   showSettings();
 }
