@@ -19,6 +19,13 @@ from statistics import median
 import pyvips
 from playwright.sync_api import Page, sync_playwright
 
+# The canvas has the color map that it shows.
+REMEMBER = "canvas => { canvas.before = canvas.map; }"
+CHANGED = """canvas => new Promise((done) => {
+    const look = () => (canvas.map === canvas.before ? requestAnimationFrame(look) : done());
+    look();
+})"""
+
 
 def seconds(action: Callable[[], object]) -> float:
     start = time.perf_counter()
@@ -45,10 +52,10 @@ def measure(page: Page, photo: bytes, hints: int, suggests: bool) -> tuple[float
         page.mouse.click(box["x"] + box["width"] * share, box["y"] + box["height"] * share)
         page.locator("#likely button" if suggests else "#picker").first.wait_for()
 
-    def use(number: int) -> None:
+    def use() -> None:
+        page.locator("#single .after").evaluate(REMEMBER)
         page.locator("#use").click()
-        page.locator("#hints li").nth(number).wait_for()
-        wait_for_colors(page)
+        page.locator("#single .after").evaluate(CHANGED)
 
     first, likely, used = seconds(choose), [], []
     page.locator("summary", has_text="Color hints").click()
@@ -56,7 +63,7 @@ def measure(page: Page, photo: bytes, hints: int, suggests: bool) -> tuple[float
     for number in range(hints):
         likely.append(seconds(lambda number=number: click(number)))
         page.locator("#color").fill(f"#{255 * (number + 1) // hints:02x}50a0")
-        used.append(seconds(lambda number=number: use(number)))
+        used.append(seconds(use))
     return first, used, likely
 
 

@@ -325,6 +325,29 @@ def test_the_likely_colors_of_a_place(browser, bundle):
         page.get_by_role("button", name=f"Remove hint 1 ({names[0][:7]})").wait_for()
 
 
+def test_a_sampler_decides_which_options_there_are(browser):
+    with serve_in_thread([CLASSIFY]) as address, open_page(browser, address) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        section(page, "Model and variants")
+        page.get_by_role("radio", name="classify").check()
+        section(page, "More options")
+        page.get_by_role("spinbutton", name="Seed").fill("3")
+        page.get_by_role("spinbutton", name="Seed").press("Enter")
+        settle(page)
+        page.get_by_label("Sampler").select_option("mean")
+        settle(page)
+        assert page.locator("input[name=seed]").is_hidden()
+        assert download(page)[1] == Colorizer(CLASSIFY, solver="mean")(photo())
+        page.get_by_role("button", name="Compare models and variants").click()
+        page.get_by_role("button", name="Choose classify", exact=True).click()
+        settle(page)
+        page.keyboard.press("Control+z")
+        page.get_by_label("Sampler").select_option("sample")
+        settle(page)
+        assert page.get_by_role("spinbutton", name="Seed").is_visible()
+
+
 def test_a_photo_that_the_server_has_deleted_is_uploaded_again(browser, address, bundle):
     with open_page(browser, address, console=["404"]) as page:
         add(page, ("one.png", photo()))

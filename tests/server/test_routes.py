@@ -325,6 +325,27 @@ def test_a_token_is_asked_for(bundle):
         assert client.post("/jobs", content=PHOTO, headers=elsewhere).status_code == 403
 
 
+def test_what_a_model_can_do_depends_on_its_sampler():
+    cold = CLASSIFY.parent / "study/cold.zip"
+    with client_of([CLASSIFY, cold]) as client:
+        classify, other = client.get("/models").json()[:2]
+        assert {name: solver["stochastic"] for name, solver in classify["solvers"].items()} == {
+            "mean": False,
+            "sample": True,
+        }
+        assert other["options"] == other["solvers"]["one-shot"]["options"] == ["solver"]
+        assert other["solvers"]["improved"]["options"] == ["steps", "solver"]
+        again = {"model": "classify", "solver": "mean", "seed": 3}
+        assert "classify is deterministic" in detail(client.post("/jobs", content=PHOTO, params=again), 422)
+        steps = {"model": other["name"], "solver": "improved", "steps": 3}
+        assert wait_for_job(client, submit(client, **steps))["state"] == "done"
+        steps["solver"] = "one-shot"
+        reason = detail(client.post("/jobs", content=PHOTO, params=steps), 422)
+        assert reason == f"steps: not supported by {other['name']}; choose another sampler than one-shot"
+        unknown = wait_for_job(client, submit(client, model="classify", solver="none"))
+        assert "choose one of mean, sample" in unknown["problem"]
+
+
 @pytest.mark.parametrize(("client_address", "share"), [("192.0.2.1", 2), ("127.0.0.1", 8)])
 def test_one_client_takes_a_part_of_the_queue(stochastic_bundle, client_address, share):
     app = create_app(load_models([stochastic_bundle]), Limits(queued=8))

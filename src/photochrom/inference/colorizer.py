@@ -60,6 +60,8 @@ class Colorizer:
         ValueError: the model does not support a sampler option or its value.
     """
 
+    near: tuple[int | None, float] = (None, 1.0)  # as `SeededNoise`
+
     def __init__(
         self,
         model: str | Path = "default",
@@ -69,7 +71,6 @@ class Colorizer:
     ) -> None:
         self.card, self.procedure, self.nets = load_model(model, threads, device, sampler)
         self.model, self.device, self.threads = model, device, threads
-        self.near: tuple[int | None, float] = (None, 1.0)  # as `SeededNoise`
         self._check()
 
     @classmethod
@@ -78,7 +79,7 @@ class Colorizer:
         colorizer = cls.__new__(cls)
         colorizer.card, colorizer.procedure = read_description(model)
         colorizer.nets = {}
-        colorizer.model, colorizer.device, colorizer.threads, colorizer.near = model, "auto", None, (None, 1.0)
+        colorizer.model, colorizer.device, colorizer.threads = model, "auto", None
         colorizer._check()
         return colorizer
 

@@ -12,12 +12,13 @@ from starlette.staticfiles import StaticFiles
 
 from .._processes import available_processors
 from .._version import __version__
+from ..core.sampling.procedure import Procedure
 from ..inference import bundle
 from .jobs import Jobs, Limits
 from .middleware import SecurityMiddleware
 from .routes import router
 from .run import LOCAL_HOSTS, Address, allowed_hosts, host_name, listen, run
-from .schemas import Model
+from .schemas import Model, Sampler
 
 EXPIRY_POLL_SECONDS = 30
 
@@ -33,19 +34,21 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
         card, procedure = loaded.card, loaded.procedure
         if not procedure.capabilities.colorizes:
             raise ValueError(f"{name}: does not colorize photos: choose another model")
-        abilities, options = procedure.capabilities, list(procedure.option_names())
         model = Model(
             path=path,
-            stochastic=abilities.stochastic,
-            suggests=abilities.has_distribution,
-            options=options,
-            solvers=list(procedure.solvers),
+            suggests=procedure.capabilities.has_distribution,
+            solvers={solver: _sampler(procedure.with_options(solver=solver)) for solver in procedure.solvers},
+            **vars(_sampler(procedure)),
             **vars(card),
         )
         other = models.setdefault(card.name, model)
         if other.path != path and Path(path).parent != bundle.INSTALLED.resolve():
             raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")
     return models
+
+
+def _sampler(procedure: Procedure) -> Sampler:
+    return Sampler(stochastic=procedure.capabilities.stochastic, options=list(procedure.option_names()))
 
 
 def create_app(

@@ -278,13 +278,14 @@ def _color_request(request: Request, parameters: ColorParameters) -> ColorizeReq
         hints = tuple(map(Hint.parse, parameters.hint))
         options = ColorOptions(**parameters.model_dump(exclude={*OTHERS, "hint"}), hints=hints)
         model = available[name]
-        if options.solver is None:  # which may make the difference, and is known to the worker
-            check_stochastic(name, model.stochastic, options)
+        sampler = model.solvers.get(options.solver or "", model)  # the worker refuses other names
+        check_stochastic(name, sampler.stochastic, options)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
-    unsupported = [option for option in options.sampler if option not in model.options]
+    unsupported = [option for option in options.sampler if option not in sampler.options]
     if unsupported:
-        raise HTTPException(422, f"{', '.join(unsupported)}: not supported by {name}; choose another model")
+        other = "choose another model" if sampler is model else f"choose another sampler than {options.solver}"
+        raise HTTPException(422, f"{', '.join(unsupported)}: not supported by {name}; {other}")
     if not isinstance(parameters, JobParameters):
         return ColorizeRequest(Path(), model.path, options, preview=0, page=parameters.page)
     try:

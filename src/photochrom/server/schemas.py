@@ -69,20 +69,23 @@ class Problem(BaseModel):
     detail: str
 
 
-class Model(BaseModel):
-    """A model. ``stochastic``: each seed gives other colors; ``suggests``: it knows the likely colors of a place;
-    ``options``: sampler options that it supports; ``solvers``: its samplers.
-    """
+class Sampler(BaseModel):
+    """A way to sample from a model. ``stochastic``: each seed gives other colors; ``options``: that it supports."""
+
+    stochastic: bool
+    options: list[str]
+
+
+class Model(Sampler):
+    """A model, and its own sampler. ``suggests``: it knows the likely colors of a place; ``solvers``: all samplers."""
 
     path: str = Field(exclude=True)  # not shown to clients
     name: str
     family: str
     summary: str
     size: int
-    stochastic: bool
     suggests: bool
-    options: list[str]
-    solvers: list[str]
+    solvers: dict[str, Sampler]
     licence: str
 
 

@@ -5,12 +5,16 @@ import { DEFAULTS } from "./photo.js";
 
 const VARIANTS = 4;
 
+/** The sampler of a model that settings name, or its own: which options it has, and whether it is stochastic. */
+export const samplerFor = (model, { solver }) => model.solvers[solver] ?? model;
+
 /** Settings for a model, without the options that it does not have. */
 export function settingsFor(settings, model) {
-  const others = Object.fromEntries(["steps", "eta", "temperature"].filter((name) => !model.options.includes(name)).map((name) => [name, ""]));
-  if (!model.solvers.includes(settings.solver)) others.solver = "";
-  const { seed, near, distance } = model.stochastic ? settings : DEFAULTS;
-  return { ...settings, ...others, model: model.name, seed, near, distance };
+  const solver = model.solvers[settings.solver] ? settings.solver : "";
+  const { options, stochastic } = samplerFor(model, settings);
+  const others = Object.fromEntries(["steps", "eta", "temperature"].filter((name) => !options.includes(name)).map((name) => [name, ""]));
+  const { seed, near, distance } = stochastic ? settings : DEFAULTS;
+  return { ...settings, ...others, solver, model: model.name, seed, near, distance };
 }
 
 /** The radio button of a model. */
@@ -30,7 +34,9 @@ export class Comparison {
   /** Shows what each model predicts. */
   askAll() {
     const { settings } = this.current();
-    return this.ask(this.models().map((model) => [settingsFor({ ...settings, near: "" }, model), model.stochastic ? VARIANTS : 1]));
+    return this.ask(this.models().map((model) => {
+      return [settingsFor({ ...settings, near: "" }, model), samplerFor(model, settings).stochastic ? VARIANTS : 1];
+    }));
   }
 
   /** Shows predictions that are close to one of a stochastic model, with other seeds each time. */
@@ -72,7 +78,8 @@ export class Comparison {
 
   pane(photo, prediction) {
     const model = this.models().find(({ name }) => name === prediction.model);
-    const title = model.stochastic ? `${model.name}, seed ${prediction.seed}` : model.name;
+    const { stochastic } = samplerFor(model, photo.settings);
+    const title = stochastic ? `${model.name}, seed ${prediction.seed}` : model.name;
     const [pane, row] = [create("div", { className: "pane" }), create("div", { className: "row choices" })];
     const canvas = create("canvas", { className: "picture after", role: "img", ariaLabel: title });
     const choice = create("button", { type: "button", className: "choose", textContent: `Choose ${title}` });
@@ -82,7 +89,7 @@ export class Comparison {
       this.onChoice();
     };
     row.append(choice);
-    if (model.stochastic && prediction.near === "") {
+    if (stochastic && prediction.near === "") {
       const similar = create("button", { type: "button", textContent: "More like this" });
       similar.onclick = () => this.askSimilar(prediction);
       row.append(similar);

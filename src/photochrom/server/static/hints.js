@@ -2,7 +2,7 @@
 
 import { submit } from "./api.js";
 import { fromLab, toHex } from "./color.js";
-import { find } from "./dom.js";
+import { create, draw, find, findAll } from "./dom.js";
 
 const MOVE = 0.01; // of the photo, for an arrow key
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -144,8 +144,7 @@ export class Hints {
 
   showSwatches(selector, title, colors) {
     find(selector).replaceChildren(...(colors.length ? [title] : []), ...colors.map(([color, name]) => {
-      const button = Object.assign(document.createElement("button"), { type: "button", className: "swatch", title: name });
-      button.setAttribute("aria-label", name);
+      const button = create("button", { type: "button", className: "swatch", title: name, ariaLabel: name });
       button.style.background = color;
       button.onclick = () => this.put(color);
       return button;
@@ -155,8 +154,8 @@ export class Hints {
   /** Renders all colors of the lightness of a place, a to the right and b upwards. */
   drawWheel(photo, place) {
     const wheel = find("#wheel");
-    const [size, context] = [wheel.width, wheel.getContext("2d")];
-    const image = context.createImageData(size, size);
+    const size = wheel.width;
+    const image = new ImageData(size, size);
     this.lightness = photo.lightnessAt(place);
     for (let y = 0, at = 0; y < size; y += 1) {
       for (let x = 0; x < size; x += 1, at += 4) {
@@ -164,7 +163,7 @@ export class Hints {
         image.data.set(isShown ? [...rgb, 255] : [0, 0, 0, 0], at);
       }
     }
-    context.putImageData(image, 0, 0);
+    draw(wheel, image);
   }
 
   takeFromWheel(event) {
@@ -204,7 +203,7 @@ export class Hints {
   /** The brush needs a color before it is used. */
   showPicker() {
     find("#picker").hidden = !this.target && !(this.isPlacing && find("#brush").checked);
-    for (const part of document.querySelectorAll("#likely, #wheel, #use, #dropper, #cancel-hint")) part.hidden = !this.target;
+    for (const part of findAll("#likely, #wheel, #use, #dropper, #cancel-hint")) part.hidden = !this.target;
   }
 
   close() {
@@ -256,10 +255,9 @@ export class Hints {
   }
 
   mark(photo, hint, index) {
-    const button = document.createElement("button");
-    button.type = "button";
+    const ariaLabel = `Hint ${index + 1}, ${hint.color}: Enter changes, arrow keys move, Delete removes it`;
+    const button = create("button", { type: "button", ariaLabel });
     button.dataset.hint = index;
-    button.setAttribute("aria-label", `Hint ${index + 1}, ${hint.color}: Enter changes, arrow keys move, Delete removes it`);
     Object.assign(button.style, {
       left: `${((hint.x + 0.5) / photo.width) * 100}%`,
       top: `${((hint.y + 0.5) / photo.height) * 100}%`,
@@ -298,7 +296,7 @@ export class Hints {
   }
 
   entry(hint, index) {
-    const [item, color, remove] = ["li", "span", "button"].map((name) => document.createElement(name));
+    const [item, color, remove] = ["li", "span", "button"].map((name) => create(name));
     color.style.background = hint.color;
     Object.assign(remove, { type: "button", textContent: `Remove hint ${index + 1} (${hint.color})` });
     remove.onclick = () => this.remove(hint);

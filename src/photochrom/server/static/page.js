@@ -1,7 +1,7 @@
 // The page: a film strip of photos, a stage for the one that is shown, and its settings. photo.js holds the photos.
 
 import { events, getJson, request } from "./api.js";
-import { Comparison, modelChoice, settingsFor } from "./comparison.js";
+import { Comparison, modelChoice, samplerFor, settingsFor } from "./comparison.js";
 import { count, create, draw, find, findAll, render, say } from "./dom.js";
 import { Hints } from "./hints.js";
 import * as memory from "./memory.js";
@@ -226,8 +226,8 @@ function split(percent) {
 function showSettings() {
   const { settings } = current;
   const model = models.find(({ name }) => name === settings.model) ?? models[0];
-  const solvers = model.solvers.map((name) => create("option", { textContent: name }));
-  find("[name=solver]").replaceChildren(create("option", { value: "", textContent: "model default" }), ...solvers);
+  const sampler = samplerFor(model, settings);
+  showSolvers(model);
   for (const input of findAll("#panel input[name]:not([name=model]), #panel select[name]")) {
     input.value = settings[input.name];
     const output = find("output", input.parentElement);
@@ -235,10 +235,18 @@ function showSettings() {
   }
   for (const input of findAll("input[name=model]")) input.checked = input.value === model.name;
   for (const part of findAll("[data-for]")) {
-    part.hidden = !(part.dataset.for === "stochastic" ? model.stochastic : model.options.includes(part.dataset.for));
+    part.hidden = !(part.dataset.for === "stochastic" ? sampler.stochastic : sampler.options.includes(part.dataset.for));
   }
   find("[name=distance]").parentElement.hidden = settings.near === "";
   hints.draw();
+}
+
+function showSolvers(model) {
+  const choice = find("[name=solver]");
+  if (choice.dataset.model === model.name) return;
+  const names = Object.keys(model.solvers).map((name) => create("option", { textContent: name }));
+  choice.replaceChildren(create("option", { value: "", textContent: "model default" }), ...names);
+  choice.dataset.model = model.name;
 }
 
 let sliding = "";
@@ -252,13 +260,12 @@ function onInput({ target, type }) {
     sliding = type === "input" ? name : "";
     refresh(current);
   } else if (type === "input") return;
-  else if (name === "model") {
+  else if (target.reportValidity()) {
     comparison.end();
-    current.update(settingsFor(current.settings, models.find((model) => model.name === target.value)));
-  } else if (target.reportValidity()) {
-    comparison.end();
-    const value = name === "solver" ? target.value : Number(target.value);
-    current.update({ [name]: target.value === "" ? DEFAULTS[name] : value });
+    const isText = ["model", "solver"].includes(name);
+    const settings = { ...current.settings, [name]: isText ? target.value : Number(target.value) };
+    if (target.value === "") settings[name] = DEFAULTS[name];
+    current.update(settingsFor(settings, models.find((model) => model.name === settings.model)));
   }
   showSettings();
 }
