@@ -269,6 +269,47 @@ def test_a_color_hint(browser, address, bundle, device):
         assert download(page)[1] == Colorizer(bundle)(photo(), hints=[hint])
 
 
+@pytest.mark.parametrize("is_brush", [False, True])
+def test_fingers_zoom_and_move_the_photo_while_hints_are_placed(browser, address, is_brush):
+    with open_page(browser, address, "phone", has_touch=True) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        section(page, "Color hints")
+        page.get_by_role("button", name="Place hints").tap()
+        page.get_by_label("Brush").set_checked(is_brush)
+        picture = page.locator("#single .after")
+        picture.scroll_into_view_if_needed()
+        before = picture.bounding_box()
+        touch = page.context.new_cdp_session(page)
+
+        def fingers(kind, *points):
+            places = [{"x": before["x"] + x, "y": before["y"] + y, "id": number} for number, (x, y) in points]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+        fingers("touchStart", (0, (100, 100)))
+        fingers("touchStart", (0, (100, 100)), (1, (140, 100)))
+        for step in range(1, 6):
+            fingers("touchMove", (0, (100 - 10 * step, 100)), (1, (140 + 10 * step, 100)))
+        fingers("touchEnd")
+        zoomed = picture.bounding_box()
+        assert zoomed["width"] > 2 * before["width"]
+        assert page.get_by_role("button", name="Remove hint 1").count() == 0
+        if not is_brush:
+            fingers("touchStart", (0, (100, 100)))
+            for step in range(1, 4):
+                fingers("touchMove", (0, (100 - 20 * step, 100)))
+            fingers("touchEnd")
+            assert picture.bounding_box()["x"] == pytest.approx(zoomed["x"] - 60, abs=2)
+            assert page.get_by_role("button", name="Use this color").is_hidden()
+            page.touchscreen.tap(before["x"] + 100, before["y"] + 100)
+            page.get_by_role("button", name="Use this color").tap()
+        else:
+            fingers("touchStart", (0, (100, 100)))
+            fingers("touchMove", (0, (110, 100)))
+            fingers("touchEnd")
+        page.get_by_role("button", name="Remove hint 1").wait_for()
+
+
 def test_hints_are_moved_changed_removed_and_all_is_undone(browser, address):
     with open_page(browser, address) as page:
         add(page, ("one.png", photo()))
@@ -473,6 +514,9 @@ def test_settings_are_saved_and_opened(browser, address, bundle, tmp_path):
         assert download(page)[1] == expected
         add(page, ("other.json", b"[]"))
         page.get_by_text("other.json: This JSON file has no settings of Photochrom.").wait_for()
+        wrong = json.loads(content) | {"options": {"variants": 3}}
+        add(page, ("several.json", json.dumps(wrong).encode()))
+        page.get_by_text("several.json: The page has no option variants").wait_for()
 
 
 def test_settings_for_all_and_all_as_a_zip(browser, address, bundle):

@@ -25,6 +25,8 @@ import pytest
 import pyvips
 import uvicorn
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from photochrom import Colorizer
@@ -35,7 +37,7 @@ from photochrom.inference.settings import read_settings
 from photochrom.server import app, middleware, routes, run, uploads
 from photochrom.server.app import create_app, load_models
 from photochrom.server.jobs import URGENT_LEAD, Limits
-from photochrom.server.middleware import HEADERS
+from photochrom.server.middleware import BURST_SECONDS, HEADERS, RateLimit
 from photochrom.server.run import MAX_CONNECTIONS
 from servers import TIMEOUT, get, post, serve_in_thread, wait_until
 
@@ -346,6 +348,35 @@ def test_what_a_model_can_do_depends_on_its_sampler():
         assert "choose one of mean, sample" in unknown["problem"]
 
 
+@pytest.mark.parametrize(("client_address", "is_limited"), [("192.0.2.1", True), ("127.0.0.1", False)])
+def test_requests_of_one_client_are_limited(bundle, client_address, is_limited):
+    app = create_app(load_models([bundle]), Limits(requests=0.1), token="secret")
+    with TestClient(app, base_url="http://192.0.2.7:8000", client=(client_address, 5)) as client:
+        statuses = [client.get("/health?token=wrong").status_code for _ in range(5)]
+        assert statuses == ([401, 401, 429, 429, 429] if is_limited else [401] * 5)
+        response = client.get("/health?token=secret")
+        assert response.status_code == (429 if is_limited else 200)
+        assert not is_limited or response.headers["retry-after"] == "1"
+
+
+@given(st.lists(st.floats(0, 30), max_size=200), st.floats(0.1, 10))
+def test_a_rate_limit_over_time(pauses, rate):
+    """In any time, a client sends no more than its rate and a burst; one that keeps the rate is never refused."""
+    now = 0.0
+    limit = RateLimit(rate, lambda: now)
+    allowed = []
+    for pause in pauses:
+        now += pause
+        if limit.allows("client"):
+            allowed.append(now)
+    for index, start in enumerate(allowed):
+        for count, end in enumerate(allowed[index:], 1):
+            assert count <= rate * (end - start + BURST_SECONDS) + 1e-6
+    for _ in range(100):
+        now += 1 / rate
+        assert limit.allows("steady")
+
+
 @pytest.mark.parametrize(("client_address", "share"), [("192.0.2.1", 2), ("127.0.0.1", 8)])
 def test_one_client_takes_a_part_of_the_queue(stochastic_bundle, client_address, share):
     app = create_app(load_models([stochastic_bundle]), Limits(queued=8))
@@ -605,14 +636,13 @@ def test_an_archive_has_the_settings_that_make_its_photos(client, stochastic_bun
     ]
     response = client.get("/archive", params={"job": [job["id"] for job in jobs], "settings": True})
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
-        names = ["grandmother-color-7.png", "grandmother-color-8.png", "grandmother.png.json"]
-        assert archive.namelist() == [*names, "grandmother-color.png", "grandmother.png-2.json"]
-        settings = read_settings(Path(archive.extract("grandmother.png.json", tmp_path)))
-        assert (settings.model, settings.options["variants"]) == ("stochastic", 2)
-        again = Colorizer(stochastic_bundle)(PHOTO, **settings.options | {"seed": 8, "variants": 1})
-        assert archive.read("grandmother-color-8.png") == again
-        plain = read_settings(Path(archive.extract("grandmother.png-2.json", tmp_path)))
-        assert plain.options == {"hints": []}
+        for name in ("grandmother-color-7.png", "grandmother-color-8.png", "grandmother-color.png"):
+            file = "grandmother.png.json" if name == "grandmother-color.png" else f"{name}.json"
+            settings = read_settings(Path(archive.extract(file, tmp_path)))
+            assert settings.model == "stochastic"
+            assert archive.read(name) == Colorizer(stochastic_bundle)(PHOTO, **settings.options)
+        assert len(archive.namelist()) == 6
+        assert settings.options == {"hints": []}
 
 
 def test_an_archive_is_whole_though_its_jobs_are_removed(client, monkeypatch):

@@ -76,7 +76,7 @@ def create_app(
 
     app = FastAPI(title="Photochrom", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.models = models
-    app.add_middleware(SecurityMiddleware, hosts=hosts, token=token)
+    app.add_middleware(SecurityMiddleware, hosts=hosts, token=token, rate=limits.requests)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.include_router(router)
     app.mount("/", StaticFiles(directory=Path(__file__).parent / "static", html=True))

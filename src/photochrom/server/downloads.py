@@ -4,6 +4,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi.responses import FileResponse, JSONResponse
@@ -44,7 +45,7 @@ def link_outputs(
 ) -> tuple[tempfile.TemporaryDirectory[str], list[tuple[str, Path]]]:
     """Returns a folder of links to the outputs of jobs, and their titles and paths; they stay when jobs are removed.
 
-    ``models``: names of the bundles by path; with them, the settings of each job are a file beside its outputs.
+    ``models``: names of the bundles by path; with them, the settings of each output are a file beside it.
 
     Raises HTTPException if one is gone or cannot be linked.
     """
@@ -56,9 +57,9 @@ def link_outputs(
             for seed in source.seeds:
                 links.append((source.title(seed), Path(folder.name) / str(len(links))))
                 os.link(source.output(seed), links[-1][1])
-            if models and source.seeds:
-                links.append((source.settings_title(), Path(folder.name) / str(len(links))))
-                links[-1][1].write_text(_settings_of(source, models[source.request.model]))
+                if models:
+                    links.append((source.settings_title(seed), Path(folder.name) / str(len(links))))
+                    links[-1][1].write_text(_settings_of(source, seed, models[source.request.model]))
     except OSError as error:
         if folder:
             folder.cleanup()
@@ -66,10 +67,10 @@ def link_outputs(
     return folder, links
 
 
-def _settings_of(job: Job, model: str) -> str:
+def _settings_of(job: Job, seed: int, model: str) -> str:
     assert job.opened
     photo = {"name": job.name, "width": job.opened.width, "height": job.opened.height}
-    return settings_text(photo, model, job.request.options, job.request.page)
+    return settings_text(photo, model, replace(job.request.options, seed=seed, variants=1), job.request.page)
 
 
 class _Buffer(bytearray):

@@ -55,6 +55,7 @@ class Limits:
     queued: int = 64  # photos
     stored_bytes: int = 4 << 30  # of all photos and outputs
     retention: float = 8 * 3600  # seconds from the last request for a photo until it is deleted
+    requests: float = 100  # a second, from one client on another machine
 
 
 @dataclass(eq=False)
@@ -91,9 +92,10 @@ class Job:
         number = f"-{seed}" if self.request.options.variants > 1 else ""
         return f"{_shortened(Path(self.name).stem) or UPLOAD}-color{number}{self.output(seed).suffix}"
 
-    def settings_title(self) -> str:
-        """Return the file name of its settings for the client: NAME.EXT.json."""
-        return f"{_shortened(self.name) or UPLOAD}.json"
+    def settings_title(self, seed: int) -> str:
+        """Return the file name of the settings of an output: NAME.EXT.json, or that of one of several outputs.json."""
+        several = self.request.options.variants > 1
+        return f"{self.title(seed) if several else _shortened(self.name) or UPLOAD}.json"
 
 
 def _shortened(name: str) -> str:

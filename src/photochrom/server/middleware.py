@@ -4,7 +4,8 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from fastapi import Request
@@ -13,8 +14,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .jobs import Limits
+from .uploads import client_of
+
 DRAIN_SECONDS = 10  # longest time spent reading the rest of a request that is refused
 TOKEN = r"[A-Za-z0-9_-]{1,200}"  # what addresses and cookies carry as it is
+BURST_SECONDS = 20  # whose requests may come at once: a page asks for news of all its photos together
+MAX_CLIENTS = 10_000  # whose rates are known
 NO_TOKEN = "this server asks for a token: open the address that it printed, or send Authorization: Bearer TOKEN"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
 HEADERS = {
@@ -26,17 +32,40 @@ HEADERS = {
 }
 
 
+class RateLimit:
+    """Limits the requests of each client to ``rate`` a second, on average over `BURST_SECONDS`.
+
+    Source: the generic cell rate algorithm (ITU-T I.371), a token bucket that stores one time for each client.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.interval, self.clock = 1 / rate, clock
+        self.free: dict[str, float] = {}  # when a client has used up nothing any more
+
+    def allows(self, client: str) -> bool:
+        """Count a request of a client. Return whether it is within the limit; one that is not is not counted."""
+        now = self.clock()
+        free = max(now, self.free.get(client, now)) + self.interval
+        if free - now > BURST_SECONDS:
+            return False
+        self.free[client] = free
+        if len(self.free) > MAX_CLIENTS:
+            self.free = {other: time for other, time in self.free.items() if time > now}
+        return True
+
+
 class SecurityMiddleware:
     """Refuses requests to other host names and from pages of other sites; adds security headers to all responses.
 
     With a ``token``, it refuses requests without it instead of those to other host names: the cookie that carries it
-    belongs to one host name.
+    belongs to one host name. ``rate``: requests a second of one client on another machine.
     """
 
     # Plain ASGI: Starlette's `BaseHTTPMiddleware` hides from the application that a client has disconnected.
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str], token: str = "") -> None:
+    def __init__(self, app: ASGIApp, hosts: Sequence[str], token: str = "", rate: float = Limits.requests) -> None:
         self.app, self.hosts, self.token = app, hosts, token
+        self.rate_limit = RateLimit(rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -94,6 +123,9 @@ class SecurityMiddleware:
     def _refusal(self, request: Request) -> JSONResponse | None:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         name = re.sub(r":\d*$", "", host).lower()
+        client = client_of(request)
+        if client and not self.rate_limit.allows(client):
+            return JSONResponse({"detail": "too many requests: try again in a second"}, 429, {"Retry-After": "1"})
         if self.token:
             if not any(secrets.compare_digest(token.encode(), self.token.encode()) for token in self._tokens(request)):
                 return JSONResponse({"detail": NO_TOKEN}, 401, {"WWW-Authenticate": "Bearer"})

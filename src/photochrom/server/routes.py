@@ -56,7 +56,7 @@ def _file(description: str, *media_types: str) -> dict[str, Any]:
     return {"description": description, "content": dict.fromkeys(media_types, schema)}
 
 
-router = APIRouter(responses=_errors(400, 401, 403, 500, 503))
+router = APIRouter(responses=_errors(400, 401, 403, 429, 500, 503))
 UPLOAD_BODY = {"requestBody": {"required": True, **_file("The bytes of a photo.", "application/octet-stream")}}
 UPLOAD_ERRORS = _errors(404, 408, 413, 415, 422, 429, 507)
 PHOTO: Responses = dict.fromkeys((200, 206), _file("The colorized photo, or a range of it.", *MEDIA_TYPES.values()))

@@ -23,6 +23,7 @@ export class Hints {
     const { stage } = viewer;
     stage.addEventListener("pointermove", (event) => this.onMove(event));
     stage.addEventListener("pointerdown", (event) => this.onDown(event));
+    stage.addEventListener("pointerup", () => this.onPress());
     for (const type of ["pointerup", "pointercancel"]) stage.addEventListener(type, () => this.endStroke());
     find("#brush").onchange = () => this.showPicker();
   }
@@ -31,14 +32,16 @@ export class Hints {
     return find("#place").getAttribute("aria-pressed") === "true";
   }
 
+  get isBrushing() {
+    return this.isPlacing && find("#brush").checked;
+  }
+
   start(isPlacing) {
     find("#place").setAttribute("aria-pressed", isPlacing);
     find("#how").hidden = !isPlacing;
     this.viewer.stage.classList.toggle("placing", isPlacing);
-    this.viewer.isBusy = isPlacing;
+    this.close();
     if (isPlacing) this.viewer.stage.focus();
-    else this.close();
-    this.draw();
   }
 
   startDropper() {
@@ -53,17 +56,16 @@ export class Hints {
     if (this.stroke) {
       if (event.buttons) this.continueStroke(place);
       else this.endStroke();
-    } else if (!this.target) {
+    } else if (!this.target && !event.buttons) {
       this.cross = place;
       this.outline(place);
     }
   }
 
-  onDown(event) {
+  onPress() {
     const photo = this.current();
-    if (event.button || event.target.closest("button") || !photo?.light) return;
-    const place = this.viewer.locate(event);
-    if (!isInside(place)) return;
+    const place = this.viewer.takePress();
+    if (!place || !isInside(place) || !photo?.light) return;
     if (this.dropping) {
       const color = photo.colorAt(place);
       const { photo: from, target } = this.dropping;
@@ -71,14 +73,22 @@ export class Hints {
       if (!this.choosePhoto(from)) return;
       this.target = target;
       this.put(color);
+    } else if (this.isPlacing && !this.isBrushing) this.choose(place);
+  }
+
+  /** Begins a stroke of the brush; a second finger ends it, as it moves the picture. */
+  onDown(event) {
+    const photo = this.current();
+    if (!this.isBrushing || this.dropping || event.button || event.target.closest("button") || !photo?.light) return;
+    if (this.stroke) {
+      if (this.stroke.length) photo.cancel();
+      this.stroke = undefined;
       return;
     }
-    if (!this.isPlacing) return;
-    if (find("#brush").checked) {
-      this.viewer.stage.setPointerCapture(event.pointerId);
-      this.stroke = [];
-      this.continueStroke(place);
-    } else this.choose(place);
+    const place = this.viewer.locate(event);
+    if (!isInside(place)) return;
+    this.stroke = [];
+    this.continueStroke(place);
   }
 
   continueStroke({ x, y }) {
@@ -202,7 +212,8 @@ export class Hints {
 
   /** The brush needs a color before it is used. */
   showPicker() {
-    find("#picker").hidden = !this.target && !(this.isPlacing && find("#brush").checked);
+    find("#picker").hidden = !this.target && !this.isBrushing;
+    this.viewer.isBrushing = this.isBrushing;
     for (const part of findAll("#likely, #wheel, #use, #dropper, #cancel-hint")) part.hidden = !this.target;
   }
 

@@ -372,7 +372,7 @@ export function readSidecar(text, limits) {
   for (const [name, value] of Object.entries(options)) {
     if (name === "hints") settings.hints = readHints(value);
     else if (!(name in DEFAULTS)) throw new Error(`The page has no option ${name}; the command line may have it.`);
-    else if (name === "solver" && typeof value === "string") settings.solver = value;
+    else if (name === "solver") settings.solver = String(value);
     else if (typeof value !== "number" || value < (limits[name]?.[0] ?? 1) || value > (limits[name]?.[1] ?? Infinity)) {
       throw new Error(`${name} ${value}: must be a number from ${limits[name]?.join(" to ") ?? "1"}.`);
     } else settings[name] = value;

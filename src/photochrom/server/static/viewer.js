@@ -2,6 +2,7 @@
 
 const MAX_ZOOM = 32; // screen pixels for one of the photo
 const STEP = 1.25;
+const DRAG = 5; // screen pixels that a pointer moves at least to drag
 const CLOSE = 1.05; // screen pixels for one of a preview, from which on a larger one is worth while
 
 export class Viewer {
@@ -14,6 +15,7 @@ export class Viewer {
     for (const type of ["pointerup", "pointercancel", "lostpointercapture"]) {
       stage.addEventListener(type, (event) => this.pointers.delete(event.pointerId));
     }
+    stage.addEventListener("pointercancel", () => { this.pressed = undefined; });
     new ResizeObserver(() => this.place()).observe(stage);
   }
 
@@ -95,20 +97,28 @@ export class Viewer {
   }
 
   onDown(event) {
-    if (event.button || event.target.closest("button, input") || this.isBusy) return;
+    if (event.button || event.target.closest("button, input")) return;
     this.stage.setPointerCapture(event.pointerId);
+    this.pressed = this.pointers.size ? undefined : { event, place: this.locate(event) };
     this.pointers.set(event.pointerId, event);
   }
 
   onMove(event) {
     const before = this.pointers.get(event.pointerId);
-    if (!before) return;
+    if (!before || (this.pressed && distance(event, this.pressed.event) < DRAG)) return;
+    this.pressed = undefined;
     const other = [...this.pointers.values()].find(({ pointerId }) => pointerId !== event.pointerId);
     this.pointers.set(event.pointerId, event);
     if (other) {
-      const distance = ({ clientX, clientY }) => Math.hypot(clientX - other.clientX, clientY - other.clientY);
-      this.zoom(distance(event) / (distance(before) || 1), this.locate(other));
-    } else this.pan(event.clientX - before.clientX, event.clientY - before.clientY);
+      this.zoom(distance(event, other) / (distance(before, other) || 1), this.locate(other));
+    } else if (!this.isBrushing) this.pan(event.clientX - before.clientX, event.clientY - before.clientY);
+  }
+
+  /** Returns the place of the press that ends; undefined where it moved the picture. */
+  takePress() {
+    const { place } = this.pressed ?? {};
+    this.pressed = undefined;
+    return place;
   }
 
   /** Handles a key of the stage; returns whether it was one. */
@@ -123,3 +133,5 @@ export class Viewer {
     return true;
   }
 }
+
+const distance = (one, other) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
