@@ -15,7 +15,9 @@ from axe_playwright_python.sync_playwright import Axe
 from browsing import launch_browser, needs_chromium, open_address
 from photochrom import Colorizer
 from photochrom.inference.settings import read_settings
-from servers import delete, get, serve_in_thread, wait_until
+from photochrom.server.app import create_app, load_models
+from photochrom.server.jobs import Limits
+from servers import delete, get, serve_app_in_thread, serve_in_thread, wait_until
 
 WIDTHS = {"phone": (390, 844), "small": (320, 600), "desktop": (1200, 900)}
 CLASSIFY = Path(__file__).parents[2] / "bundles/classify.zip"
@@ -203,6 +205,127 @@ def test_a_page_of_a_file_is_selected(browser, address, bundle):
         assert download(page)[1] == Colorizer(bundle)(content, page=2)
 
 
+def test_a_page_that_is_given_up_is_not_shown(browser, address, bundle):
+    scan = pyvips.Image.arrayjoin([pyvips.Image.black(64, 48) + shade for shade in (60, 160)], across=1).cast("uchar")
+    content = scan.tiffsave_buffer(page_height=48)
+    with open_page(browser, address) as page:
+        add(page, ("scan.tif", content))
+        colorized(page, "scan.tif")
+        first = pixels(page)
+        section(page, "Model and variants")
+        section(page, "More options")
+        with page.expect_response("**/before"):
+            page.get_by_label("Page of a file").fill("2")
+            page.get_by_label("Page of a file").blur()
+            page.get_by_role("button", name="Undo").click()
+        page.wait_for_timeout(300)  # in which the other page was shown
+        settle(page)
+        assert np.array_equal(pixels(page), first)
+        assert download(page)[1] == Colorizer(bundle)(content)
+
+
+def test_nothing_of_a_photo_that_is_removed_stays_on_the_server(browser, bundle, stochastic_bundle):
+    app = create_app(load_models([bundle, stochastic_bundle]), Limits())
+    with serve_app_in_thread(app) as address, open_page(browser, address) as page:
+        jobs = app.state.jobs.jobs
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        download(page)
+        for _ in range(2):
+            wait_until(lambda: stored(page)[0].get("output"))
+            page.reload()
+            colorized(page, "one.png")
+        section(page, "Model and variants")
+        section(page, "More options")
+        page.get_by_role("radio", name="stochastic").check()
+        settle(page)
+        page.get_by_label("Inference size").fill("1024")
+        page.get_by_label("Inference size").blur()
+        page.get_by_label("Sampling steps").fill("1000")
+        page.get_by_label("Sampling steps").blur()
+        wait_until(lambda: any(job.state == "working" for job in jobs.values()))
+        section(page, "Save and remove")
+        page.get_by_role("button", name="Remove", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        wait_until(lambda: not jobs)
+
+
+def test_a_photo_that_failed_is_tried_again_and_canceled(browser, bundle):
+    app = create_app(load_models([bundle]), Limits())
+    with serve_app_in_thread(app) as address, open_page(browser, address, console=["507"]) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        limits = app.state.jobs.limits
+        app.state.jobs.limits = Limits(stored_bytes=1)
+        page.get_by_role("button", name="Download", exact=True).click()
+        page.get_by_role("button", name="Try again").wait_for()
+        app.state.jobs.limits = limits
+        page.get_by_role("button", name="Try again").click()
+        page.locator("#stop").evaluate("button => button.click()")  # the photo may be colorized before a real click
+        settle(page)
+        assert download(page)[1] == Colorizer(bundle)(photo())
+
+
+def test_photos_stay_where_the_server_does_not_respond_once(browser, address):
+    with open_page(browser, address, console=["ERR_FAILED"]) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        (kept,) = stored(page)
+        page.route(f"**/jobs/{kept['job']}", lambda route: route.abort())
+        page.reload()
+        page.get_by_text("The server does not respond").wait_for()
+        page.unroute(f"**/jobs/{kept['job']}")
+        page.reload()
+        colorized(page, "one.png")
+
+
+def test_the_models_are_compared_where_they_differ(browser, bundle):
+    """Models of different inference sizes have color maps of different sizes."""
+    with serve_in_thread([bundle, CLASSIFY]) as address, open_page(browser, address) as page:
+        page.get_by_role("button", name="Try a man with a camera").click()
+        colorized(page, "camera.jpg")
+        section(page, "Model and variants")
+        page.get_by_role("button", name="Compare models and variants").click()
+        page.get_by_text("5 predictions: choose one.").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Differences").click()
+        wait_until(lambda: page.locator(".overlay").evaluate(CANVAS)[2][3::4] != [])
+        assert np.array(page.locator(".overlay").evaluate(CANVAS)[2], np.uint8)[3::4].max() > 50
+
+
+def test_a_comparison_ends_with_the_settings_that_it_was_made_with(browser, address):
+    with open_page(browser, address) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        place_hint(page, "#c02020")
+        settle(page)
+        section(page, "Model and variants")
+        page.get_by_role("button", name="Compare models and variants").click()
+        page.get_by_text("5 predictions: choose one.").wait_for()
+        page.keyboard.press("Control+z")
+        page.get_by_role("button", name="Choose two-colors").wait_for(state="detached")
+        settle(page)
+
+
+def test_a_comparison_is_canceled(browser, address):
+    with open_page(browser, address) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        section(page, "Model and variants")
+        section(page, "More options")
+        page.get_by_role("radio", name="stochastic").check()
+        settle(page)
+        page.get_by_label("Inference size").fill("1024")
+        page.get_by_label("Inference size").blur()
+        page.get_by_role("button", name="Cancel", exact=True).click()
+        page.get_by_label("Sampling steps").fill("1000")
+        page.get_by_label("Sampling steps").blur()
+        page.get_by_role("button", name="Compare models and variants").click()
+        page.get_by_role("button", name="Cancel comparison").click()
+        page.get_by_role("button", name="Compare models and variants").wait_for()
+        assert page.locator(".choose").count() == 0
+
+
 def test_answers_are_compared_and_chosen(browser, address, stochastic_bundle, tmp_path):
     with open_page(browser, address) as page:
         add(page, ("one.png", photo()))
@@ -346,6 +469,45 @@ def test_hints_are_moved_changed_removed_and_all_is_undone(browser, address):
         for expected in (first, moved):
             page.keyboard.press("Control+Shift+z")
             assert hints() == expected
+
+
+def test_a_mark_that_is_clicked_does_not_follow_the_mouse(browser, address):
+    with open_page(browser, address) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        place_hint(page, "#2030c0")
+        settle(page)
+        mark = page.get_by_role("button", name="Hint 1, #2030c0")
+        before = mark.bounding_box()
+        mark.click()
+        page.mouse.move(before["x"] + 200, before["y"] + 100, steps=100)
+        assert mark.bounding_box() == before
+        use_color(page, "#a03020")
+        page.get_by_role("button", name="Remove hint 1 (#a03020)").wait_for()
+
+
+def test_a_color_is_taken_from_another_photo(browser, address):
+    with open_page(browser, address) as page:
+        add(page, ("one.png", photo()), ("two.png", photo(5)))
+        colorized(page, "two.png")
+        place_hint(page, "#c02020")
+        settle(page)
+        colorized(page, "one.png")
+        section(page, "Color hints")
+        box = page.locator("#single .after").bounding_box()
+        page.mouse.click(box["x"] + 50, box["y"] + 50)
+        page.get_by_role("button", name="From a photo").click()
+        colorized(page, "two.png")
+        taken = pixels(page)
+        box = page.locator("#single .after").bounding_box()
+        x, y = 0.3, 0.6
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        page.get_by_role("heading", name="one.png").wait_for()
+        settle(page)
+        (hint,) = saved_settings(page)["options"]["hints"]
+        color = np.array([int(hint[-6:][at : at + 2], 16) for at in (0, 2, 4)])
+        height, width, _ = taken.shape
+        assert np.abs(color - taken[int(y * height), int(x * width)].astype(int)).max() <= 6
 
 
 def test_the_likely_colors_of_a_place(browser, bundle):

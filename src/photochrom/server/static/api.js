@@ -18,20 +18,23 @@ let waiting = 0;
 /** Called with a sentence while the server is busy, and with "" afterwards. */
 export const events = { busy: () => {} };
 
-/** Returns the response to a request. Throws an Error whose message is for the user. */
-export async function request(address, options) {
+/**
+ * Returns the response to a request; while the server is busy, tries again until the signal is aborted. Throws an Error
+ * whose message is for the user.
+ */
+export async function request(address, options, signal = options?.signal) {
   for (;;) {
+    signal?.throwIfAborted();
     let response;
     try {
       response = await fetch(address, options);
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      await options?.body?.slice?.(0, 1).arrayBuffer().catch(() => { throw new Error("The file cannot be read."); });
       throw new Error("The server does not respond: is photochrom web still running?");
     }
     if (response.ok) return response;
     const reason = (await response.json().catch(() => ({}))).detail;
-    await pause(response.status, reason, response.headers.get("Retry-After"), options?.signal);
+    await pause(response.status, reason, response.headers.get("Retry-After"), signal);
   }
 }
 
@@ -99,8 +102,13 @@ async function news({ id }, signal) {
   }
 }
 
-/** Submits the photo of a job with other settings (`again`), or for a preview of the original (`view`). */
-export const submit = ({ id }, route, query, signal) => getJson(`jobs/${id}/${route}?${query}`, { method: "POST", signal });
+/**
+ * Submits the photo of a job with other settings (`again`), or for a preview of the original (`view`). The signal does
+ * not abort a request that is sent: the server may have the new job already, and only its response has the id.
+ */
+export async function submit({ id }, route, query, signal) {
+  return (await request(`jobs/${id}/${route}?${query}`, { method: "POST" }, signal)).json();
+}
 
 export function discard(job) {
   if (job) fetch(`jobs/${job.id}`, { method: "DELETE", keepalive: true }).catch(() => {});

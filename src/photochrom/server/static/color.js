@@ -205,6 +205,25 @@ function places(cells, pixels) {
   return { first, second, weight };
 }
 
+/** A color map at another size, by linear interpolation. */
+export function resize(map, width, height) {
+  if (map.width === width && map.height === height) return map;
+  const [columns, rows] = [places(map.width, width), places(map.height, height)];
+  const ab = new Float32Array(2 * width * height);
+  for (let plane = 0, at = 0; plane < 2; plane += 1) {
+    for (let y = 0; y < height; y += 1) {
+      const [top, bottom] = [rows.first[y], rows.second[y]].map((row) => (plane * map.height + row) * map.width);
+      for (let x = 0; x < width; x += 1, at += 1) {
+        const [left, right] = [columns.first[x], columns.second[x]].map((column) => {
+          return map.ab[top + column] + rows.weight[y] * (map.ab[bottom + column] - map.ab[top + column]);
+        });
+        ab[at] = left + columns.weight[x] * (right - left);
+      }
+    }
+  }
+  return { width, height, ab };
+}
+
 /** How much color maps of one size differ at each pixel: root mean square distance from their mean, in Lab units. */
 export function disagreement(maps) {
   const size = maps[0].width * maps[0].height;

@@ -46,32 +46,58 @@ export class Comparison {
     return this.ask([[settingsFor({ ...this.current().settings, seed: this.nextSeed, near: seed }, model), VARIANTS]]);
   }
 
-  /** Shows predictions with several settings, each with a number of variants. */
+  /** Shows predictions with several settings, each with a number of variants, as they come. */
   async ask(requests) {
     const photo = this.current();
-    say("Asking the models.");
-    find("#compare").disabled = true;
-    const results = await Promise.allSettled(requests.map(([settings, variants]) => photo.ask(settings, variants)));
-    find("#compare").disabled = false;
-    photo.set({ state: "done" });
-    if (photo !== this.current()) return;
-    const predictions = results.flatMap(({ value }) => value ?? []);
-    const problems = results.map(({ reason }) => reason?.message).filter(Boolean);
-    say([predictions.length && `${count(predictions.length, "prediction")}: choose one.`, ...problems].filter(Boolean).join(" "));
-    if (predictions.length) this.show(photo, predictions);
+    this.cancel();
+    this.key = photo.key;
+    const asking = new AbortController();
+    this.asking = asking;
+    find("#compare").textContent = "Cancel comparison";
+    const [predictions, problems] = [[], []];
+    const report = (end) => say([`${count(predictions.flat().length, "prediction")}${end}`, ...problems].join(" "));
+    report(" so far.");
+    await Promise.all(requests.map(async ([settings, variants], index) => {
+      try {
+        predictions[index] = await photo.ask(settings, variants, asking.signal);
+      } catch (error) {
+        problems.push(error.message);
+      }
+      if (asking.signal.aborted) return;
+      report(" so far.");
+      if (predictions[index]) this.add(photo, predictions[index], predictions.flat().length === predictions[index].length);
+    }));
+    if (asking.signal.aborted) return;
+    this.cancel();
+    report(": choose one.");
   }
 
-  show(photo, predictions) {
-    this.end();
-    this.panes = predictions.map((prediction) => this.pane(photo, prediction));
+  get isAsking() {
+    return Boolean(this.asking);
+  }
+
+  /** Gives up what models have not predicted yet. */
+  cancel() {
+    this.asking?.abort();
+    this.asking = undefined;
+    find("#compare").textContent = "Compare models and variants";
+  }
+
+  /** Adds predictions to those that are shown, or replaces these. */
+  add(photo, predictions, isNew) {
+    if (isNew) this.clear();
+    const added = predictions.map((prediction) => this.pane(photo, prediction));
+    this.panes.push(...added);
     find("#single").hidden = true;
     find("#end-comparison").hidden = false;
     const { stage } = this.viewer;
-    const ratio = (predictions.length * stage.clientWidth * photo.height) / (stage.clientHeight * photo.width);
-    stage.style.setProperty("--columns", Math.min(Math.max(1, Math.round(Math.sqrt(ratio))), predictions.length));
+    const number = this.panes.length;
+    const ratio = (number * stage.clientWidth * photo.height) / (stage.clientHeight * photo.width);
+    stage.style.setProperty("--columns", Math.min(Math.max(1, Math.round(Math.sqrt(ratio))), number));
     stage.classList.add("comparing");
-    stage.append(...this.panes.map(({ pane }) => pane));
+    stage.append(...added.map(({ pane }) => pane));
     this.draw();
+    if (!isNew) return this.viewer.place();
     this.viewer.reset();
     find(".choose", this.panes[0].pane).focus();
   }
@@ -104,10 +130,16 @@ export class Comparison {
     for (const { canvas, prediction } of this.panes) render(canvas, photo.light, photo.graded(prediction));
   }
 
-  end() {
-    if (!this.panes.length) return;
+  clear() {
     for (const { pane } of this.panes) pane.remove();
     this.panes = [];
+  }
+
+  /** Shows the photo alone again, where predictions are compared, or where they are of other settings than the photo's. */
+  end(photo) {
+    if (photo?.key === this.key || !(this.isAsking || this.panes.length)) return;
+    this.cancel();
+    this.clear();
     find("#single").hidden = false;
     find("#end-comparison").hidden = true;
     this.viewer.stage.classList.remove("comparing");

@@ -3,6 +3,7 @@
 import { submit } from "./api.js";
 import { fromLab, toHex } from "./color.js";
 import { create, draw, find, findAll } from "./dom.js";
+import { DRAG, distance } from "./viewer.js";
 
 const MOVE = 0.01; // of the photo, for an arrow key
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -17,7 +18,7 @@ export class Hints {
     Object.assign(this, { viewer, current, models, say, choosePhoto, recent: [], cross: { x: 0.5, y: 0.5 }, limit: 100 });
     find("#place").onclick = () => this.start(!this.isPlacing);
     find("#use").onclick = () => this.put(find("#color").value);
-    find("#cancel-hint").onclick = () => this.close();
+    find("#cancel-hint").onclick = () => this.stop();
     find("#dropper").onclick = () => this.startDropper();
     find("#wheel").onclick = (event) => this.takeFromWheel(event);
     const { stage } = viewer;
@@ -40,7 +41,7 @@ export class Hints {
     find("#place").setAttribute("aria-pressed", isPlacing);
     find("#how").hidden = !isPlacing;
     this.viewer.stage.classList.toggle("placing", isPlacing);
-    this.close();
+    this.stop();
     if (isPlacing) this.viewer.stage.focus();
   }
 
@@ -69,8 +70,7 @@ export class Hints {
     if (this.dropping) {
       const color = photo.colorAt(place);
       const { photo: from, target } = this.dropping;
-      this.dropping = undefined;
-      if (!this.choosePhoto(from)) return;
+      if (!this.choosePhoto(from)) return this.stop();
       this.target = target;
       this.put(color);
     } else if (this.isPlacing && !this.isBrushing) this.choose(place);
@@ -113,7 +113,7 @@ export class Hints {
     if (!this.isPlacing) return false;
     const [x, y] = ARROWS[event.key] ?? [];
     if (event.key === "Escape") {
-      if (this.target || this.dropping) this.close();
+      if (this.target || this.dropping) this.stop();
       else this.start(false);
     } else if (event.key === "Enter") this.choose(this.cross);
     else if (x !== undefined) {
@@ -193,7 +193,7 @@ export class Hints {
     else if (photo.settings.hints.length >= this.limit) this.say(`A photo has at most ${this.limit} hints.`);
     else this.add(photo, place, color);
     photo.predict();
-    this.close();
+    this.stop();
     this.viewer.stage.focus();
   }
 
@@ -217,10 +217,16 @@ export class Hints {
     for (const part of findAll("#likely, #wheel, #use, #dropper, #cancel-hint")) part.hidden = !this.target;
   }
 
+  /** Closes the picker; a dropper stays, for a color of the photo that is chosen next. */
   close() {
-    this.target = this.dropping = undefined;
+    this.target = undefined;
     this.showPicker();
     this.outline();
+  }
+
+  stop() {
+    this.dropping = undefined;
+    this.close();
   }
 
   /** Outlines the region that a hint at a place would color; without a place, removes the outline. */
@@ -291,17 +297,25 @@ export class Hints {
       event.preventDefault();
       event.stopPropagation();
     };
+    let press;
     button.onpointerdown = (event) => {
+      press = event;
       this.hasMoved = false;
       button.setPointerCapture(event.pointerId);
-      button.onpointermove = (moved) => {
-        if (!this.hasMoved && Math.hypot(moved.clientX - event.clientX, moved.clientY - event.clientY) < 4) return;
-        this.hasMoved = true;
-        const to = this.viewer.locate(moved);
-        Object.assign(button.style, { left: `${to.x * 100}%`, top: `${to.y * 100}%` });
-        button.onpointerup = () => move(to);
-      };
-      button.onpointerup = null;
+    };
+    button.onpointermove = (event) => {
+      if (!press || (!this.hasMoved && distance(event, press) < DRAG)) return;
+      this.hasMoved = true;
+      const to = this.viewer.locate(event);
+      Object.assign(button.style, { left: `${to.x * 100}%`, top: `${to.y * 100}%` });
+    };
+    button.onpointerup = (event) => {
+      press = undefined;
+      if (this.hasMoved) move(this.viewer.locate(event));
+    };
+    button.onpointercancel = () => {
+      press = undefined;
+      button.replaceWith(this.mark(photo, hint, index));
     };
     return button;
   }

@@ -138,10 +138,13 @@ async function confirmRemoval(unsaved) {
 
 let isNew = true;
 let frame = 0;
+let announced = ""; // state of the photo that is shown
 
 /** Called after each change of a photo. */
 function refresh(photo) {
   if (!photos.includes(photo)) return;
+  if (photo === current && photo.isOpen && photo.state === "done" && announced === "working") say("Colorized.");
+  if (photo === current) announced = photo.state;
   const done = photo.isSaved ? "Downloaded" : "Colorized";
   photo.label.textContent = STATES[photo.state] ?? (photo.state === "working" ? photo.step : done);
   photo.label.className = photo.state;
@@ -160,6 +163,7 @@ function refresh(photo) {
 function show() {
   const photo = current;
   if (!photo) return;
+  comparison.end(photo);
   showState(photo);
   find("#undo").disabled = photo.position === 0;
   find("#redo").disabled = photo.position === photo.history.length - 1;
@@ -261,7 +265,6 @@ function onInput({ target, type }) {
     refresh(current);
   } else if (type === "input") return;
   else if (target.reportValidity()) {
-    comparison.end();
     const isText = ["model", "solver"].includes(name);
     const settings = { ...current.settings, [name]: isText ? target.value : Number(target.value) };
     if (target.value === "") settings[name] = DEFAULTS[name];
@@ -280,7 +283,7 @@ function applyToAll() {
   const shared = { ...current.settings };
   for (const name of ["hints", "page"]) delete shared[name];
   for (const photo of photos) if (photo !== current) photo.update(shared);
-  say(`Settings applied to ${count(photos.length - 1, "other photo")}; color hints stay with their photos.`);
+  say(`Settings applied to ${count(photos.length - 1, "other photo")}, each of which has its own undo; color hints stay with their photos.`);
 }
 
 // Wiring
@@ -299,22 +302,31 @@ const actions = {
   "#pixels": () => viewer.zoomTo(1 / devicePixelRatio),
   "#full": toggleFullScreen,
   "#neutral": () => { current.change(NEUTRAL); showSettings(); },
-  "#compare": () => comparison.askAll(),
-  "#end-comparison": () => { comparison.end(); refresh(current); },
+  "#compare": () => { if (comparison.isAsking) comparison.cancel(); else comparison.askAll(); },
+  "#end-comparison": () => { comparison.end(); refresh(current); find("#stage").focus(); },
   "#save": () => save(current),
   "#save-all": () => saveAll(photos, limits.job[1]),
   "#save-settings": () => saveSettings(current, version),
   "#apply": applyToAll,
   "#remove": () => remove([current]),
   "#remove-all": () => remove([...photos]),
-  "#stop": () => { if (current.prediction) current.cancel(); else remove([current]); if (current) showSettings(); },
-  "#retry button": () => open(current),
+  "#stop": stop,
+  "#retry button": () => { open(current); find("#stage").focus(); },
 };
 for (const [selector, action] of Object.entries(actions)) find(selector).onclick = action;
 
+find("#full").hidden = !document.fullscreenEnabled;
+
 function toggleFullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else find("#work").requestFullscreen();
+  else document.documentElement.requestFullscreen?.();
+}
+
+function stop() {
+  if (!current.prediction) return remove([current]);
+  current.cancel();
+  showSettings();
+  find("#stage").focus();
 }
 
 find("#divider").oninput = ({ target }) => split(target.value);
@@ -335,6 +347,7 @@ find("#stage").onkeydown = (event) => {
   event.preventDefault();
 };
 find("#stage").onkeyup = (event) => event.key.toLowerCase() === "h" && press("#original", false);
+find("#stage").addEventListener("focusout", ({ target }) => target === find("#stage") && press("#original", false));
 find("#strip").onkeydown = (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!step || !neighbor(step)) return;
@@ -344,7 +357,7 @@ find("#strip").onkeydown = (event) => {
 };
 document.onkeydown = (event) => {
   if (find("dialog[open]") || event.target.matches("input[type=number]")) return;
-  const step = { PageUp: -1, PageDown: 1 }[event.key];
+  const step = !event.target.matches("#panel *, input") && { PageUp: -1, PageDown: 1 }[event.key];
   const key = event.ctrlKey || event.metaKey ? event.key.toLowerCase() : "";
   if (step && neighbor(step)) choose(neighbor(step));
   else if (key === "z") travel(event.shiftKey ? 1 : -1);
@@ -373,14 +386,27 @@ for (const button of findAll("[data-example]")) {
 }
 window.onbeforeunload = (event) => { if (photos.some(({ job, file }) => file && !job)) event.preventDefault(); };
 
+/** Returns a job; undefined for one that the server has deleted. */
+async function askForJob(id) {
+  try {
+    return id && (await getJson(`jobs/${id}`));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return undefined;
+  }
+}
+
 /** Shows the photos of the last visit again, those that the server still has. */
 async function restore() {
-  const entries = memory.read();
-  const jobs = await Promise.all(entries.map(({ job }) => getJson(`jobs/${job}`).catch(() => undefined)));
-  const lost = [];
-  for (const [index, { name, job, settings, saved }] of entries.entries()) {
-    if (!jobs[index] || jobs[index].problem) lost.push(job);
-    else insert(Object.assign(new Photo(name, undefined, Object.freeze({ ...DEFAULTS, ...settings }), refresh), { job: jobs[index], saved }));
+  const [entries, lost] = [memory.read(), []];
+  const stored = await Promise.all(entries.map((entry) => Promise.all([entry.job, entry.view?.id].map(askForJob))));
+  for (const [index, [job, view]] of stored.entries()) {
+    const { settings, saved, output, view: { page } = {}, ...entry } = entries[index];
+    if (!job || job.problem) lost.push(entry.job);
+    else {
+      const photo = new Photo(entry.name, undefined, Object.freeze({ ...DEFAULTS, ...settings }), refresh);
+      insert(Object.assign(photo, { job, saved, output, restored: page === photo.settings.page ? view : undefined }));
+    }
   }
   memory.begin(lost);
   memory.store(photos);
@@ -405,5 +431,6 @@ try {
   split(100);
   await restore();
 } catch (error) {
+  memory.begin([]);
   say(error.message);
 }

@@ -1,7 +1,7 @@
 // A photo on the page: its settings with their history, and the predictions of models.
 
 import { discard, finish, getBuffer, getJson, request, submit, upload } from "./api.js";
-import { Light, disagreement, fromHex, fromLab, grade, readColors, toHex, toLab } from "./color.js";
+import { Light, disagreement, fromHex, fromLab, grade, readColors, resize, toHex, toLab } from "./color.js";
 import { pathLengths, shares } from "./region.js";
 
 const DETAIL = 4096; // pixels of the long side where one looks closely
@@ -89,9 +89,10 @@ export class Photo {
   async open() {
     this.set({ state: "working", problem: "", step: "Uploading", progress: 0 });
     try {
-      if (this.job) await this.look();
+      if (this.job) await this.look(this.restored);
       else await this.look(await this.upload((progress) => this.set({ progress })));
       this.isOpen = true;
+      this.restored = undefined;
       await this.predict();
     } catch (error) {
       this.fail(error);
@@ -122,16 +123,14 @@ export class Photo {
   async withJob(use) {
     const { job } = this;
     try {
-      return await use(job);
+      if (job) return await use(job);
     } catch (error) {
       if (error.status !== 404 || !error.message.startsWith(GONE) || !this.file) throw error;
-      if (this.job === job) {
-        this.job = undefined;
-        this.uploading = this.upload();
-      }
-      await this.uploading;
-      return use(this.job);
     }
+    if (this.job === job) this.job = undefined;
+    if (!this.job) this.uploading ??= this.upload().finally(() => { this.uploading = undefined; });
+    await this.uploading;
+    return use(this.job);
   }
 
   /** Returns a job with a preview of the original. */
@@ -145,10 +144,14 @@ export class Photo {
   async look(given) {
     const { page } = this.settings;
     const view = given ?? (await this.askForView(page ? { page } : {}));
+    const thumb = await readLight(view.before, THUMB);
+    if (page !== this.settings.page) { // they name another one meanwhile
+      if (!given) discard(view);
+      return;
+    }
     if (this.view?.id !== this.job.id) discard(this.view);
     this.unload();
-    this.thumb = await readLight(view.before, THUMB);
-    this.set({ view, page, width: view.width, height: view.height });
+    this.set({ thumb, view, page, width: view.width, height: view.height });
   }
 
   /** Predicts with the present settings, unless that is known; gives up what is being predicted. */
@@ -182,7 +185,7 @@ export class Photo {
 
   /** Gives up a prediction, and the settings that asked for it. */
   cancel() {
-    this.history.splice(this.position, 1);
+    if (this.history.length > 1) this.history.splice(this.position, 1);
     this.position = Math.max(0, this.position - 1);
     this.predict();
   }
@@ -270,10 +273,9 @@ export class Photo {
   /** Where predictions with the same hints differ, in Lab units; undefined for fewer than two. */
   disagreement() {
     const { width, height, situation: shared } = this.prediction;
-    const alike = [...this.predictions.values()].filter((other) => {
-      return other.situation === shared && other.width === width && other.height === height;
-    });
-    return alike.length > 1 ? { width, height, values: disagreement(alike) } : undefined;
+    const alike = [...this.predictions.values()].filter((other) => other.situation === shared);
+    if (alike.length < 2) return undefined;
+    return { width, height, values: disagreement(alike.map((other) => resize(other, width, height))) };
   }
 
   /** Loads the photo to be looked at; `unload` frees its memory, which is a lot. */
@@ -310,17 +312,17 @@ export class Photo {
     if (format) query.set("format", format);
     const key = String(query);
     if (this.output?.key === key) {
-      const isThere = await getJson(`jobs/${this.output.id}`).then(() => true, () => false);
-      if (isThere) return this.output;
+      const job = await getJson(`jobs/${this.output.id}`).catch(() => undefined);
+      if (job && !job.problem) return job;
       this.output = undefined;
     }
     query.set("preview", SMALLEST);
     const { signal } = this.closing;
     const job = await this.withJob(async (first) => finish(await submit(first, "again", query, signal), signal));
     discard(this.output);
-    this.output = { ...job, key };
+    this.output = { id: job.id, key };
     this.set({ notes: job.notes });
-    return this.output;
+    return job;
   }
 
   /** The jobs that the server is to keep. */
@@ -338,6 +340,7 @@ export class Photo {
 
   close() {
     this.closing.abort();
+    this.predicting?.abort();
     for (const job of this.jobs) discard(job);
   }
 }

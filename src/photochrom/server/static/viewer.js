@@ -2,7 +2,7 @@
 
 const MAX_ZOOM = 32; // screen pixels for one of the photo
 const STEP = 1.25;
-const DRAG = 5; // screen pixels that a pointer moves at least to drag
+export const DRAG = 5; // screen pixels that a pointer moves at least to drag
 const CLOSE = 1.05; // screen pixels for one of a preview, from which on a larger one is worth while
 
 export class Viewer {
@@ -134,4 +134,4 @@ export class Viewer {
   }
 }
 
-const distance = (one, other) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+export const distance = (one, other) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
