@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 
 from photochrom.server.app import create_app, load_models
-from photochrom.server.jobs import Limits
+from photochrom.server.limits import Limits
 
 TIMEOUT = 300  # seconds; generous, since other processes may use all processors
 get, post, delete = (partial(method, timeout=TIMEOUT) for method in (httpx.get, httpx.post, httpx.delete))

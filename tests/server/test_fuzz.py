@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from photochrom.server.app import create_app
-from photochrom.server.jobs import Limits
+from photochrom.server.limits import Limits
 from servers import TIMEOUT, post
 
 SCHEMA = schemathesis.openapi.from_dict(create_app({}, Limits()).openapi())
@@ -51,4 +51,4 @@ def test_many_responses_match_the_description(address, job, operation):
 
 
 def test_all_operations_are_checked():
-    assert len(OPERATIONS) == 15
+    assert len(OPERATIONS) == 13

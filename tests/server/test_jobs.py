@@ -15,7 +15,8 @@ from fastapi import HTTPException
 from photochrom.core.sampling.procedure import HintMap
 from photochrom.inference.options import ColorOptions
 from photochrom.server import worker
-from photochrom.server.jobs import Jobs, Limits
+from photochrom.server.jobs import Jobs
+from photochrom.server.limits import Limits
 from photochrom.server.worker import UPLOAD, CachedColorizer, ColorizeRequest
 from servers import TIMEOUT, wait_until
 

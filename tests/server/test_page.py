@@ -16,10 +16,10 @@ from browsing import launch_browser, needs_chromium, open_address
 from photochrom import Colorizer
 from photochrom.inference.settings import read_settings
 from photochrom.server.app import create_app, load_models
-from photochrom.server.jobs import Limits
+from photochrom.server.limits import Limits
 from servers import delete, get, serve_app_in_thread, serve_in_thread, wait_until
 
-WIDTHS = {"phone": (390, 844), "small": (320, 600), "desktop": (1200, 900)}
+WIDTHS = {"phone": (390, 844), "small": (320, 600), "desktop": (1200, 900), "4k": (3840, 2160)}
 CLASSIFY = Path(__file__).parents[2] / "bundles/classify.zip"
 CANVAS = """canvas => {
     const { width, height } = canvas;
@@ -653,6 +653,57 @@ def test_photos_and_settings_are_there_again_until_they_are_removed(browser, add
         page.evaluate("kept => localStorage.setItem('photochrom', kept)", json.dumps([{"name": "a", "job": "gone"}]))
         page.reload()
         page.get_by_text("1 photo of the last visit is no longer on the server").wait_for()
+        add(page, ("one.png", photo()))
+        page.get_by_text("1 of 1 photo colorized.", exact=True).wait_for()
+
+
+def test_photos_that_are_added_are_there_at_once(browser, address):
+    with open_page(browser, address) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        page.locator("input[name=saturation]").fill("2")
+        add(page, ("two.png", photo(5)))
+        page.get_by_role("button", name="Next photo").click()
+        page.get_by_role("heading", name="two.png").wait_for()
+        assert page.locator("input[name=saturation]").input_value() == "1"
+        page.get_by_role("button", name="Download all").wait_for()
+
+
+def test_the_photos_of_a_folder_are_dropped(browser, address, tmp_path):
+    folder = tmp_path / "shoebox"
+    (folder / "1931").mkdir(parents=True)
+    for name in ("b.png", "1931/a.png", "1931/notes.txt", ".hidden.png"):
+        (folder / name).write_bytes(photo())
+    with open_page(browser, address) as page:
+        data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+        drag = page.context.new_cdp_session(page)
+        for kind in ("dragEnter", "dragOver", "drop"):
+            drag.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+        colorized(page, "a.png")
+        colorized(page, "b.png")
+        page.get_by_text("2 of 2 photos colorized. 2 files in folders are no photos").wait_for()
+
+
+def test_the_page_stays_where_it_is_when_a_photo_is_chosen(browser, address):
+    with open_page(browser, address, "phone") as page:
+        add(page, *((f"{number}.png", photo(number)) for number in range(8)))
+        colorized(page, "7.png")
+        page.evaluate("scrollTo(0, 0)")
+        page.get_by_role("button", name="Previous photo").evaluate("button => button.click()")
+        page.get_by_role("heading", name="6.png").wait_for()
+        assert page.evaluate("scrollY") == 0
+
+
+def test_escape_closes_the_picker(browser, address):
+    with open_page(browser, address) as page:
+        add(page, ("one.png", photo()))
+        colorized(page, "one.png")
+        section(page, "Color hints")
+        page.get_by_role("button", name="Place hints").focus()
+        for key in ("Enter", "ArrowLeft", "Enter", "Escape"):
+            page.keyboard.press(key)
+        page.get_by_role("button", name="Use this color").wait_for(state="hidden")
+        assert page.evaluate("document.activeElement.id") == "stage"
 
 
 def test_settings_are_saved_and_opened(browser, address, bundle, tmp_path):
@@ -812,9 +863,16 @@ def check(page):
     assert report.violations_count == 0, report.generate_report()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violations(browser, address, scheme):
-    with open_page(browser, address, color_scheme=scheme, reduced_motion="reduce") as page:
+@pytest.mark.parametrize(
+    ("scheme", "width", "options"),
+    [
+        ("light", "desktop", {}),
+        ("dark", "phone", {"reduced_motion": "reduce"}),
+        ("dark", "4k", {"forced_colors": "active"}),
+    ],
+)
+def test_axe_finds_no_violations(browser, address, scheme, width, options):
+    with open_page(browser, address, width, color_scheme=scheme, **options) as page:
         check(page)
         add(page, ("one.png", photo()), ("cut.png", photo()[:400]))
         colorized(page, "one.png")

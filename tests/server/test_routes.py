@@ -36,7 +36,8 @@ from photochrom.inference.options import LIMITS, MAX_HINTS, Hint
 from photochrom.inference.settings import read_settings
 from photochrom.server import app, middleware, routes, run, uploads
 from photochrom.server.app import create_app, load_models
-from photochrom.server.jobs import URGENT_LEAD, Limits
+from photochrom.server.jobs import URGENT_LEAD
+from photochrom.server.limits import Limits
 from photochrom.server.middleware import BURST_SECONDS, HEADERS, RateLimit
 from photochrom.server.run import MAX_CONNECTIONS
 from servers import TIMEOUT, get, post, serve_in_thread, wait_until
@@ -137,10 +138,9 @@ def test_a_job_with_variants(client, stochastic_bundle):
     assert [output["name"] for output in job["copies"]] == [f"grandmother-color-{seed}.png" for seed in (7, 8, 9)]
     photos = [client.get(output["photo"]).content for output in job["copies"]]
     assert photos == [Colorizer(stochastic_bundle)(PHOTO, seed=seed) for seed in (7, 8, 9)]
-    for url in (job["before"], job["copies"][1]["preview"]):
-        preview = client.get(url)
-        assert preview.headers["content-type"] == "image/jpeg"
-        assert pyvips.Image.new_from_buffer(preview.content, "").width == 64
+    preview = client.get(job["before"])
+    assert preview.headers["content-type"] == "image/jpeg"
+    assert pyvips.Image.new_from_buffer(preview.content, "").width == 64
     response = client.get("/archive", params={"job": [job["id"], job["id"]]})
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
@@ -202,9 +202,8 @@ def test_a_photo_on_the_server_is_colorized_again(client, bundle):
 def test_a_draft_has_color_maps_and_no_outputs(client, bundle):
     job = wait_for_job(client, submit(client, draft=True, preview=64, saturation=1.5))
     (answer,) = job["copies"]
-    assert (answer["photo"], answer["preview"]) == (None, None)
+    assert answer["photo"] is None
     assert "is a draft, without outputs" in detail(client.get(f"/jobs/{job['id']}/photo/0"), 409)
-    assert "is a draft, without outputs" in detail(client.get(f"/jobs/{job['id']}/preview/0"), 409)
     assert detail(client.get("/archive", params={"job": job["id"]}), 409) == "no photo is colorized yet"
     colors = answer["colors"]
     stored = np.frombuffer(client.get(colors["address"]).content, "<i2").reshape(2, colors["height"], colors["width"])
@@ -212,6 +211,13 @@ def test_a_draft_has_color_maps_and_no_outputs(client, bundle):
     np.testing.assert_allclose(stored / 64, result.ab * 110, atol=0.01)
     again = wait_for_job(client, client.post(f"/jobs/{job['id']}/again", params={"saturation": 1.5}).json())
     assert client.get(again["copies"][0]["photo"]).content == Colorizer(bundle)(PHOTO, saturation=1.5)
+
+
+def test_a_draft_of_black_and_white_alone_says_so(client):
+    scan = (pyvips.Image.new_from_array(RAMP).cast("uchar") > 128).copy(interpretation="b-w").pngsave_buffer(bitdepth=1)
+    for draft in (True, False):
+        job = wait_for_job(client, submit(client, scan, draft=draft))
+        assert any("black and white alone" in note for note in job["notes"])
 
 
 def test_previews_have_the_size_that_is_asked_for(client):
@@ -323,6 +329,8 @@ def test_a_token_is_asked_for(bundle):
         response = client.get("/?token=secret")
         assert response.headers["set-cookie"] == "photochrom-8000=secret; Path=/; HttpOnly; SameSite=Strict"
         assert client.get("/health").status_code == 200  # the client keeps the cookie
+        response = client.get("/", headers={"Accept": "text/html", "Cookie": ""})
+        assert (response.status_code, "<form" in response.text) == (401, True)
         elsewhere = {"Origin": "http://example.org"}
         assert client.post("/jobs", content=PHOTO, headers=elsewhere).status_code == 403
 
@@ -559,7 +567,8 @@ def test_a_client_stores_a_part_of_what_all_do(bundle):
 
 def test_a_view_has_a_preview_and_no_colors(client):
     job = wait_for_job(client, submit(client, draft=True))
-    view = wait_for_job(client, client.post(f"/jobs/{job['id']}/view", params={"preview": 64}).json())
+    view = client.post(f"/jobs/{job['id']}/again", params={"preview": 64, "colors": False})
+    view = wait_for_job(client, view.json())
     assert (view["state"], view["copies"], view["width"]) == ("done", [], 64)
     assert client.get(view["before"]).headers["content-type"] == "image/jpeg"
 
@@ -613,7 +622,7 @@ def test_a_deleted_file_is_reported(client, monkeypatch, when, headers):
             path.unlink()
     else:
         monkeypatch.setattr(anyio, "open_file", open_late)
-    for url in (job["before"], job["copies"][0]["preview"], job["copies"][0]["photo"]):
+    for url in (job["before"], job["copies"][0]["photo"]):
         assert "no such photo" in detail(client.get(url, headers=headers), 404)
     client.delete(f"/jobs/{job['id']}")
 
@@ -907,8 +916,8 @@ def test_openapi_describes_all_routes_and_errors(client):
     description = client.get("/openapi.json").json()
     assert set(description["paths"]) == {
         *("/health", "/models", "/limits", "/colorize", "/jobs", "/archive"),
-        *(f"/jobs/{{identity}}{end}" for end in ("", "/again", "/view", "/likely", "/before")),
-        *(f"/jobs/{{identity}}/{kind}/{{seed}}" for kind in ("preview", "photo", "colors")),
+        *(f"/jobs/{{identity}}{end}" for end in ("", "/again", "/likely", "/before")),
+        *(f"/jobs/{{identity}}/{kind}/{{seed}}" for kind in ("photo", "colors")),
     }
     for path in description["paths"].values():
         for operation in path.values():

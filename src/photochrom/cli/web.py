@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..imaging.limits import MAX_PIXELS
+from ..server.limits import Limits
 from .console import exit_on, fail, loading
 
 MODEL = "Model name or path of a bundle; repeatable, the first is the default. Installed models are offered too."
@@ -21,11 +21,12 @@ def web(  # noqa: PLR0913 - each is an option of the command
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 = all.")] = "127.0.0.1",
     allow: Annotated[list[str] | None, typer.Option(help="Further host name to respond to; repeatable.")] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Number of photos to colorize at once.")] = 1,
-    max_megabytes: Annotated[int, typer.Option(min=1, help="Largest size of an uploaded file.")] = 200,
-    max_pixels: Annotated[int, typer.Option(min=1, help="Largest number of pixels of a photo.")] = MAX_PIXELS,
-    max_seconds: Annotated[float, typer.Option(min=1, help="Longest time to work on one photo.")] = 600,
-    queue: Annotated[int, typer.Option(min=1, help="Largest number of waiting photos.")] = 64,
-    keep: Annotated[float, typer.Option(min=0.01, help=KEEP)] = 8.0,
+    max_megabytes: Annotated[int, typer.Option(min=1, help="Largest size of an uploaded file.")] = Limits.upload_bytes
+    >> 20,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Largest number of pixels of a photo.")] = Limits.pixels,
+    max_seconds: Annotated[float, typer.Option(min=1, help="Longest time to work on one photo.")] = Limits.seconds,
+    queue: Annotated[int, typer.Option(min=1, help="Largest number of waiting photos.")] = Limits.queued,
+    keep: Annotated[float, typer.Option(min=0.01, help=KEEP)] = Limits.retention / 3600,
     token: Annotated[str | None, typer.Option(envvar="PHOTOCHROM_TOKEN", help=TOKEN)] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Ask for none: a proxy in front has a login.")] = False,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
@@ -37,7 +38,6 @@ def web(  # noqa: PLR0913 - each is an option of the command
     with loading("web"):
         from ..inference.bundle import DEFAULT, installed
         from ..server.app import serve
-        from ..server.jobs import Limits
         from ..server.middleware import TOKEN as TOKEN_PATTERN
         from ..server.run import LOCAL_ADDRESSES
 

@@ -14,7 +14,8 @@ from .._processes import available_processors
 from .._version import __version__
 from ..core.sampling.procedure import Procedure
 from ..inference import bundle
-from .jobs import Jobs, Limits
+from .jobs import Jobs
+from .limits import Limits
 from .middleware import SecurityMiddleware
 from .routes import router
 from .run import LOCAL_HOSTS, Address, allowed_hosts, host_name, listen, run

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from fastapi import HTTPException
 
 from .._processes import interrupts_blocked
-from ..imaging.limits import MAX_PIXELS
+from .limits import Limits
 from .worker import UPLOAD, ColorizeRequest, Failed, Found, Opened, Predicted, serve
 
 State = Literal["queued", "working", "done", "failed"]
@@ -43,19 +43,6 @@ def storage_error(name: str, error: OSError) -> HTTPException:
     if isinstance(error, FileNotFoundError):
         return HTTPException(404, REMOVED)
     return HTTPException(507, f"{name}: cannot be stored ({error.strerror})")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of the server; ``upload_bytes``, ``pixels`` and ``seconds`` of work are those of one photo."""
-
-    upload_bytes: int = 200 << 20
-    pixels: int = MAX_PIXELS
-    seconds: float = 600
-    queued: int = 64  # photos
-    stored_bytes: int = 4 << 30  # of all photos and outputs
-    retention: float = 8 * 3600  # seconds from the last request for a photo until it is deleted
-    requests: float = 100  # a second, from one client on another machine
 
 
 @dataclass(eq=False)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from fastapi import Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .jobs import Limits
+from .limits import Limits
 from .uploads import client_of
 
 DRAIN_SECONDS = 10  # longest time spent reading the rest of a request that is refused
@@ -22,6 +22,11 @@ TOKEN = r"[A-Za-z0-9_-]{1,200}"  # what addresses and cookies carry as it is
 BURST_SECONDS = 20  # whose requests may come at once: a page asks for news of all its photos together
 MAX_CLIENTS = 10_000  # whose rates are known
 NO_TOKEN = "this server asks for a token: open the address that it printed, or send Authorization: Bearer TOKEN"
+TOKEN_FORM = (
+    "<!doctype html><html lang=en><meta name=viewport content=width=device-width><title>Photochrom</title>"
+    "<form action=/><p><label>This server asks for a token, which is in the address that it printed: "
+    "<input name=token></label></p><button>Open</button></form>"
+)
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
 HEADERS = {
     "Content-Security-Policy": f"{POLICY}base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -120,7 +125,7 @@ class SecurityMiddleware:
             return {}
         return {"Set-Cookie": f"{_cookie_name(request)}={token}; Path=/; HttpOnly; SameSite=Strict"}
 
-    def _refusal(self, request: Request) -> JSONResponse | None:
+    def _refusal(self, request: Request) -> Response | None:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         name = re.sub(r":\d*$", "", host).lower()
         client = client_of(request)
@@ -128,6 +133,8 @@ class SecurityMiddleware:
             return JSONResponse({"detail": "too many requests: try again in a second"}, 429, {"Retry-After": "1"})
         if self.token:
             if not any(secrets.compare_digest(token.encode(), self.token.encode()) for token in self._tokens(request)):
+                if "text/html" in request.headers.get("accept", ""):
+                    return HTMLResponse(TOKEN_FORM, 401, {"WWW-Authenticate": "Bearer"})
                 return JSONResponse({"detail": NO_TOKEN}, 401, {"WWW-Authenticate": "Bearer"})
         elif name not in self.hosts:
             reason = f"host {name!r} is not allowed: start the server with --allow {name or 'NAME'}"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import mimetypes
+from dataclasses import fields
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +18,8 @@ from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint, check_sto
 from ..inference.plan import find_suffix
 from .downloads import StoredFile, link_outputs, zip_pieces
 from .jobs import Job, Jobs
+from .limits import MAX_ARCHIVE, MAX_WAIT
 from .schemas import (
-    PREVIEW_LIMITS,
     ColorParameters,
     Health,
     JobParameters,
@@ -29,20 +30,16 @@ from .schemas import (
     job_status,
 )
 from .uploads import client_of, plain_name, receive
-from .worker import COLORS_SUFFIX, ORIGINAL_PREVIEW, PREVIEW_SIDE, PREVIEW_SUFFIX, ColorizeRequest
+from .worker import COLORS_SUFFIX, ORIGINAL_PREVIEW, ColorizeRequest
 
 DISCONNECT_POLL_SECONDS = 0.5
 WAIT_POLL_SECONDS = 0.05
-MAX_WAIT = 30  # seconds
 QUEUE_NEWS = 2  # seconds after which a waiting client learns how many photos are before its own
-MAX_ARCHIVE = 500  # jobs; their names are in the request line, of 16 KB at most
 MEDIA_TYPES = {
     suffix: mimetypes.types_map.get(kind.suffix, f"image/{kind.suffix[1:]}")
     for suffix, kind in formats.WRITABLE.items()
 }
 PLAIN_TEXT = (416, 503)  # errors that Starlette and uvicorn report themselves
-
-OTHERS = {"name", "model", "page", "draft", "preview", "format"}  # parameters that are no color options
 
 Responses = dict[int | str, dict[str, Any]]  # by status, for OpenAPI
 
@@ -79,7 +76,6 @@ async def _job(identity: str, jobs: AllJobs) -> Job:
 
 
 OneJob = Annotated[Job, Depends(_job)]
-PreviewSide = Annotated[int, Query(ge=PREVIEW_LIMITS[0], le=PREVIEW_LIMITS[1])]
 OneOutput = Annotated[ColorParameters, Query()]
 Outputs = Annotated[JobParameters, Query()]
 
@@ -172,20 +168,6 @@ async def status(jobs: AllJobs, job: OneJob, wait: Annotated[float, Query(ge=0, 
     return job_status(jobs, job)
 
 
-@router.post("/jobs/{identity}/view", status_code=202, responses=_errors(404, 422, 429, 507))
-async def view(
-    request: Request,
-    jobs: AllJobs,
-    job: OneJob,
-    preview: PreviewSide = PREVIEW_SIDE,
-    page: Annotated[int | None, Query(ge=1)] = None,
-) -> Status:
-    """Queue a job that makes a preview of the original (`before`) and no colors."""
-    model = next(iter(request.app.state.models.values()))
-    color_request = ColorizeRequest(Path(), model.path, ColorOptions(), preview, page, outputs=False, colors=False)
-    return job_status(jobs, jobs.resubmit(job, "", color_request, client_of(request)))
-
-
 @router.post("/jobs/{identity}/likely", responses=_errors(404, 422, 429, 504, 507))
 async def likely(
     request: Request,
@@ -229,13 +211,6 @@ async def before(job: OneJob) -> Response:
     return StoredFile(job.request.folder / ORIGINAL_PREVIEW, media_type="image/jpeg")
 
 
-@router.get("/jobs/{identity}/preview/{seed}", response_class=Response, responses=JPEG | FILE_ERRORS)
-async def preview(job: OneJob, seed: int) -> Response:
-    """Return a JPEG preview of a colorized photo."""
-    path = _output(job, seed, "outputs").with_suffix(PREVIEW_SUFFIX)
-    return StoredFile(path, media_type="image/jpeg")
-
-
 @router.get("/jobs/{identity}/colors/{seed}", response_class=Response, responses=COLORS | FILE_ERRORS)
 async def colors(job: OneJob, seed: int) -> Response:
     """Return the colors at the size at which the model works: int16 (2, height, width), a and b of Lab times 64."""
@@ -246,7 +221,7 @@ async def colors(job: OneJob, seed: int) -> Response:
 @router.get("/jobs/{identity}/photo/{seed}", response_class=Response, responses=PHOTO | FILE_ERRORS)
 async def photo(job: OneJob, seed: int) -> Response:
     """Return a colorized photo in the format, size and depth of the original, with its metadata."""
-    path = _output(job, seed, "outputs")
+    path = _output(job, seed, is_file=True)
     return StoredFile(path, media_type=MEDIA_TYPES[path.suffix], filename=job.title(seed))
 
 
@@ -276,7 +251,8 @@ def _color_request(request: Request, parameters: ColorParameters) -> ColorizeReq
         raise HTTPException(404, f"no model {name!r}: choose one of {', '.join(available)}")
     try:
         hints = tuple(map(Hint.parse, parameters.hint))
-        options = ColorOptions(**parameters.model_dump(exclude={*OTHERS, "hint"}), hints=hints)
+        names = {option.name for option in fields(ColorOptions)}
+        options = ColorOptions(**parameters.model_dump(include=names), hints=hints)
         model = available[name]
         sampler = model.solvers.get(options.solver or "", model)  # the worker refuses other names
         check_stochastic(name, sampler.stochastic, options)
@@ -292,17 +268,17 @@ def _color_request(request: Request, parameters: ColorParameters) -> ColorizeReq
         suffix = find_suffix(parameters.format) if parameters.format else ""
     except ValueError as error:
         raise HTTPException(422, str(error).removeprefix("--")) from None
-    return ColorizeRequest(
-        Path(), model.path, options, parameters.preview, parameters.page, not parameters.draft, suffix
-    )
+    outputs = parameters.colors and not parameters.draft
+    preview, page = parameters.preview, parameters.page
+    return ColorizeRequest(Path(), model.path, options, preview, page, outputs, suffix, parameters.colors)
 
 
-def _output(job: Job, seed: int, kind: str = "") -> Path:
+def _output(job: Job, seed: int, is_file: bool = False) -> Path:
     seeds = job.request.options.seeds
     if seed not in seeds:
         raise HTTPException(404, f"seed {seed}: this job has the seeds {', '.join(map(str, seeds))}")
     if seed not in job.seeds:
         raise HTTPException(409, f"seed {seed}: the photo is not available")
-    if kind and not job.request.outputs:
-        raise HTTPException(409, f"this job is a draft, without {kind}: submit the photo again with draft=false")
+    if is_file and not job.request.outputs:
+        raise HTTPException(409, "this job is a draft, without outputs: submit the photo again with draft=false")
     return job.output(seed)

@@ -7,9 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from .._version import __version__
 from ..inference.options import HINT_PATTERN, LIMITS, MAX_HINTS
 from .jobs import Job, Jobs, State
-from .worker import PREVIEW_SIDE
-
-PREVIEW_LIMITS = (64, 8192)
+from .limits import PREVIEW_LIMITS, PREVIEW_SIDE
 
 
 def _limited(name: str, default: float | None, description: str) -> Any:
@@ -55,10 +53,11 @@ class ColorParameters(BaseModel):
 class JobParameters(ColorParameters):
     """How to colorize a photo in one or several variants."""
 
-    draft: bool = Field(False, description="Whether to leave out the outputs: previews and color maps come sooner.")
+    draft: bool = Field(False, description="Whether to leave out the outputs: color maps come sooner.")
+    colors: bool = Field(True, description="Whether to predict colors; if not, only the original is shown.")
     format: str = Field("", description="Suffix of outputs, such as png; that of the photo if not given.")
     preview: int = Field(
-        PREVIEW_SIDE, ge=PREVIEW_LIMITS[0], le=PREVIEW_LIMITS[1], description="Longest side of previews, in pixels."
+        PREVIEW_SIDE, ge=PREVIEW_LIMITS[0], le=PREVIEW_LIMITS[1], description="Longest side of the preview, in pixels."
     )
     variants: int = _limited("variants", 1, "Number of outputs, with consecutive seeds (stochastic models only).")
 
@@ -118,12 +117,11 @@ class LikelyColor(BaseModel):
 
 
 class Output(BaseModel):
-    """A colorized photo: its seed and file name, and the addresses of the file and a preview (null in drafts)."""
+    """A colorized photo: its seed and file name, and the address of the file (null in drafts)."""
 
     seed: int
     name: str
     photo: str | None
-    preview: str | None
     colors: ColorMap
 
 
@@ -150,8 +148,8 @@ def job_status(jobs: Jobs, job: Job) -> Status:
     for seed in job.seeds:
         height, width = job.shapes[seed]
         colors = ColorMap(address=f"{address}/colors/{seed}", width=width, height=height)
-        photo, preview = (f"{address}/{kind}/{seed}" if job.request.outputs else None for kind in ("photo", "preview"))
-        outputs.append(Output(seed=seed, name=job.title(seed), photo=photo, preview=preview, colors=colors))
+        photo = f"{address}/photo/{seed}" if job.request.outputs else None
+        outputs.append(Output(seed=seed, name=job.title(seed), photo=photo, colors=colors))
     return Status(
         id=job.id,
         name=job.name,

@@ -21,14 +21,14 @@ from ..core.sampling.procedure import Hints
 from ..imaging import formats, icc
 from ..imaging.errors import PhotoTooLarge, WriteError, photo_errors
 from ..imaging.photo import Photo, open_photo
+from ..imaging.tones import BLACK_AND_WHITE
 from ..inference.bundle import BundleError
 from ..inference.colorizer import AB, Colorizer, Gray
 from ..inference.options import ColorOptions
+from .limits import PREVIEW_SIDE
 
 UPLOAD = "photo"  # name of the uploaded file in the folder of a request, and of the photo in messages
 ORIGINAL_PREVIEW = "original.jpg"
-PREVIEW_SUFFIX = ".preview.jpg"  # beside an output
-PREVIEW_SIDE = 1600  # longest side of a preview, in pixels, unless a request asks for another
 COLORS_SUFFIX = ".ab"  # of the color map of a seed: int16 (2, h, w), a and b of Lab times `COLORS_SCALE`
 COLORS_SCALE = 64
 CLEANUP_SECONDS = 10
@@ -40,14 +40,14 @@ STATUSES = {PhotoTooLarge: 413, WriteError: 507, BundleError: 500}  # HTTP statu
 class ColorizeRequest:
     """A photo to colorize: the file `UPLOAD` in ``folder``, where the results are written too.
 
-    Without ``outputs`` it is a draft: only previews and color maps are written. ``place``: the pixel whose likely
-    colors are asked for, instead of colors for all.
+    Without ``outputs`` it is a draft: only a preview of the original and color maps are written. ``place``: the pixel
+    whose likely colors are asked for, instead of colors for all.
     """
 
     folder: Path
     model: str  # path of the bundle
     options: ColorOptions
-    preview: int = PREVIEW_SIDE  # longest side of the JPEGs for a web page, in pixels; 0: none
+    preview: int = PREVIEW_SIDE  # longest side of that preview, in pixels; 0: none
     page: int | None = None  # to read, from 1; None: the first that is not reduced in size
     outputs: bool = True
     suffix: str = ""  # of the outputs; "" for that of the photo
@@ -163,7 +163,7 @@ def _colorize(
         if request.place:
             yield Found(likely_colors(colorizer, photo, request.options, *request.place))
         else:
-            yield from _write(colorizer, photo, request, max_pixels)
+            yield from _write(colorizer, photo, request)
         yield IDLE
     except ValueError as error:
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
@@ -173,33 +173,36 @@ def _colorize(
         yield Failed(f"{UPLOAD}: cannot be stored ({error.strerror})", 507)
 
 
-def _write(colorizer: CachedColorizer, photo: Photo, request: ColorizeRequest, max_pixels: int) -> Iterator[Event]:
+def _write(colorizer: CachedColorizer, photo: Photo, request: ColorizeRequest) -> Iterator[Event]:
     size = 0
     if request.preview:
         size = (request.folder / ORIGINAL_PREVIEW).write_bytes(preview(photo, request.preview))
     # LZW, the least efficient of the lossless methods, makes noise larger by half; lossy methods never make it
-    # larger. The rest is for the preview and the headers; metadata is copied from the upload.
+    # larger. The rest is for the headers; metadata is copied from the upload.
     pixels = photo.width * photo.height * (4 if photo.alpha else 3) * photo.depth // 8
     growth = 1 if (request.suffix or photo.suffix) in (".jpg", ".avif") else 2
     output_size = growth * pixels + (request.folder / UPLOAD).stat().st_size if request.outputs else 0
     suffix = request.suffix or photo.suffix
     height, width = photo.model_size(colorizer.card.inference_size(request.options.size), 1, colorizer.card.square)
-    preview_size = 2 * min(request.preview, max(photo.width, photo.height)) ** 2
-    yield Opened(photo.width, photo.height, suffix, size, output_size + preview_size + 4 * height * width + (1 << 14))
+    yield Opened(photo.width, photo.height, suffix, size, output_size + 4 * height * width + (1 << 14))
     if not request.colors:
         return
+    if not request.outputs and _is_bilevel(photo):  # which an output finds out by itself
+        photo.reader.notes.add(BLACK_AND_WHITE)
     for result in colorizer.colorize_photo(photo, request.options):
         output, size = request.folder / f"{result.seed}{suffix}", 0
         if request.outputs:
             size += result.save(output).stat().st_size
-        if request.preview and request.outputs:
-            image = preview(open_photo(output, max_pixels), request.preview)
-            size += output.with_suffix(PREVIEW_SUFFIX).write_bytes(image)
         if request.preview:
             colors = np.rint(result.ab * (AB_SCALE * COLORS_SCALE)).clip(-(1 << 15), (1 << 15) - 1).astype("<i2")
             size += output.with_suffix(COLORS_SUFFIX).write_bytes(colors.tobytes())
         notes = tuple(note.removesuffix(formats.PAGE_OPTION) for note in photo.reader.notes)
         yield Predicted(result.seed, size, result.ab.shape[1:], notes)
+
+
+def _is_bilevel(photo: Photo) -> bool:
+    image = photo.reader.open()
+    return image.get_typeof("bits-per-sample") != 0 and image.get("bits-per-sample") == 1
 
 
 def likely_colors(

@@ -103,7 +103,7 @@ async function news({ id }, signal) {
 }
 
 /**
- * Submits the photo of a job with other settings (`again`), or for a preview of the original (`view`). The signal does
+ * Submits the photo of a job with other settings (`again`), or a place of it for its colors (`likely`). The signal does
  * not abort a request that is sent: the server may have the new job already, and only its response has the id.
  */
 export async function submit({ id }, route, query, signal) {

@@ -34,9 +34,10 @@ export class Comparison {
   /** Shows what each model predicts. */
   askAll() {
     const { settings } = this.current();
-    return this.ask(this.models().map((model) => {
+    const requests = this.models().map((model) => {
       return [settingsFor({ ...settings, near: "" }, model), samplerFor(model, settings).stochastic ? VARIANTS : 1];
-    }));
+    });
+    return this.ask(settings.near === "" ? requests : [[settings, 1], ...requests]);
   }
 
   /** Shows predictions that are close to one of a stochastic model, with other seeds each time. */
@@ -95,18 +96,18 @@ export class Comparison {
     const ratio = (number * stage.clientWidth * photo.height) / (stage.clientHeight * photo.width);
     stage.style.setProperty("--columns", Math.min(Math.max(1, Math.round(Math.sqrt(ratio))), number));
     stage.classList.add("comparing");
-    stage.append(...added.map(({ pane }) => pane));
+    stage.append(...added.map(({ tile }) => tile));
     this.draw();
     if (!isNew) return this.viewer.place();
     this.viewer.reset();
-    find(".choose", this.panes[0].pane).focus();
+    find(".choose", this.panes[0].tile).focus();
   }
 
   pane(photo, prediction) {
     const model = this.models().find(({ name }) => name === prediction.model);
     const { stochastic } = samplerFor(model, photo.settings);
     const title = stochastic ? `${model.name}, seed ${prediction.seed}` : model.name;
-    const [pane, row] = [create("div", { className: "pane" }), create("div", { className: "row choices" })];
+    const [tile, pane, row] = ["tile", "pane", "row"].map((className) => create("div", { className }));
     const canvas = create("canvas", { className: "picture after", role: "img", ariaLabel: title });
     const choice = create("button", { type: "button", className: "choose", textContent: `Choose ${title}` });
     choice.onclick = () => {
@@ -120,8 +121,9 @@ export class Comparison {
       similar.onclick = () => this.askSimilar(prediction);
       row.append(similar);
     }
-    pane.append(canvas, row);
-    return { pane, canvas, prediction };
+    pane.append(canvas);
+    tile.append(pane, row);
+    return { tile, canvas, prediction };
   }
 
   /** Renders the panes in the present grading. */
@@ -131,7 +133,7 @@ export class Comparison {
   }
 
   clear() {
-    for (const { pane } of this.panes) pane.remove();
+    for (const { tile } of this.panes) tile.remove();
     this.panes = [];
   }
 
@@ -140,6 +142,7 @@ export class Comparison {
     if (photo?.key === this.key || !(this.isAsking || this.panes.length)) return;
     this.cancel();
     this.clear();
+    say("");
     find("#single").hidden = false;
     find("#end-comparison").hidden = true;
     this.viewer.stage.classList.remove("comparing");

@@ -21,6 +21,11 @@ export class Hints {
     find("#cancel-hint").onclick = () => this.stop();
     find("#dropper").onclick = () => this.startDropper();
     find("#wheel").onclick = (event) => this.takeFromWheel(event);
+    find("#picker").onkeydown = (event) => {
+      if (event.key !== "Escape") return;
+      this.stop();
+      viewer.stage.focus();
+    };
     const { stage } = viewer;
     stage.addEventListener("pointermove", (event) => this.onMove(event));
     stage.addEventListener("pointerdown", (event) => this.onDown(event));
@@ -41,6 +46,7 @@ export class Hints {
     find("#place").setAttribute("aria-pressed", isPlacing);
     find("#how").hidden = !isPlacing;
     this.viewer.stage.classList.toggle("placing", isPlacing);
+    this.isAiming = isPlacing;
     this.stop();
     if (isPlacing) this.viewer.stage.focus();
   }
@@ -59,6 +65,7 @@ export class Hints {
       else this.endStroke();
     } else if (!this.target && !event.buttons) {
       this.cross = place;
+      this.isAiming = false;
       this.outline(place);
     }
   }
@@ -118,6 +125,7 @@ export class Hints {
     } else if (event.key === "Enter") this.choose(this.cross);
     else if (x !== undefined) {
       const step = event.shiftKey ? 10 * MOVE : MOVE;
+      this.isAiming = true;
       this.cross = { x: clamp(this.cross.x + x * step), y: clamp(this.cross.y + y * step) };
       this.outline(this.cross);
       this.say(`${Math.round(this.cross.x * 100)}% from the left, ${Math.round(this.cross.y * 100)}% from the top`);
@@ -225,6 +233,7 @@ export class Hints {
   }
 
   stop() {
+    if (this.dropping) this.say("");
     this.dropping = undefined;
     this.close();
   }
@@ -261,7 +270,7 @@ export class Hints {
     const photo = this.current();
     const hints = photo?.settings.hints ?? [];
     const cross = find(".cross");
-    cross.hidden = !this.isPlacing;
+    cross.hidden = !this.isPlacing || !this.isAiming;
     Object.assign(cross.style, { left: `${this.cross.x * 100}%`, top: `${this.cross.y * 100}%` });
     if (this.drawn?.photo === photo && this.drawn.hints === hints && this.drawn.width === photo?.width) return;
     this.drawn = { photo, hints, width: photo?.width };

@@ -3,6 +3,7 @@
 import { events, getJson, request } from "./api.js";
 import { Comparison, modelChoice, samplerFor, settingsFor } from "./comparison.js";
 import { count, create, draw, find, findAll, render, say } from "./dom.js";
+import { droppedFiles } from "./dropping.js";
 import { Hints } from "./hints.js";
 import * as memory from "./memory.js";
 import { DEFAULTS, NEUTRAL, Photo, readSidecar } from "./photo.js";
@@ -18,6 +19,8 @@ let [models, limits, version, current, opening] = [[], {}, "", undefined, 0];
 const photos = [];
 const waiting = [];
 const settingsByName = new Map(); // of sidecars that came before their photos
+const early = []; // files that came before the models are known
+let notice = ""; // that stays until photos are added or removed
 
 events.busy = say;
 
@@ -32,7 +35,11 @@ const comparison = new Comparison(viewer, () => current, () => models, () => { s
 // Photos come and go
 
 function add(files) {
-  if (!models.length) return say("The models are not loaded yet: try again.");
+  if (!models.length) {
+    early.push(...files);
+    return say("The models are not known yet: the photos wait.");
+  }
+  notice = "";
   const sidecars = [...files].filter(({ name }) => name.endsWith(".json"));
   for (const file of sidecars) openSidecar(file);
   for (const file of files) {
@@ -40,9 +47,9 @@ function add(files) {
   }
 }
 
-/** Those of a sidecar, else those of the photo that is shown, without what belongs to that photo alone. */
+/** Those of a sidecar, else the model and its options of the photo that is shown. */
 function firstSettings(name) {
-  const own = { ...(current?.settings ?? { ...DEFAULTS, model: models[0].name }), page: "", hints: [] };
+  const own = { ...(current?.settings ?? { ...DEFAULTS, model: models[0].name }), ...NEUTRAL, page: "", hints: [] };
   return Object.freeze(settingsByName.get(name) ?? own);
 }
 
@@ -70,6 +77,7 @@ function insert(photo) {
   find("#strip ul").append(item);
   if (!current) choose(photo);
   refresh(photo);
+  if (photo !== current) refresh(current); // which has a neighbor now
   open(photo);
 }
 
@@ -87,8 +95,9 @@ async function open(photo) {
 }
 
 function summarize() {
-  const done = photos.filter(({ state }) => state === "done").length;
-  say(photos.length ? `${done} of ${count(photos.length, "photo")} colorized` : "");
+  const number = (wanted) => photos.filter(({ state }) => state === wanted).length;
+  const failed = number("failed") ? `, ${number("failed")} failed` : "";
+  say([photos.length && `${number("done")} of ${count(photos.length, "photo")} colorized${failed}.`, notice].filter(Boolean).join(" "));
 }
 
 function choose(photo) {
@@ -100,10 +109,12 @@ function choose(photo) {
   find("#work").hidden = find("#actions").hidden = !photo;
   if (!photo) return;
   hints.close();
+  if (!hints.dropping) summarize();
   isNew = true;
   showSettings();
   refresh(photo);
-  photo.item.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const { item } = photo;
+  find("#strip").scrollLeft = item.offsetLeft - (find("#strip").clientWidth - item.offsetWidth) / 2;
 }
 
 const neighbor = (step) => photos[photos.indexOf(current) + step];
@@ -169,14 +180,17 @@ function show() {
   find("#redo").disabled = photo.position === photo.history.length - 1;
   find("#previous").disabled = !neighbor(-1);
   find("#next").disabled = !neighbor(1);
-  for (const button of findAll("#save, #save-settings, #compare, #place, #original, #differ")) button.disabled = !photo.prediction;
+  for (const button of findAll("#save, #save-settings, #compare, #place")) button.disabled = !photo.prediction;
   find("#apply").hidden = find("#save-all").hidden = find("#remove-all").hidden = photos.length < 2;
   photo.load();
   const isShown = Boolean(photo.light && photo.prediction);
   find("#single").classList.toggle("blank", !isShown);
   find("#blank").textContent = isShown ? "" : photo.problem || (photo.state === "done" ? "Loading" : photo.label.textContent);
+  const isComparing = comparison.panes.length > 0;
+  for (const input of findAll("#view :is(button, input)")) if (input.id !== "previous" && input.id !== "next") input.disabled = !isShown;
+  for (const input of findAll("#original, #differ, #divider")) input.disabled = !isShown || isComparing;
   if (!isShown) return;
-  if (comparison.panes.length) return comparison.draw();
+  if (isComparing) return comparison.draw();
   const light = (!sliding && photo.detail) || photo.light;
   render(find("#single .after"), light, photo.graded());
   render(find(".before"), light);
@@ -197,7 +211,9 @@ function showState(photo) {
   else find("#progress").value = photo.progress;
   find("#problem").hidden = !photo.problem;
   if (find("#problem").textContent !== photo.problem) find("#problem").textContent = photo.problem;
+  const failed = photos.filter(({ state }) => state === "failed");
   find("#retry").hidden = photo.state !== "failed";
+  find("#retry button").textContent = failed.length > 1 ? `Try again with all ${failed.length} that failed` : "Try again";
   find("#notes").hidden = !photo.notes.length;
   find("#notes").replaceChildren(...photo.notes.map((note) => create("li", { textContent: `${note[0].toUpperCase()}${note.slice(1)}.` })));
 }
@@ -311,7 +327,7 @@ const actions = {
   "#remove": () => remove([current]),
   "#remove-all": () => remove([...photos]),
   "#stop": stop,
-  "#retry button": () => { open(current); find("#stage").focus(); },
+  "#retry button": () => { for (const photo of photos) if (photo.state === "failed") open(photo); find("#stage").focus(); },
 };
 for (const [selector, action] of Object.entries(actions)) find(selector).onclick = action;
 
@@ -323,7 +339,10 @@ function toggleFullScreen() {
 }
 
 function stop() {
-  if (!current.prediction) return remove([current]);
+  if (!current.prediction) {
+    notice = `${current.name} is canceled and removed.`;
+    return remove([current]);
+  }
   current.cancel();
   showSettings();
   find("#stage").focus();
@@ -367,10 +386,17 @@ document.onkeydown = (event) => {
 };
 document.ondragover = (event) => { event.preventDefault(); document.body.classList.add("over"); };
 document.ondragleave = () => document.body.classList.remove("over");
-document.ondrop = (event) => {
+document.ondrop = async (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  add(event.dataTransfer.files);
+  try {
+    const { files, passed } = await droppedFiles(event.dataTransfer);
+    add(files);
+    if (passed) notice = `${count(passed, "file")} in folders ${passed === 1 ? "is no photo and was" : "are no photos and were"} passed over.`;
+    summarize();
+  } catch (error) {
+    say(error.message);
+  }
 };
 document.onpaste = (event) => add(event.clipboardData.files);
 find("#files").onchange = (event) => { add(event.target.files); event.target.value = ""; };
@@ -410,7 +436,8 @@ async function restore() {
   }
   memory.begin(lost);
   memory.store(photos);
-  if (lost.length) say(`${count(lost.length, "photo")} of the last visit ${lost.length === 1 ? "is" : "are"} no longer on the server.`);
+  if (lost.length) notice = `${count(lost.length, "photo")} of the last visit ${lost.length === 1 ? "is" : "are"} no longer on the server.`;
+  summarize();
 }
 
 try {
@@ -430,6 +457,7 @@ try {
   }, 1000 * seconds);
   split(100);
   await restore();
+  if (early.length) add(early);
 } catch (error) {
   memory.begin([]);
   say(error.message);

@@ -136,8 +136,8 @@ export class Photo {
   /** Returns a job with a preview of the original. */
   askForView(options) {
     const { signal } = this.closing;
-    const query = new URLSearchParams(options);
-    return this.withJob(async (job) => finish(await submit(job, "view", query, signal), signal));
+    const query = new URLSearchParams({ ...options, colors: false });
+    return this.withJob(async (job) => finish(await submit(job, "again", query, signal), signal));
   }
 
   /** Reads the size and a small picture of the page of the file that the settings name, from a job that shows it. */
@@ -327,7 +327,7 @@ export class Photo {
 
   /** The jobs that the server is to keep. */
   get jobs() {
-    return [this.job, this.view, this.output].filter(Boolean);
+    return [this.job, this.view?.id === this.job?.id ? undefined : this.view, this.output].filter(Boolean);
   }
 
   /** What the command line and this page read again (`--settings`). */

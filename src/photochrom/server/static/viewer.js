@@ -80,7 +80,7 @@ export class Viewer {
     style.setProperty("--top", `${box.height / 2 - this.view.y * height}px`);
     this.stage.classList.toggle("pixels", this.scale * devicePixelRatio > 3);
     if ((width * devicePixelRatio) / this.previewWidth > CLOSE && this.view.zoom > 1) this.onDetail();
-    this.onView(this.scale);
+    if (this.previewWidth) this.onView(this.scale);
   }
 
   /** The place of a screen point in shares of the photo, from 0 to 1 inside it. */
