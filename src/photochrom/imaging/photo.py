@@ -99,6 +99,20 @@ class Original:
         return hashlib.sha256(self.source).hexdigest() if isinstance(self.source, bytes) else ""
 
 
+def model_size(width: int, height: int, size: int, multiple: int, square: bool) -> tuple[int, int]:
+    """Returns height and width at which a model sees an image: `size` on the short side, in multiples."""
+    if square:
+        return size, size
+    scale = model_scale(width, height, size)
+    rows, columns = (max(1, round(side * scale / multiple)) for side in (height, width))
+    return rows * multiple, columns * multiple
+
+
+def model_scale(width: int, height: int, size: int) -> float:
+    """Returns the scale at which a model sees an image; a long one is seen with less than `size` on the short side."""
+    return min(size / min(width, height), MAX_ASPECT * size / max(width, height))
+
+
 def read_provenance(path: Path) -> Provenance | None:
     """Returns how the image in a file was colorized; None where it does not say so, or is none."""
     return _metadata_of(path).provenance
@@ -151,13 +165,7 @@ class Photo:
 
     def model_size(self, size: int, multiple: int, square: bool) -> tuple[int, int]:
         """Returns height and width of what `resize` returns."""
-        if square:
-            return size, size
-        height, width = (max(1, round(side * self._scale(size) / multiple)) for side in (self.height, self.width))
-        return height * multiple, width * multiple
-
-    def _scale(self, size: int) -> float:
-        return min(size / min(self.width, self.height), MAX_ASPECT * size / max(self.width, self.height))
+        return model_size(self.width, self.height, size, multiple, square)
 
     def resize(self, size: int, multiple: int = 32, square: bool = False) -> Float32[np.ndarray, "3 h w"]:
         """Returns the photo as a model sees it, sRGB in [0, 1]; encoded values are averaged, as in training.
@@ -169,7 +177,7 @@ class Photo:
             width, height = height, width
         with photo_errors(self.name, "read"):
             # At least twice the size: averaging needs pixels.
-            image = self._read_small(1 / self._scale(size) / 2, width, height)
+            image = self._read_small(1 / model_scale(self.width, self.height, size) / 2, width, height)
             icc.check_linear(image, self.name)
             if self.alpha and not image.numpy()[..., -1].any():
                 raise PhotoError(f"{self.name}: every pixel is fully transparent; save it without an alpha channel")

@@ -1,0 +1,276 @@
+"""Films colorized: shot by shot, so that one that is stopped goes on where it was."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import accumulate, groupby, takewhile
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from .._version import __version__
+from ..core import color
+from ..imaging.atomic import atomic_path
+from ..imaging.errors import FileExists, PhotoError, printable
+from ..imaging.limits import MAX_PIXELS
+from ..imaging.metadata.provenance import Provenance
+from ..imaging.metadata.xmp import SOURCE_TYPE
+from ..imaging.photo import model_size
+from ..inference.colorizer import Colorizer
+from ..inference.grading import grade
+from ..inference.options import ColorOptions
+from .chroma import chroma_planes, shrink
+from .coherence import AB, coherent_colors
+from .motion import Gray, MotionEstimator
+from .reading import Film, Frame, film_errors
+from .shots import mark_cuts
+from .writing import PartWriter, Quality, join
+
+MARK = "Colorized by Photochrom"  # how the comment of an output ends, or begins
+UNMARKED = (".gif", ".mpeg", ".mpg")  # suffixes of containers that have no metadata
+Progress = Callable[[float, float | None], None]  # gets the seconds of a film that are done, and of all of it
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """How a film is colorized.
+
+    ``crf``: of the encoder, see `Quality`; ``preview``: seconds from the start after which the output ends.
+    """
+
+    color: ColorOptions = field(default_factory=ColorOptions)
+    crf: int = 16
+    preview: float | None = None
+    overwrite: bool = False
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class ColorizedFilm:
+    """A film that is written. ``luma_error``: mean difference of its luma from the original's, in codes of 8 bits."""
+
+    path: Path
+    notes: tuple[str, ...]
+    size: tuple[int, int]
+    frames: int
+    seconds: float
+    luma_error: float
+
+
+def colorize_film(
+    colorizer: Colorizer,
+    source: Path,
+    target: Path,
+    options: FilmOptions = FilmOptions(),
+    progress: Progress = lambda done, whole: None,
+) -> ColorizedFilm:
+    """Write a film in color at ``target``, whose suffix decides the container.
+
+    What is done of each shot is kept in a folder beside the target until the film is whole, so that the same call goes
+    on after it was stopped. Raises PhotoError for a film that cannot be read or written, and FileExists.
+    """
+    start = time.monotonic()
+    _check_target(target, options.overwrite)
+    configured = colorizer.configured(options.color)
+    quality = Quality(target.suffix.lower(), options.crf)
+    with Film(source, options.max_pixels) as film, _Work.begin(target, _fingerprint(film, configured, options)) as work:
+        frames = film.frames(work.next_pts, work.frames)
+        if options.preview is not None:
+            limit = options.preview
+            frames = takewhile(lambda frame: film.seconds(frame.pts) < limit, frames)
+        _colorize_shots(configured, film, frames, quality, options, work, progress)
+        if not work.parts:
+            raise PhotoError(f"{film.name}: has no frame that can be read")
+        provenance = configured.provenance(options.color.seed, options.color, original=_sha256(source))
+        with atomic_path(target, options.overwrite) as path, film_errors(printable(target), "written"):
+            join(work.parts, film, path, quality, _marks(film, provenance), options.preview)
+        if quality.suffix in UNMARKED:
+            film.notes.add(f"{quality.suffix} has no metadata: nothing in the output says that it is colorized")
+        work.remove()
+        error = float(np.mean(work.errors))
+        notes = tuple(dict.fromkeys([*work.notes, *film.notes]))
+        size = film.width, film.height
+        return ColorizedFilm(target, notes, size, work.frames, time.monotonic() - start, error)
+
+
+def _colorize_shots(  # noqa: PLR0913 - the parts of one pipeline
+    colorizer: Colorizer,
+    film: Film,
+    frames: Iterator[Frame],
+    quality: Quality,
+    options: FilmOptions,
+    work: "_Work",
+    progress: Progress,
+) -> None:
+    motion = MotionEstimator()
+    whole = film.duration if options.preview is None else min(options.preview, film.duration or options.preview)
+    for shot in shots(colorizer, film, frames, options.color, motion):
+        with film_errors(work.name, "written"):
+            part = work.new_part()
+            writer = PartWriter(part, film, quality)
+            count, last = 0, 0
+            for frame, ab in shot:
+                writer.write(frame, chroma_planes(frame.luma, ab, film.encoding, *writer.chroma_size))
+                count, last = count + 1, frame.pts
+                progress(film.seconds(frame.pts), whole)
+            work.keep(part, count, last, writer.close(), film.notes)
+
+
+def shots(
+    colorizer: Colorizer, film: Film, frames: Iterator[Frame], options: ColorOptions, motion: MotionEstimator
+) -> Iterator[Iterator[tuple[Frame, AB]]]:
+    """Yield the shots of a film, each as its frames with their ab in [-1, 1], at the inference size."""
+    height, width = _inference_size(colorizer, film, options)
+
+    def predict(_: Frame, gray: Gray) -> AB:
+        rgb = np.broadcast_to(gray, (3, *gray.shape))
+        (ab,) = colorizer.predict([color.rgb_to_gray(rgb, colorizer.card.gray)[None]], options.seed)
+        return _enlarged(ab, width, height)
+
+    seen = ((frame, shrink(frame.luma, film.encoding, width, height)) for frame in frames)
+    marked = mark_cuts(seen, motion)
+    numbers = accumulate(
+        ((frame, gray, int(cut)) for frame, gray, cut in marked), lambda one, next_: (*next_[:2], one[2] + next_[2])
+    )
+    for _, shot in groupby(numbers, key=lambda item: item[2]):
+        pairs = coherent_colors(((frame, gray) for frame, gray, _ in shot), predict, motion)
+        yield ((frame, grade(ab, options)) for frame, ab in pairs)
+
+
+def _enlarged(ab: AB, width: int, height: int) -> AB:
+    return cv2.resize(ab.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_CUBIC).transpose(2, 0, 1)
+
+
+def _inference_size(colorizer: Colorizer, film: Film, options: ColorOptions) -> tuple[int, int]:
+    card = colorizer.card
+    return model_size(film.width, film.height, card.inference_size(options.size), card.multiple, card.square)
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not overwrite:
+        raise FileExists(f"{printable(target)}: exists already; give another name or overwrite")
+    with film_errors(printable(target), "read"), av.open(str(target), metadata_errors="replace") as made:
+        if MARK not in made.metadata.get("comment", made.metadata.get("COMMENT", "")):
+            raise FileExists(
+                f"{printable(target)}: was not made by Photochrom and is never replaced; give another name"
+            )
+
+
+def _marks(film: Film, provenance: Provenance) -> dict[str, str]:
+    """Return the metadata that says what the colors are."""
+    own = film.container.metadata.get("comment", "")
+    details = f", {provenance.options}" if provenance.options else ""
+    mark = f"{MARK} {__version__} (model {provenance.model} {provenance.version}, seed {provenance.seed}{details})"
+    return {
+        "comment": f"{own}; {mark}" if own else mark,
+        "DigitalSourceType": SOURCE_TYPE,
+        "original_sha256": provenance.original,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fingerprint(film: Film, colorizer: Colorizer, options: FilmOptions) -> str:
+    """Return what decides the frames of an output."""
+    status = film.path.stat()
+    card = colorizer.card
+    parts = (
+        __version__,
+        status.st_size,
+        status.st_mtime_ns,
+        card.name,
+        card.weights,
+        options.color,
+        options.crf,
+        options.preview,
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@dataclass(eq=False)
+class _Work:
+    """The folder of what is done of a film: its finished parts, and a record of them."""
+
+    folder: Path
+    name: str
+    fingerprint: str
+    parts: list[Path] = field(default_factory=list)
+    frames: int = 0
+    next_pts: int | None = None
+    errors: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def begin(cls, target: Path, fingerprint: str) -> Iterator["_Work"]:
+        """Yield the work on a target, as far as it was done by a call of the same fingerprint before."""
+        name = printable(target)
+        with film_errors(name, "written"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder = target.with_name(f".{target.name}.parts")
+            folder.mkdir(exist_ok=True)
+            lock = (folder / "lock").open("w")
+        with lock:
+            with suppress(ImportError):
+                import fcntl
+
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    raise PhotoError(f"{name}: is being written by another process") from None
+            work = cls(folder, name, fingerprint)
+            work._read()
+            yield work
+
+    def _read(self) -> None:
+        try:
+            record = json.loads((self.folder / "record.json").read_text())
+        except (OSError, ValueError):
+            record = {}
+        if record.get("fingerprint") == self.fingerprint:
+            self.parts = [self.folder / name for name in record["parts"]]
+            self.frames, self.next_pts, self.errors, self.notes = (
+                record[key] for key in ("frames", "next", "errors", "notes")
+            )
+        for file in self.folder.iterdir():
+            if file not in self.parts and file.name not in ("lock", "record.json"):
+                file.unlink()
+
+    def new_part(self) -> Path:
+        """Return the path of the next part."""
+        return self.folder / f"{len(self.parts):06}.nut"
+
+    def keep(self, part: Path, frames: int, last: int, error: float, notes: list[str]) -> None:
+        """Record a part that is finished; ``last``: the time of its last frame."""
+        self.parts.append(part)
+        self.frames += frames
+        self.next_pts = last + 1
+        self.errors.append(error)
+        self.notes = list(dict.fromkeys([*self.notes, *notes]))
+        record = {
+            "fingerprint": self.fingerprint,
+            "parts": [path.name for path in self.parts],
+            "frames": self.frames,
+            "next": self.next_pts,
+            "errors": self.errors,
+            "notes": self.notes,
+        }
+        unfinished = self.folder / "record.new"
+        unfinished.write_text(json.dumps(record))
+        os.replace(unfinished, self.folder / "record.json")
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
