@@ -16,6 +16,7 @@ __all__ = [
     "__version__",
     "colorize",
     "colorize_many",
+    "colorize_video",
 ]
 
 TYPE_CHECKING = False  # as type checkers read it; the module `typing` takes a while to import
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .inference.colorizer import Colorizer, colorize
     from .inference.options import ColorOptions, Hint
     from .inference.processing import Outcome
+    from .video.batch import colorize_video
 else:
     # Imported at first use, so that `photochrom --help` and `import photochrom` load no numpy, pyvips or onnxruntime.
     MODULES = {
@@ -39,6 +41,7 @@ else:
         ".inference.bundle": ("BundleError",),
         ".inference.colorizer": ("Colorizer", "colorize"),
         ".inference.options": ("ColorOptions", "Hint"),
+        ".video.batch": ("colorize_video",),
     }
 
     def __getattr__(name: str) -> "Any":

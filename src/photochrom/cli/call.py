@@ -27,6 +27,8 @@ class Call:
     jobs: int | None
     cluster: str | None
     manifest: Path | None
+    crf: int
+    preview: float | None
     mode: Mode
 
     def outputs(self, passed: "Passed") -> "PlanOptions":

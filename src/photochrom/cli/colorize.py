@@ -10,10 +10,10 @@ import typer
 
 from ..imaging.limits import MAX_PIXELS
 from .call import Call
-from .console import exit_on, fail, loading, notify, stopping
+from .console import exit_on, fail, is_installed, loading, notify, stopping
 from .options import Device, LocalSaturation, Model, Saturation, Seed, Size, Strength, Warmth, limited
 from .pipe import colorize_pipe, uses_pipe
-from .report import Mode, describe, report
+from .report import FilmProgress, Mode, describe, report
 
 if TYPE_CHECKING:
     from ..imaging.sources import Passed
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Started: TypeAlias = tuple[list[Task], Generator[Outcome]]
 
 ADVICE = "; run the same command again to continue"
+CRF = "Constant rate factor of films: 0 lossless, 51 worst."
+PREVIEW = "Colorize only so many seconds of films, from their start."
 OUT = "Output folder, or output file for one photo; - is stdout."
 FORMAT = "Format of all outputs: avif, jpg, png, tif or webp; by default that of each photo."
 
@@ -45,7 +47,7 @@ MANIFEST = "File that records what was done with each photo (with --cluster)."
 
 def colorize(  # noqa: PLR0913 - each is an option of the command
     context: typer.Context,
-    photos: Annotated[list[str], typer.Argument(help="Photos, or folders that are searched for photos; - is stdin.")],
+    photos: Annotated[list[str], typer.Argument(help="Photos and films, or folders that are searched; - is stdin.")],
     out: Annotated[str | None, typer.Option("-o", "--out", help=OUT)] = None,
     image_format: Annotated[str | None, typer.Option("--format", help=FORMAT)] = None,
     model: Model = "default",
@@ -71,6 +73,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help=JOBS)] = None,
     page: Annotated[int | None, typer.Option(min=1, help=PAGE)] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help=LIMIT)] = MAX_PIXELS,
+    crf: Annotated[int, typer.Option(min=0, max=51, help=CRF)] = 16,
+    preview: Annotated[float | None, typer.Option(min=0.1, help=PREVIEW)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs (no other files).")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Include hidden files and folders.")] = False,
     cluster: Annotated[str | None, typer.Option(help=CLUSTER)] = None,
@@ -80,7 +84,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print size, time and notes of each photo.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result of each photo as a line of JSON.")] = False,
 ) -> None:
-    """Colorize photos; the originals are never changed.
+    """Colorize photos and films; the originals are never changed.
 
     The output of a file is NAME-color.EXT beside it; outputs of a folder are in FOLDER-color. Stop at any time and run
     again: existing outputs are skipped. Exit code 1 when a photo failed, each named with its reason.
@@ -132,6 +136,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             jobs=jobs,
             cluster=cluster,
             manifest=manifest,
+            crf=crf,
+            preview=preview,
             mode=Mode(quiet, verbose, as_json, dry_run),
         )
         if uses_pipe(photos, out):
@@ -152,17 +158,18 @@ def _colorize_files(call: Call) -> None:
     from ..imaging.sources import Passed
     from ..inference.colorizer import Colorizer
 
-    passed, model = Passed(), Colorizer.without_networks(call.model)
-    start = _start_cluster if call.cluster else _start
-    tasks, outcomes = start(call, model, passed)
+    passed, model, films = Passed(), Colorizer.without_networks(call.model), FilmProgress()
+    tasks, outcomes = _start_cluster(call, model, passed) if call.cluster else _start(call, model, passed, films)
     if not tasks:
         names = ", ".join(map(printable, call.photos))
         fail("; ".join([f"no photos in {names}", *describe(passed)]), 1)
     with closing(outcomes):
-        report(tasks, outcomes, passed, replace(call.mode, model=(model.card.name, model.card.weights)))
+        mode = replace(call.mode, model=(model.card.name, model.card.weights))
+        report(tasks, outcomes, passed, mode, films.attach)
 
 
-def _start(call: Call, model: "Colorizer", passed: "Passed") -> "Started":
+def _start(call: Call, model: "Colorizer", passed: "Passed", progress: FilmProgress) -> "Started":
+    from ..imaging.films import FILM_SUFFIXES, is_film
     from ..inference.batch import check_batch, colorize_batch
     from ..inference.colorizer import Colorizer
     from ..inference.plan import plan
@@ -172,13 +179,41 @@ def _start(call: Call, model: "Colorizer", passed: "Passed") -> "Started":
     if call.manifest or any("://" in location for location in (*call.photos, call.out or "")):
         raise ValueError(f"{'--manifest' if call.manifest else 'addresses'}: only with --cluster, for example local")
     paths, out = [Path(photo) for photo in call.photos], Path(call.out) if call.out else None
-    tasks = plan(paths, out, **call.outputs(passed))
-    check_batch(model, call.options.color, call.extras, len(tasks))
+    # Where the extra is missing, films that are named ask for it, and those in folders are passed over.
+    has_films = is_installed("video") or any(path.suffix.lower() in FILM_SUFFIXES for path in paths)
+    tasks = plan(paths, out, **call.outputs(passed), films=has_films)
+    films = [task for task in tasks if has_films and not task.problem and is_film(Path(task.source))]
+    photos = [task for task in tasks if task not in films]
+    if photos or not films:
+        check_batch(model, call.options.color, call.extras, len(photos))
     if call.mode.dry_run:
-        return tasks, preview(model, tasks, call.options)
-    colorizer = Colorizer(call.model, device=call.device)
-    jobs = call.jobs or suggest_jobs(colorizer, tasks, call.options)
-    return tasks, colorize_batch(colorizer, tasks, call.options, jobs)
+        outcomes = preview(model, photos, call.options)
+    else:
+        colorizer = Colorizer(call.model, device=call.device)
+        jobs = call.jobs or suggest_jobs(colorizer, photos, call.options)
+        outcomes = colorize_batch(colorizer, photos, call.options, jobs)
+        model = colorizer
+    if not films:
+        return tasks, outcomes
+    return [*photos, *films], _with_films(outcomes, _start_films(call, model, films, progress))
+
+
+def _start_films(
+    call: Call, colorizer: "Colorizer", films: "list[Task]", progress: FilmProgress
+) -> "Generator[Outcome]":
+    with loading("video"):
+        from ..video.batch import check_film_options, colorize_films
+        from ..video.film import FilmOptions
+
+    options = FilmOptions(call.options.color, call.crf, call.preview, call.options.overwrite, call.options.max_pixels)
+    check_film_options(colorizer, options, call.extras)
+    return colorize_films(colorizer, films, options, progress, call.mode.dry_run)
+
+
+def _with_films(photos: "Generator[Outcome]", films: "Generator[Outcome]") -> "Generator[Outcome]":
+    with closing(photos), closing(films):
+        yield from photos
+        yield from films
 
 
 def _start_cluster(call: Call, model: "Colorizer", passed: "Passed") -> "Started":

@@ -25,6 +25,7 @@ EXTRAS = {  # modules that each extra installs
     "compare": ("torch", "lightning_fabric", "pydantic", "scipy", "jinja2", "matplotlib", "optuna"),
     "web": ("fastapi", "uvicorn"),
     "cluster": ("distributed", "fsspec"),
+    "video": ("av", "cv2"),
 }
 TORCH = " 'torch>=2.6,<2.14'"  # makes pip choose a CPU build if its index has one
 
@@ -54,6 +55,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def is_installed(extra: str) -> bool:
+    """Return whether the modules of an extra are installed."""
+    return all(importlib.util.find_spec(name) for name in EXTRAS[extra])
+
+
 @contextmanager
 def loading(extra: str | None = None) -> Iterator[None]:
     """Exit at once on Ctrl-C or SIGTERM while libraries are imported, since some of them would swallow it.
@@ -61,7 +67,7 @@ def loading(extra: str | None = None) -> Iterator[None]:
     Exit with the pip command to run unless the modules of the extra are installed.
     """
     modules = EXTRAS[extra] if extra else ()
-    if extra and any(importlib.util.find_spec(name) is None for name in modules):
+    if extra and not is_installed(extra):
         torch = TORCH if "torch" in modules else ""
         fail(f"this command needs more packages: {pip_install(extra)}{torch}", 2)
 

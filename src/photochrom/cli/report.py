@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ import typer
 from .console import count, fail, progress
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from ..imaging.sources import Passed
     from ..inference.plan import Task
     from ..inference.processing import Outcome
@@ -41,14 +43,44 @@ class Mode:
     model: tuple[str, str] = ("", "")
 
 
-def report(tasks: "Sequence[Task]", outcomes: "Iterator[Outcome]", passed: "Passed", mode: Mode) -> None:
-    """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed."""
+class FilmProgress:
+    """Shows how many seconds of a film are done, beside the bar of a run that it is attached to."""
+
+    def __init__(self) -> None:
+        self.bar: Progress | None = None
+        self.line: TaskID | None = None
+
+    def attach(self, bar: "Progress") -> None:
+        """Show the progress of films beside a bar."""
+        self.bar = bar
+
+    def __call__(self, done: float, whole: float | None) -> None:
+        """Show the seconds that are done, of the whole film if they are known."""
+        if self.bar is None:
+            return
+        if self.line is None:
+            self.line = self.bar.add_task("seconds of film")
+        self.bar.update(self.line, completed=int(done), total=None if whole is None else int(whole))
+
+
+def report(
+    tasks: "Sequence[Task]",
+    outcomes: "Iterator[Outcome]",
+    passed: "Passed",
+    mode: Mode,
+    on_bar: "Callable[[Progress], None]" = lambda bar: None,
+) -> None:
+    """Print the path of each output, each failure, and a summary; exit with code 1 when a photo failed.
+
+    ``on_bar`` gets the progress bar before the first outcome.
+    """
     from ..imaging.errors import printable
 
     statuses, skipped, unwritten = Counter[str](), Counter[str](), Counter[str]()
     notes: dict[str, list[str]] = {}  # names of photos by note
     files = 0
     with progress(mode.quiet) as bar:
+        on_bar(bar)
         # Where stdout and stderr are the same terminal, only the bar may write to it.
         same_terminal = sys.stdout.isatty() and sys.stderr.isatty()
         print_line = partial(bar.console.out, highlight=False) if same_terminal else typer.echo

@@ -7,7 +7,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -113,15 +113,15 @@ def image_files(
     folder: Path,
     hidden: bool = False,
     passed: Passed | None = None,
-    array_files: list[Path] | None = None,
     unreadable: dict[Path, str] | None = None,
+    others: Mapping[str, list[Path]] | None = None,
 ) -> list[Path]:
     """Returns the paths of the images in a folder and the folders in it, sorted.
 
     A file is an image by its suffix or, where that is none of an image, by its content. Hidden files and folders and
     those of services (`SERVICE_NAMES`) are passed over unless ``hidden``; links are followed, each file counting once.
-    ``passed`` counts what is passed over; ``array_files`` gets the arrays (.npy), which are passed over without it, and
-    ``unreadable`` the folders that cannot be listed or searched, with the reason.
+    ``passed`` counts what is passed over; ``others`` gets the files of some suffixes that are no images, which count
+    otherwise, and ``unreadable`` the folders that cannot be listed or searched, with the reason.
     """
     passed = Counter() if passed is None else passed
     images = []
@@ -152,8 +152,9 @@ def image_files(
         if not is_folder:
             regular = stat.S_ISREG(status.st_mode)
             kind = _other_kind(path.name, partial(read_head, path)) if regular else "special file"
-            if array_files is not None and kind == f"{arrays.SUFFIX} file":
-                array_files.append(path)
+            suffix = path.suffix.lower()
+            if kind and regular and others and suffix in others:
+                others[suffix].append(path)
             elif kind:
                 passed[kind] += 1
             else:
@@ -260,7 +261,7 @@ def is_held_out(crc: int, share: float) -> bool:
 
 def _folder_images(folder: Path, passed: Passed) -> list[SourceImage]:
     images, array_files = [], list[Path]()
-    for path in image_files(folder, passed=passed, array_files=array_files):
+    for path in image_files(folder, passed=passed, others={arrays.SUFFIX: array_files}):
         try:
             content = path.read_bytes()
         except OSError:  # reported when the image is opened

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import TypedDict, TypeVar
 
 from ..imaging.errors import printable
+from ..imaging.films import FILM_SUFFIXES, is_film
 from ..imaging.formats import WRITABLE
 from ..imaging.paths import exists, is_file, is_folder, resolve
 from ..imaging.sources import IMAGE_SUFFIXES, Passed, image_files, read_head
@@ -73,6 +74,7 @@ class _Photo:
     label: str
     searched: bool
     problem: str = ""
+    is_film: bool = False
 
     def target(self, suffix: str, common: Path | None = None) -> Path:
         """Return the path of the output; with ``common``, the folder of all sources, below the place in that."""
@@ -80,6 +82,8 @@ class _Photo:
         place = resolve(self.base).relative_to(common) if common else Path()
         if self.problem:
             return self.root / place / name
+        if self.is_film:
+            return self.root / place / name.with_name(f"{name.stem}{self.label}{name.suffix}")
         head = b"" if name.suffix.lower() in IMAGE_SUFFIXES else read_head(self.path)
         return self.root / place / writable_path(name, self.label, suffix, head)
 
@@ -101,6 +105,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     suffix: str = "",
     hidden: bool = False,
     passed: Passed | None = None,
+    films: bool = False,
 ) -> list[Task]:
     """Return a task for each photo among files and folders; folders are searched by the rule of `image_files`.
 
@@ -113,21 +118,22 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     A photo named twice is colorized once; one that is named and lies in a folder too counts as named. An output named
     beside its original is left out.
 
-    ``suffix``: of all outputs, by default that of each photo; ``hidden`` and ``passed``: see `image_files`.
+    ``suffix``: of all outputs but films, by default that of each photo; ``hidden`` and ``passed``: see `image_files`;
+    ``films``: whether films are colorized too, which otherwise are passed over in folders.
     Raises ValueError if two outputs would be one file, an output would be an original, `out` is a file of a format that
     cannot be written, or a file is in the way of a folder of outputs.
     """
     seeds, extras = tuple(seeds), tuple(extras)
-    if out is not None and out.suffix.lower() in FILE_SUFFIXES and not is_folder(out):
+    if out is not None and out.suffix.lower() in (*FILE_SUFFIXES, *FILM_SUFFIXES) and not is_folder(out):
         _check_folder(out.parent)
-        source = _check_file(sources, out, suffix)
+        source = _check_file(sources, out, suffix, films)
         task = Task(source, out, seeds, extras)
         check_targets({resolve(source): task})
         return [task]
     photos: dict[Path, _Photo] = {}
     _check_folder(out or Path())
     for source in sources:
-        for photo in _find_photos(source, out, hidden, passed):
+        for photo in _find_photos(source, out, hidden, passed, films):
             resolved = resolve(photo.path)
             known = photos.get(resolved)
             if known is None or known.searched or not photo.searched:
@@ -149,10 +155,14 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     return list(tasks.values())
 
 
-def _check_file(sources: Sequence[Path], out: Path, suffix: str) -> Path:
+def _check_file(sources: Sequence[Path], out: Path, suffix: str, films: bool) -> Path:
     """Return the one source whose output is the file ``out``. Raises ValueError where it cannot be."""
     if len(sources) > 1 or is_folder(sources[0]):
         raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
+    if films and is_film(sources[0]):
+        if out.suffix.lower() not in (*FILM_SUFFIXES, ".gif"):
+            raise ValueError(f"{printable(out)}: is no film; choose one of {', '.join(FILM_SUFFIXES)}, or a folder")
+        return sources[0]
     kind = WRITABLE.get(out.suffix.lower())
     if kind is None:
         raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(WRITABLE)}, or a folder")
@@ -170,11 +180,13 @@ def _check_folder(folder: Path) -> None:
         raise ValueError(f"{printable(folder)}: {reason}; choose another folder with -o")
 
 
-def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | None) -> Iterator[_Photo]:
+def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | None, films: bool) -> Iterator[_Photo]:
     if not is_folder(source):
         if exists(source) and not is_file(source):
             raise ValueError(f"{printable(source)}: is no file or folder; to pipe a photo in, name it -")
-        yield _Photo(source, source.parent, out or source.parent, "" if out else "-color", searched=False)
+        label = "" if out else "-color"
+        kind = films and is_film(source)
+        yield _Photo(source, source.parent, out or source.parent, label, searched=False, is_film=kind)
         return
     named = source if source.name.strip(".") else resolve(source)  # "." and ".." have no name of their own
     root = out or named.with_name(f"{named.name}-color")
@@ -182,9 +194,12 @@ def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | 
     # Where the outputs lie inside the folder itself, those of an earlier run are not originals.
     outputs_inside = resolve(source) in resolve(root).parents
     unreadable: dict[Path, str] = {}
-    for path in [*image_files(source, hidden, passed, unreadable=unreadable), *unreadable]:
+    found: list[Path] = []
+    others = dict.fromkeys(FILM_SUFFIXES if films else (), found)
+    for path in [*image_files(source, hidden, passed, unreadable, others), *unreadable, *found]:
         if not outputs_inside or resolve(root) not in resolve(path).parents:
-            yield _Photo(path, source, root, "", searched=True, problem=unreadable.get(path, ""))
+            problem, kind = unreadable.get(path, ""), films and is_film(path)
+            yield _Photo(path, source, root, "", searched=True, problem=problem, is_film=kind)
 
 
 def _several_folders(photos: Iterable[_Photo], targets: Iterable[Path]) -> bool:

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby, takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 
 import av
@@ -31,7 +30,7 @@ from .coherence import AB, coherent_colors
 from .motion import Gray, MotionEstimator
 from .reading import Film, Frame, film_errors
 from .shots import mark_cuts
-from .writing import PartWriter, Quality, join
+from .writing import PartWriter, Quality, join, join_animation
 
 MARK = "Colorized by Photochrom"  # how the comment of an output ends, or begins
 UNMARKED = (".gif", ".mpeg", ".mpg")  # suffixes of containers that have no metadata
@@ -90,7 +89,10 @@ def colorize_film(
             raise PhotoError(f"{film.name}: has no frame that can be read")
         provenance = configured.provenance(options.color.seed, options.color, original=_sha256(source))
         with atomic_path(target, options.overwrite) as path, film_errors(printable(target), "written"):
-            join(work.parts, film, path, quality, _marks(film, provenance), options.preview)
+            if quality.suffix == ".gif":
+                join_animation(work.parts, path)
+            else:
+                join(work.parts, film, path, quality.suffix, _marks(film, provenance), options.preview)
         if quality.suffix in UNMARKED:
             film.notes.add(f"{quality.suffix} has no metadata: nothing in the output says that it is colorized")
         work.remove()
@@ -136,10 +138,14 @@ def shots(
 
     seen = ((frame, shrink(frame.luma, film.encoding, width, height)) for frame in frames)
     marked = mark_cuts(seen, motion)
-    numbers = accumulate(
-        ((frame, gray, int(cut)) for frame, gray, cut in marked), lambda one, next_: (*next_[:2], one[2] + next_[2])
-    )
-    for _, shot in groupby(numbers, key=lambda item: item[2]):
+    number = 0
+
+    def shot_of(item: tuple[Frame, Gray, bool]) -> int:
+        nonlocal number
+        number += item[2]
+        return number
+
+    for _, shot in groupby(marked, key=shot_of):
         pairs = coherent_colors(((frame, gray) for frame, gray, _ in shot), predict, motion)
         yield ((frame, grade(ab, options)) for frame, ab in pairs)
 
@@ -160,9 +166,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise FileExists(f"{printable(target)}: exists already; give another name or overwrite")
     with film_errors(printable(target), "read"), av.open(str(target), metadata_errors="replace") as made:
         if MARK not in made.metadata.get("comment", made.metadata.get("COMMENT", "")):
-            raise FileExists(
-                f"{printable(target)}: was not made by Photochrom and is never replaced; give another name"
-            )
+            raise FileExists(f"{printable(target)}: was not made by Photochrom, so it is never replaced")
 
 
 def _marks(film: Film, provenance: Provenance) -> dict[str, str]:
@@ -170,11 +174,8 @@ def _marks(film: Film, provenance: Provenance) -> dict[str, str]:
     own = film.container.metadata.get("comment", "")
     details = f", {provenance.options}" if provenance.options else ""
     mark = f"{MARK} {__version__} (model {provenance.model} {provenance.version}, seed {provenance.seed}{details})"
-    return {
-        "comment": f"{own}; {mark}" if own else mark,
-        "DigitalSourceType": SOURCE_TYPE,
-        "original_sha256": provenance.original,
-    }
+    comment = f"{own}; {mark}" if own else mark
+    return {"comment": comment, "DigitalSourceType": SOURCE_TYPE, "original_sha256": provenance.original}
 
 
 def _sha256(path: Path) -> str:
@@ -185,17 +186,8 @@ def _sha256(path: Path) -> str:
 def _fingerprint(film: Film, colorizer: Colorizer, options: FilmOptions) -> str:
     """Return what decides the frames of an output."""
     status = film.path.stat()
-    card = colorizer.card
-    parts = (
-        __version__,
-        status.st_size,
-        status.st_mtime_ns,
-        card.name,
-        card.weights,
-        options.color,
-        options.crf,
-        options.preview,
-    )
+    model = colorizer.card.name, colorizer.card.weights
+    parts = (__version__, status.st_size, status.st_mtime_ns, model, options.color, options.crf, options.preview)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -241,9 +233,8 @@ class _Work:
             record = {}
         if record.get("fingerprint") == self.fingerprint:
             self.parts = [self.folder / name for name in record["parts"]]
-            self.frames, self.next_pts, self.errors, self.notes = (
-                record[key] for key in ("frames", "next", "errors", "notes")
-            )
+            self.frames, self.next_pts = record["frames"], record["next"]
+            self.errors, self.notes = record["errors"], record["notes"]
         for file in self.folder.iterdir():
             if file not in self.parts and file.name not in ("lock", "record.json"):
                 file.unlink()
@@ -269,7 +260,7 @@ class _Work:
         }
         unfinished = self.folder / "record.new"
         unfinished.write_text(json.dumps(record))
-        os.replace(unfinished, self.folder / "record.json")
+        unfinished.replace(self.folder / "record.json")
 
     def remove(self) -> None:
         """Delete the folder."""

@@ -18,11 +18,11 @@ class MotionEstimator:
     """Dense optical flow by inverse search (Kroeger et al. 2016), which was the fastest of those that were measured."""
 
     def __init__(self) -> None:
-        self.search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self.search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def flow(self, gray: Gray, other: Gray) -> Flow:
         """Returns where the pixels of `gray` are in `other`, from where they are."""
-        return self.search.calc(_codes(gray), _codes(other), None)
+        return self.search.calc(_codes(gray), _codes(other), None)  # type: ignore[call-overload]
 
 
 def warp(planes: Planes, flow: Flow) -> Planes:

@@ -19,8 +19,9 @@ from ..imaging.limits import MAX_PIXELS
 from ..imaging.notes import Notes
 from ..imaging.tones import IN_COLOR, has_colors
 
-SUFFIXES = (".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+BT_709, BT_601 = 1, (5, 6)  # codes of color matrices (ITU-T H.273)
 HD_HEIGHT = 720  # from which on films that name no matrix have that of BT.709
+FULL = 2  # code of the range of all codes
 FULL_RANGE = ("gray", "yuvj", "pal", "rgb", "bgr", "gbr")  # how the names of such pixel formats begin
 TURNS = {90: ["cclock"], 180: ["clock", "clock"], 270: ["clock"]}  # by the rotation that a player has to undo
 BROKEN = "parts of the film are damaged and were left out"
@@ -88,7 +89,7 @@ class Film:
             self.container.close()
             raise PhotoError(f"{self.name}: has no moving picture that can be read")
         self.stream: Any = videos[0]
-        self.time_base: Fraction = self.stream.time_base
+        self.time_base = Fraction(self.stream.time_base or 1)
         try:
             with film_errors(self.name, "read"):
                 self._read_first()
@@ -125,10 +126,8 @@ class Film:
         self.plain = _has_plain_luma(first)
         self.encoding = Encoding(
             depth=depth if self.plain else 10 if depth > 8 else 8,
-            full_range=self.plain and (first.color_range == 2 or self.source_format.startswith(FULL_RANGE)),
-            matrix=709
-            if first.colorspace == 1 or (first.colorspace not in (5, 6) and first.height >= HD_HEIGHT)
-            else 601,
+            full_range=self.plain and (first.color_range == FULL or self.source_format.startswith(FULL_RANGE)),
+            matrix=_matrix(first),
         )
         turned = self.rotation in (90, 270)
         self.width, self.height = (first.height, first.width) if turned else (first.width, first.height)
@@ -179,9 +178,13 @@ class Film:
                 self._check_colors(decoded)
             yield Frame(self._luma(decoded), pts, number)
             number += 1
-        if before is not None and self.duration and self.seconds(before) + SHORT + 2 / self.rate < self.duration:
-            end, whole = self.seconds(before), self.duration
-            self.notes.add(f"the film ends after {end:.1f} of {whole:.1f} s: it is {DAMAGED}")
+        if before is None:
+            return
+        end, missing = self.seconds(before), self.stream.frames - number
+        if self.duration and end + SHORT + 2 / self.rate < self.duration:
+            self.notes.add(f"the film ends after {end:.1f} of {self.duration:.1f} s: it is {DAMAGED}")
+        elif missing > SHORT * self.rate:
+            self.notes.add(f"the film has {number} of {self.stream.frames} frames: it is {DAMAGED}")
 
     def _decoded(self) -> Iterator[Any]:
         packets = self.container.demux(self.stream)
@@ -236,6 +239,12 @@ class Film:
         small = frame.reformat(width=128, height=96, format="rgb24").to_ndarray()
         if has_colors((small.transpose(2, 0, 1) / 255).astype(np.float32)):
             self.notes.add(IN_COLOR)
+
+
+def _matrix(frame: Any) -> int:
+    """Returns the color matrix of a frame; where it has none, that of its size."""
+    is_new = frame.colorspace == BT_709 or (frame.colorspace not in BT_601 and frame.height >= HD_HEIGHT)
+    return 709 if is_new else 601
 
 
 def _is_picture(stream: Any) -> bool:

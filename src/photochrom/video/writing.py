@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from av.filter import Graph
 
+from ..imaging.errors import PhotoError
 from .reading import Encoding, Film, Frame
 
 CODECS = {  # by suffix
@@ -21,8 +24,17 @@ CODECS = {  # by suffix
     ".webm": "libvpx-vp9",
 }
 CODEC = "libx264"  # of all other suffixes
-FORMATS = {".m4v": "mp4", ".mpg": "vob", ".mpeg": "vob"}  # names of containers in FFmpeg, where they differ
+FORMATS = {
+    ".m4v": "mp4",
+    ".mkv": "matroska",
+    ".mpg": "vob",
+    ".mpeg": "vob",
+}  # names of containers in FFmpeg, where they differ
 THREADS = 4  # of an encoder, whatever the machine has, since their number changes what it writes
+OWN = ("major_brand", "minor_version", "compatible_brands", "encoder")  # what a container says of itself
+FIXED_RATE = ("mpeg4", "mpeg2video")  # encoders for containers whose frames are all shown as long
+RATES = (*map(Fraction, (24, 25, 30, 50, 60)), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001))
+RATE_ERROR = 0.01  # frames a second
 PART = "nut"  # container of parts, which keeps any time exactly
 SAMPLES = 8  # frames of a part whose luma is compared with that of the original
 GOP = 250  # frames, at most, from one that can be sought to the next
@@ -47,13 +59,7 @@ class Quality:
         if self.codec == "libx264":
             return {"crf": str(self.crf), "preset": "veryfast", "bf": "0"}
         if self.codec == "libvpx-vp9":
-            return {
-                "crf": str(self.crf + 4),
-                "deadline": "realtime",
-                "cpu-used": "6",
-                "row-mt": "0",
-                "lag-in-frames": "0",
-            }
+            return {"crf": str(self.crf + 4), "deadline": "realtime", "cpu-used": "6", "lag-in-frames": "0"}
         return {} if self.codec == "ffv1" else {"bf": "0"}
 
     def pixel_format(self, encoding: Encoding, width: int, height: int) -> str:
@@ -72,10 +78,13 @@ class PartWriter:
         self.samples: list[np.ndarray] = []  # luma of the first frames
         encoding = film.encoding
         self.pixel_format = quality.pixel_format(encoding, film.width, film.height)
-        stream: Any = self.container.add_stream(quality.codec, rate=film.rate.limit_denominator(1 << 16))
+        rate = film.rate.limit_denominator(1 << 16)
+        if quality.codec == "mpeg2video":
+            rate = standard_rate(film.name, rate)
+        stream: Any = self.container.add_stream(quality.codec, rate=rate)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = film.width, film.height, self.pixel_format
-        context.time_base = stream.time_base = coarse(film.time_base) if quality.codec != CODEC else film.time_base
+        context.time_base = stream.time_base = 1 / rate if quality.codec in FIXED_RATE else coarse(film.time_base)
         context.thread_count = THREADS
         context.gop_size = GOP
         context.options = quality.options()
@@ -83,7 +92,7 @@ class PartWriter:
         context.flags |= av.codec.context.Flags.global_header
         context.colorspace = MATRICES[encoding.matrix]
         context.color_range = FULL if encoding.full_range else LIMITED
-        if quality.codec in ("mpeg4", "mpeg2video"):
+        if quality.codec in FIXED_RATE:
             context.flags |= av.codec.context.Flags.qscale
             context.qmin = context.qmax = max(1, round(quality.crf / 8))
         self.stream = stream
@@ -102,7 +111,7 @@ class PartWriter:
         for plane, codes in zip(picture.planes, (frame.luma, *chroma), strict=True):
             rows = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
             rows[:, : codes.shape[1]] = codes
-            plane.update(rows)
+            plane.update(rows.tobytes())
         picture.pts, picture.time_base = frame.pts, self.film.time_base
         picture.colorspace = MATRICES[self.film.encoding.matrix]
         picture.color_range = FULL if self.film.encoding.full_range else LIMITED
@@ -115,67 +124,111 @@ class PartWriter:
         scale = 1 << (self.film.encoding.depth - 8)
         with Film(self.path) as part:
             pairs = zip(part.frames(), self.samples, strict=False)
-            return float(
-                np.mean([np.abs(frame.luma.astype(np.float32) - luma).mean() / scale for frame, luma in pairs])
-            )
+            errors = [np.abs(frame.luma.astype(np.float32) - luma).mean() for frame, luma in pairs]
+        return float(np.mean(errors)) / scale
 
 
 def coarse(time_base: Fraction) -> Fraction:
-    """Return a unit of time that any encoder takes: some allow 65,535 in a second."""
-    return max(time_base.limit_denominator(65535), Fraction(1, 65535))
+    """Return a unit of time that encoders and containers take, as near to a film's as can be."""
+    return max(time_base.limit_denominator(90_000), Fraction(1, 90_000))
+
+
+def standard_rate(name: str, rate: Fraction) -> Fraction:
+    """Return the rate of MPEG-2 (ISO/IEC 13818-2) that is one. Raises PhotoError for another."""
+    nearest = min(RATES, key=lambda standard: abs(standard - rate))
+    if abs(nearest - rate) > RATE_ERROR:
+        raise PhotoError(f"{name}: has {float(rate):.3g} frames a second, which .mpg does not allow; write it as .mp4")
+    return nearest
 
 
 def join(
     parts: Sequence[Path],
     film: Film,
     path: Path,
-    quality: Quality,
+    suffix: str,
     metadata: Mapping[str, str],
     end: float | None = None,
 ) -> None:
-    """Writes a film of the parts at ``path``, with sound, subtitles, chapters and metadata of the original.
+    """Writes a film of the parts at ``path``, in the container of a suffix, with all else of the original.
+
+    That is sound, subtitles, chapters and metadata.
 
     ``end``: seconds after which all else of the original is left out, too.
     """
-    suffix = quality.suffix
     with ExitStack() as stack:
-        opened = [stack.enter_context(av.open(str(part), format=PART)) for part in parts]
+        first = stack.enter_context(av.open(str(parts[0]), format=PART)).streams.video[0]
         source = stack.enter_context(av.open(str(film.path), metadata_errors="replace"))
-        kwargs = {"movflags": "+faststart+use_metadata_tags"} if suffix in (".mp4", ".m4v", ".mov") else {}
-        output = stack.enter_context(
-            av.open(str(path), "w", format=FORMATS.get(suffix, suffix[1:].replace("mkv", "matroska")), options=kwargs)
-        )
-        video: Any = output.add_stream_from_template(opened[0].streams.video[0])
-        video.time_base = opened[0].streams.video[0].time_base
+        options = {"movflags": "+faststart+use_metadata_tags"} if suffix in (".mp4", ".m4v", ".mov") else {}
+        container = FORMATS.get(suffix, suffix[1:])
+        output = stack.enter_context(av.open(str(path), "w", format=container, options=options))
+        video: Any = output.add_stream_from_template(first)
+        video.time_base = first.time_base
         others = {}
         for stream in source.streams:
             if stream.type in ("audio", "subtitle", "attachment") and suffix != ".gif":
                 try:
                     copy = output.add_stream_from_template(stream)
                 except (av.error.FFmpegError, ValueError, TypeError):
-                    film.notes.add(
-                        f"{stream.type} ({stream.codec_context.name}) does not fit {suffix} and was left out"
-                    )
+                    film.notes.add(f"{stream.type} ({stream.codec_context.name}): does not fit {suffix}, left out")
                     continue
                 with suppress(Exception):
                     copy.metadata.update(stream.metadata)
                     copy.disposition = stream.disposition
                 others[stream.index] = copy
-        output.metadata.update({**source.metadata, **metadata})
+        kept = {name: value for name, value in source.metadata.items() if name not in OWN}
+        output.metadata.update({**kept, **metadata})
         with suppress(av.error.FFmpegError, NotImplementedError):
             output.set_chapters(source.chapters())
-        streams = [_pictures(opened, video), _copies(source, others, end)]
+        streams = [_pictures(parts, video), _copies(source, others, end)]
         for _, packet in heapq.merge(*streams, key=lambda item: item[0]):
             output.mux(packet)
 
 
-def _pictures(parts: Sequence[Any], stream: Any) -> Iterator[tuple[float, Any]]:
+def join_animation(parts: Sequence[Path], path: Path) -> None:
+    """Writes an animated GIF of the parts, without end, each frame with a palette of its own."""
+    with av.open(str(path), "w", format="gif", options={"loop": "0"}) as output:
+        stream: Any = None
+        for part in parts:
+            with av.open(str(part), format=PART) as opened:
+                source = opened.streams.video[0]
+                if stream is None:
+                    stream = output.add_stream("gif", rate=100)
+                    stream.width, stream.height, stream.pix_fmt = source.width, source.height, "pal8"
+                    stream.codec_context.time_base = Fraction(1, 100)
+                for frame in _with_palettes(opened.decode(source), source):
+                    frame.pts, frame.time_base = round(frame.pts * frame.time_base * 100), Fraction(1, 100)
+                    output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def _with_palettes(frames: Iterator[Any], template: Any) -> Iterator[Any]:
+    graph = Graph()
+    source, split = graph.add_buffer(template=template), graph.add("split")
+    palette, use = graph.add("palettegen", "stats_mode=single"), graph.add("paletteuse", "new=1:dither=sierra2_4a")
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(use, 0, 0)
+    split.link_to(palette, 1, 0)
+    palette.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    for frame in chain(frames, [None]):
+        graph.push(frame)
+        while True:
+            try:
+                yield graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                break
+
+
+def _pictures(parts: Sequence[Path], stream: Any) -> Iterator[tuple[float, Any]]:
     """Yields the packets of all parts in order; without bidirectional frames, they are decoded as they are shown."""
     for part in parts:
-        for packet in part.demux(video=0):
-            if packet.pts is not None:
-                packet.dts, packet.stream = packet.pts, stream
-                yield float(packet.pts * packet.time_base), packet
+        with av.open(str(part), format=PART) as opened:
+            for packet in opened.demux(video=0):
+                if packet.pts is not None:
+                    packet.dts, packet.stream = packet.pts, stream
+                    yield float(packet.pts * packet.time_base), packet
 
 
 def _copies(source: Any, streams: Mapping[int, Any], end: float | None) -> Iterator[tuple[float, Any]]:
