@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby, takewhile
@@ -165,13 +165,18 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not overwrite:
         raise FileExists(f"{printable(target)}: exists already; give another name or overwrite")
     with film_errors(printable(target), "read"), av.open(str(target), metadata_errors="replace") as made:
-        if MARK not in made.metadata.get("comment", made.metadata.get("COMMENT", "")):
+        if MARK not in comment_of(made.metadata):
             raise FileExists(f"{printable(target)}: was not made by Photochrom, so it is never replaced")
+
+
+def comment_of(metadata: Mapping[str, str]) -> str:
+    """Return the comment of a film; containers write its name in capitals or not."""
+    return next((value for name, value in metadata.items() if name.lower() == "comment"), "")
 
 
 def _marks(film: Film, provenance: Provenance) -> dict[str, str]:
     """Return the metadata that says what the colors are."""
-    own = film.container.metadata.get("comment", "")
+    own = comment_of(film.container.metadata)
     details = f", {provenance.options}" if provenance.options else ""
     mark = f"{MARK} {__version__} (model {provenance.model} {provenance.version}, seed {provenance.seed}{details})"
     comment = f"{own}; {mark}" if own else mark

@@ -14,7 +14,7 @@ import numpy as np
 from av.filter import Graph
 from jaxtyping import UInt
 
-from ..imaging.errors import DAMAGED, PhotoError, printable
+from ..imaging.errors import DAMAGED, PhotoError, WriteError, printable
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.notes import Notes
 from ..imaging.tones import IN_COLOR, has_colors
@@ -64,7 +64,8 @@ def film_errors(name: str, action: str) -> Iterator[None]:
         yield
     except (av.error.FFmpegError, OSError) as error:
         reason = DAMAGED if isinstance(error, av.error.InvalidDataError) else error.strerror or str(error)
-        raise PhotoError(f"{name}: cannot be {action} ({reason[0].lower()}{reason[1:]})") from None
+        kind = WriteError if action == "written" else PhotoError
+        raise kind(f"{name}: cannot be {action} ({reason[0].lower()}{reason[1:]})") from None
 
 
 @dataclass(eq=False)
@@ -167,7 +168,8 @@ class Film:
         self._rewind(start)
         before: int | None = None
         for decoded in self._filtered(self._timed()):
-            pts = decoded.pts
+            # Filters may count time in another unit.
+            pts = None if decoded.pts is None else round(decoded.pts * decoded.time_base / self.time_base)
             if pts is None or (before is not None and pts <= before):
                 self.notes.add("frames without a time of their own were left out")
                 continue
@@ -211,7 +213,7 @@ class Film:
 
     def _filtered(self, frames: Iterator[Any]) -> Iterator[Any]:
         """Turns frames upright, progressive, and to a pixel format with a plane of luma."""
-        steps = [("bwdif", "deint=interlaced")] if self.interlaced else []
+        steps = [("bwdif", "mode=send_frame:deint=interlaced")] if self.interlaced else []
         steps += [("transpose", turn) for turn in TURNS.get(self.rotation, ())]
         if not self.plain:
             steps.append(("format", "yuv420p10le" if self.encoding.depth > 8 else "yuv420p"))

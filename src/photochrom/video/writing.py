@@ -31,7 +31,7 @@ FORMATS = {
     ".mpeg": "vob",
 }  # names of containers in FFmpeg, where they differ
 THREADS = 4  # of an encoder, whatever the machine has, since their number changes what it writes
-OWN = ("major_brand", "minor_version", "compatible_brands", "encoder")  # what a container says of itself
+OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "comment")  # not copied
 FIXED_RATE = ("mpeg4", "mpeg2video")  # encoders for containers whose frames are all shown as long
 RATES = (*map(Fraction, (24, 25, 30, 50, 60)), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001))
 RATE_ERROR = 0.01  # frames a second
@@ -175,7 +175,7 @@ def join(
                     copy.metadata.update(stream.metadata)
                     copy.disposition = stream.disposition
                 others[stream.index] = copy
-        kept = {name: value for name, value in source.metadata.items() if name not in OWN}
+        kept = {name: value for name, value in source.metadata.items() if name.lower() not in OWN}
         output.metadata.update({**kept, **metadata})
         with suppress(av.error.FFmpegError, NotImplementedError):
             output.set_chapters(source.chapters())
@@ -243,6 +243,7 @@ def _copies(source: Any, streams: Mapping[int, Any], end: float | None) -> Itera
             return
         if packet is None:
             return
+        packet.dts = packet.pts if packet.dts is None else packet.dts
         if packet.dts is None:
             continue
         last = float(packet.dts * packet.time_base)
