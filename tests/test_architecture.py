@@ -15,7 +15,7 @@ PACKAGE = Path(photochrom.__file__).parent
 def test_public_names():
     assert sorted(photochrom.__all__) == [
         *("BundleError", "ColorOptions", "Colorized", "Colorizer", "FileExists", "Hint", "Outcome", "PhotoError"),
-        *("PhotoTooLarge", "WriteError", "__version__", "colorize", "colorize_many"),
+        *("PhotoTooLarge", "WriteError", "__version__", "colorize", "colorize_many", "colorize_video"),
     ]
     assert all(getattr(photochrom, name) for name in photochrom.__all__)
     assert set(photochrom.__all__) <= set(dir(photochrom))

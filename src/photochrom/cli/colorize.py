@@ -169,7 +169,7 @@ def _colorize_files(call: Call) -> None:
 
 
 def _start(call: Call, model: "Colorizer", passed: "Passed", progress: FilmProgress) -> "Started":
-    from ..imaging.films import FILM_SUFFIXES, is_film
+    from ..imaging.films import FILM_OUTPUTS, FILM_SUFFIXES
     from ..inference.batch import check_batch, colorize_batch
     from ..inference.colorizer import Colorizer
     from ..inference.plan import plan
@@ -180,9 +180,10 @@ def _start(call: Call, model: "Colorizer", passed: "Passed", progress: FilmProgr
         raise ValueError(f"{'--manifest' if call.manifest else 'addresses'}: only with --cluster, for example local")
     paths, out = [Path(photo) for photo in call.photos], Path(call.out) if call.out else None
     # Where the extra is missing, films that are named ask for it, and those in folders are passed over.
-    has_films = is_installed("video") or any(path.suffix.lower() in FILM_SUFFIXES for path in paths)
+    is_asked = any(path.suffix.lower() in FILM_SUFFIXES for path in paths)
+    has_films = call.options.page is None and (is_asked or is_installed("video"))
     tasks = plan(paths, out, **call.outputs(passed), films=has_films)
-    films = [task for task in tasks if has_films and not task.problem and is_film(Path(task.source))]
+    films = [task for task in tasks if has_films and Path(task.target).suffix.lower() in FILM_OUTPUTS]
     photos = [task for task in tasks if task not in films]
     if photos or not films:
         check_batch(model, call.options.color, call.extras, len(photos))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import typer
@@ -123,11 +124,17 @@ def _count_unwritten(causes: "Counter[str]") -> list[str]:
 
 
 def _count_sources(tasks: "Sequence[Task]") -> str:
-    """Return the number of photos and of folders that cannot be read: `2 photos`, `3 photos and folders`."""
-    folders = sum(bool(task.problem) for task in tasks)
-    if 0 < folders < len(tasks):
-        return f"{len(tasks)} photos and folders"
-    return count(len(tasks), "folder" if folders else "photo")
+    """Return the number of photos, films, and folders that cannot be read: `2 photos`, `3 photos and folders`."""
+    from ..imaging.films import FILM_OUTPUTS
+
+    kinds = {"photo": 0, "film": 0, "folder": 0}
+    for task in tasks:
+        is_film = PurePath(task.target).suffix.lower() in FILM_OUTPUTS
+        kinds["folder" if task.problem else "film" if is_film else "photo"] += 1
+    names = [name for name, number in kinds.items() if number]
+    if len(names) == 1:
+        return count(len(tasks), names[0])
+    return f"{len(tasks)} {', '.join(f'{name}s' for name in names[:-1])} and {names[-1]}s"
 
 
 def _lines(outcome: "Outcome", mode: Mode) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyvips
 
 FILM_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+FILM_OUTPUTS = (*FILM_SUFFIXES, ".gif")  # suffixes of what is made of films; a GIF is never made of a photo
 
 
 def is_film(path: Path) -> bool:

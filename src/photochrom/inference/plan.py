@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import TypedDict, TypeVar
 
 from ..imaging.errors import printable
-from ..imaging.films import FILM_SUFFIXES, is_film
+from ..imaging.films import FILM_OUTPUTS, FILM_SUFFIXES, is_film
 from ..imaging.formats import WRITABLE
 from ..imaging.paths import exists, is_file, is_folder, resolve
 from ..imaging.sources import IMAGE_SUFFIXES, Passed, image_files, read_head
@@ -124,7 +124,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     cannot be written, or a file is in the way of a folder of outputs.
     """
     seeds, extras = tuple(seeds), tuple(extras)
-    if out is not None and out.suffix.lower() in (*FILE_SUFFIXES, *FILM_SUFFIXES) and not is_folder(out):
+    if out is not None and out.suffix.lower() in (*FILE_SUFFIXES, *FILM_OUTPUTS) and not is_folder(out):
         _check_folder(out.parent)
         source = _check_file(sources, out, suffix, films)
         task = Task(source, out, seeds, extras)
@@ -159,11 +159,12 @@ def _check_file(sources: Sequence[Path], out: Path, suffix: str, films: bool) ->
     """Return the one source whose output is the file ``out``. Raises ValueError where it cannot be."""
     if len(sources) > 1 or is_folder(sources[0]):
         raise ValueError(f"{printable(out)}: one file cannot hold several photos; give a folder with -o")
-    if films and is_film(sources[0]):
-        if out.suffix.lower() not in (*FILM_SUFFIXES, ".gif"):
-            raise ValueError(f"{printable(out)}: is no film; choose one of {', '.join(FILM_SUFFIXES)}, or a folder")
+    own = out.suffix.lower()
+    if films and own in FILM_OUTPUTS and is_film(sources[0]):
         return sources[0]
-    kind = WRITABLE.get(out.suffix.lower())
+    if films and sources[0].suffix.lower() in FILM_SUFFIXES:
+        raise ValueError(f"{printable(out)}: is no film; choose one of {', '.join(FILM_OUTPUTS)}, or a folder")
+    kind = WRITABLE.get(own)
     if kind is None:
         raise ValueError(f"{printable(out)}: cannot be written; choose one of {', '.join(WRITABLE)}, or a folder")
     if suffix and kind != WRITABLE[suffix]:
@@ -185,8 +186,9 @@ def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | 
         if exists(source) and not is_file(source):
             raise ValueError(f"{printable(source)}: is no file or folder; to pipe a photo in, name it -")
         label = "" if out else "-color"
-        kind = films and is_film(source)
-        yield _Photo(source, source.parent, out or source.parent, label, searched=False, is_film=kind)
+        yield _Photo(
+            source, source.parent, out or source.parent, label, searched=False, is_film=films and is_film(source)
+        )
         return
     named = source if source.name.strip(".") else resolve(source)  # "." and ".." have no name of their own
     root = out or named.with_name(f"{named.name}-color")
@@ -198,8 +200,8 @@ def _find_photos(source: Path, out: Path | None, hidden: bool, passed: Passed | 
     others = dict.fromkeys(FILM_SUFFIXES if films else (), found)
     for path in [*image_files(source, hidden, passed, unreadable, others), *unreadable, *found]:
         if not outputs_inside or resolve(root) not in resolve(path).parents:
-            problem, kind = unreadable.get(path, ""), films and is_film(path)
-            yield _Photo(path, source, root, "", searched=True, problem=problem, is_film=kind)
+            kind = films and is_film(path)
+            yield _Photo(path, source, root, "", searched=True, problem=unreadable.get(path, ""), is_film=kind)
 
 
 def _several_folders(photos: Iterable[_Photo], targets: Iterable[Path]) -> bool:
