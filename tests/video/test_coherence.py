@@ -112,8 +112,8 @@ def test_cuts_are_found_where_shots_begin(shots):
 
 
 def test_a_pan_a_flash_and_a_fade_are_no_cuts():
-    pan = grays(scene(4, 20, 128, 96, 6))
-    assert cuts(pan) == [0]
+    assert cuts(grays(scene(4, 20, 128, 96, 6))) == [0]
+    pan = grays(scene(4, 20, 128, 96, 2))
     flash = [frame.copy() for frame in pan]
     flash[7] = np.ones_like(flash[7])
     assert cuts(flash) == [0]

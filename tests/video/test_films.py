@@ -316,7 +316,7 @@ def test_a_preview_ends_after_some_seconds(colorizer, tmp_path):
     [
         ({"variants": 2}, "deterministic|variants"),
         ({"crf": 60}, "crf 60: must be an integer from 0 to 51"),
-        ({"hints": ["1,2,#ff0000"]}, "for photos"),
+        ({"hints": ["1,2,#ff0000"]}, "begins with the number of a frame"),
         ({"seed": 3}, "deterministic"),
         ({"size": 0}, "size 0"),
     ],

@@ -29,6 +29,7 @@ class Call:
     manifest: Path | None
     crf: int
     preview: float | None
+    film_hints: list[str]
     mode: Mode
 
     def outputs(self, passed: "Passed") -> "PlanOptions":

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Started: TypeAlias = tuple[list[Task], Generator[Outcome]]
 
 ADVICE = "; run the same command again to continue"
+HINT = "Color of a pixel, written x,y,#rrggbb, for a film frame,x,y,#rrggbb; repeatable."
+FILM_HINT_COMMAS = 3
 CRF = "Constant rate factor of films: 0 lossless, 51 worst."
 PREVIEW = "Colorize only so many seconds of films, from their start."
 OUT = "Output folder, or output file for one photo; - is stdout."
@@ -64,7 +66,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     solver: Annotated[str | None, typer.Option(help=SOLVERS)] = None,
     eta: Annotated[float | None, limited("eta", "Noise added at each step of ddim: 0 none, 1 ancestral.")] = None,
     temperature: Annotated[float | None, limited("temperature", TEMPERATURE)] = None,
-    hint: Annotated[list[str] | None, typer.Option(help="Color of a pixel, written x,y,#rrggbb; repeatable.")] = None,
+    hint: Annotated[list[str] | None, typer.Option(help=HINT)] = None,
     hints: Annotated[Path | None, typer.Option(help="Text file with one such hint per line.")] = None,
     settings: Annotated[Path | None, typer.Option(help=SETTINGS)] = None,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write a map of where variants differ.")] = False,
@@ -103,6 +105,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     with exit_on(ManifestError), exit_on(ClusterError, code=1), exit_on(ValueError), stopping(ADVICE):
         if quiet and verbose:
             raise ValueError("--quiet and --verbose: choose one")
+        film_hints = [text for text in hint or () if text.count(",") == FILM_HINT_COMMAS]
+        photo_hints = [text for text in hint or () if text not in film_hints]
         color = ColorOptions(
             saturation=saturation,
             near=near,
@@ -112,7 +116,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             size=size,
             seed=seed,
             variants=variants,
-            hints=parse_hints([*(hint or ()), *(read_hints(hints) if hints else ())]),
+            hints=parse_hints([*photo_hints, *(read_hints(hints) if hints else ())]),
             steps=steps,
             solver=solver,
             eta=eta,
@@ -138,6 +142,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             manifest=manifest,
             crf=crf,
             preview=preview,
+            film_hints=film_hints,
             mode=Mode(quiet, verbose, as_json, dry_run),
         )
         if uses_pipe(photos, out):
@@ -195,6 +200,8 @@ def _start(call: Call, model: "Colorizer", passed: "Passed", progress: FilmProgr
         outcomes = colorize_batch(colorizer, photos, call.options, jobs)
         model = colorizer
     if not films:
+        if call.film_hints:
+            raise ValueError("--hint frame,x,y,#rrggbb: is for films, and there are none")
         return tasks, outcomes
     return [*photos, *films], _with_films(outcomes, _start_films(call, model, films, progress))
 
@@ -205,8 +212,13 @@ def _start_films(
     with loading("video"):
         from ..video.batch import check_film_options, colorize_films
         from ..video.film import FilmOptions
+        from ..video.hints import FilmHint
 
-    options = FilmOptions(call.options.color, call.crf, call.preview, call.options.overwrite, call.options.max_pixels)
+    if call.film_hints and len(films) > 1:
+        raise ValueError(f"--hint applies to one film, and there are {len(films)}; colorize it separately")
+    hints = tuple(map(FilmHint.parse, call.film_hints))
+    color, overwrite, max_pixels = call.options.color, call.options.overwrite, call.options.max_pixels
+    options = FilmOptions(color, call.crf, call.preview, overwrite, max_pixels, hints)
     check_film_options(colorizer, options, call.extras)
     return colorize_films(colorizer, films, options, progress, call.mode.dry_run)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -61,6 +62,18 @@ def check_hints(photo: Photo, hints: Sequence[Hint]) -> None:
             raise PhotoError(f"{photo.name}: hint at {hint.x},{hint.y} is outside the photo, which has {size}")
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """What hints lie on: a photo, or a film."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def width(self) -> int: ...  # noqa: D102
+    @property
+    def height(self) -> int: ...  # noqa: D102
+
+
 @dataclass(frozen=True, eq=False)
 class HintMaps:
     """The hints of one photo, spread over its pixels at whatever size a model gives colors; computed once for a size.
@@ -68,7 +81,7 @@ class HintMaps:
     ``gray``: the photo's at the inference size. The hints are inside the photo, see `check_hints`.
     """
 
-    photo: Photo
+    photo: Sized
     gray: Float[np.ndarray, "1 h w"]
     hints: Sequence[Hint]
     maps: dict[tuple[int, int], HintMap] = field(default_factory=dict)

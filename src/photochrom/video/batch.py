@@ -13,6 +13,7 @@ from ..inference.options import ColorKeywords, check_stochastic, merge_options
 from ..inference.plan import Task
 from ..inference.processing import Outcome, SkipReason
 from .film import ColorizedFilm, FilmOptions, Progress, colorize_film
+from .hints import FilmHint
 from .reading import Film
 
 
@@ -28,7 +29,7 @@ def check_film_options(colorizer: Colorizer, options: FilmOptions, extras: Seque
     if color.variants > 1 or extras:
         raise ValueError("variants, their maps and --trace are for photos; colorize a film once for each --seed")
     if color.hints:
-        raise ValueError("--hint, --hints: are for photos, not for films")
+        raise ValueError("a hint for a film begins with the number of a frame: write it as frame,x,y,#rrggbb")
     if not 0 <= options.crf <= MAX_CRF:
         raise ValueError(f"crf {options.crf}: must be an integer from 0 to {MAX_CRF}")
 
@@ -72,6 +73,7 @@ def colorize_video(  # noqa: PLR0913 - each is an option of the command
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Progress = silent,
+    frame_hints: Sequence[str] = (),
     **settings: Unpack[ColorKeywords],
 ) -> ColorizedFilm:
     """Colorize a film, with its sound, subtitles, chapters and metadata, by the rules of `photochrom colorize`.
@@ -85,14 +87,16 @@ def colorize_video(  # noqa: PLR0913 - each is an option of the command
         overwrite: whether an existing film that Photochrom made may be replaced.
         max_pixels: largest frame.
         progress: called with the seconds that are done, and those of the whole film (None if they are not known).
-        settings: as for `Colorizer`.
+        frame_hints: colors at places of frames, written ``frame,x,y,#rrggbb``; each holds for its shot.
+        settings: as for `Colorizer`, without hints.
 
     Raises:
         PhotoError: the film cannot be read; `FileExists` or `WriteError` when writing.
         ValueError: an option is invalid or not supported by films or the model.
     """
     colorizer = model if isinstance(model, Colorizer) else Colorizer(model)
-    options = FilmOptions(merge_options(**settings), crf, preview, overwrite, max_pixels)
+    hints = tuple(map(FilmHint.parse, frame_hints))
+    options = FilmOptions(merge_options(**settings), crf, preview, overwrite, max_pixels, hints)
     check_film_options(colorizer, options)
     source = Path(film)
     target = Path(output) if output is not None else source.with_name(f"{source.stem}-color{source.suffix}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby, takewhile
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import cv2
@@ -19,14 +20,15 @@ from ..core import color
 from ..imaging.atomic import atomic_path
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
-from ..imaging.metadata.provenance import Provenance
 from ..imaging.metadata.xmp import SOURCE_TYPE
 from ..imaging.photo import model_size
 from ..inference.colorizer import Colorizer
 from ..inference.grading import grade
+from ..inference.hints import HintMaps
 from ..inference.options import ColorOptions
 from .chroma import chroma_planes, shrink
 from .coherence import AB, coherent_colors
+from .hints import FilmHint, Hints, follow_hints
 from .motion import Gray, MotionEstimator
 from .reading import Film, Frame, film_errors
 from .shots import mark_cuts
@@ -49,13 +51,19 @@ class FilmOptions:
     preview: float | None = None
     overwrite: bool = False
     max_pixels: int = MAX_PIXELS
+    hints: tuple[FilmHint, ...] = ()
 
 
 @dataclass(frozen=True)
 class ColorizedFilm:
-    """A film that is written. ``luma_error``: mean difference of its luma from the original's, in codes of 8 bits."""
+    """A film that is written.
+
+    ``mark``: what its metadata says of its colors; ``luma_error``: mean difference of its luma from the original's, in
+    codes of 8 bits.
+    """
 
     path: Path
+    mark: str
     notes: tuple[str, ...]
     size: tuple[int, int]
     frames: int
@@ -80,40 +88,37 @@ def colorize_film(
     configured = colorizer.configured(options.color)
     quality = Quality(target.suffix.lower(), options.crf)
     with Film(source, options.max_pixels) as film, _Work.begin(target, _fingerprint(film, configured, options)) as work:
-        frames = film.frames(work.next_pts, work.frames)
-        if options.preview is not None:
-            limit = options.preview
-            frames = takewhile(lambda frame: film.seconds(frame.pts) < limit, frames)
-        _colorize_shots(configured, film, frames, quality, options, work, progress)
+        _colorize_shots(configured, film, quality, options, work, progress)
         if not work.parts:
             raise PhotoError(f"{film.name}: has no frame that can be read")
-        provenance = configured.provenance(options.color.seed, options.color, original=_sha256(source))
+        mark = _mark(configured, options)
+        metadata = {
+            "comment": "; ".join(filter(None, (comment_of(film.container.metadata), mark))),
+            "DigitalSourceType": SOURCE_TYPE,
+            "original_sha256": _sha256(source),
+        }
         with atomic_path(target, options.overwrite) as path, film_errors(printable(target), "written"):
             if quality.suffix == ".gif":
                 join_animation(work.parts, path)
             else:
-                join(work.parts, film, path, quality.suffix, _marks(film, provenance), options.preview)
+                join(work.parts, film, path, quality.suffix, metadata, options.preview)
         if quality.suffix in UNMARKED:
             film.notes.add(f"{quality.suffix} has no metadata: nothing in the output says that it is colorized")
         work.remove()
         error = float(np.mean(work.errors))
         notes = tuple(dict.fromkeys([*work.notes, *film.notes]))
         size = film.width, film.height
-        return ColorizedFilm(target, notes, size, work.frames, time.monotonic() - start, error)
+        return ColorizedFilm(target, mark, notes, size, work.frames, time.monotonic() - start, error)
 
 
-def _colorize_shots(  # noqa: PLR0913 - the parts of one pipeline
-    colorizer: Colorizer,
-    film: Film,
-    frames: Iterator[Frame],
-    quality: Quality,
-    options: FilmOptions,
-    work: "_Work",
-    progress: Progress,
+def _colorize_shots(
+    colorizer: Colorizer, film: Film, quality: Quality, options: FilmOptions, work: "_Work", progress: Progress
 ) -> None:
     motion = MotionEstimator()
     whole = film.duration if options.preview is None else min(options.preview, film.duration or options.preview)
-    for shot in shots(colorizer, film, frames, options.color, motion):
+    hints = _hints(colorizer, film, options, motion) if options.hints else {}
+    frames = _frames(film, options, work.next_pts, work.frames)
+    for shot in shots(colorizer, film, frames, options.color, motion, hints):
         with film_errors(work.name, "written"):
             part = work.new_part()
             writer = PartWriter(part, film, quality)
@@ -125,16 +130,39 @@ def _colorize_shots(  # noqa: PLR0913 - the parts of one pipeline
             work.keep(part, count, last, writer.close(), film.notes)
 
 
+def _frames(film: Film, options: FilmOptions, start: int | None = None, number: int = 0) -> Iterator[Frame]:
+    """Return the frames of a film as `Film.frames`, to the end of the preview."""
+    frames = film.frames(start, number)
+    if options.preview is None:
+        return frames
+    limit = options.preview
+    return takewhile(lambda frame: film.seconds(frame.pts) < limit, frames)
+
+
+def _hints(colorizer: Colorizer, film: Film, options: FilmOptions, motion: MotionEstimator) -> Hints:
+    height, width = _inference_size(colorizer, film, options.color)
+    seen = ((frame.number, shrink(frame.luma, film.encoding, width, height)) for frame in _frames(film, options))
+    return follow_hints(film, options.hints, mark_cuts(seen, motion))
+
+
 def shots(
-    colorizer: Colorizer, film: Film, frames: Iterator[Frame], options: ColorOptions, motion: MotionEstimator
+    colorizer: Colorizer,
+    film: Film,
+    frames: Iterator[Frame],
+    options: ColorOptions,
+    motion: MotionEstimator,
+    hints: Hints = MappingProxyType({}),
 ) -> Iterator[Iterator[tuple[Frame, AB]]]:
     """Yield the shots of a film, each as its frames with their ab in [-1, 1], at the inference size."""
     height, width = _inference_size(colorizer, film, options)
 
-    def predict(_: Frame, gray: Gray) -> AB:
-        rgb = np.broadcast_to(gray, (3, *gray.shape))
-        (ab,) = colorizer.predict([color.rgb_to_gray(rgb, colorizer.card.gray)[None]], options.seed)
-        return _enlarged(ab, width, height)
+    def predict(frame: Frame, gray: Gray) -> AB:
+        seen = color.rgb_to_gray(np.broadcast_to(gray, (3, *gray.shape)), colorizer.card.gray)[None]
+        own = hints.get(frame.number)
+        maps = HintMaps(film, seen, own) if own else None
+        (ab,) = colorizer.predict([seen], options.seed, maps)
+        # Grading is linear in ab, as the mean over frames is: to grade what is predicted is to grade the film.
+        return _enlarged(grade(ab, options, maps), width, height)
 
     seen = ((frame, shrink(frame.luma, film.encoding, width, height)) for frame in frames)
     marked = mark_cuts(seen, motion)
@@ -146,8 +174,7 @@ def shots(
         return number
 
     for _, shot in groupby(marked, key=shot_of):
-        pairs = coherent_colors(((frame, gray) for frame, gray, _ in shot), predict, motion)
-        yield ((frame, grade(ab, options)) for frame, ab in pairs)
+        yield coherent_colors(((frame, gray) for frame, gray, _ in shot), predict, motion)
 
 
 def _enlarged(ab: AB, width: int, height: int) -> AB:
@@ -174,13 +201,12 @@ def comment_of(metadata: Mapping[str, str]) -> str:
     return next((value for name, value in metadata.items() if name.lower() == "comment"), "")
 
 
-def _marks(film: Film, provenance: Provenance) -> dict[str, str]:
-    """Return the metadata that says what the colors are."""
-    own = comment_of(film.container.metadata)
-    details = f", {provenance.options}" if provenance.options else ""
-    mark = f"{MARK} {__version__} (model {provenance.model} {provenance.version}, seed {provenance.seed}{details})"
-    comment = f"{own}; {mark}" if own else mark
-    return {"comment": comment, "DigitalSourceType": SOURCE_TYPE, "original_sha256": provenance.original}
+def _mark(colorizer: Colorizer, options: FilmOptions) -> str:
+    """Return what metadata says of the colors."""
+    provenance = colorizer.provenance(options.color.seed, options.color)
+    others = [f"hints {' '.join(map(str, options.hints))}"] if options.hints else []
+    details = ", ".join(filter(None, (f"seed {provenance.seed}", provenance.options, *others)))
+    return f"{MARK} {__version__} (model {provenance.model} {provenance.version}, {details})"
 
 
 def _sha256(path: Path) -> str:
@@ -192,7 +218,16 @@ def _fingerprint(film: Film, colorizer: Colorizer, options: FilmOptions) -> str:
     """Return what decides the frames of an output."""
     status = film.path.stat()
     model = colorizer.card.name, colorizer.card.weights
-    parts = (__version__, status.st_size, status.st_mtime_ns, model, options.color, options.crf, options.preview)
+    parts = (
+        __version__,
+        status.st_size,
+        status.st_mtime_ns,
+        model,
+        options.color,
+        options.crf,
+        options.preview,
+        options.hints,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -229,7 +264,11 @@ class _Work:
                     raise PhotoError(f"{name}: is being written by another process") from None
             work = cls(folder, name, fingerprint)
             work._read()
-            yield work
+            try:
+                yield work
+            finally:
+                if not work.parts:
+                    work.remove()
 
     def _read(self) -> None:
         try:

@@ -84,7 +84,9 @@ def test_an_animated_gif_stays_animated_unless_a_page_is_named(bundle, tmp_path)
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--hint", "1,2,#ff0000"), "--hint"),
+        (("--hint", "1,2,#ff0000"), "begins with the number of a frame"),
+        (("--hint", "9,1,2,#ff0000"), "is after the last frame, 1"),
+        (("--hint", "x,1,2,#ff0000"), "write it as frame,x,y"),
         (("--uncertainty",), "uncertainty"),
         (("--crf", "70"), "crf"),
         (("--page", "2"), "is a video"),
