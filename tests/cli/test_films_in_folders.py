@@ -69,6 +69,19 @@ def test_the_container_is_that_of_the_output(bundle, tmp_path):
     assert (result.exit_code, "two.jpg: is no film; choose one of" in result.stderr) == (2, True)
 
 
+def test_a_preview_shows_a_frame_of_each_shot(bundle, tmp_path):
+    source = write(tmp_path / "one.mp4", [*scene(1), *scene(2), *scene(3, 20)])
+    result = colorize(source, "--preview", "shots", model=bundle)
+    assert result.stdout.splitlines() == [str(tmp_path / "one-color-shots.jpg")]
+    sheet = pyvips.Image.new_from_file(result.stdout.strip())
+    assert sheet.get_typeof("xmp-data")
+    assert sheet.width * sheet.height > 3 * 32 * 64
+    assert not (tmp_path / "one-color.mp4").exists()
+    assert "already exists" in colorize(source, "--preview", "shots", model=bundle).stderr
+    wrong = colorize(source, "--preview", "x", model=bundle)
+    assert (wrong.exit_code, "--preview x: give a number of seconds, or shots" in wrong.stderr) == (2, True)
+
+
 def test_an_animated_gif_stays_animated_unless_a_page_is_named(bundle, tmp_path):
     pages = [pyvips.Image.new_from_array(frame) for frame in scene(1, 4, 64, 48)]
     animation = pyvips.Image.arrayjoin(pages, across=1).copy()

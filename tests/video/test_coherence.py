@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from films import scene
 from hypothesis import given
 from hypothesis import strategies as st
 
+from films import scene
 from photochrom.video.coherence import AHEAD, STEP, coherent_colors
 from photochrom.video.motion import MotionEstimator, trust, warp
 from photochrom.video.shots import correlation, mark_cuts

@@ -6,8 +6,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from films import RATE, luma, read, scene, write
 
+from films import RATE, luma, read, scene, write
 from photochrom import FileExists, PhotoError, WriteError, colorize_video
 from photochrom.video import film as film_module
 from photochrom.video.film import MARK

@@ -28,7 +28,8 @@ class Call:
     cluster: str | None
     manifest: Path | None
     crf: int
-    preview: float | None
+    preview: float | None  # seconds
+    preview_shots: bool
     film_hints: list[str]
     mode: Mode
 

@@ -1,5 +1,6 @@
 """The command that colorizes photos."""
 
+import math
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 ADVICE = "; run the same command again to continue"
 HINT = "Color of a pixel, written x,y,#rrggbb, for a film frame,x,y,#rrggbb; repeatable."
 FILM_HINT_COMMAS = 3
+SHOTS = "shots"
 CRF = "Constant rate factor of films: 0 lossless, 51 worst."
-PREVIEW = "Colorize only so many seconds of films, from their start."
+PREVIEW = "Seconds of films to colorize, from their start; or shots, for a picture with one frame of each shot."
 OUT = "Output folder, or output file for one photo; - is stdout."
 FORMAT = "Format of all outputs: avif, jpg, png, tif or webp; by default that of each photo."
 
@@ -76,7 +78,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     page: Annotated[int | None, typer.Option(min=1, help=PAGE)] = None,
     max_pixels: Annotated[int, typer.Option(min=1, help=LIMIT)] = MAX_PIXELS,
     crf: Annotated[int, typer.Option(min=0, max=51, help=CRF)] = 16,
-    preview: Annotated[float | None, typer.Option(min=0.1, help=PREVIEW)] = None,
+    preview: Annotated[str | None, typer.Option(help=PREVIEW)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs (no other files).")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Include hidden files and folders.")] = False,
     cluster: Annotated[str | None, typer.Option(help=CLUSTER)] = None,
@@ -141,7 +143,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             cluster=cluster,
             manifest=manifest,
             crf=crf,
-            preview=preview,
+            preview=None if preview in (None, SHOTS) else _seconds(preview),
+            preview_shots=preview == SHOTS,
             film_hints=film_hints,
             mode=Mode(quiet, verbose, as_json, dry_run),
         )
@@ -149,6 +152,17 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             colorize_pipe(call)
         else:
             _colorize_files(call)
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds of a preview. Raises ValueError for a text that is no number above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"--preview {text}: give a number of seconds, or {SHOTS}")
+    return seconds
 
 
 def _is_given(context: typer.Context, option: str) -> bool:
@@ -220,7 +234,7 @@ def _start_films(
     color, overwrite, max_pixels = call.options.color, call.options.overwrite, call.options.max_pixels
     options = FilmOptions(color, call.crf, call.preview, overwrite, max_pixels, hints)
     check_film_options(colorizer, options, call.extras)
-    return colorize_films(colorizer, films, options, progress, call.mode.dry_run)
+    return colorize_films(colorizer, films, options, progress, call.mode.dry_run, call.preview_shots)
 
 
 def _with_films(photos: "Generator[Outcome]", films: "Generator[Outcome]") -> "Generator[Outcome]":

@@ -28,6 +28,13 @@ def variants(gray: Gray, colors: Sequence[AB], provenance: Provenance) -> bytes:
     return _join(images, columns, provenance)
 
 
+def scenes(grays: Sequence[Gray], colors: Sequence[AB], provenance: Provenance) -> bytes:
+    """Return a contact sheet of pictures of one size in color, about as wide as high."""
+    height, width = grays[0].shape[1:]
+    images = [_colorize(gray, ab) for gray, ab in zip(grays, colors, strict=True)]
+    return _join(images, max(1, round((len(images) * height / width) ** 0.5)), provenance)
+
+
 def trace(gray: Gray, colors: Sequence[AB], provenance: Provenance) -> bytes:
     """Return a strip of a photo at up to `MAX_STEPS` sampling steps, from noise to the result."""
     steps = np.linspace(0, len(colors) - 1, min(MAX_STEPS, len(colors))).round().astype(int)

@@ -12,7 +12,7 @@ from ..inference.colorizer import Colorizer, StrPath
 from ..inference.options import ColorKeywords, check_stochastic, merge_options
 from ..inference.plan import Task
 from ..inference.processing import Outcome, SkipReason
-from .film import ColorizedFilm, FilmOptions, Progress, colorize_film
+from .film import ColorizedFilm, FilmOptions, Progress, colorize_film, preview_shots
 from .hints import FilmHint
 from .reading import Film
 
@@ -43,10 +43,16 @@ def colorize_films(
     options: FilmOptions,
     progress: Progress = silent,
     dry_run: bool = False,
+    preview_is_sheet: bool = False,
 ) -> Generator[Outcome]:
-    """Colorize films and yield their outcomes; one that fails does not stop the others."""
+    """Colorize films and yield their outcomes; one that fails does not stop the others.
+
+    ``preview_is_sheet``: instead of films, make contact sheets of their shots, `NAME-shots.jpg`.
+    """
     for task in tasks:
         source, target = Path(task.source), Path(task.target)
+        if preview_is_sheet:
+            target = target.with_name(f"{target.stem}-shots.jpg")
         if target.exists() and not options.overwrite:
             yield Outcome(task, SkipReason.EXISTS)
             continue
@@ -54,6 +60,9 @@ def colorize_films(
             if dry_run:
                 with Film(source, options.max_pixels) as film:
                     yield Outcome(task, files=(target,), size=(film.width, film.height))
+                continue
+            if preview_is_sheet:
+                yield Outcome(task, files=(preview_shots(colorizer, source, target, options, progress),))
                 continue
             made = colorize_film(colorizer, source, target, options, progress)
         except (PhotoError, BundleError) as error:

@@ -7,21 +7,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
 import av
 import cv2
 import numpy as np
+from jaxtyping import Float32
 
 from .._version import __version__
 from ..core import color
-from ..imaging.atomic import atomic_path
+from ..imaging.atomic import atomic_path, atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.metadata.xmp import SOURCE_TYPE
 from ..imaging.photo import model_size
+from ..inference import contact_sheet
 from ..inference.colorizer import Colorizer
 from ..inference.grading import grade
 from ..inference.hints import HintMaps
@@ -31,9 +33,10 @@ from .coherence import AB, coherent_colors
 from .hints import FilmHint, Hints, follow_hints
 from .motion import Gray, MotionEstimator
 from .reading import Film, Frame, film_errors
-from .shots import mark_cuts
+from .shots import mark_cuts, split_shots
 from .writing import PartWriter, Quality, join, join_animation
 
+EARLY = 12  # frames after the first of a shot that shows it in a preview
 MARK = "Colorized by Photochrom"  # how the comment of an output ends, or begins
 UNMARKED = (".gif", ".mpeg", ".mpg")  # suffixes of containers that have no metadata
 Progress = Callable[[float, float | None], None]  # gets the seconds of a film that are done, and of all of it
@@ -145,6 +148,30 @@ def _hints(colorizer: Colorizer, film: Film, options: FilmOptions, motion: Motio
     return follow_hints(film, options.hints, mark_cuts(seen, motion))
 
 
+def preview_shots(
+    colorizer: Colorizer,
+    source: Path,
+    target: Path,
+    options: FilmOptions,
+    progress: Progress = lambda done, whole: None,
+) -> Path:
+    """Write a contact sheet (JPEG) of one frame of each shot, colorized as a photo. Raises as `colorize_film`."""
+    configured, motion = colorizer.configured(options.color), MotionEstimator()
+    grays, colors = [], []
+    with Film(source, options.max_pixels) as film, atomic_write(target, options.overwrite) as file:
+        height, width = _inference_size(configured, film, options.color)
+        seen = ((frame, shrink(frame.luma, film.encoding, width, height)) for frame in film.frames())
+        for shot in split_shots(mark_cuts(seen, motion)):
+            for index, (frame, gray) in enumerate(shot):
+                if index <= EARLY:
+                    chosen = gray
+                progress(film.seconds(frame.pts), film.duration)
+            grays.append(_seen(configured, chosen))
+            colors.append(grade(configured.predict(grays[-1:], options.color.seed)[0], options.color))
+        file.write(contact_sheet.scenes(grays, colors, configured.provenance(options.color.seed, options.color)))
+    return target
+
+
 def shots(
     colorizer: Colorizer,
     film: Film,
@@ -157,7 +184,7 @@ def shots(
     height, width = _inference_size(colorizer, film, options)
 
     def predict(frame: Frame, gray: Gray) -> AB:
-        seen = color.rgb_to_gray(np.broadcast_to(gray, (3, *gray.shape)), colorizer.card.gray)[None]
+        seen = _seen(colorizer, gray)
         own = hints.get(frame.number)
         maps = HintMaps(film, seen, own) if own else None
         (ab,) = colorizer.predict([seen], options.seed, maps)
@@ -165,16 +192,13 @@ def shots(
         return _enlarged(grade(ab, options, maps), width, height)
 
     seen = ((frame, shrink(frame.luma, film.encoding, width, height)) for frame in frames)
-    marked = mark_cuts(seen, motion)
-    number = 0
+    for shot in split_shots(mark_cuts(seen, motion)):
+        yield coherent_colors(shot, predict, motion)
 
-    def shot_of(item: tuple[Frame, Gray, bool]) -> int:
-        nonlocal number
-        number += item[2]
-        return number
 
-    for _, shot in groupby(marked, key=shot_of):
-        yield coherent_colors(((frame, gray) for frame, gray, _ in shot), predict, motion)
+def _seen(colorizer: Colorizer, gray: Gray) -> Float32[np.ndarray, "1 h w"]:
+    """Return a picture as a model sees it."""
+    return color.rgb_to_gray(np.broadcast_to(gray, (3, *gray.shape)), colorizer.card.gray)[None]
 
 
 def _enlarged(ab: AB, width: int, height: int) -> AB:

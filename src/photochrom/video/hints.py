@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from tempfile import TemporaryFile
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..imaging.errors import PhotoError
 from ..inference.options import Hint
 from .motion import Gray, MotionEstimator, trust
 from .reading import Film
+from .shots import split_shots
 
 PATTERN = r"^\s*(\d{1,9})\s*,(.*)$"
 SURE = 0.3  # trust in the motion of a place under which it is given up
@@ -51,18 +51,12 @@ def follow_hints(film: Film, hints: Sequence[FilmHint], marked: Iterator[tuple[i
             raise PhotoError(f"{film.name}: hint {hint} is outside the frames, of {film.width} x {film.height} pixels")
     places: dict[int, list[Hint]] = defaultdict(list)
     waiting = sorted(hints, key=lambda hint: hint.frame)
-    count, shot = 0, 0
-
-    def shot_of(item: tuple[int, Gray, bool]) -> int:
-        nonlocal shot
-        shot += item[2]
-        return shot
-
-    for _, frames in groupby(marked, key=shot_of):
+    count = 0
+    for shot in split_shots(marked):
         if not waiting:
             break
         with _Pictures() as pictures:
-            for number, gray, _ in frames:
+            for number, gray in shot:
                 pictures.add(gray)
                 count = number + 1
             start = count - len(pictures)

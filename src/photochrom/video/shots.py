@@ -1,6 +1,7 @@
 """Shots: where a film cuts from one to the next."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TypeVar
 
 import cv2
@@ -38,6 +39,19 @@ def mark_cuts(frames: Iterator[tuple[T, Gray]], motion: MotionEstimator) -> Iter
             waiting = frame, gray, True
     if waiting is not None:
         yield waiting
+
+
+def split_shots(marked: Iterator[tuple[T, Gray, bool]]) -> Iterator[Iterator[tuple[T, Gray]]]:
+    """Yield the shots of frames that are marked by `mark_cuts`; each is to be read before the next."""
+    number = 0
+
+    def shot_of(item: tuple[T, Gray, bool]) -> int:
+        nonlocal number
+        number += item[2]
+        return number
+
+    for _, shot in groupby(marked, key=shot_of):
+        yield ((frame, gray) for frame, gray, _ in shot)
 
 
 def _alike(gray: Gray, other: Gray, motion: MotionEstimator) -> bool:
