@@ -12,13 +12,11 @@ from ..inference.colorizer import Colorizer, StrPath
 from ..inference.options import ColorKeywords, check_stochastic, merge_options
 from ..inference.plan import Task
 from ..inference.processing import Outcome, SkipReason
-from .film import ColorizedFilm, FilmOptions, Progress, colorize_film, preview_shots
+from .film import ColorizedFilm, FilmOptions, Progress, colorize_film, preview_shots, silent
 from .hints import FilmHint
 from .reading import Film
 
-
-def silent(done: float, whole: float | None) -> None:
-    """Show no progress."""
+MAX_CRF = 51
 
 
 def check_film_options(colorizer: Colorizer, options: FilmOptions, extras: Sequence[str] = ()) -> None:
@@ -32,9 +30,6 @@ def check_film_options(colorizer: Colorizer, options: FilmOptions, extras: Seque
         raise ValueError("a hint for a film begins with the number of a frame: write it as frame,x,y,#rrggbb")
     if not 0 <= options.crf <= MAX_CRF:
         raise ValueError(f"crf {options.crf}: must be an integer from 0 to {MAX_CRF}")
-
-
-MAX_CRF = 51
 
 
 def colorize_films(

@@ -42,6 +42,10 @@ UNMARKED = (".gif", ".mpeg", ".mpg")  # suffixes of containers that have no meta
 Progress = Callable[[float, float | None], None]  # gets the seconds of a film that are done, and of all of it
 
 
+def silent(done: float, whole: float | None) -> None:
+    """Show no progress."""
+
+
 @dataclass(frozen=True)
 class FilmOptions:
     """How a film is colorized.
@@ -79,7 +83,7 @@ def colorize_film(
     source: Path,
     target: Path,
     options: FilmOptions = FilmOptions(),
-    progress: Progress = lambda done, whole: None,
+    progress: Progress = silent,
 ) -> ColorizedFilm:
     """Write a film in color at ``target``, whose suffix decides the container.
 
@@ -153,7 +157,7 @@ def preview_shots(
     source: Path,
     target: Path,
     options: FilmOptions,
-    progress: Progress = lambda done, whole: None,
+    progress: Progress = silent,
 ) -> Path:
     """Write a contact sheet (JPEG) of one frame of each shot, colorized as a photo. Raises as `colorize_film`."""
     configured, motion = colorizer.configured(options.color), MotionEstimator()

@@ -57,7 +57,7 @@ class Quality:
     def options(self) -> dict[str, str]:
         """Options of the encoder; those with other scales get one that is about as good."""
         if self.codec == "libx264":
-            return {"crf": str(self.crf), "preset": "veryfast", "bf": "0"}
+            return {"crf": str(self.crf), "preset": "veryfast", "bf": "0", "mbtree": "0"}
         if self.codec == "libvpx-vp9":
             return {"crf": str(self.crf + 4), "deadline": "realtime", "cpu-used": "6", "lag-in-frames": "0"}
         return {} if self.codec == "ffv1" else {"bf": "0"}
