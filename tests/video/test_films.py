@@ -1,6 +1,9 @@
 """Films as files: what of them is kept, in which containers, and what becomes of damaged and unfinished ones."""
 
+import json
 import shutil
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -11,6 +14,7 @@ from films import RATE, luma, read, scene, write
 from photochrom import FileExists, PhotoError, WriteError, colorize_video
 from photochrom.video import film as film_module
 from photochrom.video.film import MARK
+from waiting import wait_until
 
 TWO_SHOTS = [*scene(1), *scene(2)]
 SOUND = (8000 * np.sin(np.arange(48000) / 20)).astype(np.int16)
@@ -216,6 +220,22 @@ def test_a_film_that_was_stopped_goes_on(colorizer, tmp_path):
     assert made.frames == 36
     assert made.path.read_bytes() == whole
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_process_that_is_killed_loses_no_finished_shot(bundle, colorizer, tmp_path):
+    source = write(tmp_path / "one.mp4", [frame for number in range(30) for frame in scene(number, 12, 320, 240)])
+    whole = colorize_video(source, colorizer, output=tmp_path / "whole.mp4").path.read_bytes()
+    target, record = tmp_path / "one-color.mp4", tmp_path / ".one-color.mp4.parts/record.json"
+    command = [sys.executable, "-m", "photochrom", "colorize", source, "--model", bundle]
+    with subprocess.Popen(command) as process:
+        wait_until(record.exists)
+        process.kill()
+    assert not target.exists()
+    done = json.loads(record.read_text())["frames"]
+    seen = []
+    made = colorize_video(source, colorizer, progress=lambda seconds, _: seen.append(seconds))
+    assert (made.frames, len(seen)) == (360, 360 - done)
+    assert target.read_bytes() == whole
 
 
 def test_other_settings_begin_anew(colorizer, tmp_path):
