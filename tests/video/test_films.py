@@ -107,6 +107,16 @@ def test_ten_bits_stay(colorizer, tmp_path):
     assert np.abs(luma(after[3]) - luma(read(source)[3])).mean() < 8
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".webm", ".gif", ".mpg"])
+def test_ten_bits_become_eight_where_there_are_no_more(colorizer, tmp_path, suffix):
+    source = write(tmp_path / "one.mp4", scene(1), pixels="yuv420p10le")
+    made = colorize_video(source, colorizer, output=tmp_path / f"two{suffix}")
+    assert any("8 bits" in note for note in made.notes)
+    shown = read(made.path)[3].to_ndarray(format="gray").astype(float)
+    assert np.abs(shown - read(source)[3].to_ndarray(format="gray")).mean() < 8
+    assert made.luma_error < 3
+
+
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_a_rotated_film_is_made_upright(colorizer, tmp_path, rotation):
     source = write(tmp_path / "one.mp4", scene(1), rotation=rotation)

@@ -223,13 +223,7 @@ class Film:
         graph = Graph()
         nodes = [graph.add_buffer(template=self.stream), *(graph.add(*step) for step in steps), graph.add("buffersink")]
         graph.link_nodes(*nodes).configure()
-        for frame in chain(frames, [None]):  # None: there are no more
-            graph.push(frame)
-            while True:
-                try:
-                    yield graph.pull()
-                except (av.error.BlockingIOError, av.error.EOFError):
-                    break
+        yield from run_graph(graph, frames)
 
     def _luma(self, frame: Any) -> Luma:
         plane = frame.planes[0]
@@ -247,6 +241,17 @@ def _matrix(frame: Any) -> int:
     """Returns the color matrix of a frame; where it has none, that of its size."""
     is_new = frame.colorspace == BT_709 or (frame.colorspace not in BT_601 and frame.height >= HD_HEIGHT)
     return 709 if is_new else 601
+
+
+def run_graph(graph: Graph, frames: Iterator[Any]) -> Iterator[Any]:
+    """Yields what a graph of filters makes of frames."""
+    for frame in chain(frames, [None]):  # None: there are no more
+        graph.push(frame)
+        while True:
+            try:
+                yield graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                break
 
 
 def _is_picture(stream: Any) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from av.filter import Graph
 
 from ..imaging.errors import PhotoError
-from .reading import Encoding, Film, Frame
+from .reading import Encoding, Film, Frame, run_graph
 
 CODECS = {  # by suffix
     ".avi": "mpeg4",
@@ -78,6 +77,9 @@ class PartWriter:
         self.samples: list[np.ndarray] = []  # luma of the first frames
         encoding = film.encoding
         self.pixel_format = quality.pixel_format(encoding, film.width, film.height)
+        self.lost_bits = encoding.depth - 8 if "10" not in self.pixel_format else 0
+        if self.lost_bits:
+            film.notes.add(f"{quality.suffix} has 8 bits here: the film has {encoding.depth}")
         rate = film.rate.limit_denominator(1 << 16)
         if quality.codec == "mpeg2video":
             rate = standard_rate(film.name, rate)
@@ -105,10 +107,14 @@ class PartWriter:
 
     def write(self, frame: Frame, chroma: np.ndarray) -> None:
         """Encodes a frame with its planes of Cb and Cr."""
+        planes: Sequence[np.ndarray] = (frame.luma, *chroma)
+        if self.lost_bits:
+            half, most = 1 << (self.lost_bits - 1), 255
+            planes = [((plane + half) >> self.lost_bits).clip(0, most).astype(np.uint8) for plane in planes]
         if len(self.samples) < SAMPLES:
-            self.samples.append(frame.luma)
+            self.samples.append(frame.luma / np.float32(1 << self.lost_bits))
         picture = av.VideoFrame(self.film.width, self.film.height, self.pixel_format)
-        for plane, codes in zip(picture.planes, (frame.luma, *chroma), strict=True):
+        for plane, codes in zip(picture.planes, planes, strict=True):
             rows = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
             rows[:, : codes.shape[1]] = codes
             plane.update(rows.tobytes())
@@ -121,10 +127,10 @@ class PartWriter:
         """Ends the file. Returns the mean error of luma in the first frames, in codes of 8 bits."""
         self.container.mux(self.stream.encode(None))
         self.container.close()
-        scale = 1 << (self.film.encoding.depth - 8)
         with Film(self.path) as part:
+            scale = 1 << (part.encoding.depth - 8)
             pairs = zip(part.frames(), self.samples, strict=False)
-            errors = [np.abs(frame.luma.astype(np.float32) - luma).mean() for frame, luma in pairs]
+            errors = [np.abs(frame.luma - luma).mean() for frame, luma in pairs]
         return float(np.mean(errors)) / scale
 
 
@@ -212,13 +218,7 @@ def _with_palettes(frames: Iterator[Any], template: Any) -> Iterator[Any]:
     palette.link_to(use, 0, 1)
     use.link_to(sink)
     graph.configure()
-    for frame in chain(frames, [None]):
-        graph.push(frame)
-        while True:
-            try:
-                yield graph.pull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                break
+    return run_graph(graph, frames)
 
 
 def _pictures(parts: Sequence[Path], stream: Any) -> Iterator[tuple[float, Any]]:
