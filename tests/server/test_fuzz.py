@@ -51,4 +51,4 @@ def test_many_responses_match_the_description(address, job, operation):
 
 
 def test_all_operations_are_checked():
-    assert len(OPERATIONS) == 13
+    assert len(OPERATIONS) == 18

@@ -13,6 +13,7 @@ import pyvips
 from axe_playwright_python.sync_playwright import Axe
 
 from browsing import launch_browser, needs_chromium, open_address
+from films import RATE, scene, write
 from photochrom import Colorizer
 from photochrom.inference.settings import read_settings
 from photochrom.server.app import create_app, load_models
@@ -886,6 +887,134 @@ def test_axe_finds_no_violations(browser, address, scheme, width, options):
         check(page)
         page.get_by_role("button", name="Keys").click()
         check(page)
+
+
+def film(path, seconds=1, name="old.mp4"):
+    """A file of a film, which moves to the left."""
+    return write(path / name, scene(3, round(RATE * seconds), 160, 96))
+
+
+def shown_colors(page):
+    """The mean difference of the red and the blue of the left and right quarter of the film, as it is on the screen."""
+    picture = page.locator("#single").screenshot()
+    box, outer = page.locator("#stage video").bounding_box(), page.locator("#single").bounding_box()
+    left, top = round(box["x"] - outer["x"]), round(box["y"] - outer["y"])
+    pixels = decode(picture)[top:, left : left + round(box["width"]), :3].astype(float)
+    pixels = pixels[: round(box["height"] * 0.6)]
+    quarter = pixels.shape[1] // 4
+    differences = abs(pixels[..., 0] - pixels[..., 2])
+    return differences[:, 10:quarter].mean(), differences[:, -quarter : -quarter // 4].mean()
+
+
+def test_a_film_is_colorized_compared_and_downloaded(browser, address, tmp_path):
+    with open_page(browser, address) as page:
+        page.set_input_files("#files", film(tmp_path))
+        colorized_film(page, "old.mp4")
+        page.get_by_text("1 of 1 file colorized.").wait_for()
+        video = page.get_by_label("old.mp4, colorized")
+        assert video.evaluate("video => [video.videoWidth, video.loop]") == [160, True]
+        for name in ("Compare models and variants", "Save settings", "Zoom in", "Differences", "Place hints"):
+            assert not page.get_by_role("button", name=name).is_visible()
+        left, right = shown_colors(page)
+        assert min(left, right) > 5
+        page.locator("#divider").fill("50")
+        left, right = shown_colors(page)
+        assert left > 5
+        assert right < 2
+        check(page)
+        page.get_by_role("button", name="Original").click()
+        assert max(shown_colors(page)) < 2
+        page.get_by_role("button", name="Original").click()
+        name, content = download(page)
+        assert name == "old-color.mp4"
+        entry(page, "old.mp4").get_by_text("Downloaded").wait_for()
+        again = page.get_by_role("button", name="Colorize again")
+        assert again.is_disabled()
+        page.locator("input[name=saturation]").fill("0")
+        before = page.locator("#stage video").get_attribute("src")
+        again.click()
+        entry(page, "old.mp4").get_by_text("Colorized").wait_for()
+        assert page.locator("#stage video").get_attribute("src") != before
+        wait_until(lambda: get(f"{address}{before}").status_code == 404)
+        assert download(page)[1] != content
+
+
+def colorized_film(page, name):
+    entry(page, name).get_by_text(re.compile("^(Colorized|Downloaded)$")).wait_for()
+    entry(page, name).click()
+    wait_until(lambda: page.locator("#stage video").evaluate("video => video.readyState") >= 2)
+
+
+def test_the_line_of_a_film_is_dragged(browser, address, tmp_path):
+    with open_page(browser, address) as page:
+        page.set_input_files("#files", film(tmp_path))
+        colorized_film(page, "old.mp4")
+        page.locator("#divider").fill("50")
+        line, video = (page.locator(name).bounding_box() for name in (".line", "#stage video"))
+        page.mouse.move(line["x"] + line["width"] / 2, line["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(video["x"] + video["width"] / 4, line["y"] + 20)
+        page.mouse.up()
+        assert float(page.locator("#divider").input_value()) == pytest.approx(25, abs=1)
+        page.locator("#stage video").focus()
+        page.keyboard.press("Space")
+        wait_until(lambda: page.locator("#stage video").evaluate("video => video.currentTime") > 0)
+
+
+def test_a_film_shows_its_progress_and_is_canceled(browser, address, tmp_path):
+    with open_page(browser, address) as page:
+        page.set_input_files("#files", film(tmp_path))
+        colorized_film(page, "old.mp4")
+        section(page, "Model and variants")
+        section(page, "More options")
+        page.get_by_label("stochastic").check()
+        page.get_by_label("Sampling steps").fill("1000")
+        page.get_by_label("Inference size").fill("256")
+        page.get_by_label("Inference size").press("Tab")
+        page.get_by_role("button", name="Colorize again").click()
+        page.locator("#state").get_by_text(re.compile("0 of 1 s")).wait_for()
+        page.get_by_role("progressbar", name="Progress").wait_for()
+        check(page)
+        page.get_by_role("button", name="Cancel").click()
+        page.locator("#state").get_by_text("Colorized").wait_for()
+        assert page.get_by_role("button", name="Colorize again").is_enabled()
+        page.get_by_role("button", name="Colorize again").click()
+        page.get_by_role("button", name="Remove", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        page.get_by_text("or drop them here").wait_for()
+
+
+def test_films_and_photos_are_there_again_after_a_reload(browser, address, tmp_path):
+    with open_page(browser, address, "phone") as page:
+        add(page, ("one.png", photo()))
+        page.set_input_files("#files", film(tmp_path))
+        colorized(page, "one.png")
+        colorized_film(page, "old.mp4")
+        check(page)
+        assert not page.locator("canvas.after").is_visible()
+        wait_until(lambda: page.evaluate("localStorage.photochrom").count('"job"') == 2)
+        page.reload()
+        colorized_film(page, "old.mp4")
+        colorized(page, "one.png")
+        assert not page.locator("#stage video").is_visible()
+        section(page, "Color hints")
+        page.get_by_role("button", name="Place hints").wait_for()
+        with page.expect_download() as event:
+            page.get_by_role("button", name="Download all").click()
+        names = zipfile.ZipFile(event.value.path()).namelist()
+        assert {"old-color.mp4", "one-color.png"} <= set(names)
+
+
+def test_what_is_no_film_fails_with_a_reason(browser, address, tmp_path):
+    console = ["415 (Unsupported Media Type)"]
+    (tmp_path / "bad.mp4").write_bytes(b"hello")
+    (tmp_path / "cut.mp4").write_bytes(film(tmp_path).read_bytes()[:64])
+    with open_page(browser, address, console=console) as page:
+        page.set_input_files("#files", [tmp_path / "bad.mp4", tmp_path / "cut.mp4"])
+        page.get_by_role("alert").get_by_text("bad.mp4: is not a supported film; supported: .avi").wait_for()
+        entry(page, "cut.mp4").get_by_text("Failed").wait_for()
+        entry(page, "cut.mp4").click()
+        page.get_by_role("alert").get_by_text("cut.mp4: cannot be read").wait_for()
 
 
 def test_every_control_is_reached_by_keyboard(browser, address):

@@ -915,9 +915,10 @@ def test_the_client_in_the_docs_works(address, bundle, pytestconfig, tmp_path):
 def test_openapi_describes_all_routes_and_errors(client):
     description = client.get("/openapi.json").json()
     assert set(description["paths"]) == {
-        *("/health", "/models", "/limits", "/colorize", "/jobs", "/archive"),
+        *("/health", "/models", "/limits", "/colorize", "/jobs", "/films", "/archive"),
         *(f"/jobs/{{identity}}{end}" for end in ("", "/again", "/likely", "/before")),
         *(f"/jobs/{{identity}}/{kind}/{{seed}}" for kind in ("photo", "colors")),
+        *(f"/films/{{identity}}{end}" for end in ("", "/again", "/film")),
     }
     for path in description["paths"].values():
         for operation in path.values():

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import queue
+import re
 import secrets
 import shutil
 import tempfile
@@ -20,8 +21,8 @@ from weakref import WeakKeyDictionary
 from fastapi import HTTPException
 
 from .._processes import interrupts_blocked
-from .limits import Limits
-from .worker import UPLOAD, ColorizeRequest, Failed, Found, Opened, Predicted, serve
+from .limits import FILM_EFFORT, Limits
+from .worker import UPLOAD, ColorizeRequest, Failed, FilmProgress, Found, Opened, Predicted, serve
 
 State = Literal["queued", "working", "done", "failed"]
 REMOVED = "no such photo: it was removed, or deleted after a time without requests"
@@ -47,9 +48,9 @@ def storage_error(name: str, error: OSError) -> HTTPException:
 
 @dataclass(eq=False)
 class Job:
-    """A photo and its settings, state and results."""
+    """A photo or a film, and its settings, state and results."""
 
-    name: str  # as the client calls the photo, never used as a path
+    name: str  # as the client calls the file, never used as a path
     request: ColorizeRequest
     upload: tuple[int, int]  # inode and bytes of the photo, which other jobs may share
     client: str = ""  # address of the client; "" for one on this machine
@@ -62,12 +63,25 @@ class Job:
     seeds: list[int] = field(default_factory=list)  # whose files are written
     shapes: dict[int, tuple[int, int]] = field(default_factory=dict)  # of their color maps, by seed
     likely: tuple[tuple[str, float], ...] = ()  # the colors of a `Found`
+    progress: FilmProgress | None = None  # None: not known yet, or the file is a photo
     notes: tuple[str, ...] = ()  # what was left aside when the photo was read, or is not in the outputs
     failure: Failed | None = None
     canceled: bool = False
     seconds: float | None = None
     last_request: float = field(default_factory=time.monotonic)
     finished: Future[None] = field(default_factory=Future)
+
+    @property
+    def is_film(self) -> bool:
+        """Whether it colorizes a film."""
+        return self.request.film_seconds is not None
+
+    @property
+    def problem(self) -> str | None:
+        """Why it failed; None if it did not."""
+        if not self.failure:
+            return None
+        return re.sub(f"^{UPLOAD}:", "film:", self.failure.reason) if self.is_film else self.failure.reason
 
     def output(self, seed: int) -> Path:
         """Return the path of a written output."""
@@ -243,7 +257,10 @@ class Jobs:
             shutil.rmtree(job.request.folder, ignore_errors=True)
         elif failure:
             for unfinished in job.request.folder.glob(".*"):
-                unfinished.unlink(missing_ok=True)
+                if unfinished.is_dir():  # parts of a film
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                else:
+                    unfinished.unlink(missing_ok=True)
         with suppress(InvalidStateError):  # is set already
             job.finished.set_result(None)
 
@@ -320,7 +337,8 @@ class _Worker(threading.Thread):
 
     def colorize(self, job: Job) -> Failed | None:
         """Work on a job to its end. Return why it failed, or None."""
-        seconds = self.jobs.limits.seconds
+        limits = self.jobs.limits
+        seconds = limits.film_seconds * FILM_EFFORT if job.is_film else limits.seconds
         late = Failed(f"{UPLOAD}: took longer than {seconds:g} seconds: ask for fewer steps, or a faster model", 504)
         not_ready = Failed(f"{UPLOAD}: no worker process was ready after {START_SECONDS} seconds", 500)
         try:
@@ -354,6 +372,9 @@ class _Worker(threading.Thread):
                     job.shapes[event.seed] = event.shape
                     job.notes = event.notes
                     job.seeds.append(event.seed)
+                case FilmProgress() as event:
+                    job.progress = event
+                    continue
                 case Found() as event:
                     job.likely = event.colors
                     continue

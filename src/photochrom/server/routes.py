@@ -5,6 +5,7 @@ import json
 import mimetypes
 from dataclasses import fields
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
+from .._install import pip_install
 from ..imaging import formats
 from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint, check_stochastic
 from ..inference.plan import find_suffix
@@ -21,16 +23,19 @@ from .jobs import Job, Jobs
 from .limits import MAX_ARCHIVE, MAX_WAIT
 from .schemas import (
     ColorParameters,
+    FilmParameters,
+    FilmStatus,
     Health,
     JobParameters,
     LikelyColor,
     Model,
     Problem,
     Status,
+    film_status,
     job_status,
 )
 from .uploads import client_of, plain_name, receive
-from .worker import COLORS_SUFFIX, ORIGINAL_PREVIEW, ColorizeRequest
+from .worker import COLORS_SUFFIX, FILM_SUFFIX, ORIGINAL_PREVIEW, ColorizeRequest
 
 DISCONNECT_POLL_SECONDS = 0.5
 WAIT_POLL_SECONDS = 0.05
@@ -55,12 +60,15 @@ def _file(description: str, *media_types: str) -> dict[str, Any]:
 
 router = APIRouter(responses=_errors(400, 401, 403, 429, 500, 503))
 UPLOAD_BODY = {"requestBody": {"required": True, **_file("The bytes of a photo.", "application/octet-stream")}}
+FILM_BODY = {"requestBody": {"required": True, **_file("The bytes of a film.", "application/octet-stream")}}
 UPLOAD_ERRORS = _errors(404, 408, 413, 415, 422, 429, 507)
 PHOTO: Responses = dict.fromkeys((200, 206), _file("The colorized photo, or a range of it.", *MEDIA_TYPES.values()))
 JPEG: Responses = dict.fromkeys((200, 206), _file("A JPEG, or a range of it.", "image/jpeg"))
 COLORS: Responses = dict.fromkeys((200, 206), _file("A color map, or a range of it.", "application/octet-stream"))
+FILM: Responses = dict.fromkeys((200, 206), _file("The colorized film, or a range of it.", "video/mp4"))
 ZIP: Responses = {200: _file("A zip.", "application/zip")}
 FILE_ERRORS = _errors(404, 409, 416, 422)
+FILM_ERRORS = FILE_ERRORS | _errors(413, 504, 507)
 COLORIZE = UPLOAD_ERRORS | FILE_ERRORS | PHOTO | _errors(504)
 
 
@@ -72,12 +80,25 @@ AllJobs = Annotated[Jobs, Depends(_jobs)]
 
 
 async def _job(identity: str, jobs: AllJobs) -> Job:
-    return jobs.get(identity)
+    job = jobs.get(identity)
+    if job.is_film:
+        raise HTTPException(404, f"this is a film: ask for /films/{identity}")
+    return job
+
+
+async def _film(identity: str, jobs: AllJobs) -> Job:
+    job = jobs.get(identity)
+    if not job.is_film:
+        raise HTTPException(404, f"this is a photo: ask for /jobs/{identity}")
+    return job
 
 
 OneJob = Annotated[Job, Depends(_job)]
+OneFilm = Annotated[Job, Depends(_film)]
 OneOutput = Annotated[ColorParameters, Query()]
 Outputs = Annotated[JobParameters, Query()]
+FilmColors = Annotated[FilmParameters, Query()]
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT)]
 
 
 @router.get("/health")
@@ -159,13 +180,18 @@ async def resubmit(request: Request, jobs: AllJobs, job: OneJob, parameters: Out
 
 
 @router.get("/jobs/{identity}", responses=_errors(404, 422))
-async def status(jobs: AllJobs, job: OneJob, wait: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 0) -> Status:
+async def status(jobs: AllJobs, job: OneJob, wait: Wait = 0) -> Status:
     """Return the state of a job, once it changes or, at the latest, after ``wait`` seconds."""
-    known, clock = (job.state, len(job.seeds)), asyncio.get_running_loop().time
-    end = clock() + min(wait, QUEUE_NEWS if job.state == "queued" else MAX_WAIT)
-    while not job.finished.done() and (job.state, len(job.seeds)) == known and clock() < end:
-        await asyncio.sleep(WAIT_POLL_SECONDS)
+    await _news(job, wait)
     return job_status(jobs, job)
+
+
+async def _news(job: Job, wait: float) -> None:
+    """Wait until a job changes, for at most ``wait`` seconds."""
+    known, clock = (job.state, len(job.seeds), job.progress), asyncio.get_running_loop().time
+    end = clock() + min(wait, QUEUE_NEWS if job.state == "queued" else MAX_WAIT)
+    while not job.finished.done() and (job.state, len(job.seeds), job.progress) == known and clock() < end:
+        await asyncio.sleep(WAIT_POLL_SECONDS)
 
 
 @router.post("/jobs/{identity}/likely", responses=_errors(404, 422, 429, 504, 507))
@@ -225,6 +251,45 @@ async def photo(job: OneJob, seed: int) -> Response:
     return StoredFile(path, media_type=MEDIA_TYPES[path.suffix], filename=job.title(seed))
 
 
+@router.post("/films", status_code=202, responses=UPLOAD_ERRORS, openapi_extra=FILM_BODY)
+async def submit_film(request: Request, jobs: AllJobs, parameters: FilmColors) -> FilmStatus:
+    """Queue a film to be colorized, with its sound; the output is an MP4 (H.264)."""
+    if not (find_spec("av") and find_spec("cv2")):
+        raise HTTPException(415, f"this server is not installed for films: {pip_install('video')}")
+    return film_status(jobs, await receive(request, jobs, _color_request(request, parameters), parameters.name))
+
+
+@router.post("/films/{identity}/again", status_code=202, responses=_errors(404, 422, 429, 507))
+async def resubmit_film(request: Request, jobs: AllJobs, job: OneFilm, parameters: FilmColors) -> FilmStatus:
+    """Queue a film once more, with other parameters; both jobs stay."""
+    color_request = _color_request(request, parameters)
+    return film_status(jobs, jobs.resubmit(job, plain_name(parameters.name), color_request, client_of(request)))
+
+
+@router.get("/films/{identity}", responses=_errors(404, 422))
+async def status_of_film(jobs: AllJobs, job: OneFilm, wait: Wait = 0) -> FilmStatus:
+    """Return the state of a film, once it changes or, at the latest, after ``wait`` seconds."""
+    await _news(job, wait)
+    return film_status(jobs, job)
+
+
+@router.get("/films/{identity}/film", response_class=Response, responses=FILM | FILM_ERRORS)
+async def film(job: OneFilm) -> Response:
+    """Return a colorized film, or why there is none."""
+    if job.failure:
+        raise HTTPException(job.failure.status, job.problem)
+    if not job.seeds:
+        raise HTTPException(409, "the film is not colorized yet")
+    seed = job.request.options.seed
+    return StoredFile(job.output(seed), media_type="video/mp4", filename=job.title(seed))
+
+
+@router.delete("/films/{identity}", status_code=204, responses=_errors(404))
+async def remove_film(jobs: AllJobs, job: OneFilm) -> None:
+    """Cancel the job of a film and delete its files."""
+    await asyncio.to_thread(jobs.remove, job)
+
+
 @router.get("/archive", response_class=Response, responses=ZIP | _errors(404, 409, 422, 507))
 async def archive(
     request: Request,
@@ -244,13 +309,13 @@ async def archive(
     return StreamingResponse(zip_pieces(folder, links), media_type="application/zip", headers=headers)
 
 
-def _color_request(request: Request, parameters: ColorParameters) -> ColorizeRequest:
+def _color_request(request: Request, parameters: FilmParameters) -> ColorizeRequest:
     available: dict[str, Model] = request.app.state.models
     name = parameters.model or next(iter(available))
     if name not in available:
         raise HTTPException(404, f"no model {name!r}: choose one of {', '.join(available)}")
     try:
-        hints = tuple(map(Hint.parse, parameters.hint))
+        hints = tuple(map(Hint.parse, parameters.hint)) if isinstance(parameters, ColorParameters) else ()
         names = {option.name for option in fields(ColorOptions)}
         options = ColorOptions(**parameters.model_dump(include=names), hints=hints)
         model = available[name]
@@ -262,6 +327,9 @@ def _color_request(request: Request, parameters: ColorParameters) -> ColorizeReq
     if unsupported:
         other = "choose another model" if sampler is model else f"choose another sampler than {options.solver}"
         raise HTTPException(422, f"{', '.join(unsupported)}: not supported by {name}; {other}")
+    if not isinstance(parameters, ColorParameters):
+        longest = request.app.state.jobs.limits.film_seconds
+        return ColorizeRequest(Path(), model.path, options, suffix=FILM_SUFFIX, film_seconds=longest)
     if not isinstance(parameters, JobParameters):
         return ColorizeRequest(Path(), model.path, options, preview=0, page=parameters.page)
     try:

@@ -15,11 +15,11 @@ def _limited(name: str, default: float | None, description: str) -> Any:
     return Field(default, ge=low, le=high, description=description)
 
 
-class ColorParameters(BaseModel):
-    """How to colorize a photo; the defaults are those of `photochrom colorize`."""
+class FilmParameters(BaseModel):
+    """How to colorize a film; the defaults are those of `photochrom colorize`."""
 
     model_config = ConfigDict(extra="forbid")
-    name: str = Field("", max_length=255, description="File name of the photo; the output is named after it.")
+    name: str = Field("", max_length=255, description="File name of the upload; the output is named after it.")
     model: str = Field("", max_length=100, description="Name of a model from /models; the first one if not given.")
     seed: int = _limited("seed", 0, "Random seed (stochastic models only).")
     near: int | None = _limited("near", None, "Seed of a result that this one is to be like (stochastic models only).")
@@ -34,12 +34,6 @@ class ColorParameters(BaseModel):
     solver: str | None = Field(None, max_length=100, description="Name of the sampler, if the model has several.")
     eta: float | None = _limited("eta", None, "Noise added at each step of ddim: 0 none, 1 ancestral.")
     temperature: float | None = _limited("temperature", None, "Below 1 safer colors, above 1 more varied ones.")
-    page: int | None = Field(
-        None, ge=1, description="Page of files that have several; the first that is not reduced in size if not given."
-    )
-    hint: tuple[Annotated[str, Field(pattern=HINT_PATTERN)], ...] = Field(
-        (), max_length=MAX_HINTS, description="Color at a pixel: x,y,#rrggbb; repeatable."
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -48,6 +42,17 @@ class ColorParameters(BaseModel):
         if "strength" in values and "saturation" not in values:
             values["saturation"] = values.pop("strength")
         return values
+
+
+class ColorParameters(FilmParameters):
+    """How to colorize a photo; the defaults are those of `photochrom colorize`."""
+
+    page: int | None = Field(
+        None, ge=1, description="Page of files that have several; the first that is not reduced in size if not given."
+    )
+    hint: tuple[Annotated[str, Field(pattern=HINT_PATTERN)], ...] = Field(
+        (), max_length=MAX_HINTS, description="Color at a pixel: x,y,#rrggbb; repeatable."
+    )
 
 
 class JobParameters(ColorParameters):
@@ -162,5 +167,49 @@ def job_status(jobs: Jobs, job: Job) -> Status:
         copies=outputs,
         notes=list(job.notes),
         seconds=job.seconds,
-        problem=job.failure.reason if job.failure else None,
+        problem=job.problem,
+    )
+
+
+class FilmStatus(BaseModel):
+    """State of a film. ``done``: seconds of it that are colorized, of ``whole``; ``film``: the address of the output.
+
+    ``ahead``: photos and films that wait before it; ``notes``: what was left out; null: not known yet.
+    """
+
+    id: str
+    name: str
+    address: str
+    state: State
+    ahead: int
+    width: int | None
+    height: int | None
+    done: float
+    whole: float | None
+    film: str | None
+    output: str | None
+    notes: list[str]
+    seconds: float | None
+    problem: str | None
+
+
+def film_status(jobs: Jobs, job: Job) -> FilmStatus:
+    """Return the state of the job of a film."""
+    address, opened, progress = f"/films/{job.id}", job.opened, job.progress
+    is_written = bool(job.seeds)
+    return FilmStatus(
+        id=job.id,
+        name=job.name,
+        address=address,
+        state=job.state,
+        ahead=jobs.waiting(job) if job.state == "queued" else 0,
+        width=opened.width if opened else None,
+        height=opened.height if opened else None,
+        done=progress.done if progress else 0,
+        whole=progress.whole if progress else None,
+        film=f"{address}/film" if is_written else None,
+        output=job.title(job.request.options.seed) if is_written else None,
+        notes=list(job.notes),
+        seconds=job.seconds,
+        problem=job.problem,
     )

@@ -11,7 +11,7 @@ from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.types import Message, Receive
 
-from ..imaging import errors, formats
+from ..imaging import errors, films, formats
 from .jobs import Job, Jobs, storage_error
 from .worker import UPLOAD, ColorizeRequest
 
@@ -28,13 +28,17 @@ def client_of(request: Request) -> str:
 async def receive(
     request: Request, jobs: Jobs, color_request: ColorizeRequest, name: str, is_form: bool = False
 ) -> Job:
-    """Queue the photo in a request; ``name``: of its file, where the form does not tell. Raises HTTPException."""
+    """Queue the photo or film in a request; ``name``: of its file, where the form does not tell.
+
+    Raises HTTPException.
+    """
+    subject = UPLOAD if color_request.film_seconds is None else "film"
     if request.headers.get("content-type", "").startswith("multipart/form-data") != is_form:
-        raise HTTPException(415, "this is a form: send only the bytes of the photo (curl --data-binary @old.jpg)")
+        raise HTTPException(415, f"this is a form: send only the bytes of the {subject} (curl --data-binary @FILE)")
     limit, size = jobs.limits.upload_bytes, int(request.headers.get("content-length") or 0)
     if "transfer-encoding" in request.headers:  # which decides, whatever the length says
         size = 0
-    too_large = HTTPException(413, f"{UPLOAD}: is larger than the limit of {limit >> 20} MB")
+    too_large = HTTPException(413, f"{subject}: is larger than the limit of {limit >> 20} MB")
     if size > limit:
         raise too_large
     try:
@@ -42,15 +46,19 @@ async def receive(
             async with asyncio.timeout(jobs.limits.seconds):
                 limited = Request(request.scope, _limited(request.receive, limit, too_large))
                 async with _content(limited, is_form) as (form_name, parts):
-                    await _write(parts, folder / UPLOAD)
+                    head = await _write(parts, folder / UPLOAD)
+            if subject == UPLOAD:
+                formats.detect_kind(head, UPLOAD)
+            elif not films.has_film_header(head):
+                raise errors.PhotoError(f"film: is not a supported film; supported: {', '.join(films.FILM_SUFFIXES)}")
             name = plain_name(name or form_name) or UPLOAD
             return jobs.submit(name, replace(color_request, folder=folder), client_of(request))
     except TimeoutError:
-        raise HTTPException(408, f"{UPLOAD}: the upload took too long: send it again") from None
+        raise HTTPException(408, f"{subject}: the upload took too long: send it again") from None
     except errors.PhotoError as error:
         raise HTTPException(415, str(error)) from None
     except OSError as error:
-        raise storage_error(UPLOAD, error) from None
+        raise storage_error(subject, error) from None
 
 
 def _limited(receive: Receive, limit: int, too_large: HTTPException) -> Receive:
@@ -90,13 +98,13 @@ async def _parts(file: UploadFile) -> AsyncIterator[bytes]:
         yield part
 
 
-async def _write(parts: AsyncIterator[bytes], path: Path) -> None:
-    """Write a photo. Raises PhotoError for other files."""
+async def _write(parts: AsyncIterator[bytes], path: Path) -> bytes:
+    """Write a file. Returns its first 64 bytes."""
     with path.open("x+b") as file:
         async for part in parts:
             file.write(part)
         file.seek(0)
-        formats.detect_kind(file.read(64), UPLOAD)
+        return file.read(64)
 
 
 def plain_name(name: str) -> str:

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +28,9 @@ from ..inference.options import ColorOptions
 from .limits import PREVIEW_SIDE
 
 UPLOAD = "photo"  # name of the uploaded file in the folder of a request, and of the photo in messages
+FILM_SUFFIX = ".mp4"  # of all colorized films, since browsers play it
+FILM_GROWTH, FILM_BYTES = 4, 64 << 20  # an output, with what is written on the way, may have this many times the bytes
+PROGRESS_SECONDS = 0.5  # from one `FilmProgress` to the next
 ORIGINAL_PREVIEW = "original.jpg"
 COLORS_SUFFIX = ".ab"  # of the color map of a seed: int16 (2, h, w), a and b of Lab times `COLORS_SCALE`
 COLORS_SCALE = 64
@@ -53,6 +56,7 @@ class ColorizeRequest:
     suffix: str = ""  # of the outputs; "" for that of the photo
     colors: bool = True  # whether to predict any; otherwise only the preview of the original is written
     place: tuple[int, int] | None = None  # column and row
+    film_seconds: float | None = None  # length of the longest film that is accepted; None: the file is a photo
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,14 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class FilmProgress:
+    """How many seconds of a film are colorized, of how many (None: not known)."""
+
+    done: float
+    whole: float | None
+
+
+@dataclass(frozen=True)
 class Found:
     """The likely colors of a place, each as #rrggbb and with its probability, the likeliest first."""
 
@@ -92,7 +104,7 @@ class Failed:
 
 
 IDLE = None  # sent once the first model is loaded, and as the last event of a request that did not fail
-Event = Opened | Predicted | Found | Failed | None
+Event = Opened | Predicted | FilmProgress | Found | Failed | None
 
 
 class CachedColorizer(Colorizer):
@@ -146,24 +158,31 @@ def serve(pipe: Connection, root: Path, scratch: Path, model: str, threads: int,
         colorizers = {model: CachedColorizer(model, threads)}
         pipe.send(IDLE)
         while True:
-            for event in _colorize(colorizers, pipe.recv(), threads, max_pixels):
+            for event in _colorize(colorizers, pipe.recv(), threads, max_pixels, pipe.send):
                 pipe.send(event)
     except (EOFError, ConnectionError):
         cleanup.join()
 
 
 def _colorize(
-    colorizers: dict[str, CachedColorizer], request: ColorizeRequest, threads: int, max_pixels: int
+    colorizers: dict[str, CachedColorizer],
+    request: ColorizeRequest,
+    threads: int,
+    max_pixels: int,
+    send: Callable[[FilmProgress], None] = lambda event: None,
 ) -> Iterator[Event]:
     try:
         if request.model not in colorizers:
             colorizers[request.model] = CachedColorizer(request.model, threads)
         colorizer = colorizers[request.model]
-        photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD, request.page)
-        if request.place:
-            yield Found(likely_colors(colorizer, photo, request.options, *request.place))
+        if request.film_seconds is not None:
+            yield from _write_film(colorizer, request, request.film_seconds, max_pixels, send)
         else:
-            yield from _write(colorizer, photo, request)
+            photo = open_photo(request.folder / UPLOAD, max_pixels, UPLOAD, request.page)
+            if request.place:
+                yield Found(likely_colors(colorizer, photo, request.options, *request.place))
+            else:
+                yield from _write(colorizer, photo, request)
         yield IDLE
     except ValueError as error:
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
@@ -198,6 +217,42 @@ def _write(colorizer: CachedColorizer, photo: Photo, request: ColorizeRequest) -
             size += output.with_suffix(COLORS_SUFFIX).write_bytes(colors.tobytes())
         notes = tuple(note.removesuffix(formats.PAGE_OPTION) for note in photo.reader.notes)
         yield Predicted(result.seed, size, result.ab.shape[1:], notes)
+
+
+def _write_film(
+    colorizer: Colorizer,
+    request: ColorizeRequest,
+    longest: float,
+    max_pixels: int,
+    send: Callable[[FilmProgress], None],
+) -> Iterator[Event]:
+    from ..video.film import FilmOptions, colorize_film, work_folder
+    from ..video.reading import Film
+
+    source, target = request.folder / UPLOAD, request.folder / f"{request.options.seed}{FILM_SUFFIX}"
+    advice = "colorize it with the command photochrom colorize, which has no limit, or cut it"
+    too_long = f"{UPLOAD}: is longer than the limit of {longest:g} seconds: {advice}"
+    most = FILM_GROWTH * source.stat().st_size + FILM_BYTES
+    with Film(source, max_pixels) as film:
+        if (film.duration or 0) > longest:
+            raise PhotoTooLarge(too_long)
+        yield Opened(film.width, film.height, FILM_SUFFIX, 0, most)
+        yield FilmProgress(0, film.duration)
+    last = time.monotonic()
+
+    def report(done: float, whole: float | None) -> None:
+        nonlocal last
+        if done > longest:  # whatever the container says
+            raise PhotoTooLarge(too_long)
+        if time.monotonic() < last + PROGRESS_SECONDS:
+            return
+        last = time.monotonic()
+        if sum(part.stat().st_size for part in work_folder(target).iterdir()) > most // 2:  # they are joined later
+            raise WriteError(f"{UPLOAD}: the colorized film is too large to be stored: {advice}")
+        send(FilmProgress(done, whole))
+
+    made = colorize_film(colorizer, source, target, FilmOptions(request.options, max_pixels=max_pixels), report)
+    yield Predicted(request.options.seed, target.stat().st_size, (0, 0), made.notes)
 
 
 def _is_bilevel(photo: Photo) -> bool:

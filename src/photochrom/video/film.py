@@ -259,6 +259,11 @@ def _fingerprint(film: Film, colorizer: Colorizer, options: FilmOptions) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
+def work_folder(target: Path) -> Path:
+    """Return the folder of what is done of an output before it is whole."""
+    return target.with_name(f".{target.name}.parts")
+
+
 @dataclass(eq=False)
 class _Work:
     """The folder of what is done of a film: its finished parts, and a record of them."""
@@ -279,7 +284,7 @@ class _Work:
         name = printable(target)
         with film_errors(name, "written"):
             target.parent.mkdir(parents=True, exist_ok=True)
-            folder = target.with_name(f".{target.name}.parts")
+            folder = work_folder(target)
             folder.mkdir(exist_ok=True)
             lock = (folder / "lock").open("w")
         with lock:

@@ -49,18 +49,21 @@ async function pause(status, reason = `The server responded ${status}.`, seconds
 export const getJson = async (address, options) => (await request(address, options)).json();
 export const getBuffer = async (address) => (await request(address)).arrayBuffer();
 
-/** Uploads a file as a new job; `onProgress` gets the share that is sent. */
-export function upload(file, query, signal, onProgress) {
+/** The address of a job; those of films name it. */
+export const addressOf = ({ id, address }) => address ?? `jobs/${id}`;
+
+/** Uploads a file as a new job, by a route; `onProgress` gets the share that is sent. */
+export function upload(file, query, signal, onProgress, route = "jobs") {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
-    sending.open("POST", `jobs?${query}`);
+    sending.open("POST", `${route}?${query}`);
     sending.responseType = "json";
     sending.upload.onprogress = (event) => onProgress(event.lengthComputable ? event.loaded / event.total : undefined);
     sending.onload = () => {
       if (sending.status < 300) return resolve(sending.response);
       const seconds = sending.getResponseHeader("Retry-After");
       return pause(sending.status, sending.response?.detail, seconds, signal)
-        .then(() => upload(file, query, signal, onProgress))
+        .then(() => upload(file, query, signal, onProgress, route))
         .then(resolve, reject);
     };
     sending.onabort = () => reject(new DOMException("canceled", "AbortError"));
@@ -89,14 +92,14 @@ export async function finish(job, signal, onChange = () => {}) {
   }
 }
 
-async function news({ id }, signal) {
+async function news(job, signal) {
   if (waiting >= MAX_WAITING) {
     await sleep(POLL, signal);
-    return getJson(`jobs/${id}`, { signal });
+    return getJson(addressOf(job), { signal });
   }
   waiting += 1;
   try {
-    return await getJson(`jobs/${id}?wait=${WAIT}`, { signal });
+    return await getJson(`${addressOf(job)}?wait=${WAIT}`, { signal });
   } finally {
     waiting -= 1;
   }
@@ -106,10 +109,10 @@ async function news({ id }, signal) {
  * Submits the photo of a job with other settings (`again`), or a place of it for its colors (`likely`). The signal does
  * not abort a request that is sent: the server may have the new job already, and only its response has the id.
  */
-export async function submit({ id }, route, query, signal) {
-  return (await request(`jobs/${id}/${route}?${query}`, { method: "POST" }, signal)).json();
+export async function submit(job, route, query, signal) {
+  return (await request(`${addressOf(job)}/${route}?${query}`, { method: "POST" }, signal)).json();
 }
 
 export function discard(job) {
-  if (job) fetch(`jobs/${job.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+  if (job) fetch(addressOf(job), { method: "DELETE", keepalive: true }).catch(() => {});
 }

@@ -35,8 +35,8 @@ export function store(photos) {
   if (!isReady) return;
   clearTimeout(timer);
   timer = setTimeout(() => {
-    const own = photos.filter(({ job }) => job).map(({ name, job, view, page, output, settings, saved }) => {
-      return { name, job: job.id, view: view && { id: view.id, page }, output, settings, saved };
+    const own = photos.filter(({ job }) => job).map(({ name, job, view, page, output, settings, saved, isFilm, made }) => {
+      return { name, job: job.id, view: view && { id: view.id, page }, output, settings, saved, isFilm, made };
     });
     const jobs = new Set([...removed, ...own.map(({ job }) => job)]);
     write([...read().filter(({ job }) => !jobs.has(job)), ...own]);

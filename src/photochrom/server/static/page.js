@@ -1,9 +1,10 @@
 // The page: a film strip of photos, a stage for the one that is shown, and its settings. photo.js holds the photos.
 
-import { events, getJson, request } from "./api.js";
+import { addressOf, events, getJson, request } from "./api.js";
 import { Comparison, modelChoice, samplerFor, settingsFor } from "./comparison.js";
 import { count, create, draw, find, findAll, render, say } from "./dom.js";
 import { droppedFiles } from "./dropping.js";
+import { Film, isFilm, showFilm } from "./film.js";
 import { Hints } from "./hints.js";
 import * as memory from "./memory.js";
 import { DEFAULTS, NEUTRAL, Photo, readSidecar } from "./photo.js";
@@ -43,7 +44,8 @@ function add(files) {
   const sidecars = [...files].filter(({ name }) => name.endsWith(".json"));
   for (const file of sidecars) openSidecar(file);
   for (const file of files) {
-    if (!sidecars.includes(file)) insert(new Photo(file.name, file, firstSettings(file.name), refresh));
+    const Kind = isFilm(file) ? Film : Photo;
+    if (!sidecars.includes(file)) insert(new Kind(file.name, file, firstSettings(file.name), refresh));
   }
 }
 
@@ -89,6 +91,7 @@ async function open(photo) {
   while (waiting.length) {
     const next = waiting.shift();
     if (photos.includes(next)) await next.open();
+    next.following?.then(summarize);
     summarize();
   }
   opening -= 1;
@@ -97,7 +100,7 @@ async function open(photo) {
 function summarize() {
   const number = (wanted) => photos.filter(({ state }) => state === wanted).length;
   const failed = number("failed") ? `, ${number("failed")} failed` : "";
-  say([photos.length && `${number("done")} of ${count(photos.length, "photo")} colorized${failed}.`, notice].filter(Boolean).join(" "));
+  say([photos.length && `${number("done")} of ${count(photos.length, photos.some((photo) => photo.isFilm) ? "file" : "photo")} colorized${failed}.`, notice].filter(Boolean).join(" "));
 }
 
 function choose(photo) {
@@ -109,6 +112,7 @@ function choose(photo) {
   find("#work").hidden = find("#actions").hidden = !photo;
   if (!photo) return;
   hints.close();
+  if (photo.isFilm) hints.start(false);
   if (!hints.dropping) summarize();
   isNew = true;
   showSettings();
@@ -183,7 +187,10 @@ function show() {
   for (const button of findAll("#save, #save-settings, #compare, #place")) button.disabled = !photo.prediction;
   find("#apply").hidden = find("#save-all").hidden = find("#remove-all").hidden = photos.length < 2;
   photo.load();
-  const isShown = Boolean(photo.light && photo.prediction);
+  find("#work").classList.toggle("film", Boolean(photo.isFilm));
+  showFilm(photo.isFilm ? photo : undefined);
+  find("#remake").disabled = !photo.isFilm || photo.state !== "done" || photo.key === photo.made;
+  const isShown = Boolean(photo.prediction && (photo.isFilm || photo.light));
   find("#single").classList.toggle("blank", !isShown);
   find("#blank").textContent = isShown ? "" : photo.problem || (photo.state === "done" ? "Loading" : photo.label.textContent);
   const isComparing = comparison.panes.length > 0;
@@ -191,6 +198,11 @@ function show() {
   for (const input of findAll("#original, #differ, #divider")) input.disabled = !isShown || isComparing;
   if (!isShown) return;
   if (isComparing) return comparison.draw();
+  if (photo.isFilm) {
+    viewer.show(photo.width, photo.height, photo.width, isNew, true);
+    isNew = false;
+    return;
+  }
   const light = (!sliding && photo.detail) || photo.light;
   render(find("#single .after"), light, photo.graded());
   render(find(".before"), light);
@@ -327,6 +339,7 @@ const actions = {
   "#remove": () => remove([current]),
   "#remove-all": () => remove([...photos]),
   "#stop": stop,
+  "#remake": () => current.remake(),
   "#retry button": () => { for (const photo of photos) if (photo.state === "failed") open(photo); find("#stage").focus(); },
 };
 for (const [selector, action] of Object.entries(actions)) find(selector).onclick = action;
@@ -413,9 +426,9 @@ for (const button of findAll("[data-example]")) {
 window.onbeforeunload = (event) => { if (photos.some(({ job, file }) => file && !job)) event.preventDefault(); };
 
 /** Returns a job; undefined for one that the server has deleted. */
-async function askForJob(id) {
+async function askForJob(id, route = "jobs") {
   try {
-    return id && (await getJson(`jobs/${id}`));
+    return id && (await getJson(`${route}/${id}`));
   } catch (error) {
     if (error.status !== 404) throw error;
     return undefined;
@@ -425,13 +438,15 @@ async function askForJob(id) {
 /** Shows the photos of the last visit again, those that the server still has. */
 async function restore() {
   const [entries, lost] = [memory.read(), []];
-  const stored = await Promise.all(entries.map((entry) => Promise.all([entry.job, entry.view?.id].map(askForJob))));
+  const stored = await Promise.all(entries.map(({ job, view, isFilm: wasFilm }) => {
+    return Promise.all([askForJob(job, wasFilm ? "films" : "jobs"), askForJob(view?.id)]);
+  }));
   for (const [index, [job, view]] of stored.entries()) {
-    const { settings, saved, output, view: { page } = {}, ...entry } = entries[index];
+    const { settings, saved, output, made, view: { page } = {}, ...entry } = entries[index];
     if (!job || job.problem) lost.push(entry.job);
     else {
-      const photo = new Photo(entry.name, undefined, Object.freeze({ ...DEFAULTS, ...settings }), refresh);
-      insert(Object.assign(photo, { job, saved, output, restored: page === photo.settings.page ? view : undefined }));
+      const photo = new (entry.isFilm ? Film : Photo)(entry.name, undefined, Object.freeze({ ...DEFAULTS, ...settings }), refresh);
+      insert(Object.assign(photo, { job, saved, output, made, restored: page === photo.settings.page ? view : undefined }));
     }
   }
   memory.begin(lost);
@@ -453,7 +468,7 @@ try {
   find("#retention").textContent = `, or for ${Math.round(health.retention / 360) / 10} hours after this page was last open`;
   const seconds = Math.min(KEEP_ALIVE, health.retention / 3);
   setInterval(() => {
-    for (const { id } of photos.flatMap(({ jobs }) => jobs)) fetch(`jobs/${id}`).catch(() => {});
+    for (const job of photos.flatMap(({ jobs }) => jobs)) fetch(addressOf(job)).catch(() => {});
   }, 1000 * seconds);
   split(100);
   await restore();

@@ -52,8 +52,13 @@ export class Photo {
     return this.predictions.get(this.key) ?? this.shown;
   }
 
+  /** The parameters of a download. */
+  get outputKey() {
+    return String(parameters(this.settings, true));
+  }
+
   get isSaved() {
-    return this.saved === String(parameters(this.settings, true));
+    return this.saved === this.outputKey;
   }
 
   /** Changes settings; `isStep` begins a step of the history, otherwise the last one is continued. */

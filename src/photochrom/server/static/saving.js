@@ -1,7 +1,6 @@
 // Downloads of photos and of their settings.
 
 import { count, create, find, say } from "./dom.js";
-import { parameters } from "./photo.js";
 
 const DOWNLOAD_SECONDS = 300; // after which a file that was made in the browser is forgotten
 
@@ -14,7 +13,7 @@ function download(address, name) {
 
 /** Makes the output of a photo. Returns its job, and a function to call once it is downloaded. */
 async function makeOutput(photo) {
-  const saved = String(parameters(photo.settings, true));
+  const saved = photo.outputKey;
   const job = await photo.finishOutput(find("#format").value);
   return { job, confirm: () => photo.set({ saved }) };
 }

@@ -20,8 +20,9 @@ export class Viewer {
   }
 
   /** Shows a photo of this size, in pixels, of which the preview has some; the view stays unless `isNew`. */
-  show(width, height, previewWidth, isNew) {
+  show(width, height, previewWidth, isNew, isFixed = false) {
     this.size = [width, height];
+    this.isFixed = isFixed; // it does not zoom
     this.previewWidth = previewWidth;
     if (isNew) this.view = { zoom: 1, x: 0.5, y: 0.5 };
     this.place();
@@ -44,7 +45,7 @@ export class Viewer {
   /** Zooms so that the place (in shares of the photo) stays where it is on the screen. */
   zoom(factor, place = this.view) {
     const before = this.view.zoom;
-    const most = Math.max(1, MAX_ZOOM / this.fit);
+    const most = this.isFixed ? 1 : Math.max(1, MAX_ZOOM / this.fit);
     const zoom = Math.min(most, Math.max(1, before * factor));
     const moved = (from, to) => to + (from - to) * (before / zoom);
     this.view = { zoom, x: moved(this.view.x, place.x), y: moved(this.view.y, place.y) };
@@ -76,8 +77,10 @@ export class Viewer {
     const { style } = this.stage;
     style.setProperty("--width", `${width}px`);
     style.setProperty("--height", `${height}px`);
-    style.setProperty("--left", `${box.width / 2 - this.view.x * width}px`);
-    style.setProperty("--top", `${box.height / 2 - this.view.y * height}px`);
+    const [left, top] = [box.width / 2 - this.view.x * width, box.height / 2 - this.view.y * height];
+    style.setProperty("--left", `${left}px`);
+    style.setProperty("--top", `${top}px`);
+    this.picture = { left, top, width, height }; // in its pane
     this.stage.classList.toggle("pixels", this.scale * devicePixelRatio > 3);
     if ((width * devicePixelRatio) / this.previewWidth > CLOSE && this.view.zoom > 1) this.onDetail();
     if (this.previewWidth) this.onView(this.scale);
@@ -86,8 +89,8 @@ export class Viewer {
   /** The place of a screen point in shares of the photo, from 0 to 1 inside it. */
   locate(event) {
     const pane = event.target.closest?.(".pane") ?? this.pane;
-    const box = pane.querySelector(".picture").getBoundingClientRect();
-    return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+    const [box, { left, top, width, height }] = [pane.getBoundingClientRect(), this.picture];
+    return { x: (event.clientX - box.left - left) / width, y: (event.clientY - box.top - top) / height };
   }
 
   onWheel(event) {
@@ -97,7 +100,7 @@ export class Viewer {
   }
 
   onDown(event) {
-    if (event.button || event.target.closest("button, input")) return;
+    if (event.button || event.target.closest("button, input, video")) return;
     this.stage.setPointerCapture(event.pointerId);
     this.pressed = this.pointers.size ? undefined : { event, place: this.locate(event) };
     this.pointers.set(event.pointerId, event);
