@@ -915,6 +915,7 @@ def test_a_film_is_colorized_compared_and_downloaded(browser, address, tmp_path)
         assert video.evaluate("video => [video.videoWidth, video.loop]") == [160, True]
         for name in ("Compare models and variants", "Save settings", "Zoom in", "Differences", "Place hints"):
             assert not page.get_by_role("button", name=name).is_visible()
+        wait_until(lambda: 255 in entry(page, "old.mp4").locator("canvas").evaluate(CANVAS)[2][3::4])
         left, right = shown_colors(page)
         assert min(left, right) > 5
         page.locator("#divider").fill("50")
@@ -1005,6 +1006,14 @@ def test_films_and_photos_are_there_again_after_a_reload(browser, address, tmp_p
         assert {"old-color.mp4", "one-color.png"} <= set(names)
 
 
+def test_a_film_that_the_browser_cannot_play_is_downloaded(browser, address, tmp_path):
+    with open_page(browser, address) as page:
+        page.route("**/film", lambda route: route.fulfill(body="no film", content_type="video/mp4"))
+        page.set_input_files("#files", film(tmp_path))
+        page.get_by_role("alert").get_by_text("This browser cannot play the film: download it.").wait_for()
+        assert page.get_by_role("button", name="Download", exact=True).is_enabled()
+
+
 def test_what_is_no_film_fails_with_a_reason(browser, address, tmp_path):
     console = ["415 (Unsupported Media Type)"]
     (tmp_path / "bad.mp4").write_bytes(b"hello")
@@ -1015,6 +1024,8 @@ def test_what_is_no_film_fails_with_a_reason(browser, address, tmp_path):
         entry(page, "cut.mp4").get_by_text("Failed").wait_for()
         entry(page, "cut.mp4").click()
         page.get_by_role("alert").get_by_text("cut.mp4: cannot be read").wait_for()
+        page.get_by_role("button", name="Remove all").click()
+        page.get_by_text("or drop them here").wait_for()
 
 
 def test_every_control_is_reached_by_keyboard(browser, address):

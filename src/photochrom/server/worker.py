@@ -29,7 +29,7 @@ from .limits import PREVIEW_SIDE
 
 UPLOAD = "photo"  # name of the uploaded file in the folder of a request, and of the photo in messages
 FILM_SUFFIX = ".mp4"  # of all colorized films, since browsers play it
-FILM_GROWTH, FILM_BYTES = 4, 64 << 20  # an output, with what is written on the way, may have this many times the bytes
+FILM_GROWTH, FILM_BYTES = 4, 512 << 20  # times the bytes of a film, and more, that its output and its parts may have
 PROGRESS_SECONDS = 0.5  # from one `FilmProgress` to the next
 ORIGINAL_PREVIEW = "original.jpg"
 COLORS_SUFFIX = ".ab"  # of the color map of a seed: int16 (2, h, w), a and b of Lab times `COLORS_SCALE`

@@ -9,7 +9,7 @@ export const isFilm = ({ name, type }) => type.startsWith("video/") || /\.(avi|m
 export class Film extends Photo {
   isFilm = true;
   made = ""; // the settings of the film that is shown
-  making = undefined; // aborts what is being colorized; its job, if `job` has colors already
+  making = undefined; // aborts the job that is being colorized, and has it as `job`
 
   /** The settings, without those that are for photos. */
   get key() {
@@ -51,27 +51,23 @@ export class Film extends Photo {
   async remake() {
     const { key } = this;
     this.set({ state: "working", problem: "", step: "Waiting", progress: undefined });
-    try {
-      const next = await submit(this.job, "again", new URLSearchParams(key), this.closing.signal);
-      await this.follow(next, key);
-    } catch (error) {
-      this.fail(error);
-    }
+    await this.follow(submit(this.job, "again", new URLSearchParams(key), this.closing.signal), key);
   }
 
-  /** Shows the progress of a job until it ends, and then its film. */
+  /** Shows the progress of a job, or of one that is being submitted, until it ends, and then its film. */
   async follow(job, made = this.made) {
-    const making = Object.assign(new AbortController(), { job });
+    const making = new AbortController();
     this.making = making;
     try {
-      const done = await finish(job, making.signal, (state) => this.set(progressOf(state)));
+      making.job = await job;
+      const done = await finish(making.job, making.signal, (state) => this.set(progressOf(state)));
       if (this.job.id !== done.id) discard(this.job);
       this.set({ job: done, made, notes: done.notes, width: done.width, height: done.height, state: "done" });
     } catch (error) {
-      if (this.job?.id === job.id) this.job = undefined; // the server has deleted it
+      if (this.job?.id === making.job?.id) this.job = undefined; // it is discarded
       this.fail(error);
     } finally {
-      this.making = undefined;
+      if (this.making === making) this.making = undefined;
     }
   }
 
@@ -129,12 +125,14 @@ export function showFilm(film) {
   video.load();
   if (!address) return;
   video.setAttribute("aria-label", `${film.name}, colorized`);
-  video.onloadeddata = () => {
+  video.requestVideoFrameCallback?.(() => {
     const { canvas } = film;
     Object.assign(canvas, { width: 176, height: 128 });
     const scale = Math.min(canvas.width / video.videoWidth, canvas.height / video.videoHeight);
     const [width, height] = [video.videoWidth * scale, video.videoHeight * scale];
     canvas.getContext("2d").drawImage(video, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+  });
+  video.onerror = () => {
+    if (address === film.prediction?.film) film.set({ problem: "This browser cannot play the film: download it." });
   };
-  video.onerror = () => film.set({ problem: "This browser cannot play the film: download it." });
 }
