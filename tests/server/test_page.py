@@ -970,7 +970,7 @@ def test_a_film_shows_its_progress_and_is_canceled(browser, address, tmp_path):
         section(page, "More options")
         page.get_by_label("stochastic").check()
         page.get_by_label("Sampling steps").fill("1000")
-        page.get_by_label("Inference size").fill("256")
+        page.get_by_label("Inference size").fill("1024")
         page.get_by_label("Inference size").press("Tab")
         page.get_by_role("button", name="Colorize again").click()
         page.locator("#state").get_by_text(re.compile("0 of 1 s")).wait_for()

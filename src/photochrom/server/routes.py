@@ -39,7 +39,7 @@ from .worker import COLORS_SUFFIX, FILM_SUFFIX, ORIGINAL_PREVIEW, ColorizeReques
 
 DISCONNECT_POLL_SECONDS = 0.5
 WAIT_POLL_SECONDS = 0.05
-QUEUE_NEWS = 2  # seconds after which a waiting client learns how many photos are before its own
+QUEUE_NEWS = 2  # seconds after which a waiting client learns how many photos are before its own, or how far a film is
 MEDIA_TYPES = {
     suffix: mimetypes.types_map.get(kind.suffix, f"image/{kind.suffix[1:]}")
     for suffix, kind in formats.WRITABLE.items()
@@ -189,7 +189,7 @@ async def status(jobs: AllJobs, job: OneJob, wait: Wait = 0) -> Status:
 async def _news(job: Job, wait: float) -> None:
     """Wait until a job changes, for at most ``wait`` seconds."""
     known, clock = (job.state, len(job.seeds), job.progress), asyncio.get_running_loop().time
-    end = clock() + min(wait, QUEUE_NEWS if job.state == "queued" else MAX_WAIT)
+    end = clock() + min(wait, QUEUE_NEWS if job.state == "queued" or job.is_film else MAX_WAIT)
     while not job.finished.done() and (job.state, len(job.seeds), job.progress) == known and clock() < end:
         await asyncio.sleep(WAIT_POLL_SECONDS)
 

@@ -439,7 +439,8 @@ async function askForJob(id, route = "jobs") {
 async function restore() {
   const [entries, lost] = [memory.read(), []];
   const stored = await Promise.all(entries.map(({ job, view, isFilm: wasFilm }) => {
-    return Promise.all([askForJob(job, wasFilm ? "films" : "jobs"), askForJob(view?.id)]);
+    const asked = askForJob(job, wasFilm ? "films" : "jobs");
+    return Promise.all([asked, view?.id === job ? asked : askForJob(view?.id)]);
   }));
   for (const [index, [job, view]] of stored.entries()) {
     const { settings, saved, output, made, view: { page } = {}, ...entry } = entries[index];
