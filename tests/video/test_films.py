@@ -293,6 +293,18 @@ def test_what_is_no_film_is_refused(colorizer, tmp_path, content):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_playlist_of_other_files_is_no_film(colorizer, tmp_path):
+    write(tmp_path / "secret.ts", scene(1), "mpeg2video")
+    lists = {
+        "one.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n",
+        "two.mp4": "ffconcat version 1.0\nfile secret.ts\n",
+    }
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(PhotoError, match="cannot be read"):
+            colorize_video(tmp_path / name, colorizer)
+
+
 def test_sound_alone_is_refused(colorizer, tmp_path):
     source = tmp_path / "one.mp4"
     with av.open(str(source), "w") as film:

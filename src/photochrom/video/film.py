@@ -11,7 +11,6 @@ from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
-import av
 import cv2
 import numpy as np
 from jaxtyping import Float32
@@ -32,7 +31,7 @@ from .chroma import chroma_planes, shrink
 from .coherence import AB, coherent_colors
 from .hints import FilmHint, Hints, follow_hints
 from .motion import Gray, MotionEstimator
-from .reading import Film, Frame, film_errors
+from .reading import Film, Frame, film_errors, open_container
 from .shots import mark_cuts, split_shots
 from .writing import PartWriter, Quality, join, join_animation
 
@@ -219,7 +218,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise FileExists(f"{printable(target)}: exists already; give another name or overwrite")
-    with film_errors(printable(target), "read"), av.open(str(target), metadata_errors="replace") as made:
+    with film_errors(printable(target), "read"), open_container(target) as made:
         if MARK not in comment_of(made.metadata):
             raise FileExists(f"{printable(target)}: was not made by Photochrom, so it is never replaced")
 

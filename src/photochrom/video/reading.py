@@ -19,6 +19,7 @@ from ..imaging.limits import MAX_PIXELS
 from ..imaging.notes import Notes
 from ..imaging.tones import IN_COLOR, has_colors
 
+READERS = ("asf", "avi", "flv", "gif", "matroska", "mov", "mpeg", "mpegts", "mpegvideo", "nut", "ogg")  # FFmpeg's
 BT_709, BT_601 = 1, (5, 6)  # codes of color matrices (ITU-T H.273)
 HD_HEIGHT = 720  # from which on films that name no matrix have that of BT.709
 FULL = 2  # code of the range of all codes
@@ -68,6 +69,12 @@ def film_errors(name: str, action: str) -> Iterator[None]:
         raise kind(f"{name}: cannot be {action} ({reason[0].lower()}{reason[1:]})") from None
 
 
+def open_container(path: Path) -> Any:
+    """Returns a film that is open, by the readers of `READERS` alone: others would follow it to further files."""
+    options = {"format_whitelist": ",".join(READERS), "protocol_whitelist": "file"}
+    return av.open(str(path), options=options, metadata_errors="replace")
+
+
 @dataclass(eq=False)
 class Film:
     """A film that is open. Use it as a context manager; `frames` may be called again.
@@ -84,7 +91,7 @@ class Film:
         if not self.path.is_file():
             raise PhotoError(f"{self.name}: cannot be read (there is no such file)")
         with film_errors(self.name, "read"):
-            self.container = av.open(str(self.path), metadata_errors="replace")
+            self.container = open_container(self.path)
         videos = [stream for stream in self.container.streams.video if not _is_picture(stream)]
         if not videos:
             self.container.close()
@@ -141,7 +148,7 @@ class Film:
             self.container.seek(self.stream.start_time or 0 if pts is None else pts, stream=self.stream)
             return
         self.container.close()
-        self.container = av.open(str(self.path), metadata_errors="replace")
+        self.container = open_container(self.path)
         self.stream = self.container.streams[self.stream.index]
 
     @cached_property

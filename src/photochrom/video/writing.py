@@ -13,7 +13,7 @@ import numpy as np
 from av.filter import Graph
 
 from ..imaging.errors import PhotoError
-from .reading import Encoding, Film, Frame, run_graph
+from .reading import Encoding, Film, Frame, open_container, run_graph
 
 CODECS = {  # by suffix
     ".avi": "mpeg4",
@@ -163,7 +163,7 @@ def join(
     """
     with ExitStack() as stack:
         first = stack.enter_context(av.open(str(parts[0]), format=PART)).streams.video[0]
-        source = stack.enter_context(av.open(str(film.path), metadata_errors="replace"))
+        source = stack.enter_context(open_container(film.path))
         options = {"movflags": "+faststart+use_metadata_tags"} if suffix in (".mp4", ".m4v", ".mov") else {}
         container = FORMATS.get(suffix, suffix[1:])
         output = stack.enter_context(av.open(str(path), "w", format=container, options=options))
