@@ -62,7 +62,7 @@ def test_a_line_of_json_about_a_film(bundle, tmp_path):
 def test_the_container_is_that_of_the_output(bundle, tmp_path):
     source = write(tmp_path / "one.avi", scene(1), "mpeg4")
     assert colorize(source, "-o", tmp_path / "two.mkv", "--preview", "0.2", model=bundle).exit_code == 0
-    with av.open(str(tmp_path / "two.mkv")) as film:
+    with av.open(str(tmp_path / "two-preview.mkv")) as film:
         assert "matroska" in film.format.name
         assert len(list(film.decode(video=0))) == 5
     result = colorize(source, "-o", tmp_path / "two.jpg", model=bundle)

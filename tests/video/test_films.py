@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from films import RATE, luma, read, scene, write
+from films import RATE, luma, picture, read, scene, write
 from photochrom import FileExists, PhotoError, WriteError, colorize_video
 from photochrom.video import film as film_module
 from photochrom.video.film import MARK
@@ -62,6 +62,76 @@ def test_a_film_keeps_its_container_times_luma_and_sound(colorizer, tmp_path, su
 
 def content(container, stream):
     return b"".join(bytes(packet) for packet in container.demux(stream) if packet.size)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mpg", "mpeg2video"), (".avi", "mpeg4"), (".mkv", "libx264")])
+def test_no_frame_of_a_longer_film_is_lost_even_if_it_is_stopped(colorizer, tmp_path, suffix, codec):
+    lumas = [frame for number in range(5) for frame in scene(number, 40, 320, 240, 1)]
+    source = write(tmp_path / f"one{suffix}", lumas, codec, max_b_frames=2)
+    whole = colorize_video(source, colorizer, output=tmp_path / f"whole{suffix}")
+    assert whole.frames == 200
+    assert not [note for note in whole.notes if "damaged" in note or "left out" in note]
+    with pytest.raises(KeyboardInterrupt):
+        colorize_video(source, colorizer, progress=stopping_after(5))
+    made = colorize_video(source, colorizer)
+    assert made.frames == 200
+    assert made.path.read_bytes() == whole.path.read_bytes()
+    with av.open(str(made.path)) as film:
+        assert film.streams.video[0].average_rate == RATE
+
+
+def test_a_film_whose_frames_change_size_keeps_the_first(colorizer, tmp_path):
+    source = tmp_path / "one.mkv"
+    with av.open(str(source), "w") as film:
+        stream = film.add_stream("mjpeg", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuvj420p"
+        other = av.CodecContext.create("mjpeg", "w")
+        other.height, other.width, other.pix_fmt, other.time_base = 96, 128, "yuvj420p", Fraction(1, RATE)
+        for index in range(10):
+            size = (96, 64) if index < 5 else (128, 96)
+            encoder = stream if index < 5 else other
+            for packet in encoder.encode(picture(scene(1, 1, *size)[0], "yuvj420p", index)):
+                packet.stream = stream
+                film.mux(packet)
+    made = colorize_video(source, colorizer)
+    assert (made.frames, made.size) == (10, (96, 64))
+    assert any("changes its size" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_sound_may_be_longer_than_the_picture(colorizer, tmp_path, suffix):
+    sound = np.concatenate([SOUND] * 4)
+    source = write(tmp_path / f"one{suffix}", TWO_SHOTS, "mpeg4" if suffix == ".mkv" else "libvpx-vp9", sound=sound)
+    assert not [note for note in colorize_video(source, colorizer).notes if "ends after" in note]
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mpg"])
+def test_the_range_is_narrowed_where_a_container_does_not_name_it(colorizer, tmp_path, suffix):
+    ramp = np.linspace(0, 255, 96 * 64).reshape(64, 96).astype(np.uint8)
+    source = write(tmp_path / "one.mkv", [ramp] * 5, "mjpeg", "yuvj420p")
+    after = read(colorize_video(source, colorizer, output=tmp_path / f"two{suffix}").path)
+    assert np.abs(after[2].to_ndarray(format="gray").astype(float) - ramp).mean() < 3
+
+
+def test_a_film_that_starts_late_starts_at_once(colorizer, tmp_path):
+    times_in = [2500 + 40 * index for index in range(12)]
+    source = write(tmp_path / "one.mkv", scene(1), times=times_in, time_base=Fraction(1, 1000))
+    (first, *_) = read(colorize_video(source, colorizer, output=tmp_path / "two.mp4").path)
+    assert first.time < 0.1
+
+
+def test_matroska_has_the_same_bytes_each_time(colorizer, tmp_path):
+    source = write(tmp_path / "one.mkv", scene(1), "mpeg4")
+    files = [colorize_video(source, colorizer, output=tmp_path / f"{name}.mkv").path.read_bytes() for name in "ab"]
+    assert files[0] == files[1]
+
+
+def test_sound_that_a_container_cannot_have_is_named(colorizer, tmp_path):
+    source = write(tmp_path / "one.mp4", scene(1), sound=SOUND)
+    made = colorize_video(source, colorizer, output=tmp_path / "two.mpg")
+    assert any("audio" in note and "left out" in note for note in made.notes)
+    with pytest.raises(ValueError, match=r"two\.ts: is no film; choose one of"):
+        colorize_video(source, colorizer, output=tmp_path / "two.ts")
 
 
 def test_subtitles_chapters_and_metadata_are_kept(colorizer, tmp_path):

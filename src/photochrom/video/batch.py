@@ -48,6 +48,8 @@ def colorize_films(
         source, target = Path(task.source), Path(task.target)
         if preview_is_sheet:
             target = target.with_name(f"{target.stem}-shots.jpg")
+        elif options.preview is not None:
+            target = target.with_name(f"{target.stem}-preview{target.suffix}")
         if target.exists() and not options.overwrite:
             yield Outcome(task, SkipReason.EXISTS)
             continue
@@ -86,7 +88,7 @@ def colorize_video(  # noqa: PLR0913 - each is an option of the command
         film: path of the film.
         model: name of an installed model, path of a bundle, or a `Colorizer`.
         output: path of the film to write, whose suffix decides the container; by default `NAME-color.EXT` beside it.
-        crf: constant rate factor of the encoder: 0 lossless, 51 worst.
+        crf: constant rate factor of the encoder: 0 best, 51 worst.
         preview: seconds from the start after which the output ends.
         overwrite: whether an existing film that Photochrom made may be replaced.
         max_pixels: largest frame.
@@ -103,7 +105,8 @@ def colorize_video(  # noqa: PLR0913 - each is an option of the command
     options = FilmOptions(merge_options(**settings), crf, preview, overwrite, max_pixels, hints)
     check_film_options(colorizer, options)
     source = Path(film)
-    target = Path(output) if output is not None else source.with_name(f"{source.stem}-color{source.suffix}")
+    label = "-color" if preview is None else "-color-preview"
+    target = source.with_name(f"{source.stem}{label}{source.suffix}") if output is None else Path(output)
     if os.path.realpath(source) == os.path.realpath(target):
         raise ValueError(f"{printable(target)}: is the original, which is never overwritten; choose another output")
     return colorize_film(colorizer, source, target, options, progress)

@@ -19,6 +19,7 @@ from .._version import __version__
 from ..core import color
 from ..imaging.atomic import atomic_path, atomic_write
 from ..imaging.errors import FileExists, PhotoError, printable
+from ..imaging.films import FILM_OUTPUTS
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.metadata.xmp import SOURCE_TYPE
 from ..imaging.photo import model_size
@@ -90,6 +91,8 @@ def colorize_film(
     on after it was stopped. Raises PhotoError for a film that cannot be read or written, and FileExists.
     """
     start = time.monotonic()
+    if target.suffix.lower() not in FILM_OUTPUTS:
+        raise ValueError(f"{printable(target)}: is no film; choose one of {', '.join(FILM_OUTPUTS)}")
     _check_target(target, options.overwrite)
     configured = colorizer.configured(options.color)
     quality = Quality(target.suffix.lower(), options.crf)
@@ -107,7 +110,7 @@ def colorize_film(
             if quality.suffix == ".gif":
                 join_animation(work.parts, path)
             else:
-                join(work.parts, film, path, quality.suffix, metadata, options.preview)
+                join(work.parts, film, path, quality, metadata, options.preview)
         if quality.suffix in UNMARKED:
             film.notes.add(f"{quality.suffix} has no metadata: nothing in the output says that it is colorized")
         work.remove()
@@ -220,7 +223,9 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise FileExists(f"{printable(target)}: exists already; give another name or overwrite")
     with film_errors(printable(target), "read"), open_container(target) as made:
         if MARK not in comment_of(made.metadata):
-            raise FileExists(f"{printable(target)}: was not made by Photochrom, so it is never replaced")
+            unknown = target.suffix.lower() in UNMARKED
+            reason = "has no metadata that says that Photochrom made it" if unknown else "was not made by Photochrom"
+            raise FileExists(f"{printable(target)}: {reason}, so it is never replaced; delete it first")
 
 
 def comment_of(metadata: Mapping[str, str]) -> str:
@@ -309,8 +314,11 @@ class _Work:
             record = {}
         if record.get("fingerprint") == self.fingerprint:
             self.parts = [self.folder / name for name in record["parts"]]
+        if self.parts and all(part.exists() for part in self.parts):
             self.frames, self.next_pts = record["frames"], record["next"]
             self.errors, self.notes = record["errors"], record["notes"]
+        else:
+            self.parts = []
         for file in self.folder.iterdir():
             if file not in self.parts and file.name not in ("lock", "record.json"):
                 file.unlink()

@@ -28,6 +28,7 @@ TURNS = {90: ["cclock"], 180: ["clock", "clock"], 270: ["clock"]}  # by the rota
 BROKEN = "parts of the film are damaged and were left out"
 BEGINNING = 16  # frames whose times are looked at
 COLOR_CHECKS = 250  # frames from one that is checked for colors of its own to the next
+BEFORE = 5.0  # seconds before a frame that is sought, since a place in a container may lie too late
 SHORT = 1.0  # seconds by which a film may end before its container says
 
 Luma = UInt[np.ndarray, "h w"]
@@ -85,6 +86,7 @@ class Film:
     path: Path
     max_pixels: int = MAX_PIXELS
     notes: Notes = field(default_factory=Notes)
+    last_duration: float = field(default=0, init=False)  # seconds for which the last frame that was read is shown
 
     def __post_init__(self) -> None:
         self.name = printable(self.path)
@@ -97,6 +99,7 @@ class Film:
             self.container.close()
             raise PhotoError(f"{self.name}: has no moving picture that can be read")
         self.stream: Any = videos[0]
+        self.index = self.stream.index
         self.time_base = Fraction(self.stream.time_base or 1)
         try:
             with film_errors(self.name, "read"):
@@ -141,22 +144,46 @@ class Film:
         self.width, self.height = (first.height, first.width) if turned else (first.width, first.height)
         ratio = self.stream.sample_aspect_ratio or Fraction(1)
         self.pixel_ratio = 1 / ratio if turned and ratio else ratio
-        self._rewind()
+        self.size = first.width, first.height, first.format.name
+        self.primaries, self.transfer = first.color_primaries, first.color_trc
 
-    def _rewind(self, pts: int | None = None) -> None:
-        with suppress(av.error.FFmpegError):  # a film that cannot be sought is opened anew
-            self.container.seek(self.stream.start_time or 0 if pts is None else pts, stream=self.stream)
-            return
+    def _open_at(self, pts: int | None = None) -> None:
+        """Opens the film anew, to be decoded from its start or from a place before a frame."""
         self.container.close()
         self.container = open_container(self.path)
-        self.stream = self.container.streams[self.stream.index]
+        self.stream = self.container.streams[self.index]
+        self.stream.codec_context.thread_type = "AUTO"
+        if pts is not None:
+            with suppress(av.error.FFmpegError):  # some cannot be sought
+                self.container.seek(pts - int(BEFORE / self.time_base), stream=self.stream)
+
+    def _from(self, pts: int | None) -> Iterator[Any]:
+        """Yields decoded frames from one at the latest that is shown at ``pts``; from the first by default."""
+        self._open_at(pts)
+        frames = self._timed()
+        if pts is None:
+            return frames
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.pts <= pts:
+            return chain([first], frames)
+        self._open_at()  # containers without an index are sought too late
+        return self._timed()
 
     @cached_property
-    def duration(self) -> float | None:
-        """Seconds from the first frame to the end, as the container says."""
+    def own_duration(self) -> float | None:
+        """Seconds of the moving picture, as the container says."""
         if self.stream.duration:
             return float(self.stream.duration * self.time_base)
-        return self.container.duration / av.time_base if self.container.duration else None
+        parts = self.stream.metadata.get("DURATION", "").split(":")  # of Matroska
+        with suppress(ValueError):
+            return sum(60**power * float(part) for power, part in enumerate(reversed(parts)))
+        return None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds of the film, as the container says: of all that is in it, if it says no more."""
+        whole = self.container.duration / av.time_base if self.container.duration else None
+        return self.own_duration or whole
 
     @property
     def rate(self) -> Fraction:
@@ -172,26 +199,28 @@ class Film:
 
         A part that is damaged is left out, with a note.
         """
-        self._rewind(start)
         before: int | None = None
-        for decoded in self._filtered(self._timed()):
+        for decoded in self._filtered(self._from(start)):
             # Filters may count time in another unit.
             pts = None if decoded.pts is None else round(decoded.pts * decoded.time_base / self.time_base)
+            if before is not None and not self.in_order and pts is not None:
+                pts = max(pts, before + 1)
             if pts is None or (before is not None and pts <= before):
-                self.notes.add("frames without a time of their own were left out")
+                self.notes.add("frames without a time of their own, or with one that lies back, were left out")
                 continue
             before = pts
             if start is not None and pts < start:
                 continue
             if number % COLOR_CHECKS == 0 and len(decoded.planes) > 1:
                 self._check_colors(decoded)
+            self.last_duration = float((decoded.duration or 0) * decoded.time_base)
             yield Frame(self._luma(decoded), pts, number)
             number += 1
         if before is None:
             return
-        end, missing = self.seconds(before), self.stream.frames - number
-        if self.duration and end + SHORT + 2 / self.rate < self.duration:
-            self.notes.add(f"the film ends after {end:.1f} of {self.duration:.1f} s: it is {DAMAGED}")
+        end, missing = self.seconds(before) + self.last_duration, self.stream.frames - number
+        if self.own_duration and end + SHORT + 2 / self.rate < self.own_duration:
+            self.notes.add(f"the film ends after {end:.1f} of {self.own_duration:.1f} s: it is {DAMAGED}")
         elif missing > SHORT * self.rate:
             self.notes.add(f"the film has {number} of {self.stream.frames} frames: it is {DAMAGED}")
 
@@ -214,6 +243,10 @@ class Film:
 
     def _timed(self) -> Iterator[Any]:
         for frame in self._decoded():
+            if (frame.width, frame.height, frame.format.name) != self.size:
+                width, height, pixels = self.size
+                frame = frame.reformat(width=width, height=height, format=pixels)
+                self.notes.add(f"the film changes its size: all frames have {width} x {height} pixels")
             if not self.in_order and frame.dts is not None:
                 frame.pts = frame.dts - self.delay
             yield frame
@@ -223,6 +256,8 @@ class Film:
         steps = [("bwdif", "mode=send_frame:deint=interlaced")] if self.interlaced else []
         steps += [("transpose", turn) for turn in TURNS.get(self.rotation, ())]
         if not self.plain:
+            # RGB becomes luma by the matrix that the output names.
+            steps.append(("scale", f"out_color_matrix=bt{self.encoding.matrix}:out_range=tv"))
             steps.append(("format", "yuv420p10le" if self.encoding.depth > 8 else "yuv420p"))
         if not steps:
             yield from frames

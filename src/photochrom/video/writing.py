@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ LIMITED, FULL = 1, 2
 
 @dataclass(frozen=True)
 class Quality:
-    """How a film is encoded: the suffix of its file, and the constant rate factor (x264: 0 lossless, 51 worst)."""
+    """How a film is encoded: the suffix of its file, and the constant rate factor (x264: 0 best, 51 worst)."""
 
     suffix: str
     crf: int = 16
@@ -80,9 +81,8 @@ class PartWriter:
         self.lost_bits = encoding.depth - 8 if "10" not in self.pixel_format else 0
         if self.lost_bits:
             film.notes.add(f"{quality.suffix} has 8 bits here: the film has {encoding.depth}")
-        rate = film.rate.limit_denominator(1 << 16)
-        if quality.codec == "mpeg2video":
-            rate = standard_rate(film.name, rate)
+        rate = frame_rate(film, quality)
+        self.narrow = encoding.full_range and quality.codec in FIXED_RATE  # whose containers do not name the range
         stream: Any = self.container.add_stream(quality.codec, rate=rate)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = film.width, film.height, self.pixel_format
@@ -93,7 +93,8 @@ class PartWriter:
         context.sample_aspect_ratio = film.pixel_ratio
         context.flags |= av.codec.context.Flags.global_header
         context.colorspace = MATRICES[encoding.matrix]
-        context.color_range = FULL if encoding.full_range else LIMITED
+        context.color_range = FULL if encoding.full_range and not self.narrow else LIMITED
+        context.color_primaries, context.color_trc = film.primaries, film.transfer
         if quality.codec in FIXED_RATE:
             context.flags |= av.codec.context.Flags.qscale
             context.qmin = context.qmax = max(1, round(quality.crf / 8))
@@ -108,11 +109,19 @@ class PartWriter:
     def write(self, frame: Frame, chroma: np.ndarray) -> None:
         """Encodes a frame with its planes of Cb and Cr."""
         planes: Sequence[np.ndarray] = (frame.luma, *chroma)
+        if self.narrow:
+            depth = self.film.encoding.depth
+            scales = [(219, 16), (224, 128 - 128 * 224 / 255), (224, 128 - 128 * 224 / 255)]
+            planes = [
+                np.rint(plane * (size / 255) + (low * (1 << (depth - 8)))).astype(plane.dtype)
+                for plane, (size, low) in zip(planes, scales, strict=True)
+            ]
+        luma = planes[0]
         if self.lost_bits:
             half, most = 1 << (self.lost_bits - 1), 255
             planes = [((plane + half) >> self.lost_bits).clip(0, most).astype(np.uint8) for plane in planes]
         if len(self.samples) < SAMPLES:
-            self.samples.append(frame.luma / np.float32(1 << self.lost_bits))
+            self.samples.append(luma / np.float32(1 << self.lost_bits))
         picture = av.VideoFrame(self.film.width, self.film.height, self.pixel_format)
         for plane, codes in zip(picture.planes, planes, strict=True):
             rows = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
@@ -120,7 +129,7 @@ class PartWriter:
             plane.update(rows.tobytes())
         picture.pts, picture.time_base = frame.pts, self.film.time_base
         picture.colorspace = MATRICES[self.film.encoding.matrix]
-        picture.color_range = FULL if self.film.encoding.full_range else LIMITED
+        picture.color_range = FULL if self.film.encoding.full_range and not self.narrow else LIMITED
         self.container.mux(self.stream.encode(picture))
 
     def close(self) -> float:
@@ -139,53 +148,62 @@ def coarse(time_base: Fraction) -> Fraction:
     return max(time_base.limit_denominator(90_000), Fraction(1, 90_000))
 
 
-def standard_rate(name: str, rate: Fraction) -> Fraction:
-    """Return the rate of MPEG-2 (ISO/IEC 13818-2) that is one. Raises PhotoError for another."""
-    nearest = min(RATES, key=lambda standard: abs(standard - rate))
-    if abs(nearest - rate) > RATE_ERROR:
-        raise PhotoError(f"{name}: has {float(rate):.3g} frames a second, which .mpg does not allow; write it as .mp4")
-    return nearest
+def frame_rate(film: Film, quality: Quality) -> Fraction:
+    """Return the frames a second that an output names. Raises PhotoError where its container does not allow them."""
+    nearest = min(RATES, key=lambda standard: abs(standard - film.rate))
+    if abs(nearest - film.rate) < RATE_ERROR:
+        return nearest
+    if quality.codec == "mpeg2video":
+        text = f"{film.name}: has {float(film.rate):.3g} frames a second, which .mpg does not allow; write it as .mp4"
+        raise PhotoError(text)
+    return 1 / (1 / film.rate).limit_denominator(65_535)
 
 
 def join(
     parts: Sequence[Path],
     film: Film,
     path: Path,
-    suffix: str,
+    quality: Quality,
     metadata: Mapping[str, str],
     end: float | None = None,
 ) -> None:
-    """Writes a film of the parts at ``path``, in the container of a suffix, with all else of the original.
+    """Writes a film of the parts at ``path``, in a container, with all else of the original.
 
     That is sound, subtitles, chapters and metadata.
 
     ``end``: seconds after which all else of the original is left out, too.
     """
+    suffix = quality.suffix
     with ExitStack() as stack:
         first = stack.enter_context(av.open(str(parts[0]), format=PART)).streams.video[0]
         source = stack.enter_context(open_container(film.path))
-        options = {"movflags": "+faststart+use_metadata_tags"} if suffix in (".mp4", ".m4v", ".mov") else {}
-        container = FORMATS.get(suffix, suffix[1:])
-        output = stack.enter_context(av.open(str(path), "w", format=container, options=options))
+        options = {"fflags": "+bitexact"}  # no random numbers
+        if suffix in (".mp4", ".m4v", ".mov"):
+            options["movflags"] = "+faststart+use_metadata_tags"
+        output = stack.enter_context(av.open(str(path), "w", format=container_of(suffix), options=options))
         video: Any = output.add_stream_from_template(first)
-        video.time_base = first.time_base
+        video.time_base = 1 / frame_rate(film, quality) if quality.codec in FIXED_RATE else first.time_base
+        video.codec_context.framerate = frame_rate(film, quality)
+        video.metadata.update(film.stream.metadata)
         others = {}
         for stream in source.streams:
-            if stream.type in ("audio", "subtitle", "attachment") and suffix != ".gif":
-                try:
-                    copy = output.add_stream_from_template(stream)
-                except (av.error.FFmpegError, ValueError, TypeError):
-                    film.notes.add(f"{stream.type} ({stream.codec_context.name}): does not fit {suffix}, left out")
-                    continue
-                with suppress(Exception):
-                    copy.metadata.update(stream.metadata)
-                    copy.disposition = stream.disposition
-                others[stream.index] = copy
+            if stream.index == film.index:
+                continue
+            if not fits(stream, suffix):
+                film.notes.add(f"{stream.type} ({stream.name or 'of no name'}): does not fit {suffix}, left out")
+                continue
+            copy = output.add_stream_from_template(stream)
+            with suppress(Exception):
+                copy.metadata.update(stream.metadata)
+                copy.disposition = stream.disposition
+            others[stream.index] = copy
         kept = {name: value for name, value in source.metadata.items() if name.lower() not in OWN}
         output.metadata.update({**kept, **metadata})
         with suppress(av.error.FFmpegError, NotImplementedError):
             output.set_chapters(source.chapters())
-        streams = [_pictures(parts, video), _copies(source, others, end)]
+        output.start_encoding()  # which may choose other units of time
+        start = Fraction(source.start_time or 0, av.time_base)
+        streams = [_pictures(parts, video, start, film.last_duration), _copies(source, others, start, end)]
         for _, packet in heapq.merge(*streams, key=lambda item: item[0]):
             output.mux(packet)
 
@@ -221,17 +239,48 @@ def _with_palettes(frames: Iterator[Any], template: Any) -> Iterator[Any]:
     return run_graph(graph, frames)
 
 
-def _pictures(parts: Sequence[Path], stream: Any) -> Iterator[tuple[float, Any]]:
-    """Yields the packets of all parts in order; without bidirectional frames, they are decoded as they are shown."""
+def fits(stream: Any, suffix: str) -> bool:
+    """Return whether a container can have a stream of the original beside the moving picture."""
+    if stream.type not in ("audio", "subtitle", "attachment"):
+        return False
+    try:
+        with av.open(BytesIO(), "w", format=container_of(suffix)) as output:
+            output.add_stream_from_template(stream)
+            output.start_encoding()
+    except (av.error.FFmpegError, ValueError, TypeError):
+        return False
+    return True
+
+
+def container_of(suffix: str) -> str:
+    """Return FFmpeg's name of a container."""
+    return FORMATS.get(suffix, suffix[1:])
+
+
+def _pictures(parts: Sequence[Path], stream: Any, start: Fraction, last_duration: float) -> Iterator[tuple[float, Any]]:
+    """Yields the packets of all parts in order; without bidirectional frames, they are decoded as they are shown.
+
+    ``start``: seconds that are subtracted; ``last_duration``: seconds for which the last frame is shown.
+    """
+    last: int | None = None
+    waiting: Any = None
     for part in parts:
         with av.open(str(part), format=PART) as opened:
             for packet in opened.demux(video=0):
-                if packet.pts is not None:
-                    packet.dts, packet.stream = packet.pts, stream
-                    yield float(packet.pts * packet.time_base), packet
+                if packet.pts is None:
+                    continue
+                pts = round((packet.pts * packet.time_base - start) / stream.time_base)
+                last = pts if last is None else max(pts, last + 1)  # frames that a fixed rate puts at one time
+                packet.pts = packet.dts = last
+                packet.time_base, packet.stream = stream.time_base, stream
+                if waiting is not None:
+                    yield float(waiting.pts * waiting.time_base), waiting
+                waiting = packet
+    waiting.duration = max(waiting.duration or 0, round(last_duration / stream.time_base))
+    yield float(waiting.pts * waiting.time_base), waiting
 
 
-def _copies(source: Any, streams: Mapping[int, Any], end: float | None) -> Iterator[tuple[float, Any]]:
+def _copies(source: Any, streams: Mapping[int, Any], start: Fraction, end: float | None) -> Iterator[tuple[float, Any]]:
     if not streams:
         return
     last = 0.0
@@ -246,6 +295,10 @@ def _copies(source: Any, streams: Mapping[int, Any], end: float | None) -> Itera
         packet.dts = packet.pts if packet.dts is None else packet.dts
         if packet.dts is None:
             continue
+        shift = round(start / packet.time_base)
+        packet.dts -= shift
+        if packet.pts is not None:
+            packet.pts -= shift
         last = float(packet.dts * packet.time_base)
         if end is not None and last > end:
             return
