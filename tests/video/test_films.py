@@ -265,6 +265,8 @@ def test_an_animation_stays_one(colorizer, tmp_path):
     after = read(made.path)
     assert len(after) == 8
     assert times(after) == pytest.approx(times(read(source)), abs=0.011)
+    with av.open(str(source)) as one, av.open(str(made.path)) as other:
+        assert one.duration == pytest.approx(other.duration, abs=20_000)  # microseconds
     rgb = after[2].to_ndarray(format="rgb24").astype(float)
     assert rgb.shape == (63, 95, 3)
     assert np.abs(rgb[..., 0] - rgb[..., 2]).mean() > 5

@@ -69,7 +69,7 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
     eta: Annotated[float | None, limited("eta", "Noise added at each step of ddim: 0 none, 1 ancestral.")] = None,
     temperature: Annotated[float | None, limited("temperature", TEMPERATURE)] = None,
     hint: Annotated[list[str] | None, typer.Option(help=HINT)] = None,
-    hints: Annotated[Path | None, typer.Option(help="Text file with one such hint per line.")] = None,
+    hints: Annotated[Path | None, typer.Option(help="Text file with one x,y,#rrggbb per line.")] = None,
     settings: Annotated[Path | None, typer.Option(help=SETTINGS)] = None,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write a map of where variants differ.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Write a strip of the colors at each sampling step.")] = False,

@@ -108,7 +108,7 @@ def colorize_film(
         }
         with atomic_path(target, options.overwrite) as path, film_errors(printable(target), "written"):
             if quality.suffix == ".gif":
-                join_animation(work.parts, path)
+                join_animation(work.parts, path, film.last_duration)
             else:
                 join(work.parts, film, path, quality, metadata, options.preview)
         if quality.suffix in UNMARKED:

@@ -17,7 +17,7 @@ from jaxtyping import UInt
 from ..imaging.errors import DAMAGED, PhotoError, WriteError, printable
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.notes import Notes
-from ..imaging.tones import IN_COLOR, has_colors
+from ..imaging.tones import has_colors
 
 READERS = ("asf", "avi", "flv", "gif", "matroska", "mov", "mpeg", "mpegts", "mpegvideo", "nut", "ogg")  # FFmpeg's
 BT_709, BT_601 = 1, (5, 6)  # codes of color matrices (ITU-T H.273)
@@ -276,7 +276,7 @@ class Film:
     def _check_colors(self, frame: Any) -> None:
         small = frame.reformat(width=128, height=96, format="rgb24").to_ndarray()
         if has_colors((small.transpose(2, 0, 1) / 255).astype(np.float32)):
-            self.notes.add(IN_COLOR)
+            self.notes.add("the film was in color: its colors were replaced")
 
 
 def _matrix(frame: Any) -> int:

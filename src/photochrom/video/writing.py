@@ -208,9 +208,13 @@ def join(
             output.mux(packet)
 
 
-def join_animation(parts: Sequence[Path], path: Path) -> None:
-    """Writes an animated GIF of the parts, without end, each frame with a palette of its own."""
-    with av.open(str(path), "w", format="gif", options={"loop": "0"}) as output:
+def join_animation(parts: Sequence[Path], path: Path, last_duration: float) -> None:
+    """Writes an animated GIF of the parts, without end, each frame with a palette of its own.
+
+    ``last_duration``: seconds for which the last frame is shown.
+    """
+    options = {"loop": "0", "final_delay": str(round(100 * last_duration) or -1)}
+    with av.open(str(path), "w", format="gif", options=options) as output:
         stream: Any = None
         for part in parts:
             with av.open(str(part), format=PART) as opened:
