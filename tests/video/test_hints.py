@@ -35,12 +35,14 @@ def test_a_hint_moves_with_the_picture_to_the_ends_of_its_shot(film):
         assert abs(hint.x - (70 - SPEED * (number - 20))) <= 3
         assert abs(hint.y - 50) <= 2
         assert hint.rgb == (200, 30, 40)
+    assert not film.notes
 
 
 def test_a_hint_ends_where_its_place_leaves_the_picture(film):
     places = follow_hints(film, [FilmHint(0, Hint(20, 50, (200, 30, 40)))], marked(film))
     assert 4 <= max(places) <= 9
     assert min(places) == 0
+    assert film.notes == [f"hint 0,20,50,#c81e28: its place was followed from frame 0 to {max(places)} of its shot"]
 
 
 @pytest.mark.parametrize(

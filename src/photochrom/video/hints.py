@@ -62,8 +62,12 @@ def follow_hints(film: Film, hints: Sequence[FilmHint], marked: Iterator[tuple[i
             start = count - len(pictures)
             while waiting and waiting[0].frame < count:
                 hint = waiting.pop(0)
-                for number, place in _follow(film, hint, pictures, start):
+                followed = dict(_follow(film, hint, pictures, start))
+                for number, place in followed.items():
                     places[number].append(place)
+                if len(followed) < len(pictures):
+                    first, last = min(followed), max(followed)
+                    film.notes.add(f"hint {hint}: its place was followed from frame {first} to {last} of its shot")
     if waiting:
         raise PhotoError(f"{film.name}: hint {waiting[0]} is after the last frame, {count - 1}")
     return places
