@@ -9,6 +9,7 @@ import pytest
 import pyvips
 
 from browsing import needs_chromium
+from films import scene, write
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +123,21 @@ def test_speed_reports_why_a_command_failed(tmp_path):
     process = run_benchmark("speed.py", "--quick", "--model", tmp_path / "none")
     assert process.returncode != 0
     assert str(tmp_path / "none") in process.stderr
+
+
+def test_films_are_measured_beside_their_frames(tmp_path, bundle):
+    write(tmp_path / "one.mp4", scene(1, 10, 160, 96), chroma=90)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pyvips.Image.new_from_array(scene(2, 1, 160, 96)[0]).write_to_file(str(photos / "two.png"))
+    options = ("--photos", photos, "--frames", 10, "--bundle", bundle, "--strips", tmp_path / "strips")
+    rows = table_rows(output_of("video.py", tmp_path / "one.mp4", *options))
+    films = [row for row in rows if row[0] in ("one.mp4", "two")]
+    assert [row[2] for row in films] == ["frame by frame", "film", "truth"] * 2
+    assert [row[1] for row in films] == ["10"] * 3 + ["60"] * 3
+    assert all(float(row[5]) == 0 for row in films if row[2] == "truth")
+    assert len(list((tmp_path / "strips").iterdir())) == 2
+    assert any(row[0] == "planes of chroma" for row in rows)
 
 
 def test_peers_have_their_published_size(benchmarks):
