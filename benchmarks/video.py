@@ -22,7 +22,7 @@ from photochrom import Colorizer, ColorOptions
 from photochrom.core import color
 from photochrom.evaluation.flicker import color_distribution_consistency, flicker
 from photochrom.imaging.photo import model_size
-from photochrom.video.chroma import chroma_planes
+from photochrom.video.chroma import chroma_planes, enlarge
 from photochrom.video.coherence import coherent_colors
 from photochrom.video.film import shots
 from photochrom.video.motion import MotionEstimator
@@ -88,8 +88,7 @@ def colorize(clip: Clip, colorizer: Colorizer) -> dict[str, list[np.ndarray]]:
 
     def predict(_: object, gray: np.ndarray) -> np.ndarray:
         (ab,) = colorizer.predict([2 * gray[None] - 1])
-        large = cv2.resize(ab.transpose(1, 2, 0), gray.shape[::-1], interpolation=cv2.INTER_CUBIC)
-        return large.transpose(2, 0, 1) * np.float32(color.AB_SCALE)
+        return enlarge(ab, *gray.shape[::-1]) * np.float32(color.AB_SCALE)
 
     grays = clip.grays
     film = coherent_colors(((None, gray) for gray in grays), predict, MotionEstimator())

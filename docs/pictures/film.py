@@ -11,6 +11,7 @@ import numpy as np
 from photochrom import Colorizer
 from photochrom.core.color import AB_SCALE, fit_gamut, lab_to_rgb
 from photochrom.imaging.photo import open_photo
+from photochrom.video.chroma import enlarge
 from photochrom.video.coherence import coherent_colors
 from photochrom.video.motion import MotionEstimator
 
@@ -30,7 +31,7 @@ def main() -> None:
 
     def predict(_: object, gray: np.ndarray) -> np.ndarray:
         (ab,) = colorizer.predict([2 * gray[None] - 1])
-        return cv2.resize(ab.transpose(1, 2, 0), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).transpose(2, 0, 1)
+        return enlarge(ab, WIDTH, HEIGHT)
 
     rows = [
         [np.zeros((2, HEIGHT, WIDTH), np.float32)] * FRAMES,

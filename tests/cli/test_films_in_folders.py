@@ -78,6 +78,11 @@ def test_a_preview_shows_a_frame_of_each_shot(bundle, tmp_path):
     assert sheet.width * sheet.height > 3 * 32 * 64
     assert not (tmp_path / "one-color.mp4").exists()
     assert "already exists" in colorize(source, "--preview", "shots", model=bundle).stderr
+    assert colorize(source, "--preview", "shots", "--overwrite", model=bundle).exit_code == 0
+    photo(tmp_path / "one-color-shots.jpg")
+    before = (tmp_path / "one-color-shots.jpg").read_bytes()
+    assert colorize(source, "--preview", "shots", "--overwrite", model=bundle).exit_code == 1
+    assert (tmp_path / "one-color-shots.jpg").read_bytes() == before  # it is of somebody else
     wrong = colorize(source, "--preview", "x", model=bundle)
     assert (wrong.exit_code, "--preview x: give a number of seconds, or shots" in wrong.stderr) == (2, True)
 

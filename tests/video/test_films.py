@@ -14,6 +14,7 @@ from films import RATE, luma, picture, read, scene, write
 from photochrom import FileExists, PhotoError, WriteError, colorize_video
 from photochrom.video import film as film_module
 from photochrom.video.film import MARK
+from photochrom.video.reading import Film
 from waiting import wait_until
 
 TWO_SHOTS = [*scene(1), *scene(2)]
@@ -318,6 +319,14 @@ def test_a_process_that_is_killed_loses_no_finished_shot(bundle, colorizer, tmp_
     made = colorize_video(source, colorizer, progress=lambda seconds, _: seen.append(seconds))
     assert (made.frames, len(seen)) == (360, 360 - done)
     assert target.read_bytes() == whole
+
+
+def test_the_last_frame_has_its_duration_where_only_the_end_is_read(tmp_path):
+    with Film(write(tmp_path / "one.mp4", TWO_SHOTS)) as film:
+        (*_, last) = film.frames()
+        length, film.last_duration = film.last_duration, 0
+        assert not list(film.frames(last.pts + 1, last.number + 1))
+        assert film.last_duration == length == pytest.approx(1 / RATE)
 
 
 def test_other_settings_begin_anew(colorizer, tmp_path):

@@ -14,7 +14,7 @@ from .call import Call
 from .console import exit_on, fail, is_installed, loading, notify, stopping
 from .options import Device, LocalSaturation, Model, Saturation, Seed, Size, Strength, Warmth, limited
 from .pipe import colorize_pipe, uses_pipe
-from .report import FilmProgress, Mode, describe, report
+from .report import FilmBar, Mode, describe, report
 
 if TYPE_CHECKING:
     from ..imaging.sources import Passed
@@ -177,7 +177,7 @@ def _colorize_files(call: Call) -> None:
     from ..imaging.sources import Passed
     from ..inference.colorizer import Colorizer
 
-    passed, model, films = Passed(), Colorizer.without_networks(call.model), FilmProgress()
+    passed, model, films = Passed(), Colorizer.without_networks(call.model), FilmBar()
     tasks, outcomes = _start_cluster(call, model, passed) if call.cluster else _start(call, model, passed, films)
     if not tasks:
         names = ", ".join(map(printable, call.photos))
@@ -187,7 +187,7 @@ def _colorize_files(call: Call) -> None:
         report(tasks, outcomes, passed, mode, films.attach)
 
 
-def _start(call: Call, model: "Colorizer", passed: "Passed", progress: FilmProgress) -> "Started":
+def _start(call: Call, model: "Colorizer", passed: "Passed", progress: FilmBar) -> "Started":
     from ..imaging.films import FILM_OUTPUTS, FILM_SUFFIXES
     from ..inference.batch import check_batch, colorize_batch
     from ..inference.colorizer import Colorizer
@@ -220,9 +220,7 @@ def _start(call: Call, model: "Colorizer", passed: "Passed", progress: FilmProgr
     return [*photos, *films], _with_films(outcomes, _start_films(call, model, films, progress))
 
 
-def _start_films(
-    call: Call, colorizer: "Colorizer", films: "list[Task]", progress: FilmProgress
-) -> "Generator[Outcome]":
+def _start_films(call: Call, colorizer: "Colorizer", films: "list[Task]", progress: FilmBar) -> "Generator[Outcome]":
     with loading("video"):
         from ..video.batch import check_film_options, colorize_films
         from ..video.film import FilmOptions

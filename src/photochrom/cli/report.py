@@ -44,7 +44,7 @@ class Mode:
     model: tuple[str, str] = ("", "")
 
 
-class FilmProgress:
+class FilmBar:
     """Shows how many seconds of a film are done, beside the bar of a run that it is attached to."""
 
     def __init__(self) -> None:

@@ -43,7 +43,7 @@ def atomic_path(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
     A folder never replaces another. Raises FileExists or WriteError.
     """
-    _check_free(path, overwrite)
+    check_free(path, overwrite)
     _remove_stale(path.parent)
     temporary = path.with_name(f".{path.stem[:40]}.photochrom-{_machine()}{uuid.uuid4().hex[:8]}{path.suffix}")
     _unfinished.add(temporary)
@@ -84,7 +84,8 @@ def remove_unfinished(path: Path) -> None:
                 _remove(unfinished)
 
 
-def _check_free(path: Path, overwrite: bool = False) -> None:
+def check_free(path: Path, overwrite: bool = False) -> None:
+    """Raises FileExists where a file stands at `path` and is not to be replaced."""
     # False where the folder may not be searched: then writing fails.
     if exists(path) and not overwrite:
         raise FileExists(f"{printable(path)}: exists already; give another name or overwrite")
@@ -147,5 +148,5 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
     try:
         path.hardlink_to(temporary)
     except OSError:  # it exists, or is a folder, or the file system has no hard links
-        _check_free(path)
+        check_free(path)
         temporary.rename(path)

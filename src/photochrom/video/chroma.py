@@ -26,6 +26,11 @@ def shrink(luma: Luma, encoding: Encoding, width: int, height: int) -> Float32[n
     return to_gray(cv2.resize(luma, (width, height), interpolation=kind), encoding)
 
 
+def enlarge(ab: AB, width: int, height: int) -> AB:
+    """Returns ab at a larger size."""
+    return cv2.resize(ab.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_CUBIC).transpose(2, 0, 1)
+
+
 def chroma_planes(luma: Luma, ab: AB, encoding: Encoding, width: int, height: int) -> UInt[np.ndarray, "2 h w"]:
     """Returns Cb and Cr codes of a frame, of `width` x `height`, for ab in [-1, 1] at a smaller size.
 
@@ -33,8 +38,7 @@ def chroma_planes(luma: Luma, ab: AB, encoding: Encoding, width: int, height: in
     of their gray; where that would leave the range of a display, they become paler.
     """
     gray = shrink(luma, encoding, width, height)
-    large = cv2.resize(ab.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_CUBIC).transpose(2, 0, 1)
-    shift = chroma_shift(np.ascontiguousarray(large) * np.float32(AB_SCALE))
+    shift = chroma_shift(np.ascontiguousarray(enlarge(ab, width, height)) * np.float32(AB_SCALE))
     pixels = np.rint(gray * CODES).astype(np.uint16)[..., None]
     rgb = merge_chroma(pixels, shift, 16).astype(np.float32) / CODES
     red, blue = (np.float32(weight) for weight in WEIGHTS[encoding.matrix])

@@ -11,24 +11,23 @@ from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
-import cv2
 import numpy as np
 from jaxtyping import Float32
 
 from .._version import __version__
 from ..core import color
-from ..imaging.atomic import atomic_path, atomic_write
+from ..imaging.atomic import atomic_path, atomic_write, check_free
 from ..imaging.errors import FileExists, PhotoError, printable
 from ..imaging.films import FILM_OUTPUTS
 from ..imaging.limits import MAX_PIXELS
 from ..imaging.metadata.xmp import SOURCE_TYPE
-from ..imaging.photo import model_size
+from ..imaging.photo import check_replaceable, model_size
 from ..inference import contact_sheet
 from ..inference.colorizer import Colorizer
 from ..inference.grading import grade
 from ..inference.hints import HintMaps
 from ..inference.options import ColorOptions
-from .chroma import chroma_planes, shrink
+from .chroma import chroma_planes, enlarge, shrink
 from .coherence import AB, coherent_colors
 from .hints import FilmHint, Hints, follow_hints
 from .motion import Gray, MotionEstimator
@@ -162,6 +161,8 @@ def preview_shots(
     progress: Progress = silent,
 ) -> Path:
     """Write a contact sheet (JPEG) of one frame of each shot, colorized as a photo. Raises as `colorize_film`."""
+    if options.overwrite:
+        check_replaceable(target)
     configured, motion = colorizer.configured(options.color), MotionEstimator()
     grays, colors = [], []
     with Film(source, options.max_pixels) as film, atomic_write(target, options.overwrite) as file:
@@ -195,7 +196,7 @@ def shots(
         maps = HintMaps(film, seen, own) if own else None
         (ab,) = colorizer.predict([seen], options.seed, maps)
         # Grading is linear in ab, as the mean over frames is: to grade what is predicted is to grade the film.
-        return _enlarged(grade(ab, options, maps), width, height)
+        return enlarge(grade(ab, options, maps), width, height)
 
     seen = ((frame, shrink(frame.luma, film.encoding, width, height)) for frame in frames)
     for shot in split_shots(mark_cuts(seen, motion)):
@@ -207,20 +208,15 @@ def _seen(colorizer: Colorizer, gray: Gray) -> Float32[np.ndarray, "1 h w"]:
     return color.rgb_to_gray(np.broadcast_to(gray, (3, *gray.shape)), colorizer.card.gray)[None]
 
 
-def _enlarged(ab: AB, width: int, height: int) -> AB:
-    return cv2.resize(ab.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_CUBIC).transpose(2, 0, 1)
-
-
 def _inference_size(colorizer: Colorizer, film: Film, options: ColorOptions) -> tuple[int, int]:
     card = colorizer.card
     return model_size(film.width, film.height, card.inference_size(options.size), card.multiple, card.square)
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
+    check_free(target, overwrite)
     if not target.exists():
         return
-    if not overwrite:
-        raise FileExists(f"{printable(target)}: exists already; give another name or overwrite")
     with film_errors(printable(target), "read"), open_container(target) as made:
         if MARK not in comment_of(made.metadata):
             unknown = target.suffix.lower() in UNMARKED

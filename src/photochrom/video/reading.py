@@ -132,12 +132,11 @@ class Film:
         self.interlaced = bool(first.interlaced_frame)
         if self.interlaced:
             self.notes.add("the film is interlaced: its frames were made progressive")
-        self.source_format = first.format.name
         depth = first.format.components[0].bits
         self.plain = _has_plain_luma(first)
         self.encoding = Encoding(
             depth=depth if self.plain else 10 if depth > 8 else 8,
-            full_range=self.plain and (first.color_range == FULL or self.source_format.startswith(FULL_RANGE)),
+            full_range=self.plain and (first.color_range == FULL or first.format.name.startswith(FULL_RANGE)),
             matrix=_matrix(first),
         )
         turned = self.rotation in (90, 270)
@@ -209,11 +208,11 @@ class Film:
                 self.notes.add("frames without a time of their own, or with one that lies back, were left out")
                 continue
             before = pts
+            self.last_duration = float((decoded.duration or 0) * decoded.time_base)
             if start is not None and pts < start:
                 continue
             if number % COLOR_CHECKS == 0 and len(decoded.planes) > 1:
                 self._check_colors(decoded)
-            self.last_duration = float((decoded.duration or 0) * decoded.time_base)
             yield Frame(self._luma(decoded), pts, number)
             number += 1
         if before is None:
