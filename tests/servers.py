@@ -8,6 +8,7 @@ from functools import partial
 
 import httpx
 import uvicorn
+from fastapi.testclient import TestClient
 
 from photochrom.server.app import create_app, load_models
 from photochrom.server.limits import Limits
@@ -21,6 +22,14 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@contextmanager
+def client_of(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen
+    """A client of models, on this machine and without a socket."""
+    app = create_app(load_models(bundles), limits, processes)
+    with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5000)) as client:
+        yield client
 
 
 def serve_in_thread(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen

@@ -1,22 +1,18 @@
 """Films over the HTTP interface: results, progress, limits, and what is no film."""
 
-from contextlib import contextmanager
-
 import av
 import numpy as np
 import pytest
 import pyvips
-from fastapi.testclient import TestClient
 
 from films import RATE, luma, read, scene, write
 from photochrom import Colorizer
 from photochrom.imaging.films import has_film_header
 from photochrom.inference.options import ColorOptions
 from photochrom.server import routes, worker
-from photochrom.server.app import create_app, load_models
 from photochrom.server.limits import Limits
 from photochrom.video.film import FilmOptions, colorize_film
-from servers import wait_until
+from servers import client_of, wait_until
 
 LUMAS = [*scene(1), *scene(2)]
 SLOW = {"model": "stochastic", "size": 512, "steps": 1000}
@@ -26,19 +22,6 @@ SLOW = {"model": "stochastic", "size": 512, "steps": 1000}
 def path(tmp_path_factory):
     sound = (8000 * np.sin(np.arange(48000) / 10)).astype(np.int16)
     return write(tmp_path_factory.mktemp("film") / "old.mp4", LUMAS, sound=sound)
-
-
-@contextmanager
-def client_of(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen
-    app = create_app(load_models(bundles), limits, processes)
-    with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5000)) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def client(bundle, stochastic_bundle):
-    with client_of([bundle, stochastic_bundle]) as client:
-        yield client
 
 
 def submit(client, content, **parameters):

@@ -83,6 +83,11 @@ def section(page, name):
         details.locator("summary").first.click()
 
 
+def open_options(page):
+    section(page, "Model and variants")
+    section(page, "More options")
+
+
 def download(page, name="Download"):
     with page.expect_download() as event:
         page.get_by_role("button", name=name, exact=True).click()
@@ -197,8 +202,7 @@ def test_a_page_of_a_file_is_selected(browser, address, bundle):
         add(page, ("scan.tif", content))
         colorized(page, "scan.tif")
         first = pixels(page).mean()
-        section(page, "Model and variants")
-        section(page, "More options")
+        open_options(page)
         page.get_by_label("Page of a file").fill("2")
         page.get_by_label("Page of a file").blur()
         wait_until(lambda: pixels(page).mean() > first + 50)
@@ -213,8 +217,7 @@ def test_a_page_that_is_given_up_is_not_shown(browser, address, bundle):
         add(page, ("scan.tif", content))
         colorized(page, "scan.tif")
         first = pixels(page)
-        section(page, "Model and variants")
-        section(page, "More options")
+        open_options(page)
         with page.expect_response("**/before"):
             page.get_by_label("Page of a file").fill("2")
             page.get_by_label("Page of a file").blur()
@@ -236,8 +239,7 @@ def test_nothing_of_a_photo_that_is_removed_stays_on_the_server(browser, bundle,
             wait_until(lambda: stored(page)[0].get("output"))
             page.reload()
             colorized(page, "one.png")
-        section(page, "Model and variants")
-        section(page, "More options")
+        open_options(page)
         page.get_by_role("radio", name="stochastic").check()
         settle(page)
         page.get_by_label("Inference size").fill("1024")
@@ -312,8 +314,7 @@ def test_a_comparison_is_canceled(browser, address):
     with open_page(browser, address) as page:
         add(page, ("one.png", photo()))
         colorized(page, "one.png")
-        section(page, "Model and variants")
-        section(page, "More options")
+        open_options(page)
         page.get_by_role("radio", name="stochastic").check()
         settle(page)
         page.get_by_label("Inference size").fill("1024")
@@ -816,8 +817,7 @@ def test_a_canceled_photo_does_not_block_others(browser, address):
     with open_page(browser, address) as page:
         add(page, ("good.png", photo(side=900)))
         colorized(page, "good.png")
-        section(page, "Model and variants")
-        section(page, "More options")
+        open_options(page)
         page.get_by_role("radio", name="stochastic").check()
         settle(page)
         page.get_by_label("steps").fill("1000")
@@ -966,8 +966,7 @@ def test_a_film_shows_its_progress_and_is_canceled(browser, address, tmp_path):
     with open_page(browser, address) as page:
         page.set_input_files("#files", film(tmp_path))
         colorized_film(page, "old.mp4")
-        section(page, "Model and variants")
-        section(page, "More options")
+        open_options(page)
         page.get_by_label("stochastic").check()
         page.get_by_label("Sampling steps").fill("1000")
         page.get_by_label("Inference size").fill("1024")

@@ -40,7 +40,7 @@ from photochrom.server.jobs import URGENT_LEAD
 from photochrom.server.limits import Limits
 from photochrom.server.middleware import BURST_SECONDS, HEADERS, RateLimit
 from photochrom.server.run import MAX_CONNECTIONS
-from servers import TIMEOUT, get, post, serve_in_thread, wait_until
+from servers import TIMEOUT, client_of, get, post, serve_in_thread, wait_until
 
 CLASSIFY = Path(__file__).parents[2] / "bundles/classify.zip"
 RAMP = np.linspace(20, 235, 48 * 64).reshape(48, 64)
@@ -53,19 +53,6 @@ def encode(suffix=".png", deep=False):
 
 
 PHOTO = encode()
-
-
-@contextmanager
-def client_of(bundles, limits=Limits(), processes=1):  # noqa: B008 - frozen
-    app = create_app(load_models(bundles), limits, processes)
-    with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5000)) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def client(bundle, stochastic_bundle):
-    with client_of([bundle, stochastic_bundle]) as client:
-        yield client
 
 
 def server_jobs(client):
