@@ -239,6 +239,6 @@ def test_many_clients_each_get_their_own_photo(tmp_path):
 @needs_chromium
 def test_the_time_from_a_click_to_colors_is_measured():
     arguments = ["docs/pictures/expedition-1897.jpg", "--scales", 1, 2, "--hints", 2]
-    rows = table_rows(output_of("page.py", *arguments, "--suggest", "bundles/classify.zip"))
+    rows = table_rows(output_of("page.py", *arguments, "--suggest", "classify"))
     assert [row[0] for row in rows[2:]] == ["500 x 347", "1000 x 694"]
     assert all(float(row[1]) > 0 and float(row[3]) > 0 for row in rows[2:])

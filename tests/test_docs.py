@@ -85,7 +85,6 @@ def workplace(tmp_path, monkeypatch):
     pictures = tmp_path / "docs" / "pictures"
     pictures.mkdir(parents=True)
     shutil.copy(ROOT / "docs" / "pictures" / "old.jpg", pictures)
-    (tmp_path / "bundles").symlink_to(ROOT / "bundles")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

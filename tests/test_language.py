@@ -77,7 +77,7 @@ def texts_of_commands():
 def texts_of_cards():
     """Pairs of place and text for the summaries of bundles."""
     cards = [(path, path.read_text()) for path in sorted((PACKAGE / "inference" / "bundles").rglob("model.json"))]
-    for path in sorted((ROOT / "bundles").rglob("*.zip")):
+    for path in sorted((ROOT / "photochrom-models").rglob("*.zip")):
         with zipfile.ZipFile(path) as archive:
             (name,) = [name for name in archive.namelist() if name.endswith("model.json")]
             cards.append((path, archive.read(name)))

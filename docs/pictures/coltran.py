@@ -1,6 +1,6 @@
 """Make coltran.jpg: photos of scikit-image in grayscale, the likeliest colors of a bundle, four seeds, ground truth.
 
-python docs/pictures/coltran.py bundles/study/coltran.zip
+python docs/pictures/coltran.py coltran
 """
 
 import sys

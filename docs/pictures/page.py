@@ -1,6 +1,6 @@
 """Take page-desk.jpg and page-phone.jpg: the page of `photochrom web` in Chromium, at two widths.
 
-photochrom web --model default --model bundles/classify.zip
+photochrom web --model default --model classify
 python docs/pictures/page.py http://localhost:8000
 """
 

@@ -2,7 +2,7 @@
 
 With astronaut.png, chelsea.png, coffee.png and rocket.png of skimage.data in the folder photos:
 
-photochrom colorize photos -o unet && photochrom colorize photos -o classify --model bundles/classify.zip
+photochrom colorize photos -o unet && photochrom colorize photos -o classify --model classify
 photochrom survey --truth photos unet classify -o answers.jsonl --seconds 0 --seed 1
 python docs/pictures/survey.py http://localhost:8000
 """

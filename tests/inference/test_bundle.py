@@ -166,11 +166,36 @@ def test_weights_are_identified_by_their_digest(bundle, tmp_path):
     assert save_bundle(tmp_path / "again", card, {"colors": b"other"}).weights == other.weights
 
 
-def test_the_name_of_a_bundle_in_the_folder_bundles_gives_its_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bundles").mkdir()
-    (tmp_path / "bundles" / "ddpm.zip").write_bytes(b"")
-    with pytest.raises(
-        BundleError, match=r"no model 'ddpm': .* for example bundles.ddpm\.zip, or one of default, unet"
-    ):
+@pytest.fixture
+def package(bundle, tmp_path, monkeypatch):
+    """An installed package with the bundle ``mine``, one named as the default model, and a file that is no bundle."""
+    site, folder = tmp_path / "site", tmp_path / "site" / "my_models"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('code of the package was run')")
+    shutil.copytree(bundle, folder / "mine")
+    shutil.copytree(bundle, folder / bundles.DEFAULT)
+    metadata = site / "my_models-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-models\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[photochrom.bundles]\nmy-models = my_models\n")
+    monkeypatch.syspath_prepend(site)
+    return folder
+
+
+def test_bundles_of_other_packages_are_found_without_running_their_code(package):
+    assert bundles.installed()["mine"] == package / "mine"
+    assert bundles.find("mine") == package / "mine"
+    assert bundles.find(bundles.DEFAULT) == bundles.INSTALLED / bundles.DEFAULT
+    assert "__init__" not in bundles.installed()
+
+
+def test_a_package_that_lost_its_files_does_not_hide_the_others(package):
+    shutil.rmtree(package)
+    assert "mine" not in bundles.installed()
+    assert bundles.DEFAULT in bundles.installed()
+
+
+def test_the_package_of_models_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setattr(bundles, "entry_points", lambda group: [])
+    with pytest.raises(BundleError, match=r"no model 'ddpm': .* pip install photochrom-models"):
         bundles.find("ddpm")

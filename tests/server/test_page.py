@@ -21,7 +21,7 @@ from photochrom.server.limits import Limits
 from servers import delete, get, serve_app_in_thread, serve_in_thread, wait_until
 
 WIDTHS = {"phone": (390, 844), "small": (320, 600), "desktop": (1200, 900), "4k": (3840, 2160)}
-CLASSIFY = Path(__file__).parents[2] / "bundles/classify.zip"
+CLASSIFY = Path(__file__).parents[2] / "photochrom-models/src/photochrom_models/classify.zip"
 CANVAS = """canvas => {
     const { width, height } = canvas;
     const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });

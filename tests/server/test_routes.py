@@ -42,7 +42,7 @@ from photochrom.server.middleware import BURST_SECONDS, HEADERS, RateLimit
 from photochrom.server.run import MAX_CONNECTIONS
 from servers import TIMEOUT, client_of, get, post, serve_in_thread, wait_until
 
-CLASSIFY = Path(__file__).parents[2] / "bundles/classify.zip"
+CLASSIFY = Path(__file__).parents[2] / "photochrom-models/src/photochrom_models/classify.zip"
 RAMP = np.linspace(20, 235, 48 * 64).reshape(48, 64)
 
 

@@ -24,7 +24,7 @@ from photochrom.training.graph import HALF, export_network
 from photochrom.training.pretrained import blend, initialize, load_weights
 from photochrom.training.recipe import parse
 
-BUNDLES = Path(__file__).parents[2] / "bundles"
+BUNDLES = Path(__file__).parents[2] / "photochrom-models"
 WITHOUT_MAP = ("coltran", "ddpm", "pix2pix-64")
 PUBLISHED = [bundles.DEFAULT, *sorted(BUNDLES.rglob("*.zip"))]
 

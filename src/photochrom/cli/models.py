@@ -12,9 +12,9 @@ def models(
     """List the installed models."""
     from dataclasses import asdict
 
-    from ..inference.bundle import DEFAULT, INSTALLED, installed, read_card
+    from ..inference.bundle import DEFAULT, installed, read_card
 
-    cards = {name: asdict(read_card(INSTALLED / name)) for name in installed()}
+    cards = {name: asdict(read_card(path)) for name, path in installed().items()}
     if as_json:
         typer.echo(json.dumps(cards, indent=2))
         return

@@ -1,6 +1,6 @@
 """Metrics of one image against its ground truth, and of one set of images against another: pure functions.
 
-``metrics.toml`` lists them; ``docs/metrics.md`` explains what each measures and when it misleads.
+``metrics.toml`` lists them; ``docs/explanation/metrics.md`` explains what each measures and when it misleads.
 """
 
 import math

@@ -97,7 +97,7 @@ def write_reports(
 
 
 def as_json(result: EvaluationResult) -> str:
-    """Return the result in the layout that ``docs/metrics.md`` documents."""
+    """Return the result in the layout that ``docs/explanation/metrics.md`` documents."""
     content: dict[str, Any] = {"protocol": result.protocol.name, "rows": {}, "comparisons": []}
     for key in ("n", "data", "cost", "warnings", "command"):
         content[key] = getattr(result, key)

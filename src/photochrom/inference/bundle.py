@@ -1,12 +1,14 @@
 """A trained model as files: ``model.json`` beside ``*.onnx``, in a folder or one ``.zip``; no pickle anywhere."""
 
 import hashlib
+import importlib.util
 import json
 import shlex
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ FORMAT = 1
 CARD = "model.json"
 INSTALLED = Path(__file__).parent / "bundles"
 DEFAULT = "unet"  # the bundle that the name "default" stands for
+ENTRY_POINTS = "photochrom.bundles"  # the group in which other packages offer bundles
+PACKAGE_OF_MODELS = "photochrom-models"
 MAX_NETWORK_BYTES = 2**31 - 1  # ONNX files cannot be larger
 MAX_SIZE = 4096  # inference size in pixels; more than `--size` allows, since a recipe may have more
 
@@ -83,20 +87,30 @@ class Bundle:
 
 def find(name: str | Path) -> Path:
     """Return the folder or zip of an installed model, of ``default``, or at a path. Raises BundleError."""
-    path, cloned = Path(name), Path("bundles") / f"{name}.zip"  # a clone of the project has bundles in a folder
-    example = ""
+    path = Path(name)
+    own = INSTALLED / (DEFAULT if str(name) == "default" else path)
+    models: dict[str, Path] = {}
     with suppress(OSError):  # a name that no file can have
-        for candidate in (INSTALLED / (DEFAULT if path == Path("default") else path), path):
-            if (candidate / CARD).is_file() or zipfile.is_zipfile(candidate):
-                return candidate
+        if _is_bundle(own):
+            return own
+        models = installed()
+        if str(name) in models:
+            return models[str(name)]
+        if _is_bundle(path):
+            return path
         if path.exists():
             raise BundleError(_explain_invalid(path))
-        if cloned.is_file():
-            example = f", for example {cloned},"
-    choices = ", ".join(["default", *installed()])
+    choices = ", ".join(["default", *models])
     if path.name != str(name) or path.suffix == ".zip":
         raise BundleError(f"{name}: there is no such file or folder; give the path of a bundle or one of {choices}")
-    raise BundleError(f"no model {str(name)!r}: give the path of a bundle{example} or one of {choices}")
+    more = (
+        "" if PACKAGE_OF_MODELS in _packages() else f"; {PACKAGE_OF_MODELS} has more (pip install {PACKAGE_OF_MODELS})"
+    )
+    raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {choices}{more}")
+
+
+def _is_bundle(path: Path) -> bool:
+    return (path / CARD).is_file() or zipfile.is_zipfile(path)
 
 
 def _explain_invalid(path: Path) -> str:
@@ -108,9 +122,27 @@ def _explain_invalid(path: Path) -> str:
     return f"{path}: is a training run; export it first: photochrom export {shlex.quote(str(path))}"
 
 
-def installed() -> list[str]:
-    """Return the names of the models inside the package."""
-    return sorted(card.parent.name for card in INSTALLED.glob(f"*/{CARD}"))
+def installed() -> dict[str, Path]:
+    """Return the bundle of each installed model by its name: those inside this package, then those of other packages.
+
+    A package offers the bundles (folders or zips) in its own folder by an entry point of the group `ENTRY_POINTS`
+    whose value is its name. Its code is not run. Where two packages have a model of one name, the first counts.
+    """
+    folders = [INSTALLED]
+    for package in _packages().values():
+        spec = importlib.util.find_spec(package)
+        folders += [Path(place) for place in spec.submodule_search_locations or []] if spec else []
+    models: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            if _is_bundle(path):
+                models.setdefault(path.stem if path.suffix == ".zip" else path.name, path)
+    return models
+
+
+def _packages() -> dict[str, str]:
+    """Return the packages that offer bundles, by the names of their entry points, in alphabetical order."""
+    return {point.name: point.value for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)}
 
 
 def _is_valid(key: str, value: Any) -> bool:

@@ -30,6 +30,7 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
     Raises ValueError for one that cannot be served and two of one name.
     """
     models: dict[str, Model] = {}
+    installed = {str(path.resolve()) for path in bundle.installed().values()}
     for name in names:
         loaded, path = bundle.load(name), str(bundle.find(name).resolve())
         card, procedure = loaded.card, loaded.procedure
@@ -43,7 +44,7 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
             **vars(card),
         )
         other = models.setdefault(card.name, model)
-        if other.path != path and Path(path).parent != bundle.INSTALLED.resolve():
+        if other.path != path and path not in installed:
             raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")
     return models
 
