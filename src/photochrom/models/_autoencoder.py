@@ -115,14 +115,14 @@ class Autoencoder(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (128, 256)  # widths of scales that halve the size
+        hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (128, 256)  # channels of scales that halve the size
         residual: Natural = 6  # number of residual layers
-        codes: Count = 512
-        dim: Count = 32  # of a code
+        codes: Count = 512  # number of codes
+        dim: Count = 32  # numbers in a code
         levels: Literal[1, 2] = 1  # 2 adds a coarser latent, which the finer one is conditioned on (Razavi et al. 2019)
-        learning: Literal["ema", "loss"] = "ema"
-        decay: Share = 0.99  # for ema, as ``revive``; see `Codebook`
-        revive: NonNegative = 0.5
+        learning: Literal["ema", "loss"] = "ema"  # of codes: as moving averages of latents, or by a loss
+        decay: Share = 0.99  # of the moving averages
+        revive: NonNegative = 0.5  # latents per batch, on average, below which a code is replaced (ema)
 
         @property
         def channels(self) -> int:

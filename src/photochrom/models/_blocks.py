@@ -54,15 +54,15 @@ class ColorNet(Network):
 
     @dataclass(frozen=True)
     class Config:
-        encoder: Literal["plain", Version] = "plain"
-        depth: Count = 4  # of the plain encoder
-        filters: Count = 32  # at the first scale of the plain encoder
-        pretrained: bool = True  # any other encoder, on ImageNet
+        encoder: Literal["plain", Version] = "plain"  # plain: as U-Net has it; others can be pretrained
+        depth: Count = 4  # number of scales of the plain encoder below the first
+        filters: Count = 32  # channels at the first scale of the plain encoder; they double from scale to scale
+        pretrained: bool = True  # begin any other encoder with its weights of ImageNet
         frozen: Annotated[int, Field(ge=0, le=STAGES)] = 0  # number of its first stages that are not trained
-        encoder_rate: Positive = 1.0  # learning rate of the encoder, relative
-        dropout: Share = 0.0  # of the deepest features
-        # Of the decoder's blocks, deepest first, each at twice the size of the one before. If empty, the decoder
-        # mirrors the encoder up to full size.
+        encoder_rate: Positive = 1.0  # learning rate of the encoder, relative to `optimizer.lr`
+        dropout: Share = 0.0  # share of the deepest features that is left out in training
+        # Channels of the decoder's blocks, deepest first, each at twice the size of the one before. If empty, the
+        # decoder mirrors the encoder up to full size.
         widths: tuple[Count, ...] = ()
 
     def __init__(self, config: Config, channels: int) -> None:

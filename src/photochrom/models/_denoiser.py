@@ -27,13 +27,13 @@ class Denoiser(Network):
 
     @dataclass(frozen=True)
     class Config:
-        channels: Count = 64  # times a multiplier is the width of a scale
-        multipliers: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3)  # of scales, each of half the size
-        blocks: Count = 2  # per scale
+        channels: Count = 64  # channels of a scale, before its multiplier
+        multipliers: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3)  # of each scale, half as large
+        blocks: Count = 2  # residual blocks of each scale
         resolution: int = 64  # side of images for which ``attention`` is meant
         attention: tuple[int, ...] = (16,)  # sides of the feature maps with attention
         head: Count = 32  # width of an attention head
-        dropout: Share = 0.0  # in residual blocks
+        dropout: Share = 0.0  # share of features left out in residual blocks
         # Between scales: a convolution, or a residual block that changes the size (BigGAN, guided diffusion, Palette).
         resize: Literal["convolution", "residual"] = "convolution"
 

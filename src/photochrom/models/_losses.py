@@ -54,13 +54,13 @@ class RegressionConfig:
 
     loss_required = True  # whether one of these losses must have a weight; not a setting
 
-    target: Literal["ab", "rgb"] = "ab"
+    target: Literal["ab", "rgb"] = "ab"  # what the network predicts
     # Factor on predicted colors, since the mean of possible colors is paler than each of them.
     chroma: Annotated[float, Field(gt=0, le=10)] = 1.0
     losses: Mapping[str, NonNegative] = field(default_factory=lambda: {"huber": 1.0})  # weights by name
     # Where `huber` and the distances bend, in Lab units; of rgb, in 1 / 110 of half its range.
     delta: Annotated[float, Field(gt=0, le=256)] = 5.0
-    layers: Annotated[tuple[VggLayer, ...], Field(min_length=1)] = (1, 2)  # that `perceptual` compares
+    layers: Annotated[tuple[VggLayer, ...], Field(min_length=1)] = (1, 2)  # layers of VGG16 that `perceptual` compares
 
     def __post_init__(self) -> None:
         names = ", ".join(LOSSES)

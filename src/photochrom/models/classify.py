@@ -29,14 +29,14 @@ class Model(Family):
     @dataclass(frozen=True)
     class Config:
         net: ColorNet.Config = field(default_factory=ColorNet.Config)
-        neighbors: Annotated[int, Field(ge=1, le=len(ab_bins()))] = 5  # bins of a soft target
-        sigma: Positive = 5.0  # of a soft target, in Lab units
+        neighbors: Annotated[int, Field(ge=1, le=len(ab_bins()))] = 5  # number of bins of a soft target
+        sigma: Positive = 5.0  # standard deviation of a soft target, in Lab units
         # Share of the uniform distribution in the prior that losses are divided by; 1 switches rebalancing off.
         uniform: Annotated[float, Field(gt=0, le=1)] = 0.5
-        temperature: float = 0.38
-        chroma: float = 1.0
-        solver: Literal["mean", "sample"] = "mean"
-        noise: NonNegative = 0.7  # of the solver sample
+        temperature: float = 0.38  # of the annealed mean: 1 = plain mean, towards 0 the likeliest color
+        chroma: float = 1.0  # factor on predicted colors
+        solver: Literal["mean", "sample"] = "mean"  # one answer, or another one for each seed
+        noise: NonNegative = 0.7  # standard deviation of the noise of the solver sample
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -29,8 +29,8 @@ class Mlp(nn.Module):
 
     @dataclass(frozen=True)
     class Config:
-        layers: Count = 8
-        width: Natural = 0  # 0: as many numbers as an image has
+        layers: Count = 8  # number of residual layers
+        width: Natural = 0  # numbers in a layer; 0: as many as an image has
 
     def __init__(self, config: Config, channels: int, side: int) -> None:
         super().__init__()
@@ -73,13 +73,13 @@ class Model(Family):
 
     @dataclass(frozen=True)
     class Config:
-        restorer: Literal["unet", "mlp"] = "unet"
-        net: Denoiser.Config = field(default_factory=Denoiser.Config)  # of the unet
-        mlp: Mlp.Config = field(default_factory=Mlp.Config)
-        side: Count = 64  # of images in pixels; the mlp works with this size only
-        # For a latent, that of the model given by ``--init``, which is not trained.
+        restorer: Literal["unet", "mlp"] = "unet"  # network that predicts the clean image
+        net: Denoiser.Config = field(default_factory=Denoiser.Config)  # the restorer unet
+        mlp: Mlp.Config = field(default_factory=Mlp.Config)  # the restorer mlp
+        side: Count = 64  # side of images in pixels; the mlp works with this size only
+        # The autoencoder, if ``sampling.latent``: that of the model given by ``--init``, which is not trained.
         autoencoder: Autoencoder.Config = field(default_factory=Autoencoder.Config)
-        power: Power = 1  # of the loss
+        power: Power = 1  # power of differences in the loss
         # Share of training steps at the last level, where sampling starts; other levels are drawn evenly.
         final: Annotated[float, Field(ge=0, le=1)] = 0.0
         sampling: Cold = field(default_factory=lambda: Cold(latent=True))

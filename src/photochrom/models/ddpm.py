@@ -31,10 +31,11 @@ class Model(Family):
     @dataclass(frozen=True)
     class Config:
         net: Denoiser.Config = field(default_factory=Denoiser.Config)
-        guide: ColorNet.Config = field(default_factory=ColorNet.Config)  # if ``sampling.guided``
+        guide: ColorNet.Config = field(default_factory=ColorNet.Config)  # the guide, if ``sampling.guided``
         guide_rate: NonNegative = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
-        power: Power = 2  # of the loss
-        # Of the variational bound in the loss, for a learned variance, which alone it trains (Nichol & Dhariwal 2021).
+        power: Power = 2  # power of differences in the loss
+        # Weight of the variational bound in the loss, for a learned variance, which alone it trains (Nichol & Dhariwal
+        # 2021).
         bound_weight: float = 0.001
         sampling: Diffusion = field(default_factory=lambda: Diffusion(gain=6.0))
 

@@ -24,9 +24,10 @@ class Model(Family):
     @dataclass(frozen=True)
     class Config:
         net: Denoiser.Config = field(default_factory=Denoiser.Config)
-        power: Power = 2  # of the loss: 2 gives more diverse colors, 1 more cautious ones (section 5.1)
-        levels: Count = 2000
-        betas: tuple[float, float] = (1e-6, 0.01)
+        # Power of differences in the loss: 2 gives more diverse colors, 1 more cautious ones (section 5.1).
+        power: Power = 2
+        levels: Count = 2000  # number of noise levels of the schedule of training
+        betas: tuple[float, float] = (1e-6, 0.01)  # first and last beta of the schedule of training, which is linear
         sampling: Diffusion = Diffusion(
             "rgb", "linear", 1000, (1e-4, 0.09), "noise", "ancestral", 1000, variance="forward"
         )

@@ -48,9 +48,9 @@ class Generator(Network):
 
     @dataclass(frozen=True)
     class Config:
-        downs: Annotated[int, Field(ge=2)] = 8
-        filters: Count = 64  # at the first scale, doubled from scale to scale up to eight times as many
-        dropped: Natural = 3  # decoder blocks with dropout of 0.5
+        downs: Annotated[int, Field(ge=2)] = 8  # number of scales, each of half the size
+        filters: Count = 64  # channels at the first scale, doubled from scale to scale up to eight times as many
+        dropped: Natural = 3  # number of decoder blocks with dropout of 0.5
         # Outside training, "paper" keeps dropout and takes the statistics of each image, "eval" the running ones.
         test: Literal["paper", "eval"] = "paper"
 
@@ -201,16 +201,16 @@ class Model(Family):
     class Config(RegressionConfig):
         loss_required = False
 
-        losses: Mapping[str, NonNegative] = field(default_factory=lambda: {"l1": 100.0})
-        generator: Literal["unet", "colornet"] = "unet"
-        net: Generator.Config = field(default_factory=Generator.Config)  # of the unet
-        color: ColorNet.Config = field(default_factory=ColorNet.Config)  # of the colornet
-        discriminator: Literal["patch", "projected"] = "patch"
-        discriminator_rate: Positive = 1.0  # learning rate of the discriminator, relative
-        patch: Literal[7, 16, 34, 70, 142, 286] = 70  # pixels of the generator's output
-        width: Count = 64  # first filters of the discriminator
-        objective: Literal["log", "least-squares"] = "log"
-        # Weight of the objective beside the losses. Of a projected discriminator, the norm of its gradient at the
+        losses: Mapping[str, NonNegative] = field(default_factory=lambda: {"l1": 100.0})  # weights by name
+        generator: Literal["unet", "colornet"] = "unet"  # that of the paper, or the network of `unet` and `classify`
+        net: Generator.Config = field(default_factory=Generator.Config)  # the generator unet
+        color: ColorNet.Config = field(default_factory=ColorNet.Config)  # the generator colornet
+        discriminator: Literal["patch", "projected"] = "patch"  # on images, or on pretrained features
+        discriminator_rate: Positive = 1.0  # learning rate of the discriminator, relative to `optimizer.lr`
+        patch: Literal[7, 16, 34, 70, 142, 286] = 70  # side of the patches, in pixels of the generator's output
+        width: Count = 64  # channels of the first layer of the discriminator
+        objective: Literal["log", "least-squares"] = "log"  # of the discriminator: cross-entropy, or squared error
+        # Weight of the objective beside the losses. For a projected discriminator, the norm of its gradient at the
         # generator's output, relative to that of the losses.
         adversarial: Positive = 1.0
 

@@ -26,13 +26,13 @@ class Data:
 
     photos: tuple[Path, ...] = ()  # folders (searched through), zips (read in place), folders in a zip
     images: int | None = Field(default=None, ge=1)  # number of training images, by the hash of the file; default: all
-    size: int = Field(default=128, ge=8)  # of the square crop, in pixels
-    gray: Literal["lab", "luma", "mean"] = "lab"
-    min_colorfulness: float = Field(default=9.0, ge=0)  # Hasler & Suesstrunk (2003), signed; others are left out
+    size: int = Field(default=128, ge=8)  # side of the square crop, in pixels
+    gray: Literal["lab", "luma", "mean"] = "lab"  # L of Lab, luma of BT.601, or the mean of R, G and B
+    min_colorfulness: float = Field(default=9.0, ge=0)  # least of an image (Hasler & Suesstrunk 2003, signed)
     validation: float = Field(default=0.02, ge=0, lt=1)  # share held out, by the hash of the file
     scale: tuple[float, float] = (0.75, 1.0)  # side of the crop over the short side of the image, uniform
     resampling: Literal["smooth", "area"] = "smooth"  # Lanczos and bicubic filters, or means of areas
-    flip: bool = True
+    flip: bool = True  # mirror half of the crops
     degrade: float = Field(default=0.0, ge=0, le=1)  # strength of an old print's defects in the gray input
     film: float = Field(default=0.0, ge=0, le=1)  # share of images in the gray of a random film, see `film_gray`
     memory: float = Field(default=8.0, ge=0)  # largest GB of decoded images to keep in main memory
@@ -57,33 +57,33 @@ class Data:
 class Optimizer:
     """The ``[optimizer]`` table: AdamW, linear warm-up, then a schedule, and an average of the weights."""
 
-    lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)  # not of biases and norms
-    betas: tuple[float, float] = (0.9, 0.999)
-    warmup_steps: int = Field(default=200, ge=0)
+    lr: float = Field(default=1e-3, gt=0)  # learning rate after the warm-up
+    weight_decay: float = Field(default=1e-4, ge=0)  # weight decay, other than of biases and norms
+    betas: tuple[float, float] = (0.9, 0.999)  # of AdamW
+    warmup_steps: int = Field(default=200, ge=0)  # steps in which the learning rate rises from 0
     schedule: Literal["constant", "linear", "cosine"] = "cosine"  # the last two fall to zero at the end
     hold: float = Field(default=0.0, ge=0, lt=1)  # share of the training before the schedule begins to fall
     clip: float = Field(default=5.0, ge=0)  # largest gradient norm of each trainable part; 0: no limit
-    ema: float = Field(default=0.999, ge=0, lt=1)
+    ema: float = Field(default=0.999, ge=0, lt=1)  # decay of the moving average of the weights; 0: no average
 
 
 @dataclass(frozen=True, config=STRICT)
 class Trainer:
     """The ``[trainer]`` table: how long, on which devices, and how often something is written."""
 
-    steps: int = Field(default=10_000, ge=1)
-    minutes: float | None = Field(default=None, gt=0)  # in place of steps: the run ends by the clock
+    steps: int = Field(default=10_000, ge=1)  # number of training steps
+    minutes: float | None = Field(default=None, gt=0)  # length of the run by the clock, in place of steps
     batch: int = Field(default=32, ge=1)  # images a step, over all devices together
     accumulate: int = Field(default=1, ge=1)  # parts of a batch that go through the model one by one
-    seed: int = Field(default=0, ge=0)
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int | Literal["auto"] = 1
-    nodes: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)  # random seed of weights, crops and noise
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"  # auto: a GPU if there is one
+    devices: int | Literal["auto"] = 1  # number of devices of each machine; auto: all
+    nodes: int = Field(default=1, ge=1)  # number of machines
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # bf16 on a CUDA GPU that has it
-    log_every: int = Field(default=50, ge=1)
-    validate_every: int = Field(default=500, ge=0)  # and at both ends of the run; 0: never
-    checkpoint_every: int = Field(default=500, ge=1)
-    sample_every: int = Field(default=500, ge=0)  # and at both ends of the run; 0: never
+    log_every: int = Field(default=50, ge=1)  # steps between entries of the log
+    validate_every: int = Field(default=500, ge=0)  # steps between validations, also at both ends; 0: never
+    checkpoint_every: int = Field(default=500, ge=1)  # steps between checkpoints
+    sample_every: int = Field(default=500, ge=0)  # steps between images of samples, also at both ends; 0: never
     validate_photos: int = Field(default=256, ge=1)  # largest number of held-out images to validate on
     best: Literal["loss", "ab_error", "last"] = "loss"  # metric of the best checkpoint: the least, or the latest
     patience: int | None = Field(default=None, ge=1)  # validations in a row without a better one that end the run

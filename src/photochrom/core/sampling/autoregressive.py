@@ -65,12 +65,12 @@ class Autoregressive(Procedure):
     The solver ``sample`` samples each color at a ``temperature``; ``greedy`` takes the most likely one.
     """
 
-    stages: tuple[str, ...] = STAGES
-    factor: int = 4
-    bits: int = 3
-    guided: bool = False
-    solver: str = "sample"
-    temperature: float = 1.0
+    stages: tuple[str, ...] = STAGES  # stages that the model has
+    factor: int = 4  # sides of the gray relative to those of the coarse colors
+    bits: int = 3  # bits of a channel of coarse colors
+    guided: bool = False  # whether the core gets features of the gray from the network `guide`
+    solver: str = "sample"  # sample or greedy
+    temperature: float = 1.0  # randomness of the solver sample
     target: ClassVar[str] = "rgb"
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"sample": ("solver", "temperature"), "greedy": ("solver",)}
 

@@ -20,11 +20,11 @@ class Cold(Procedure):
     the degraded and the clean image, which the networks ``encoder`` and ``decoder`` give and take.
     """
 
-    degradation: str = "color"
-    levels: int = 50
-    steps: int = 50
-    solver: str = "improved"
-    latent: bool = False
+    degradation: str = "color"  # what is undone: the loss of color, or another of `DEGRADATIONS`
+    levels: int = 50  # number of steps of the degradation
+    steps: int = 50  # number of sampling steps
+    solver: str = "improved"  # improved, naive or one-shot
+    latent: bool = False  # whether latents are restored instead of pixels
     target: ClassVar[str] = "rgb"
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "improved": ("steps", "solver"),

@@ -128,17 +128,17 @@ class Diffusion(Procedure):
     of the colors; otherwise the condition is the gray itself.
     """
 
-    target: str = "ab"
-    schedule: str = "cosine"
-    levels: int = 1000
-    betas: tuple[float, float] = (1e-4, 0.02)
-    prediction: str = "velocity"
-    solver: str = "ddim"
-    steps: int = 20
-    eta: float = 0.0
-    variance: str = "posterior"
-    gain: float = 1.0
-    guided: bool = False
+    target: str = "ab"  # what is diffused: ab or rgb
+    schedule: str = "cosine"  # cosine or linear
+    levels: int = 1000  # number of noise levels
+    betas: tuple[float, float] = (1e-4, 0.02)  # first and last beta of the linear schedule
+    prediction: str = "velocity"  # what the network predicts: noise, clean or velocity
+    solver: str = "ddim"  # ddim, ancestral or dpm-solver
+    steps: int = 20  # number of sampling steps
+    eta: float = 0.0  # noise that ddim adds at each step: 0 none, 1 as ancestral
+    variance: str = "posterior"  # of ancestral steps: posterior, forward or learned
+    gain: float = 1.0  # factor on colors before noise is added
+    guided: bool = False  # whether the network `guide` makes the condition of the denoiser
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"ancestral": OPTIONS, "ddim": OPTIONS, "dpm-solver": OPTIONS}
 
     def __post_init__(self) -> None:

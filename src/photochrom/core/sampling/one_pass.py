@@ -24,9 +24,9 @@ class Direct(Procedure):
     networks with random dropout at inference.
     """
 
-    target: str = "ab"
-    chroma: float = 1.0
-    noise: int = 0
+    target: str = "ab"  # what the network predicts: ab or rgb
+    chroma: float = 1.0  # factor on predicted colors
+    noise: int = 0  # channels of noise that the network takes
 
     @property
     def capabilities(self) -> Capabilities:
@@ -52,10 +52,10 @@ class AnnealedMean(Procedure):
     whole, and what has one likely color keeps it.
     """
 
-    temperature: float = 0.38
-    chroma: float = 1.0
-    solver: str = "mean"
-    noise: float = 0.7
+    temperature: float = 0.38  # 1 = plain mean, towards 0 the likeliest color
+    chroma: float = 1.0  # factor on predicted colors
+    solver: str = "mean"  # mean or sample
+    noise: float = 0.7  # standard deviation of the noise of the solver sample
     target: ClassVar[str] = "ab"
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"mean": ("solver",), "sample": ("solver",)}
 

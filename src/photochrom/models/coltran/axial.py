@@ -19,10 +19,10 @@ from .._settings import Count, Natural
 class Axial:
     """The shape of transformer layers."""
 
-    width: Count = 160
-    heads: Count = 4
+    width: Count = 160  # numbers for each position
+    heads: Count = 4  # attention heads, which divide the width
     hidden: Natural = 0  # width inside the perceptron; 0: the same
-    side: Count = 32  # of feature maps in training
+    side: Count = 32  # side of feature maps in training
     attention: Literal["axial", "full"] = "axial"  # along rows and columns in turn, or "full", at quadratic cost
 
     def __post_init__(self) -> None:

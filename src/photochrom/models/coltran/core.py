@@ -34,12 +34,12 @@ class CoreConfig:
     """Numbers of layers of one shape, and how the core is conditioned and trained."""
 
     shape: Axial = field(default_factory=Axial)
-    encoder: Count = 4
-    outer: Count = 2
-    inner: Count = 2
-    conditional: tuple[LayerPart, ...] = ("attention", "mlp", "norm")
+    encoder: Count = 4  # pairs of layers of the encoder of the gray
+    outer: Count = 2  # pairs of layers of the outer decoder, over the rows above
+    inner: Count = 2  # layers of the inner decoder, along a row
+    conditional: tuple[LayerPart, ...] = ("attention", "mlp", "norm")  # parts of decoder layers that see the gray
     parallel: Share = 0.01  # lambda, the weight of the parallel head's loss
-    guide: ColorNet.Config = field(default_factory=ColorNet.Config)  # if ``sampling.guided``
+    guide: ColorNet.Config = field(default_factory=ColorNet.Config)  # the guide, if ``sampling.guided``
     guide_rate: NonNegative = 0.0  # relative learning rate of the guide; 0 keeps it as ``--init`` gave it
 
     @property

@@ -37,8 +37,8 @@ class Upsampler(Network):
     @dataclass(frozen=True)
     class Config:
         shape: Axial = field(default_factory=lambda: Axial(width=64))
-        layers: Count = 2  # pairs along rows and columns
-        # The level to pick: the paper has the likeliest. Where no level is likely, that is often the first or the last,
+        layers: Count = 2  # pairs of layers, along rows and columns
+        # Level to take: the paper has the likeliest. Where no level is likely, that is often the first or the last,
         # where saturated colors pile up: blotches of lime in a blue sky.
         pick: Literal["mean", "likeliest"] = "mean"
 
