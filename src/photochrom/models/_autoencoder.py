@@ -120,8 +120,8 @@ class Autoencoder(nn.Module):
         codes: Count = 512  # number of codes
         dim: Count = 32  # numbers in a code
         levels: Literal[1, 2] = 1  # 2 adds a coarser latent, which the finer one is conditioned on (Razavi et al. 2019)
-        learning: Literal["ema", "loss"] = "ema"  # of codes: as moving averages of latents, or by a loss
-        decay: Share = 0.99  # of the moving averages
+        learning: Literal["ema", "loss"] = "ema"  # how codes are learned: moving averages of latents, or a loss
+        decay: Share = 0.99  # decay of the moving averages
         revive: NonNegative = 0.5  # latents per batch, on average, below which a code is replaced (ema)
 
         @property

@@ -33,7 +33,7 @@ class Model(Family):
         sigma: Positive = 5.0  # standard deviation of a soft target, in Lab units
         # Share of the uniform distribution in the prior that losses are divided by; 1 switches rebalancing off.
         uniform: Annotated[float, Field(gt=0, le=1)] = 0.5
-        temperature: float = 0.38  # of the annealed mean: 1 = plain mean, towards 0 the likeliest color
+        temperature: float = 0.38  # temperature of the annealed mean: 1 = plain mean, towards 0 the likeliest color
         chroma: float = 1.0  # factor on predicted colors
         solver: Literal["mean", "sample"] = "mean"  # one answer, or another one for each seed
         noise: NonNegative = 0.7  # standard deviation of the noise of the solver sample

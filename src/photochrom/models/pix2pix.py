@@ -209,7 +209,7 @@ class Model(Family):
         discriminator_rate: Positive = 1.0  # learning rate of the discriminator, relative to `optimizer.lr`
         patch: Literal[7, 16, 34, 70, 142, 286] = 70  # side of the patches, in pixels of the generator's output
         width: Count = 64  # channels of the first layer of the discriminator
-        objective: Literal["log", "least-squares"] = "log"  # of the discriminator: cross-entropy, or squared error
+        objective: Literal["log", "least-squares"] = "log"  # loss of the discriminator: cross-entropy, or squared error
         # Weight of the objective beside the losses. For a projected discriminator, the norm of its gradient at the
         # generator's output, relative to that of the losses.
         adversarial: Positive = 1.0

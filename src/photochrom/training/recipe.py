@@ -59,7 +59,7 @@ class Optimizer:
 
     lr: float = Field(default=1e-3, gt=0)  # learning rate after the warm-up
     weight_decay: float = Field(default=1e-4, ge=0)  # weight decay, other than of biases and norms
-    betas: tuple[float, float] = (0.9, 0.999)  # of AdamW
+    betas: tuple[float, float] = (0.9, 0.999)  # decay rates of AdamW
     warmup_steps: int = Field(default=200, ge=0)  # steps in which the learning rate rises from 0
     schedule: Literal["constant", "linear", "cosine"] = "cosine"  # the last two fall to zero at the end
     hold: float = Field(default=0.0, ge=0, lt=1)  # share of the training before the schedule begins to fall

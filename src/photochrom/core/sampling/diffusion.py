@@ -136,7 +136,7 @@ class Diffusion(Procedure):
     solver: str = "ddim"  # ddim, ancestral or dpm-solver
     steps: int = 20  # number of sampling steps
     eta: float = 0.0  # noise that ddim adds at each step: 0 none, 1 as ancestral
-    variance: str = "posterior"  # of ancestral steps: posterior, forward or learned
+    variance: str = "posterior"  # variance of ancestral steps: posterior, forward or learned
     gain: float = 1.0  # factor on colors before noise is added
     guided: bool = False  # whether the network `guide` makes the condition of the denoiser
     solvers: ClassVar[Mapping[str, tuple[str, ...]]] = {"ancestral": OPTIONS, "ddim": OPTIONS, "dpm-solver": OPTIONS}
