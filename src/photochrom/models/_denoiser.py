@@ -28,7 +28,8 @@ class Denoiser(Network):
     @dataclass(frozen=True)
     class Config:
         channels: Count = 64  # channels of a scale, before its multiplier
-        multipliers: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3)  # factors of scales, each half as large
+        # Factors on the channels of scales, each half as large as the one before.
+        multipliers: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 3)
         blocks: Count = 2  # residual blocks of each scale
         resolution: int = 64  # side of images for which ``attention`` is meant
         attention: tuple[int, ...] = (16,)  # sides of the feature maps with attention
