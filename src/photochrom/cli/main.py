@@ -61,5 +61,7 @@ def _photochrom(
     """Colorize black-and-white photos."""
 
 
-for _command in (colorize, models, web, train, export, inspect, evaluate, compare, survey):
+app.command()(colorize)
+app.add_typer(models, name="models")
+for _command in (web, train, export, inspect, evaluate, compare, survey):
     app.command()(_command)

@@ -1,30 +1,164 @@
-"""The command that lists models."""
+"""The commands about models: list, show, verify, pull from the Hugging Face hub and push to it."""
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .console import count, exit_on, fail, loading, notify
 
-def models(
+if TYPE_CHECKING:
+    from ..inference.bundle import Bundle
+
+MODEL = "Model name, path of a bundle, or hf://owner/name."
+EXAMPLES = "Folder or zip of color photos, for the picture of examples."
+
+models = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+
+
+@models.callback()
+def list_models(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print complete model cards as JSON.")] = False,
 ) -> None:
-    """List the installed models."""
+    """List the installed models; show, verify, download and publish models."""
+    if context.invoked_subcommand:
+        if as_json:
+            fail(f"--json goes after the command: photochrom models {context.invoked_subcommand} --json", 2)
+        return
     from dataclasses import asdict
 
-    from ..inference.bundle import DEFAULT, installed, read_card
+    from .._install import MODELS, install_models
+    from ..inference.bundle import DEFAULT, installed, packages, read_card
 
-    cards = {name: asdict(read_card(path)) for name, path in installed().items()}
+    paths = installed()
+    with exit_on(ValueError, code=1):
+        cards = {name: read_card(path) for name, path in paths.items()}
     if as_json:
-        typer.echo(json.dumps(cards, indent=2))
+        typer.echo(json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2))
         return
     for name, card in cards.items():
-        megabytes = sum(file.stat().st_size for file in (INSTALLED / name).iterdir()) / 1e6
-        default = "  (default)" if name == DEFAULT else ""
-        typer.echo(f"{name}{default}\n  {card['family']}, {megabytes:.1f} MB, {card['licence']}\n  {card['summary']}")
-        for protocol, scores in card["scores"].items():
-            # Texts say how the scores were measured; they are in the card, see --json.
-            numbers = {metric: score for metric, score in scores.items() if not isinstance(score, str)}
-            texts = [f"{metric} {score:.4g}" for metric, score in numbers.items()]
-            typer.echo(f"  {protocol}: {', '.join(texts)}")
-    typer.echo("Other bundles are given by their path: --model bundles/classify.zip")
+        label = "  (default)" if name == DEFAULT else "  (for study)" if card.use == "study" else ""
+        typer.echo(
+            f"{name}{label}\n  {card.family}, {_megabytes(paths[name]):.1f} MB, {card.licence}\n  {card.summary}"
+        )
+        for protocol, scores in card.scores.items():
+            # Texts say how the scores were measured; they are in the card, see `photochrom models show`.
+            numbers = [f"{metric} {score:.4g}" for metric, score in scores.items() if not isinstance(score, str)]
+            typer.echo(f"  {protocol}: {', '.join(numbers)}")
+    typer.echo("More about one: photochrom models show NAME")
+    if MODELS not in packages():
+        typer.echo(f"More models: {install_models()}")
+
+
+@models.command()
+def show(
+    model: Annotated[str, typer.Argument(help=MODEL)] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the complete model card as JSON.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write README.md, and the picture, to this new folder.")
+    ] = None,
+    examples: Annotated[Path | None, typer.Option(help=EXAMPLES)] = None,
+) -> None:
+    """Show the model card: use, limits, training data and terms, measurements, cost of training."""
+    with loading():
+        from dataclasses import asdict
+
+        from ..imaging.atomic import atomic_path
+        from ..inference.bundle import load
+        from ..training.bundle_writer import require_free
+    if examples and out is None:
+        fail("--examples needs a folder to write to: --output", 2)
+    with exit_on(ValueError, OSError, code=1):
+        bundle = load(model)
+        if as_json:
+            typer.echo(json.dumps(asdict(bundle.card), indent=2))
+        elif out is None:
+            typer.echo(_documents(bundle, model, None)["README.md"].decode(), nl=False)
+        else:
+            require_free(out)
+            with atomic_path(out) as folder:
+                folder.mkdir()
+                for name, content in _documents(bundle, model, examples).items():
+                    (folder / name).write_bytes(content)
+            typer.echo(out)
+
+
+@models.command()
+def verify(names: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help=MODEL)] = None) -> None:
+    """Check that the networks of models match their digests and can be run; all installed models by default."""
+    with loading():
+        from ..inference.bundle import installed
+        from ..inference.onnx import load_model
+    failures = 0
+    for name in names or installed():
+        try:
+            card, _, _ = load_model(name, threads=None, device="cpu", sampler={})
+            typer.echo(f"{name}: {count(len(card.networks), 'network')} verified, weights {card.weights}")
+        except ValueError as error:
+            failures += 1
+            notify(str(error))
+    if failures:
+        raise typer.Exit(1)
+
+
+@models.command()
+def pull(
+    address: Annotated[str, typer.Argument(help="hf://owner/name or hf://owner/name@revision.")],
+    out: Annotated[Path | None, typer.Option("-o", "--output", help="Write the bundle to this new folder too.")] = None,
+) -> None:
+    """Download the present version of a model from the Hugging Face hub, and check it."""
+    with loading():
+        from ..inference import hub
+        from ..inference.bundle import BundleError, load
+        from ..training.bundle_writer import save_bundle
+    with exit_on(ValueError, OSError, code=1):
+        folder, source = hub.pull(address)
+        try:
+            bundle = load(folder)
+        except BundleError:  # perhaps a download of before was damaged
+            folder, source = hub.pull(address, again=True)
+            bundle = load(folder)
+        if out is not None:
+            save_bundle(out, bundle.card, bundle.networks)
+            typer.echo(out)
+    typer.echo(f"{source}: {count(len(bundle.networks), 'network')} verified, weights {bundle.card.weights}")
+
+
+@models.command()
+def push(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    address: Annotated[str, typer.Argument(help="hf://owner/name; a repository that does not exist is created.")],
+    examples: Annotated[Path | None, typer.Option(help=EXAMPLES)] = None,
+    private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
+) -> None:
+    """Upload a model and its model card to the Hugging Face hub (log in with `hf auth login`, or set HF_TOKEN)."""
+    with loading():
+        from ..inference import hub
+        from ..inference.bundle import load
+        from ..inference.model_card import front_matter
+    with exit_on(ValueError, OSError, code=1):
+        bundle = load(model)
+        documents = _documents(bundle, model, examples)
+        documents["README.md"] = front_matter(bundle.card).encode() + documents["README.md"]
+        typer.echo(hub.push(bundle, address, documents, private))
+
+
+def _documents(bundle: "Bundle", source: str, examples: Path | None) -> dict[str, bytes]:
+    """Return the model card as README.md and, if there are photos, the picture that it shows."""
+    from ..imaging.sources import find_images
+    from ..inference.colorizer import Colorizer
+    from ..inference.model_card import PICTURE, draw_examples, markdown
+
+    sizes = {name: len(content) for name, content in bundle.networks.items()}
+    if examples is None:
+        return {"README.md": markdown(bundle.card, sizes, source=source).encode()}
+    photos = [image.read() for image in find_images(examples)]
+    picture = draw_examples(Colorizer(source), photos)
+    return {"README.md": markdown(bundle.card, sizes, PICTURE, source).encode(), PICTURE: picture}
+
+
+def _megabytes(path: Path) -> float:
+    files = [path] if path.is_file() else path.iterdir()
+    return sum(file.stat().st_size for file in files) / 1e6

@@ -10,7 +10,9 @@ import typer
 from ..server.limits import Limits
 from .console import exit_on, fail, loading
 
-MODEL = "Model name or path of a bundle; repeatable, the first is the default. Installed models are offered too."
+MODEL = (
+    "Model name or path of a bundle; repeatable, the first is the default. Installed models for photos are offered too."
+)
 TOKEN = "Token that requests have to carry; by default a random one, and none where --host is this machine."
 KEEP = "Hours after the last request for a photo until it is deleted."
 
@@ -36,7 +38,7 @@ def web(  # noqa: PLR0913 - each is an option of the command
     Photos stay on this machine, in a private folder that is deleted when the server stops (Ctrl-C).
     """
     with loading("web"):
-        from ..inference.bundle import DEFAULT, installed
+        from ..inference.bundle import DEFAULT, installed_for_photos
         from ..server.app import serve
         from ..server.middleware import TOKEN as TOKEN_PATTERN
         from ..server.run import LOCAL_ADDRESSES
@@ -53,4 +55,6 @@ def web(  # noqa: PLR0913 - each is an option of the command
     limits = Limits(max_megabytes << 20, max_pixels, max_seconds, queue, retention=3600 * keep)
     with exit_on(ValueError, OSError):
         token = secrets.token_urlsafe(16) if token is None else token
-        serve([*(model or [DEFAULT]), *installed()], limits, (host, port), allow or (), jobs, on_start, token)
+        serve(
+            [*(model or [DEFAULT]), *installed_for_photos()], limits, (host, port), allow or (), jobs, on_start, token
+        )

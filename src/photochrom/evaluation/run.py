@@ -134,6 +134,8 @@ def _check_recordable(request: Request) -> None:
         reason = "leave out --saturation, --size, --force and all sampler options"
         raise ValueError(f"--record saves the metrics of a model with its own settings: {reason}")
     for name in request.models:
+        if bundle.is_hub_address(name):
+            raise ValueError(f"{name}: --record cannot save metrics on the hub; download it: photochrom models pull -o")
         path = bundle.find(name)
         if not path.is_dir() or not os.access(path, os.W_OK):
             raise ValueError(f"{path}: not a writable folder, so --record cannot save metrics there")

@@ -6,6 +6,7 @@ import math
 import re
 import struct
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from .._install import pip_install
+from .._install import install_extra
 from . import bitmaps, jpeg, tiff_pages
 from .errors import PhotoError, PhotoTooLarge, photo_errors
 from .fields import read_field
@@ -32,6 +33,8 @@ LZW = {"compression": "lzw", "predictor": "horizontal"}
 IN_MEMORY, IN_MUCH_MEMORY = 2.5, 5
 CHECKED_ROWS = 64  # of tiles, at once
 PAGE_OPTION = " (--page)"  # ends the note of pages that are left out
+# From the bytes of a file and a check of its size to pixels (h, w, 1 to 4); None for a variant that is left to Pillow.
+Decoder = Callable[[bytes, bitmaps.CheckSize], np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Format:
     title: str
     signature: bytes  # regular expression of a file's first bytes
     suffix: str  # of an output that keeps the format, or as much of it as can be written
-    loader: str = ""  # of libvips; "" for what Pillow decodes
+    loader: str = ""  # of libvips; "" for what `decode` or Pillow decodes
+    decode: Decoder | None = None  # of the bytes of a file, where we decode them ourselves
     cost: float = IN_MEMORY  # of a pixel, in pixels that are decoded row by row; see `check_size`
     paged: bool = False  # holds several images, which libvips counts
     saver: dict[str, Any] = field(default_factory=dict)  # options of libvips, of a format that can be written
@@ -65,8 +69,8 @@ AVIF = Format(
     max_side=16384,
 )
 GIF = Format("GIF", rb"GIF8[79]a", ".png", "gifload", paged=True)
-PNM = Format("PNM", rb"P[1-6fF]\s+[#\d]", ".png")
-BMP = Format("BMP", rb"BM.{4}\0{4}", ".png")
+PNM = Format("PNM", rb"P[1-6fF]\s+[#\d]", ".png", decode=bitmaps.decode_pnm)
+BMP = Format("BMP", rb"BM.{4}\0{4}", ".png", decode=bitmaps.decode_bmp)
 HEIC = Format("HEIC", rb"....ftyp(?:he[iv]|m[is]f)", ".jpg")
 JPEG_2000 = Format("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", ".tif", cost=IN_MUCH_MEMORY)
 ARRAY = Format("array", rb"", ".png", cost=1)  # and Pillow images
@@ -252,8 +256,8 @@ def reader_of_file(source: Path | bytes, name: str, max_pixels: int, page: int |
         kind = detect_kind(file.read(64), name)
         if kind == TIFF:
             return _reader_of_tiff(file, source, name, page)
-        if kind in (PNM, BMP):
-            bitmap = _reader_of_bitmap(file, name, kind, max_pixels)
+        if kind.decode:
+            bitmap = _decode_bitmap(file, name, kind, max_pixels)
             choose_page(name, page, 1)
             if bitmap:
                 return bitmap
@@ -313,8 +317,8 @@ def _reader_of_tiff(file: Any, source: Path | bytes, name: str, page: int | None
     return replace(reader, stored=chosen.stored, strips=strips)
 
 
-def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Reader | None:
-    """A reader of a PNM or BMP file; None for a kind of BMP that Pillow has to decode."""
+def _decode_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Reader | None:
+    """A reader of a file that `Format.decode` decodes; None for a variant that is left to Pillow."""
 
     def check(width: int, height: int) -> None:
         check_size(name, width, height, max_pixels, kind.title, kind.cost)
@@ -322,7 +326,7 @@ def _reader_of_bitmap(file: Any, name: str, kind: Format, max_pixels: int) -> Re
     file.seek(0)
     data = file.read()
     try:
-        pixels = bitmaps.decode_pnm(data, check) if kind == PNM else bitmaps.decode_bmp(data, check)
+        pixels = kind.decode(data, check)  # type: ignore[misc]
     except PhotoError:
         raise
     except (ValueError, struct.error) as error:
@@ -340,7 +344,7 @@ def _decode_with_pillow(file: Any, name: str, kind: Format, max_pixels: int, pag
         if kind == HEIC:
             import pillow_heif
     except ImportError as error:
-        raise PhotoError(f"{name}: to read {kind.title}, {pip_install('formats')}") from error
+        raise PhotoError(f"{name}: to read {kind.title}, {install_extra('formats')}") from error
     try:
         file.seek(0)
         with warnings.catch_warnings():

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from .._install import MODELS, install_models
 from ..core.color import GRAY_CONVENTIONS
 from ..core.sampling import load_procedure
 from ..core.sampling.procedure import Procedure
@@ -22,7 +23,8 @@ CARD = "model.json"
 INSTALLED = Path(__file__).parent / "bundles"
 DEFAULT = "unet"  # the bundle that the name "default" stands for
 ENTRY_POINTS = "photochrom.bundles"  # the group in which other packages offer bundles
-PACKAGE_OF_MODELS = "photochrom-models"
+HUB = "hf://"  # begins an address of the Hugging Face hub
+USES = ("photos", "study")  # a model for study is kept for comparison; it is too weak for old photos
 MAX_NETWORK_BYTES = 2**31 - 1  # ONNX files cannot be larger
 MAX_SIZE = 4096  # inference size in pixels; more than `--size` allows, since a recipe may have more
 
@@ -39,8 +41,9 @@ class ModelCard:
     ``size``: inference size, the short side in pixels at which the model processes a photo, both sides being multiples
     of ``multiple``; ``square``: it processes only squares of that size. ``gray``: see `core.color.rgb_to_gray`.
     ``parameters``: for each network, the torch parameter of each graph initializer, with ``.T`` after the name if it is
-    transposed; see `training.pretrained`. ``data``: record of the training images; ``training``: steps, images seen,
-    seconds and device; ``scores``: by evaluation protocol.
+    transposed; see `training.pretrained`. ``use``: what the model is good enough for, one of `USES`; ``limitations``:
+    what it does badly, in sentences. ``data``: record of the training images; ``training``: steps, images seen (with
+    repetitions), seconds and device; ``scores``: by evaluation protocol.
     """
 
     name: str
@@ -53,6 +56,8 @@ class ModelCard:
     square: bool = False
     licence: str = "Apache-2.0"
     summary: str = ""
+    use: str = "photos"
+    limitations: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -86,7 +91,13 @@ class Bundle:
 
 
 def find(name: str | Path) -> Path:
-    """Return the folder or zip of an installed model, of ``default``, or at a path. Raises BundleError."""
+    """Return the folder or zip of an installed model, of ``default``, at a path, or at an address of the Hugging Face
+    hub (``hf://owner/name``), from which it is downloaded at first use. Raises BundleError.
+    """
+    if is_hub_address(name):
+        from .hub import fetch
+
+        return fetch(str(name))
     path = Path(name)
     own = INSTALLED / (DEFAULT if str(name) == "default" else path)
     models: dict[str, Path] = {}
@@ -103,10 +114,13 @@ def find(name: str | Path) -> Path:
     choices = ", ".join(["default", *models])
     if path.name != str(name) or path.suffix == ".zip":
         raise BundleError(f"{name}: there is no such file or folder; give the path of a bundle or one of {choices}")
-    more = (
-        "" if PACKAGE_OF_MODELS in _packages() else f"; {PACKAGE_OF_MODELS} has more (pip install {PACKAGE_OF_MODELS})"
-    )
+    more = "" if MODELS in packages() else f"; the package {MODELS} has more ({install_models()})"
     raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {choices}{more}")
+
+
+def is_hub_address(name: str | Path) -> bool:
+    """Return whether the name of a model is an address of the Hugging Face hub; see `inference.hub`."""
+    return str(name).startswith(HUB)
 
 
 def _is_bundle(path: Path) -> bool:
@@ -129,18 +143,29 @@ def installed() -> dict[str, Path]:
     whose value is its name. Its code is not run. Where two packages have a model of one name, the first counts.
     """
     folders = [INSTALLED]
-    for package in _packages().values():
+    for package in packages().values():
         spec = importlib.util.find_spec(package)
         folders += [Path(place) for place in spec.submodule_search_locations or []] if spec else []
     models: dict[str, Path] = {}
     for folder in folders:
-        for path in sorted(folder.iterdir()):
-            if _is_bundle(path):
-                models.setdefault(path.stem if path.suffix == ".zip" else path.name, path)
+        bundles = {path.name.removesuffix(".zip"): path for path in folder.iterdir() if _is_bundle(path)}
+        for name in sorted(bundles):
+            models.setdefault(name, bundles[name])
     return models
 
 
-def _packages() -> dict[str, str]:
+def installed_for_photos() -> list[str]:
+    """Return the names of the installed models that are meant for photos; one that cannot be read is not among them."""
+    names = []
+    for name, path in installed().items():
+        with suppress(BundleError):
+            card, procedure = read_description(path)
+            if card.use == "photos" and procedure.capabilities.colorizes:
+                names.append(name)
+    return names
+
+
+def packages() -> dict[str, str]:
     """Return the packages that offer bundles, by the names of their entry points, in alphabetical order."""
     return {point.name: point.value for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)}
 
@@ -150,6 +175,10 @@ def _is_valid(key: str, value: Any) -> bool:
     match key:
         case "gray":
             return value in GRAY_CONVENTIONS
+        case "use":
+            return value in USES
+        case "name" | "family" | "licence" | "summary" | "limitations":
+            return isinstance(value, str)
         case "size" | "multiple":
             return isinstance(value, int) and 0 < value <= MAX_SIZE
         case "square":
@@ -157,7 +186,7 @@ def _is_valid(key: str, value: Any) -> bool:
         case "networks" | "parameters":
             kind = str if key == "networks" else dict
             return isinstance(value, dict) and all(isinstance(entry, kind) for entry in value.values())
-        case "procedure" | "scores" | "training":
+        case "procedure" | "scores" | "training" | "data":
             return isinstance(value, dict)
     return True
 

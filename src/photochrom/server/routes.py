@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
-from .._install import pip_install
+from .._install import install_extra
 from ..imaging import formats
 from ..inference.options import LIMITS, MAX_HINTS, ColorOptions, Hint, check_stochastic
 from ..inference.plan import find_suffix
@@ -255,7 +255,7 @@ async def photo(job: OneJob, seed: int) -> Response:
 async def submit_film(request: Request, jobs: AllJobs, parameters: FilmColors) -> FilmStatus:
     """Queue a film to be colorized, with its sound; the output is an MP4 (H.264)."""
     if not (find_spec("av") and find_spec("cv2")):
-        raise HTTPException(415, f"this server is not installed for films: {pip_install('video')}")
+        raise HTTPException(415, f"this server is not installed for films: {install_extra('video')}")
     return film_status(jobs, await receive(request, jobs, _color_request(request, parameters), parameters.name))
 
 

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from .._install import pip_install
+from .._install import install_extra
 
 if any(find_spec(name) is None for name in ("av", "cv2")):
-    raise ImportError(f"films need more packages: {pip_install('video')}")
+    raise ImportError(f"films need more packages: {install_extra('video')}")
