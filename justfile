@@ -34,3 +34,11 @@ build:
     python -m build
     twine check --strict dist/*
     check-wheel-contents dist/*.whl
+
+# Build the documentation site in site/; a warning is an error.
+docs:
+    NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+# Serve the site and build it again while pages change.
+docs-serve:
+    NO_MKDOCS_2_WARNING=1 mkdocs serve --open

@@ -1,0 +1,393 @@
+"""The documentation site: its reference has everything that the code has, and every page works without a network."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import photochrom
+from photochrom import models
+from photochrom.cli.main import app
+
+pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+pytest.importorskip("latex2mathml", reason="the extra docs is not installed")
+
+ROOT = Path(__file__).parent.parent
+HOOKS = ROOT / "docs" / "hooks"
+sys.path.insert(0, str(HOOKS))
+
+import bundle_format  # noqa: E402
+import command_line  # noqa: E402
+import comments  # noqa: E402
+import http_api  # noqa: E402
+import links  # noqa: E402
+import model_pages  # noqa: E402
+import notebooks  # noqa: E402
+import recipe_keys  # noqa: E402
+
+RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
+WIDTHS = (1440, 390)
+
+
+def build(folder, *options):
+    """What `mkdocs build --strict` says about the site of a folder, and whether it succeeded."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder / "site"), *options]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def small_site(tmp_path):
+    """Builds a site of some pages, with the settings of the real one, and returns the text of a page of it."""
+
+    def build_pages(pages, shown="index", sections=None):
+        config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+        config |= {"hooks": [str(HOOKS / "events.py")], "plugins": [], "watch": []}
+        config["extra"] = {"sections": sections or {}}
+        for name, text in {"index.md": "# Home\n", **pages}.items():
+            path = tmp_path / "docs" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        for name in ("iframe-worker.js", "site.css"):
+            path = tmp_path / "docs" / "assets" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes((ROOT / "docs" / "assets" / name).read_bytes())
+        (tmp_path / "mkdocs.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        is_built, messages = build(tmp_path)
+        page = tmp_path / "site" / f"{shown}.html"
+        html = page.read_text(encoding="utf-8") if is_built else ""
+        return re.sub(r".*<article[^>]*>(.*)</article>.*", r"\1", html, flags=re.S), messages
+
+    return build_pages
+
+
+FORMULAS = r"""# Formulas
+
+The noise $\epsilon_\theta(x_t, t)$ and $`a_1 * b * c_1`$ cost $5 or $6, and `$folder` is no *formula*: \$a\$.
+
+```sh
+cp "$folder/$name" $other
+```
+
+```math
+\begin{aligned}
+\log p &\ge \mathbb{E}_q[x] \\ &= 1
+\end{aligned}
+```
+
+| metric | |
+|---|---|
+| distance | $\lVert x \rVert_2$ |
+"""
+
+
+def test_formulas_become_mathml_and_prices_and_code_stay(small_site):
+    html, messages = small_site({"index.md": FORMULAS})
+    assert html, messages
+    text = re.sub(r"<math.*?</math>", "FORMULA", html, flags=re.S)
+    text = re.sub(r"<[^>]*>", "", text)
+    assert "The noise FORMULA and FORMULA cost $5 or $6, and $folder is no formula: $a$." in text
+    assert 'cp "$folder/$name" $other' in text.replace("&quot;", '"')
+    assert html.count('display="block"') == 1
+    assert html.count("<math") == text.count("FORMULA") == 4
+    assert "<mtable" in html
+    assert "<script" not in html
+
+
+def test_an_unknown_command_in_a_formula_ends_the_build(small_site):
+    html, messages = small_site({"index.md": "# Home\n\n$\\unheard{x}$ and $\\begin{unknown} a & b \\end{unknown}$\n"})
+    assert not html
+    assert r"\unheard: not known; write it with other commands" in messages
+    assert r"\begin{unknown}: not known; write it with other commands" in messages
+
+
+LINKS = """# Links
+
+[a file](../README.md#test-and-contribute), [a folder](../recipes), [a script](pictures/make.py), [a section](how-to/),
+[a page](how-to/a.md#a-b--c) and `[code](../README.md)`.
+"""
+
+
+def test_links_to_the_repository_and_to_sections_work(small_site):
+    html, messages = small_site({"index.md": LINKS, "how-to/a.md": "# A\n\n## A: b & c\n"})
+    assert html, messages
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    repository = urls["Repository"]
+    targets = re.findall(r'href="([^"]*)">(?=a )', html)
+    assert targets == [
+        f"{repository}/blob/main/README.md#test-and-contribute",
+        f"{repository}/tree/main/recipes",
+        f"{repository}/blob/main/docs/pictures/make.py",
+        "how-to/index.html",
+        "how-to/a.html#a-b--c",
+    ]
+
+
+def test_broken_links_end_the_build(small_site):
+    targets = ["gone.md", "../gone.toml", "how-to/a.md#gone", "/how-to/a.md", "gone.jpg"]
+    text = "".join(f"[link]({target})\n" for target in targets)
+    html, messages = small_site({"index.md": f"# Home\n\n{text}", "how-to/a.md": "# A\n"})
+    assert not html
+    assert f"Aborted with {len(targets)} warnings in strict mode" in messages
+    assert all(f"link '{target}'" in messages for target in targets)
+
+
+def test_pages_appear_without_being_listed(small_site, tmp_path):
+    pages = {"how-to/b.md": "# A second\n\nText. More.\n", "how-to/c.md": "# First\n", "more-pages/d.md": "# Another\n"}
+    sections = {"how-to": {"title": "Guides", "summary": "Tasks.", "pages": ["c.md"]}}
+    html, _ = small_site(pages, "how-to/index", sections)
+    whole = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r'<dt><a href="(.*?)">(.*?)</a></dt>', html) == [("c.html", "First"), ("b.html", "A second")]
+    assert "<dd>Text.</dd>" in html
+    assert re.findall(r'md-tabs__link">\s*(.*?)\s*<', whole) == ["Home", "Guides", "More pages", "Reference"]
+
+
+def test_a_section_that_names_a_missing_page_ends_the_build(small_site):
+    html, messages = small_site({"how-to/b.md": "# B\n"}, sections={"how-to": {"pages": ["gone.md"]}})
+    assert not html
+    assert "extra.sections.how-to: gone.md: there is no such page" in messages
+
+
+def test_github_and_the_site_have_the_same_anchors():
+    assert links.github_slug("How it's done: A & B (2020), `code`", "-") == "how-its-done-a--b-2020-code"
+
+
+def sections_of(markdown):
+    """The text below each heading, by the heading."""
+    parts = re.split(r"^#+ (.*)$", markdown, flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def commands_of_help(*command):
+    """Each command and its options, as the output of --help names them."""
+    text = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).output
+    options = re.findall(r"^ +(?:-\w, )?(--[\w-]+)", text, flags=re.M)
+    commands = [(" ".join(["photochrom", *command]), options)]
+    if "\nCommands:\n" in text:
+        for name in re.findall(r"^  (\w+)", text.partition("\nCommands:\n")[2], flags=re.M):
+            commands += commands_of_help(*command, name)
+    return commands
+
+
+@pytest.mark.parametrize(("command", "options"), commands_of_help(), ids=lambda value: str(value)[:40])
+def test_every_command_and_option_of_the_help_is_on_the_page(command, options):
+    section = sections_of(command_line.write_commands())[command]
+    assert "--help" in options
+    terms = re.findall(r"^`(.*?)`\{", section, flags=re.M)
+    documented = {word.strip(",") for term in terms for word in term.split() if word.startswith("-")}
+    assert set(options) <= documented
+
+
+@pytest.fixture(scope="module")
+def recipe_page():
+    return recipe_keys.write_tables()
+
+
+def keys_of_tables(tables, anchor, page):
+    """The anchors of all keys of a recipe; a table of numbers by name is one key."""
+    anchors = []
+    for key, value in tables.items():
+        place = f"{anchor}-{key}"
+        is_table = isinstance(value, dict) and f"#{place} .term" not in page
+        anchors += keys_of_tables(value, place, page) if is_table else [place]
+    return anchors
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
+def test_every_key_of_every_recipe_is_on_the_page(recipe, recipe_page):
+    tables = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    family = tables["model"].pop("family")
+    anchors = keys_of_tables(tables.pop("model"), f"model-{family}", recipe_page)
+    for name, table in tables.items():
+        anchors += keys_of_tables(table, name, recipe_page)
+    assert not [anchor for anchor in anchors if f"`{{ #{anchor} .term }}" not in recipe_page]
+
+
+def names_in_schema(schema, definitions):
+    """The names of all properties of a schema, at every depth."""
+    names = set()
+    for name, value in schema["properties"].items():
+        names.add(name)
+        if "$ref" in value:
+            names |= names_in_schema(definitions[value["$ref"].rpartition("/")[2]], definitions)
+    return names
+
+
+@pytest.mark.parametrize("family", models.family_names())
+def test_every_key_of_every_family_is_on_the_page(family, recipe_page):
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(models.load_family(family).Config).json_schema()
+    anchors = re.findall(rf"#(model-{family}-[\w-]+)", recipe_page)
+    assert names_in_schema(schema, schema.get("$defs", {})) <= {anchor.rpartition("-")[2] for anchor in anchors}
+
+
+@pytest.mark.parametrize(
+    "write", [recipe_keys.write_tables, bundle_format.write_card_keys, command_line.write_commands]
+)
+def test_every_key_and_option_is_explained(write):
+    assert not re.findall(r"^`(.*?)`.*\n:   &nbsp;", write(), flags=re.M)
+
+
+def test_types_limits_and_defaults_are_those_of_the_recipe(recipe_page):
+    assert '`gray`{ #data-gray .term } <small>`"lab"` or `"luma"` or `"mean"`, default `"lab"`</small>' in recipe_page
+    assert "`size`{ #data-size .term } <small>integer, at least 8, default `128`</small>" in recipe_page
+    assert "`images`{ #data-images .term } <small>integer, at least 1</small>" in recipe_page
+    assert "`clip`{ #optimizer-clip .term } <small>number, at least 0, default `5.0`</small>" in recipe_page
+    assert (
+        "#model-palette-sampling-steps .term } <small>integer, default `1000`</small>" in recipe_page
+    )  # not ddpm's 20
+
+
+def test_comments_before_and_behind_a_field_are_its_text():
+    lines = ["class A:", "    # one", "    # two", "    x: int = 1  # three", "    y: str = '#'"]
+    assert comments.read_comment(lines, 4, 4) == "One two three."
+    assert comments.read_comment(lines, 5, 5) == ""
+
+
+def test_every_route_is_on_the_page():
+    description = http_api.openapi()
+    sections = sections_of(http_api.write_routes())
+    assert json.loads(http_api.write_openapi()) == description
+    assert len(description["paths"]) > 10
+    for path, methods in description["paths"].items():
+        for method, route in methods.items():
+            (section,) = [text for title, text in sections.items() if title.startswith(f"{method.upper()} {path} {{")]
+            for parameter in route.get("parameters", ()):
+                assert re.search(rf"^`{parameter['name']}`\{{.*\n:   (?!&nbsp)", section, flags=re.M), parameter
+            assert all(status in section for status in route["responses"] if status < "300")
+            assert ("requestBody" in route) == ("**Body:**" in section)
+
+
+def test_every_schema_of_the_routes_is_on_the_page():
+    routes = http_api.write_routes()
+    schemas = sections_of(http_api.write_schemas())
+    linked = set(re.findall(r"\[(\w+)\]\(#\w+\)", routes + http_api.write_schemas()))
+    assert "Status" in linked
+    assert linked <= schemas.keys()
+
+
+def test_every_key_and_procedure_of_bundles_is_on_the_page():
+    from dataclasses import fields
+
+    from photochrom.core.sampling import PROCEDURES
+    from photochrom.inference.bundle import ModelCard
+
+    keys = bundle_format.write_card_keys()
+    assert all(f"`{field.name}`{{ #key-{field.name} " in keys for field in fields(ModelCard))
+    sections = sections_of(bundle_format.write_procedures())
+    assert sections.keys() == PROCEDURES.keys()
+    for kind, procedure in PROCEDURES.items():
+        assert all(f"`{field.name}`{{ #{kind}-{field.name} " in sections[kind] for field in fields(procedure))
+
+
+def test_every_public_name_is_in_the_reference():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    names = re.findall(r"^::: photochrom\.(\w+)$", page, flags=re.M)
+    assert sorted([*names, "__version__"]) == sorted(photochrom.__all__)
+
+
+def test_every_model_of_the_repository_has_a_page():
+    files = [*(ROOT / "src/photochrom/inference/bundles").iterdir(), *(ROOT / "photochrom-models").rglob("*.zip")]
+    names = {path.stem for path in files}
+    assert "unet" in names
+    assert {Path(uri).stem for uri in model_pages.write_pages()} == names
+    assert all(f"[{name}]({name}.md)" in model_pages.write_table() for name in names)
+
+
+def test_notebooks_become_pages_with_their_pictures(tmp_path):
+    picture = {"output_type": "display_data", "data": {"image/png": "iVBORw0KGgo="}, "metadata": {}}
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": "# Title\n\nText."},
+        {"cell_type": "code", "metadata": {}, "source": "1 + 1", "execution_count": 1, "outputs": [picture]},
+    ]
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    path = tmp_path / "first.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    files = notebooks.render_notebook(path, "notebooks/first.ipynb")
+    text = files.pop("notebooks/first.md")
+    (uri,) = files
+    assert text.startswith('# Title\n\n<p><a href="first.ipynb" download>')
+    assert "1 + 1" in text
+    assert f"]({uri.removeprefix('notebooks/')})" in text
+    assert files[uri] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The whole site."""
+    folder = tmp_path_factory.mktemp("documentation")
+    is_built, messages = build(folder, "--config-file", str(ROOT / "mkdocs.yml"))
+    assert is_built, messages
+    return folder / "site"
+
+
+class Targets(HTMLParser):
+    """Collects what a page links to and loads."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.targets = []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.targets += [value for name, value in attrs if name in ("href", "src") and value]
+
+
+def pages_of(site):
+    """All pages but the one for errors, whose links are those of the published site."""
+    return [page for page in sorted(site.rglob("*.html")) if page.name != "404.html"]
+
+
+@pytest.mark.slow
+def test_every_link_inside_the_site_has_a_target(site):
+    missing = []
+    for page in pages_of(site):
+        for target in Targets(page).targets:
+            parts = urlsplit(target)
+            if parts.path and not parts.scheme and not (page.parent / unquote(parts.path)).exists():
+                missing.append(f"{page.relative_to(site)}: {target}")
+    assert not missing
+
+
+@pytest.mark.slow
+def test_every_page_works_from_a_file_at_two_widths(site):
+    from browsing import CHROMIUM, launch_browser
+
+    if not CHROMIUM:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    problems = []
+    with launch_browser() as browser:
+        page = browser.new_page()
+        page.on("console", lambda message: problems.append(f"{page.url}: {message.text}"))
+        page.on("pageerror", lambda error: problems.append(f"{page.url}: {error}"))
+        page.on("requestfailed", lambda request: problems.append(f"{page.url}: {request.url} is missing"))
+        page.on("request", lambda request: problems.append(request.url) if is_remote(request.url) else None)
+        for path in pages_of(site):
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 900})
+                if width == WIDTHS[0]:
+                    page.goto(path.as_uri())
+                if page.evaluate("document.documentElement.scrollWidth") > width:
+                    problems.append(f"{page.url}: is wider than {width} pixels")
+            if page.evaluate("[...document.images].some(image => !image.naturalWidth)"):
+                problems.append(f"{page.url}: a picture is not shown")
+        page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+        for query, title in (("saturation", "photochrom colorize"), ("weight_decay", "[optimizer]")):
+            page.locator(".md-search__input").fill(query)
+            page.locator(".md-search-result__item", has_text=title).first.wait_for()
+    assert not problems
+
+
+def is_remote(address):
+    return urlsplit(address).scheme not in ("file", "data", "blob", "about")
