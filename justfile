@@ -28,12 +28,13 @@ format:
     ruff check --fix .
     ruff format .
 
-# Build the wheel and the source archive, and check them (needs build, twine and check-wheel-contents).
+# Build and check both packages (needs `pip install --group release`).
 build:
-    rm -rf dist
-    python -m build
-    twine check --strict dist/*
-    check-wheel-contents dist/*.whl
+    python packaging/release.py --build
+
+# Prepare a release: version, changelog, build and checks (needs `pip install --group release`).
+release version:
+    python packaging/release.py {{ version }}
 
 # Build the documentation site in site/; a warning is an error.
 docs:
