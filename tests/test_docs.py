@@ -1,59 +1,44 @@
-"""Documentation is executed: sessions print what they show, examples run, commands and links exist."""
+"""Documentation: recipes, commands and links in it exist, and blocks that are not run say why (others: tests/docs)."""
 
 import ast
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-from types import ModuleType
+from contextlib import suppress
 
-import numpy as np
 import pytest
-import pyvips
+import typer
 from typer.main import get_command
 
+from page_session import require_equal, steps_of_session
+from pages import ROOT, TEXTS, all_blocks, blocks_of
 from photochrom.cli.main import app
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
-PAGES += sorted((ROOT / "docs").rglob("*.md"))
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
-TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+NOT_RUN = [block for block in all_blocks() if not block.can_run]
+MOST_NOT_RUN = 20
+PACKAGE = ROOT / "src" / "photochrom"
 
 
-def fenced_blocks(language, text):
-    """The code blocks of a language, without those marked ``<!-- not run: reason -->`` on the line before."""
-    return re.findall(rf"^(?<!-->\n)```{language}\n(.*?)^```$", text, flags=re.M | re.S)
+def prose_of(page):
+    """The text of a page without its code blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", TEXTS[page], flags=re.M | re.S)
 
 
-def python_examples():
-    return [
-        pytest.param(block, id=f"{page}-{number}")
-        for page, text in TEXTS.items()
-        for number, block in enumerate(fenced_blocks("python", text))
-        if page != "CONTRIBUTING.md"  # its example is a model family, tested below
-    ]
-
-
-def commands_of(text):
+def commands_of(page):
     """Every complete `photochrom` command in the shell blocks and code spans of a page."""
     lines = []
-    for language in ("sh", "console"):
-        for block in fenced_blocks(language, text):
-            lines += block.replace("\\\n", " ").splitlines()
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
-    lines += [re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", prose)]
+    for block in blocks_of(page):
+        if block.language in ("sh", "console"):
+            lines += block.code.replace("\\\n", " ").splitlines()
+    lines += [re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", prose_of(page))]
     parts = [part.strip().removeprefix("$ ") for line in lines for part in line.split(" && ")]
     return [part.partition(" #")[0] for part in parts if re.match(r"photochrom [a-z]+ .", part)]
 
 
 def all_commands():
     commands = set()
-    for text in TEXTS.values():
-        commands.update(commands_of(text))
+    for page in TEXTS:
+        commands.update(commands_of(page))
     for recipe in RECIPES:
         comments = re.findall(r"^# (photochrom .*?)(?=$|: )", recipe.read_text(encoding="utf-8"), flags=re.M)
         commands.update(comments)
@@ -62,8 +47,8 @@ def all_commands():
 
 def links_of_pages():
     links = []
-    for page, text in TEXTS.items():
-        links += [(page, target) for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text)]
+    for page in TEXTS:
+        links += [(page, target) for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose_of(page))]
     return sorted(set(links))
 
 
@@ -72,54 +57,34 @@ def anchors_of(text):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.fixture
-def workplace(tmp_path, monkeypatch):
-    """A folder with the files that the README names, as the current one."""
-    ramp = np.linspace(30, 220, 48 * 64).reshape(48, 64)
-    for name in ("grandmother.tif", "shoebox/1931/wedding.jpg", "shoebox/1934/harbour.png", "shoebox/1934/torn.jpg"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pyvips.Image.new_from_array(ramp.astype(np.uint8)).write_to_file(str(path))
-    torn = tmp_path / "shoebox/1934/torn.jpg"
-    torn.write_bytes(torn.read_bytes()[:-100])
-    pictures = tmp_path / "docs" / "pictures"
-    pictures.mkdir(parents=True)
-    shutil.copy(ROOT / "docs" / "pictures" / "old.jpg", pictures)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+@pytest.mark.parametrize("block", NOT_RUN, ids=lambda block: block.place)
+def test_blocks_that_are_not_run_say_why(block):
+    assert block.reason, f"{block.place}: write <!-- not run: REASON --> on the line before"
+    pytest.skip(f"{block.place} is not run: {block.reason}")
 
 
-def steps_of_session(block):
-    """Pairs of a command and its output in a console block."""
-    parts = re.split(r"^\$ (.*)\n", block, flags=re.M)[1:]
-    return list(zip(parts[::2], parts[1::2], strict=True))
+def test_few_blocks_are_not_run():
+    assert len(all_blocks()) > 60
+    assert len(NOT_RUN) <= MOST_NOT_RUN
 
 
-def test_readme_sessions_print_what_they_show(workplace):
-    for block in fenced_blocks("console", TEXTS["README.md"]):
-        for command, output in steps_of_session(block):
-            program, *arguments = shlex.split(command)
-            assert program == "photochrom"
-            result = subprocess.run(
-                [sys.executable, "-m", "photochrom", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
-            assert result.stdout == output
-
-
-@pytest.mark.parametrize("example", python_examples())
-def test_python_examples_run(workplace, example):
-    subprocess.run([sys.executable, "-c", example], check=True)
+def test_sessions_are_compared_line_by_line():
+    assert steps_of_session("$ a \\\n  b\none\n$ c\n") == [("a \\\n  b", "one\n"), ("c", "")]
+    require_equal("one\ntwo\n", "one\ntwo\n", "here")
+    require_equal("one\n...\nfour 4...\n", "one\ntwo\nthree\nfour 4.25 s\n", "here")
+    require_equal("loss  0.25\n", "loss   1e-3\n", "here", figures_vary=True)
+    for printed in ("one\nthree\n", "one\ntwo\nthree\n", "one\n"):
+        with pytest.raises(AssertionError):
+            require_equal("one\ntwo\n", printed, "here")
+    with pytest.raises(AssertionError):
+        require_equal("loss  0.25\n", "loss  none\n", "here", figures_vary=True)
 
 
 @pytest.mark.parametrize("command", all_commands())
 def test_commands_and_options_exist(command):
     _, name, *arguments = shlex.split(command)
-    get_command(app).commands[name].make_context(name, arguments, resilient_parsing=False)
+    with suppress(typer.Exit):  # of --help
+        get_command(app).commands[name].make_context(name, arguments, resilient_parsing=False)
 
 
 def test_commands_are_collected_from_all_kinds_of_text():
@@ -150,38 +115,18 @@ def test_links_and_anchors_exist(page, target):
         assert anchor in anchors_of(path.read_text(encoding="utf-8"))
 
 
-def test_the_example_family_of_contributing_trains_and_exports_its_networks(monkeypatch):
-    import torch
-
-    module = ModuleType("photochrom.models.mine")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    (source,) = fenced_blocks("python", TEXTS["CONTRIBUTING.md"])
-    exec(source, vars(module))
-
-    torch.manual_seed(0)
-    model = module.Model(module.Model.Config())
-    gray, color = torch.rand(2, 1, 8, 8) * 2 - 1, torch.rand(2, 2, 8, 8) - 0.5
-    optimizer = torch.optim.AdamW(model.net.parameters(), 1e-2)
-    losses = []
-    for _ in range(20):
-        loss = model.loss("net", gray, color)["total"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-    assert model.family_name == "mine"
-    assert set(model.networks()) == set(model.procedure.capabilities.network_names)
-
-
 def names_in_walks():
-    walks = TEXTS["CONTRIBUTING.md"].partition("## Walks through the code")[2].partition("\n## ")[0]
-    return sorted(set(re.findall(r"`([a-z_/]+\.py)(?::([\w.]+))?`", walks)))
+    """Pairs of a file and a name in it, in the sections that walk through the code."""
+    names = set()
+    for text in TEXTS.values():
+        walks = text.partition("## Walks through the code")[2].partition("\n## ")[0]
+        names.update(re.findall(r"`([a-z_/]+\.py)(?::([\w.]+))?`", walks))
+    return sorted(names)
 
 
 @pytest.mark.parametrize(("path", "name"), names_in_walks())
 def test_files_and_functions_of_the_walks_exist(path, name):
-    nodes = ast.parse((ROOT / "src" / "photochrom" / path).read_text(encoding="utf-8")).body
+    nodes = ast.parse((PACKAGE / path).read_text(encoding="utf-8")).body
     for part in name.split(".") if name else []:
         (node,) = [node for node in nodes if getattr(node, "name", None) == part]
         nodes = getattr(node, "body", [])
