@@ -383,8 +383,11 @@ def test_every_page_works_from_a_file_at_two_widths(site):
             if page.evaluate("[...document.images].some(image => !image.naturalWidth)"):
                 problems.append(f"{page.url}: a picture is not shown")
         page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+        page.locator(".md-search__input").click()
+        page.get_by_text("Type to start searching").wait_for()  # the index is loaded
         for query, title in (("saturation", "photochrom colorize"), ("weight_decay", "[optimizer]")):
-            page.locator(".md-search__input").fill(query)
+            page.locator(".md-search__input").fill("")
+            page.locator(".md-search__input").press_sequentially(query)  # it listens to keys
             page.locator(".md-search-result__item", has_text=title).first.wait_for()
     assert not problems
 
