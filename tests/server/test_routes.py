@@ -323,7 +323,7 @@ def test_a_token_is_asked_for(bundle):
 
 
 def test_what_a_model_can_do_depends_on_its_sampler():
-    cold = CLASSIFY.parent / "study/cold.zip"
+    cold = CLASSIFY.parent / "cold.zip"
     with client_of([CLASSIFY, cold]) as client:
         classify, other = client.get("/models").json()[:2]
         assert {name: solver["stochastic"] for name, solver in classify["solvers"].items()} == {
@@ -889,7 +889,7 @@ def socket_address(url):
 
 def test_the_client_in_the_docs_works(address, bundle, pytestconfig, tmp_path):
     docs = pytestconfig.rootpath / "docs"
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (docs / "web.md").read_text(), flags=re.M | re.S)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (docs / "how-to" / "server.md").read_text(), flags=re.M | re.S)
     old = tmp_path / "docs" / "pictures" / "old.jpg"
     old.parent.mkdir(parents=True)
     old.write_bytes((docs / "pictures" / "old.jpg").read_bytes())

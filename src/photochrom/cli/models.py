@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import count, exit_on, fail, loading, notify
+from .options import MODEL
 
 if TYPE_CHECKING:
     from ..inference.bundle import Bundle
 
-MODEL = "Model name, path of a bundle, or hf://owner/name."
 EXAMPLES = "Folder or zip of color photos, for the picture of examples."
 
 models = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -57,7 +57,7 @@ def show(
     model: Annotated[str, typer.Argument(help=MODEL)] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print the complete model card as JSON.")] = False,
     out: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write README.md, and the picture, to this new folder.")
+        Path | None, typer.Option("-o", "--out", help="Write README.md, and the picture, to this new folder.")
     ] = None,
     examples: Annotated[Path | None, typer.Option(help=EXAMPLES)] = None,
 ) -> None:
@@ -69,7 +69,7 @@ def show(
         from ..inference.bundle import load
         from ..training.bundle_writer import require_free
     if examples and out is None:
-        fail("--examples needs a folder to write to: --output", 2)
+        fail("--examples needs a folder to write to: --out", 2)
     with exit_on(ValueError, OSError, code=1):
         bundle = load(model)
         if as_json:
@@ -106,7 +106,7 @@ def verify(names: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...
 @models.command()
 def pull(
     address: Annotated[str, typer.Argument(help="hf://owner/name or hf://owner/name@revision.")],
-    out: Annotated[Path | None, typer.Option("-o", "--output", help="Write the bundle to this new folder too.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the bundle to this new folder too.")] = None,
 ) -> None:
     """Download the present version of a model from the Hugging Face hub, and check it."""
     with loading():

@@ -14,7 +14,8 @@ def limited(name: str, help: str, *flags: str, hidden: bool = False) -> Any:
     return typer.Option(*flags, min=low, max=high, help=help, hidden=hidden)
 
 
-Model = Annotated[str, typer.Option(help="Name of an installed model (see `photochrom models`) or path of a bundle.")]
+MODEL = "Name of an installed model (see `photochrom models`), path of a bundle, or hf://owner/name."
+Model = Annotated[str, typer.Option(help=MODEL)]
 Device = Annotated[str, typer.Option(help="Device of the networks: auto, cpu, cuda, or another of ONNX Runtime.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="TABLE.KEY=VALUE over the recipe's; repeatable.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Output path; named after the input by default.")]

@@ -50,13 +50,14 @@ class Colorizer:
     """A model ready to colorize photos.
 
     Args:
-        model: name of an installed model (`photochrom models` lists them), or path of a bundle.
+        model: name of an installed model (`photochrom models` lists them), path of a bundle, or an address of the
+            Hugging Face hub, `hf://owner/name` or `hf://owner/name@revision` (extra `hub`).
         threads: number of threads for networks and pixels; None: one for each available processor.
         device: where networks run: `cpu`, `cuda` and others that the installed ONNX Runtime has; `auto`: a GPU first.
         sampler: sampler options other than the bundle's own: `steps`, `solver`, `eta`, `temperature`.
 
     Raises:
-        BundleError: the bundle is missing, damaged, of a newer format, or does not colorize.
+        BundleError: the bundle is missing, damaged, of a newer format, cannot be downloaded, or does not colorize.
         ValueError: the model does not support a sampler option or its value.
     """
 
