@@ -35,7 +35,8 @@ def write_pages() -> dict[str, str]:
     """Return the page of each model by its place in the site."""
     pages = {}
     for name, (path, card) in read_models().items():
-        pages[f"{PAGES}/{name}.md"] = model_card.markdown(card, network_bytes(path))
+        picture = f"../../pictures/models/{name}.jpg"
+        pages[f"{PAGES}/{name}.md"] = model_card.markdown(card, network_bytes(path), picture)
     return pages
 
 

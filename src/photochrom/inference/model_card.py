@@ -95,7 +95,7 @@ def draw_examples(colorizer: Colorizer, photos: Sequence[Path | bytes]) -> bytes
     rows = [images[position] for images in (inputs, outputs, truths) for position in order]
     tiles = [pyvips.Image.new_from_array(np.ascontiguousarray(pixels)) for pixels in rows]
     joined = pyvips.Image.arrayjoin(tiles, across=len(photos), shim=GAP, background=[255, 255, 255])
-    return joined.copy(interpretation="srgb").write_to_buffer(".jpg", Q=88, keep="none")
+    return joined.copy(interpretation="srgb").write_to_buffer(".jpg", Q=80, keep="none")
 
 
 def _middle_square(photo: Path | bytes) -> Pixels:
