@@ -189,6 +189,19 @@ def test_bundles_of_other_packages_are_found_without_running_their_code(package)
     assert "__init__" not in bundles.installed()
 
 
+def test_models_for_study_and_damaged_ones_are_not_offered_for_photos(package):
+    study, damaged, autoencoder = (package / name for name in ("study", "damaged", "autoencoder"))
+    for path, changes in ((study, {"use": "study"}), (autoencoder, {"procedure": {"kind": "reconstruction"}})):
+        shutil.copytree(package / "mine", path)
+        rewrite(path, **changes)
+    damaged.mkdir()
+    (damaged / bundles.CARD).write_text("{")
+    offered = bundles.installed_for_photos()
+    assert {"mine", bundles.DEFAULT} <= set(offered)
+    assert not {"study", "damaged", "autoencoder", "ddpm"} & set(offered)
+    assert {"study", "damaged", "autoencoder"} <= set(bundles.installed())
+
+
 def test_a_package_that_lost_its_files_does_not_hide_the_others(package):
     shutil.rmtree(package)
     assert "mine" not in bundles.installed()

@@ -10,9 +10,11 @@ import pytest
 from huggingface_hub import constants
 
 from hub_server import TOKEN, Hub, create_hub
-from photochrom import BundleError, Colorizer
+from photochrom import BundleError, Colorizer, ColorOptions
+from photochrom.cluster.run import create_work
 from photochrom.inference import bundle as bundles
 from photochrom.inference import hub
+from photochrom.inference.processing import BatchOptions
 from servers import serve_app_in_thread
 
 ADDRESS = "hf://owner/colors"
@@ -175,3 +177,9 @@ def test_metrics_are_not_recorded_in_a_model_of_the_hub(store, bundle, photos):
     done = photochrom("evaluate", "--data", photos, "--model", ADDRESS, "--record")
     assert done.returncode == 2
     assert "photochrom models pull" in done.stderr
+
+
+def test_workers_of_a_cluster_get_the_address(store, bundle):
+    store.commit("owner/colors", files_of(bundle))
+    work = create_work(Colorizer.without_networks(ADDRESS), BatchOptions(ColorOptions()), (), 1)
+    assert work.model == ADDRESS
