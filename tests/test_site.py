@@ -28,6 +28,7 @@ sys.path.insert(0, str(HOOKS))
 import bundle_format  # noqa: E402
 import command_line  # noqa: E402
 import comments  # noqa: E402
+import formulas  # noqa: E402
 import http_api  # noqa: E402
 import links  # noqa: E402
 import model_pages  # noqa: E402
@@ -102,6 +103,12 @@ def test_formulas_become_mathml_and_prices_and_code_stay(small_site):
     assert html.count("<math") == text.count("FORMULA") == 4
     assert "<mtable" in html
     assert "<script" not in html
+
+
+@pytest.mark.parametrize(("formula", "signs"), [("(20, -60) = -1", 2), ("-x", 0), ("a - b", 0), ("f(a) - |b| - c", 0)])
+def test_signs_and_differences_have_the_spaces_of_tex(formula, signs):
+    """A browser takes a minus at the beginning for a sign by itself."""
+    assert formulas.to_mathml(formula).count('form="prefix"') == signs
 
 
 def test_an_unknown_command_in_a_formula_ends_the_build(small_site):

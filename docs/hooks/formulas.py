@@ -21,8 +21,14 @@ QUOTED = r"(?<![\\$\w])\$`([^`\n]+)`\$(?![\w$])"
 DISPLAY = rf"(?<![\\$])\$\${BODY}\$\$(?!\$)"  # notebooks have no blocks of the language math
 # Commands that the converter does not have, and what it calls them.
 OTHER_NAMES = {"{aligned}": "{split}", r"\operatorname*": r"\operatorname"}
-FUNCTION = r"(<mi>(?:log|exp|min|max|sin|cos|tan|lim)</mi>)(?=<m(?!o))"  # before its argument, unless in parentheses
-THIN_SPACE = '<mspace width="0.167em"/>'
+# Spaces as TeX has them, where browsers would have others: pairs of a pattern and what replaces it.
+OPENING = r"(<mo[^>]*>(?!&#x00029;|&#x0005D;|&#x0007D;|&#x0007C;|&#x02016;|[)\]}])[^<]*</mo>)"  # or an operator
+SPACES = (
+    (r'<mo(?: \w+="false")*>(&#x0007C;|&#x02016;)</mo>', r'<mo lspace="0" rspace="0" stretchy="false">\1</mo>'),
+    (OPENING + r"<mo>(&#x02212;|&#x0002B;)</mo>", r'\1<mo form="prefix">\2</mo>'),  # a sign, not a difference
+    (r"<mo>((?:arg ?)?(?:max|min)|sup|inf)</mo>(?=<mo)", r'<mo lspace="0.167em" rspace="0">\1</mo>'),
+    (r"(<mi>(?:log|exp|sin|cos|tan)</mi>)(?=<m(?!o))", r'\1<mspace width="0.167em"/>'),
+)
 BEFORE_CODE, AFTER_CODE = 195, 185  # priorities: Markdown takes out code at 190 and escapes at 180
 
 
@@ -69,4 +75,6 @@ def to_mathml(latex: str, display: str = "inline") -> str:
         unknown += re.findall(r"\\begin\{.*?\}", latex)
     if unknown:
         log.warning("formula %r: %s: not known; write it with other commands", latex, ", ".join(unknown))
-    return re.sub(FUNCTION, r"\1" + THIN_SPACE, mathml)
+    for pattern, replacement in SPACES:
+        mathml = re.sub(pattern, replacement, mathml)
+    return mathml
