@@ -150,12 +150,16 @@ def test_broken_links_end_the_build(small_site):
 
 
 def test_pages_appear_without_being_listed(small_site, tmp_path):
-    pages = {"how-to/b.md": "# A second\n\nText. More.\n", "how-to/c.md": "# First\n", "more-pages/d.md": "# Another\n"}
+    pages = {
+        "how-to/b.md": "# A second\n\nText (Li et al. 2020). More.\n",
+        "how-to/c.md": "# First\n",
+        "more-pages/d.md": "# Another\n",
+    }
     sections = {"how-to": {"title": "Guides", "summary": "Tasks.", "pages": ["c.md"]}}
     html, _ = small_site(pages, "how-to/index", sections)
     whole = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
-    assert re.findall(r'<dt><a href="(.*?)">(.*?)</a></dt>', html) == [("c.html", "First"), ("b.html", "A second")]
-    assert "<dd>Text.</dd>" in html
+    assert re.findall(r'<strong><a href="(.*?)">(.*?)</a>', html) == [("c.html", "First"), ("b.html", "A second")]
+    assert re.search(r"A second</a></strong><br\s*/?>\s*Text \(Li et al. 2020\)\.</p>", html)
     assert re.findall(r'md-tabs__link">\s*(.*?)\s*<', whole) == ["Home", "Guides", "More pages", "Reference"]
 
 

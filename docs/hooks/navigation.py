@@ -84,10 +84,9 @@ def write_index(title: str, summary: str, pages: Iterable[File]) -> str:
     """Return a page that lists the pages of a section, each with the first sentence of it."""
     items = []
     for page in pages:
-        link = f"[{read_title(page)}]({page.src_uri.partition('/')[2]})"
-        sentence = read_first_sentence(page.content_string)
         if page.src_uri.count("/") == 1 or posixpath.basename(page.src_uri) in INDEXES:
-            items.append(f"{link}\n:   {sentence or '&nbsp;'}")
+            link = f"**[{read_title(page)}]({page.src_uri.partition('/')[2]})**"
+            items.append(f"{link}  \n{read_first_sentence(page.content_string)}")
     return "\n\n".join([f"# {title}", summary, *items]) + "\n"
 
 
@@ -98,15 +97,13 @@ def read_title(page: File) -> str:
 
 
 def read_first_sentence(text: str) -> str:
-    """Return the first sentence of the text of a page; nothing where it begins with something else."""
+    """Return the first sentence of a page; nothing if it begins with something else than text, or a picture."""
     _, _, body = f"\n{text}".partition("\n# ")
     for paragraph in re.split(r"\n{2,}", body.partition("\n")[2].strip()):
-        if paragraph.startswith(("<", "![")):
+        if paragraph.startswith(("![", "<!--")):
             continue
-        if re.match(r"[#`|:>*-]|\d+\.", paragraph) and not paragraph.startswith(("`", "**")):
+        if re.match(r"[#|<>:]|```|[-*] |\d+\.", paragraph):
             return ""
-        if paragraph.startswith("```"):
-            return ""
-        line = " ".join(paragraph.split())
-        return re.split(r"(?<=[.:!?])\s", line)[0].removesuffix(":")
+        sentence = re.split(r"(?<=[.!?])\s(?=[A-Z`])", " ".join(paragraph.split()))[0]
+        return f"{sentence[:-1]}." if sentence.endswith(":") else sentence
     return ""
