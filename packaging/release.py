@@ -42,6 +42,7 @@ COPIES = [
     ("packaging/conda/recipe.yaml", "\n  homepage: ", "\n", "Repository"),
     ("packaging/conda/recipe.yaml", "\n  repository: ", "\n", "Repository"),
     ("packaging/conda/recipe.yaml", "\n  documentation: ", "\n", "Documentation"),
+    ("packaging/systemd/photochrom.service", "\nDocumentation=", "\n", "Documentation"),
     (".github/ISSUE_TEMPLATE/config.yml", "\n    url: ", "\n", "Documentation"),
 ]
 

@@ -44,7 +44,7 @@ def test_extras_and_files_of_the_image_exist():
     build = compose["build"]
     dockerfile = (DOCKER / build["context"] / build["dockerfile"]).resolve()
     assert dockerfile == DOCKER / "Dockerfile"
-    extras = re.findall(r"EXTRAS=(\S+)", dockerfile.read_text(encoding="utf-8")) + [build["args"]["EXTRAS"]]
+    extras = [*re.findall(r"EXTRAS=(\S+)", dockerfile.read_text(encoding="utf-8")), build["args"]["EXTRAS"]]
     assert {extra for value in extras for extra in value.split(",")} <= set(PROJECT["optional-dependencies"])
     sent = (DOCKER / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     kept = {line[1:] for line in sent if line.startswith("!")}
