@@ -70,7 +70,8 @@ def create_hub(hub):  # noqa: C901 - one function for each route
     def model_info(request: Request, owner: str, name: str, revision: str = "main"):
         commit, files = find(request, owner, name, revision)
         siblings = [{"rfilename": file} for file in files]
-        return {"id": f"{owner}/{name}", "sha": commit, "private": False, "siblings": siblings, "tags": []}
+        private = f"{owner}/{name}" in hub.private
+        return {"id": f"{owner}/{name}", "sha": commit, "private": private, "siblings": siblings, "tags": []}
 
     @app.get("/api/models/{owner}/{name}/tree/{revision}")
     def tree(request: Request, owner: str, name: str, revision: str):
@@ -93,10 +94,11 @@ def create_hub(hub):  # noqa: C901 - one function for each route
         require_token(request)
         body = await request.json()
         repository = f"{body['organization']}/{body['name']}" if body.get("organization") else body["name"]
-        if body.get("private") or body.get("visibility") == "private":
-            hub.private.add(repository)
         status = 409 if repository in hub.repositories else 200
-        hub.repositories.setdefault(repository, {})
+        if status == 200:
+            hub.commit(repository, {".gitattributes": b""})
+            if body.get("private") or body.get("visibility") == "private":
+                hub.private.add(repository)
         return JSONResponse({"url": f"{request.base_url}{repository}", "name": repository, "id": repository}, status)
 
     @app.post("/api/validate-yaml")

@@ -1,11 +1,13 @@
 """How this package was installed, and so the command that adds more to it: of pip, pipx or uv."""
 
 import json
+import os
+import shlex
 import sys
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -27,8 +29,6 @@ def install_models() -> str:
 
 def install_alone(package: str) -> str:
     """Return the command that adds a package without those that it depends on."""
-    if _uv_tool() is not None:
-        return f"uv pip install --python {_quote(sys.prefix)} --no-deps {package}"
     installer = _installer()
     return f"{installer} {'--pip-args=--no-deps' if installer.startswith('pipx') else '--no-deps'} {package}"
 
@@ -36,12 +36,30 @@ def install_alone(package: str) -> str:
 def _install(extra: str = "", package: str = "") -> str:
     tool = _uv_tool()
     if tool is None:
-        return f"{_installer()} {_quote(package) or _itself([extra])}"
-    extras, packages = {extra, *tool.pop("photochrom", {}).get("extras", [])} - {""}, [package] if package else []
+        return f"{_installer()} {_quote(package) if package else _itself([extra])}"
     # The command replaces the installation, so it names all that is in it.
-    packages += [entry.get("directory") or entry.get("path") or name for name, entry in tool.items()]
-    others = [f"--with {_quote(package)}" for package in sorted(packages)]
+    extras, others = {extra} - {""}, []
+    for entry in tool:
+        if entry["name"] == "photochrom":
+            extras.update(entry.get("extras", []))
+        elif entry["name"] != PurePath(package).name:
+            others.append(_with(entry))
+    if package:
+        others.append(f"--with {_quote(package)}")
     return " ".join(["uv tool install", _itself(extras), *others])
+
+
+def _with(entry: Mapping[str, Any]) -> str:
+    """Return the option of `uv tool install` for a requirement in its receipt."""
+    if "editable" in entry:
+        return f"--with-editable {_quote(entry['editable'])}"
+    folder = entry.get("directory") or entry.get("path")
+    if folder:
+        return f"--with {_quote(folder)}"
+    extras = f"[{','.join(entry['extras'])}]" if "extras" in entry else ""
+    url = f"git+{entry['git']}" if "git" in entry else entry.get("url", "")
+    origin = f" @ {url}" if url else entry.get("specifier", "")
+    return f"--with {_quote(entry['name'] + extras + origin)}"
 
 
 def _itself(extras: Collection[str]) -> str:
@@ -50,14 +68,16 @@ def _itself(extras: Collection[str]) -> str:
     names = f"[{','.join(sorted(extras))}]" if extras else ""
     if "dir_info" in origin:
         editable = "-e " if origin["dir_info"].get("editable") else ""
-        return f"{editable}'{_folder(origin)}{names}'"
+        return f"{editable}{_quote(f'{_folder(origin)}{names}')}"
     if "vcs_info" in origin:
         origin["url"] = f"{origin['vcs_info']['vcs']}+{origin['url']}"
-    return f"'photochrom{names}{' @ ' + origin['url'] if 'url' in origin else ''}'"
+    return _quote(f"photochrom{names}{' @ ' + origin['url'] if 'url' in origin else ''}")
 
 
 def _installer() -> str:
     """Return the start of the command that adds packages to this environment."""
+    if (Path(sys.prefix) / "uv-receipt.toml").is_file():
+        return f"uv pip install --python {_quote(sys.prefix)}"
     if (Path(sys.prefix) / "pipx_metadata.json").is_file():
         return f"pipx inject {Path(sys.prefix).name}"
     try:
@@ -67,13 +87,13 @@ def _installer() -> str:
     return "uv pip install" if name.strip() == "uv" else "pip install"
 
 
-def _uv_tool() -> dict[str, dict[str, Any]] | None:
-    """Return the requirements of a `uv tool` environment by name; None for any other environment."""
+def _uv_tool() -> list[dict[str, Any]] | None:
+    """Return the requirements of a `uv tool` environment of this package; None for any other environment."""
     receipt = Path(sys.prefix) / "uv-receipt.toml"
     if not receipt.is_file():
         return None
-    entries = tomllib.loads(receipt.read_text(encoding="utf-8")).get("tool", {}).get("requirements", [])
-    return {entry["name"]: entry for entry in entries}
+    entries: list[dict[str, Any]] = tomllib.loads(receipt.read_text(encoding="utf-8"))["tool"]["requirements"]
+    return entries if entries[0]["name"] == "photochrom" else None
 
 
 def _origin() -> dict[str, Any]:
@@ -89,4 +109,6 @@ def _folder(origin: dict[str, Any]) -> Path:
 
 
 def _quote(text: str) -> str:
-    return f"'{text}'" if " " in text else text
+    """Return an argument as a shell takes it: on Windows in double quotes, if in any."""
+    quoted = shlex.quote(text)
+    return quoted if os.name != "nt" or quoted == text else f'"{text}"'

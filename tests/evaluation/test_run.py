@@ -3,7 +3,7 @@
 import pytest
 
 from photochrom.core.sampling import Autoregressive, Cold, Diffusion, Direct
-from photochrom.evaluation.run import applicable_options
+from photochrom.evaluation.run import _without_folders, applicable_options
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,17 @@ def test_the_solver_among_the_options_decides_which_others_apply():
     assert applicable_options(Autoregressive(), options) == {"solver": "greedy"}
     sample = applicable_options(Autoregressive(solver="greedy"), {**options, "solver": "sample"})
     assert sample["temperature"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("command", "published"),
+    [
+        ("photochrom evaluate --data photos --model hf://owner/name", None),
+        ("photochrom evaluate --data photos.zip/faces --model runs/mine", None),
+        ("photochrom evaluate --data=/home/anna/test.zip", "photochrom evaluate --data=test.zip"),
+        ("photochrom evaluate --data '/home/anna/my photos'", "photochrom evaluate --data 'my photos'"),
+        ("photochrom evaluate --data ../anna/p", "photochrom evaluate --data p"),
+    ],
+)
+def test_a_published_command_has_no_folders_of_the_machine(command, published):
+    assert _without_folders(command) == (published or command)

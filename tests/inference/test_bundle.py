@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def test_a_missing_network_is_refused(copy):
         ({"procedure": ["direct"]}, "invalid procedure = "),
         ({"procedure": {"kind": "annealed-mean"}}, "annealed-mean needs the network logits"),
         ({"networks": ["colors"]}, "invalid networks = "),
+        *[({"networks": {name: "0"}}, "invalid networks = ") for name in ("../colors", "/colors", "a\\b", "a\n", "")],
+        ({"networks": {"colors": 1}}, "invalid networks = "),
+        ({"name": "\x1b[31mred"}, "invalid name = "),
+        ({"summary": "two\nlines"}, "invalid summary = "),
+        ({"limitations": "\u202eright to left"}, "invalid limitations = "),
+        ({"use": "everything"}, "use = 'everything'"),
+        ({"scores": {"native": 5}}, "invalid scores = "),
+        ({"training": "long"}, "invalid training = "),
         ({"size": "big"}, "size = 'big'"),
         ({"size": 0}, "size = 0"),
         ({"size": 4097}, "size = 4097"),
@@ -98,10 +107,16 @@ def test_invalid_cards_are_refused(copy, changes, message):
         bundles.load(copy)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}', b"[" * 200_000])
 def test_damaged_cards_are_refused(copy, content):
     (copy / bundles.CARD).write_bytes(content)
     with pytest.raises(BundleError, match=r"model\.json"):
+        bundles.load(copy)
+
+
+def test_a_card_that_is_too_large_is_not_read(copy, monkeypatch):
+    monkeypatch.setattr(bundles, "MAX_CARD_BYTES", 100)
+    with pytest.raises(BundleError, match=r"model\.json is missing or too large"):
         bundles.load(copy)
 
 
@@ -200,6 +215,30 @@ def test_models_for_study_and_damaged_ones_are_not_offered_for_photos(package):
     assert {"mine", bundles.DEFAULT} <= set(offered)
     assert not {"study", "damaged", "autoencoder", "ddpm"} & set(offered)
     assert {"study", "damaged", "autoencoder"} <= set(bundles.installed())
+
+
+@pytest.mark.parametrize("value", ["nothing", "nothing.inside", ".relative", "my_models.inside", "zipfile", "json"])
+def test_a_wrong_entry_point_hides_no_other_model(package, value):
+    entries = package.parent / "my_models-1.0.dist-info" / "entry_points.txt"
+    entries.write_text(f"{entries.read_text()}other = {value}\n")
+    assert bundles.find("mine") == package / "mine"
+
+
+def test_packages_whose_entry_points_have_one_name_are_both_found(package, bundle):
+    other = package.parent / "other_models"
+    shutil.copytree(bundle, other / "others")
+    (other / "__init__.py").touch()
+    shutil.copytree(package.parent / "my_models-1.0.dist-info", package.parent / "other_models-1.0.dist-info")
+    metadata = package.parent / "other_models-1.0.dist-info"
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other-models\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[photochrom.bundles]\nmy-models = other_models\n")
+    assert {"mine", "others"} <= set(bundles.installed())
+
+
+def test_a_zip_without_a_card_is_no_bundle(package):
+    with zipfile.ZipFile(package / "data.zip", "w") as archive:
+        archive.writestr("numbers.txt", "1")
+    assert "data" not in bundles.installed()
 
 
 def test_a_package_that_lost_its_files_does_not_hide_the_others(package):

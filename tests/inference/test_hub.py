@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, logging
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
 from hub_server import TOKEN, Hub, create_hub
 from photochrom import BundleError, Colorizer, ColorOptions
@@ -67,8 +68,11 @@ def test_a_model_of_the_hub_colorizes_like_the_bundle_it_was(store, bundle):
 
 
 def test_only_cards_and_networks_are_downloaded(store, bundle):
-    store.commit("owner/colors", {**files_of(bundle), "model.pkl": b"pickle", "model.py": b"code", "README.md": b""})
+    store.commit(
+        "owner/colors", {**files_of(bundle), "model.pkl": b"pickle", "model.py": b"code", "other.onnx": b"large"}
+    )
     hub.fetch(ADDRESS)
+    assert hub.fetch(ADDRESS).name == list(store.repositories["owner/colors"])[-1]
     downloads = {request.rpartition("/")[2] for request in store.requests if "/resolve/" in request}
     assert downloads == {"model.json", "colors.onnx"}
 
@@ -88,8 +92,20 @@ def test_without_a_revision_the_first_commit_stays_until_it_is_pulled(store, bun
 
 def test_another_network_than_the_card_says_is_refused(store, bundle):
     store.commit("owner/colors", {**files_of(bundle), "colors.onnx": b"another"})
-    with pytest.raises(BundleError, match=r"colors\.onnx does not match its digest"):
+    with pytest.raises(BundleError) as refusal:
         Colorizer(ADDRESS)
+    advice = "to download it again: photochrom models pull hf://owner/colors"
+    assert str(refusal.value) == f"{ADDRESS}: colors.onnx does not match its digest; {advice}"
+    done = photochrom("models", "pull", ADDRESS, HF_HUB_CACHE=constants.HF_HUB_CACHE)
+    assert done.returncode == 1
+    assert "colors.onnx does not match its digest" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["colors.onnx", "model.json"])
+def test_an_incomplete_download_is_completed(store, bundle, name):
+    store.commit("owner/colors", files_of(bundle))
+    (hub.fetch(ADDRESS) / name).unlink()
+    assert bundles.load(ADDRESS).networks == bundles.load(bundle).networks
 
 
 def test_a_damaged_download_is_repaired_by_pull(store, bundle):
@@ -122,10 +138,20 @@ def test_what_cannot_be_fetched_is_explained(store, bundle, address, message):
         bundles.load(address)
 
 
-def test_without_a_connection_the_address_is_named(store, monkeypatch):
+@pytest.mark.parametrize(
+    "action", [bundles.load, hub.pull, lambda address: hub.push(bundles.load("default"), address, {})]
+)
+def test_without_a_connection_the_address_is_named(store, monkeypatch, action):
     point_to("http://127.0.0.1:9", monkeypatch)
     with pytest.raises(BundleError, match=r"^hf://owner/colors: .*[Cc]onnect"):
-        bundles.load(ADDRESS)
+        action(ADDRESS)
+
+
+def test_settings_of_the_library_are_as_before(store, bundle):
+    store.commit("owner/colors", files_of(bundle))
+    before = logging.get_verbosity(), are_progress_bars_disabled()
+    hub.fetch(ADDRESS)
+    assert (logging.get_verbosity(), are_progress_bars_disabled()) == before
 
 
 def test_without_the_extra_the_command_that_adds_it_is_named(monkeypatch):
@@ -146,6 +172,8 @@ def test_a_model_is_pushed_with_its_card_and_pulled_again(store, bundle, photos,
     assert set(files) == {"README.md", "examples.jpg", "model.json", "colors.onnx", "notes.txt"}
     assert files["README.md"].startswith(b'---\nlicense: "apache-2.0"\n')
     assert b"(examples.jpg)" in files["README.md"]
+    assert f"--model {ADDRESS}\n".encode() in files["README.md"]
+    assert str(bundle).encode() not in files["README.md"]
 
     done = photochrom("models", "pull", ADDRESS, "-o", tmp_path / "mine")
     card = bundles.read_card(bundle)
@@ -155,6 +183,21 @@ def test_a_model_is_pushed_with_its_card_and_pulled_again(store, bundle, photos,
     again = photochrom("models", "pull", ADDRESS, "-o", tmp_path / "mine")
     assert again.returncode == 1
     assert "exists: name another folder" in again.stderr
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_new_repository_is_created(store, bundle, private):
+    done = photochrom("models", "push", bundle, ADDRESS, *(["--private"] if private else []), HF_TOKEN=TOKEN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("owner/colors" in store.private) == private
+
+
+def test_nothing_private_is_pushed_to_a_public_repository(store, bundle):
+    store.commit("owner/colors", {})
+    done = photochrom("models", "push", bundle, ADDRESS, "--private", HF_TOKEN=TOKEN)
+    assert done.returncode == 1
+    assert "this repository exists and is public" in done.stderr
+    assert len(store.repositories["owner/colors"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -176,10 +219,12 @@ def test_metrics_are_not_recorded_in_a_model_of_the_hub(store, bundle, photos):
     store.commit("owner/colors", files_of(bundle))
     done = photochrom("evaluate", "--data", photos, "--model", ADDRESS, "--record")
     assert done.returncode == 2
-    assert "photochrom models pull" in done.stderr
+    assert f"photochrom models pull {ADDRESS} -o FOLDER" in done.stderr
 
 
-def test_workers_of_a_cluster_get_the_address(store, bundle):
-    store.commit("owner/colors", files_of(bundle))
-    work = create_work(Colorizer.without_networks(ADDRESS), BatchOptions(ColorOptions()), (), 1)
-    assert work.model == ADDRESS
+def test_workers_of_a_cluster_get_the_commit(store, bundle):
+    commit = store.commit("owner/colors", files_of(bundle))
+    model = Colorizer.without_networks(ADDRESS)
+    store.commit("owner/colors", files_of(bundle, summary="new"))
+    work = create_work(model, BatchOptions(ColorOptions()), (), 1)
+    assert work.model == f"{ADDRESS}@{commit}"

@@ -78,7 +78,7 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
             contact_sheets=html_file is not None,
             record=record,
             overwrite=overwrite,
-            command=_portable_command(),
+            command=shlex.join(["photochrom", *sys.argv[1:]]),
         )
         result = run(request, advance)
     typer.echo(f"{count(result.n, 'photo')}, protocol {protocol}\n{as_markdown(result)}")
@@ -93,9 +93,3 @@ def evaluate(  # noqa: PLR0913 - each is an option of the command
     if result.unreadable:
         summary = f"{count(len(result.unreadable), 'photo')} could not be measured"
         fail("\n".join([*result.unreadable.values(), summary]), 1)
-
-
-def _portable_command() -> str:
-    """Return the command as it was typed, without the folders of this machine."""
-    arguments = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
-    return shlex.join(["photochrom", *arguments])

@@ -10,7 +10,7 @@ from .console import count, exit_on, fail, loading, notify
 from .options import MODEL
 
 if TYPE_CHECKING:
-    from ..inference.bundle import Bundle
+    from ..inference.bundle import Bundle, ModelCard
 
 EXAMPLES = "Folder or zip of color photos, for the picture of examples."
 
@@ -30,26 +30,36 @@ def list_models(
     from dataclasses import asdict
 
     from .._install import MODELS, install_models
-    from ..inference.bundle import DEFAULT, installed, packages, read_card
+    from ..inference.bundle import installed, model_packages
 
-    paths = installed()
-    with exit_on(ValueError, code=1):
-        cards = {name: read_card(path) for name, path in paths.items()}
+    cards, problems = _read_cards()
     if as_json:
         typer.echo(json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2))
-        return
-    for name, card in cards.items():
-        label = "  (default)" if name == DEFAULT else "  (for study)" if card.use == "study" else ""
-        typer.echo(
-            f"{name}{label}\n  {card.family}, {_megabytes(paths[name]):.1f} MB, {card.licence}\n  {card.summary}"
-        )
-        for protocol, scores in card.scores.items():
-            # Texts say how the scores were measured; they are in the card, see `photochrom models show`.
-            numbers = [f"{metric} {score:.4g}" for metric, score in scores.items() if not isinstance(score, str)]
-            typer.echo(f"  {protocol}: {', '.join(numbers)}")
-    typer.echo("More about one: photochrom models show NAME")
-    if MODELS not in packages():
-        typer.echo(f"More models: {install_models()}")
+    else:
+        paths = installed()
+        for name, card in cards.items():
+            typer.echo(_summarize(name, card, paths[name]))
+        typer.echo("More about one: photochrom models show NAME")
+        if MODELS not in model_packages():
+            typer.echo(f"More models: {install_models()}")
+    if problems:
+        fail("\n".join(problems), 1)
+
+
+def _read_cards() -> tuple[dict[str, "ModelCard"], list[str]]:
+    """Return the card of each installed model, and what is wrong with others and with packages of models."""
+    from ..inference.bundle import BundleError, installed, model_packages, read_card
+
+    cards, problems = {}, []
+    for name, path in installed().items():
+        try:
+            cards[name] = read_card(path)
+        except BundleError as error:
+            problems.append(str(error))
+    for package, folders in model_packages().items():
+        if not any(folder.is_dir() for folder in folders):
+            problems.append(f"{package}: its folder of models is missing; install it again")
+    return cards, problems
 
 
 @models.command()
@@ -68,6 +78,8 @@ def show(
         from ..imaging.atomic import atomic_path
         from ..inference.bundle import load
         from ..training.bundle_writer import require_free
+    if as_json and out is not None:
+        fail("--json prints the card: leave out --out", 2)
     if examples and out is None:
         fail("--examples needs a folder to write to: --out", 2)
     with exit_on(ValueError, OSError, code=1):
@@ -140,25 +152,38 @@ def push(
         from ..inference.model_card import front_matter
     with exit_on(ValueError, OSError, code=1):
         bundle = load(model)
-        documents = _documents(bundle, model, examples)
+        documents = _documents(bundle, model, examples, address)
         documents["README.md"] = front_matter(bundle.card).encode() + documents["README.md"]
         typer.echo(hub.push(bundle, address, documents, private))
 
 
-def _documents(bundle: "Bundle", source: str, examples: Path | None) -> dict[str, bytes]:
-    """Return the model card as README.md and, if there are photos, the picture that it shows."""
+def _documents(bundle: "Bundle", model: str, examples: Path | None, source: str = "") -> dict[str, bytes]:
+    """Return the model card as README.md and, if there are photos, the picture that it shows.
+
+    ``source``: what readers of the card give to `--model`; ``model`` by default.
+    """
     from ..imaging.sources import find_images
     from ..inference.colorizer import Colorizer
     from ..inference.model_card import PICTURE, draw_examples, markdown
 
     sizes = {name: len(content) for name, content in bundle.networks.items()}
-    if examples is None:
-        return {"README.md": markdown(bundle.card, sizes, source=source).encode()}
-    photos = [image.read() for image in find_images(examples)]
-    picture = draw_examples(Colorizer(source), photos)
-    return {"README.md": markdown(bundle.card, sizes, PICTURE, source).encode(), PICTURE: picture}
+    pictures = {}
+    if examples is not None:
+        photos = {str(image): image.open() for image in find_images(examples)}
+        pictures[PICTURE] = draw_examples(Colorizer(model), photos)
+    text = markdown(bundle.card, sizes, PICTURE if pictures else "", source or model)
+    return {"README.md": text.encode(), **pictures}
 
 
-def _megabytes(path: Path) -> float:
+def _summarize(name: str, card: "ModelCard", path: Path) -> str:
+    from ..inference.bundle import DEFAULT
+
     files = [path] if path.is_file() else path.iterdir()
-    return sum(file.stat().st_size for file in files) / 1e6
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    label = "  (default)" if name == DEFAULT else "  (for study)" if card.use == "study" else ""
+    lines = [f"{name}{label}", f"{card.family}, {megabytes:.1f} MB, {card.licence}", card.summary]
+    for protocol, scores in card.scores.items():
+        # Texts say how the scores were measured; they are in the card, see `photochrom models show`.
+        numbers = [f"{metric} {score:.4g}" for metric, score in scores.items() if isinstance(score, int | float)]
+        lines.append(f"{protocol}: {', '.join(numbers)}")
+    return "\n  ".join(lines)

@@ -14,7 +14,7 @@ from .options import Out, Sets
 
 DATA = "Color photos: folder (images, or .npy arrays), zip, or folder in a zip; repeatable."
 RECIPE = "Recipe (TOML); see the folder recipes. With --resume and --out, the run has its own."
-INIT = "Run, bundle, model or .safetensors file whose weights to start from."
+INIT = "Run, model, bundle, hf://owner/name or .safetensors file whose weights to start from."
 
 
 def train(  # noqa: PLR0913 - each is an option of the command
@@ -23,7 +23,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
     out: Out = None,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run with its own recipe.")] = False,
-    init: Annotated[Path | None, typer.Option(help=INIT)] = None,
+    init: Annotated[str | None, typer.Option(help=INIT)] = None,
     bundle: Annotated[Path | None, typer.Option("--export", help="Bundle to write of the best checkpoint.")] = None,
 ) -> None:
     """Train a model on your own color photos; the run is written to runs/RECIPE-NAME, or to --out.

@@ -55,6 +55,4 @@ def web(  # noqa: PLR0913 - each is an option of the command
     limits = Limits(max_megabytes << 20, max_pixels, max_seconds, queue, retention=3600 * keep)
     with exit_on(ValueError, OSError):
         token = secrets.token_urlsafe(16) if token is None else token
-        serve(
-            [*(model or [DEFAULT]), *installed_for_photos()], limits, (host, port), allow or (), jobs, on_start, token
-        )
+        serve((model or [DEFAULT], installed_for_photos()), limits, (host, port), allow or (), jobs, on_start, token)

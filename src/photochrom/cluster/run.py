@@ -34,6 +34,7 @@ from ..imaging.paths import exists, is_folder
 from ..inference.batch import check_batch, colorize_batch
 from ..inference.bundle import installed, is_hub_address
 from ..inference.colorizer import Colorizer
+from ..inference.hub import with_commit
 from ..inference.plan import PlanOptions, Task, plan
 from ..inference.processing import BatchOptions, Outcome, SkipReason
 from . import ClusterError
@@ -144,8 +145,10 @@ def create_work(model: Colorizer, options: BatchOptions, extras: Sequence[str], 
     """Return the work after a check that the model supports it. Raises ValueError where it does not."""
     check_batch(model, options.color, extras, photos)
     name = str(model.model)
-    is_known = name == "default" or is_hub_address(name) or name in installed()
-    location = name if is_known else str(Path(name).resolve())
+    if is_hub_address(name):
+        location = with_commit(name)
+    else:
+        location = name if name == "default" or name in installed() else str(Path(name).resolve())
     return Work(location, model.card.weights, options)
 
 

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def _check_recordable(request: Request) -> None:
         raise ValueError(f"--record saves the metrics of a model with its own settings: {reason}")
     for name in request.models:
         if bundle.is_hub_address(name):
-            raise ValueError(f"{name}: --record cannot save metrics on the hub; download it: photochrom models pull -o")
+            raise ValueError(f"{name}: --record needs a folder: photochrom models pull {name} -o FOLDER")
         path = bundle.find(name)
         if not path.is_dir() or not os.access(path, os.W_OK):
             raise ValueError(f"{path}: not a writable folder, so --record cannot save metrics there")
@@ -304,10 +305,21 @@ def record_scores(result: EvaluationResult) -> None:
     """Save the headline metrics of each model in its model.json. Raises WriteError."""
     for row, source in result.models.items():
         # "photographs" is the key of the digest in existing bundles.
-        scores = {"n": result.n, "photographs": result.data["digest"][:16], "command": result.command}
+        scores = {"n": result.n, "photographs": result.data["digest"][:16], "command": _without_folders(result.command)}
         for metric in result.headline:
             if metric in result.rows[row]:
                 scores[metric] = float(f"{result.rows[row][metric].value:.5g}")
         path = bundle.find(source)
         card = bundle.read_card(path)
         bundle.write_card(path, replace(card, scores={**card.scores, result.protocol.name: scores}))
+
+
+def _without_folders(command: str) -> str:
+    """Return a command with paths that lead out of the current folder cut to their names, since a card is published."""
+    arguments = []
+    for argument in shlex.split(command):
+        option, equals, value = argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
+        path = PurePath(value)
+        is_elsewhere = path.is_absolute() or ".." in path.parts
+        arguments.append(f"{option}{equals}{path.name if is_elsewhere else value}")
+    return shlex.join(arguments)

@@ -3,10 +3,11 @@
 import hashlib
 import importlib.util
 import json
+import re
 import shlex
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,9 +24,11 @@ CARD = "model.json"
 INSTALLED = Path(__file__).parent / "bundles"
 DEFAULT = "unet"  # the bundle that the name "default" stands for
 ENTRY_POINTS = "photochrom.bundles"  # the group in which other packages offer bundles
+AGAIN = "download or export the bundle again"
 HUB = "hf://"  # begins an address of the Hugging Face hub
 USES = ("photos", "study")  # a model for study is kept for comparison; it is too weak for old photos
 MAX_NETWORK_BYTES = 2**31 - 1  # ONNX files cannot be larger
+MAX_CARD_BYTES = 16 << 20
 MAX_SIZE = 4096  # inference size in pixels; more than `--size` allows, since a recipe may have more
 
 
@@ -100,21 +103,20 @@ def find(name: str | Path) -> Path:
         return fetch(str(name))
     path = Path(name)
     own = INSTALLED / (DEFAULT if str(name) == "default" else path)
-    models: dict[str, Path] = {}
+    if _is_bundle(own):
+        return own
+    models = installed()
+    if str(name) in models:
+        return models[str(name)]
+    if _is_bundle(path):
+        return path
     with suppress(OSError):  # a name that no file can have
-        if _is_bundle(own):
-            return own
-        models = installed()
-        if str(name) in models:
-            return models[str(name)]
-        if _is_bundle(path):
-            return path
         if path.exists():
             raise BundleError(_explain_invalid(path))
     choices = ", ".join(["default", *models])
     if path.name != str(name) or path.suffix == ".zip":
         raise BundleError(f"{name}: there is no such file or folder; give the path of a bundle or one of {choices}")
-    more = "" if MODELS in packages() else f"; the package {MODELS} has more ({install_models()})"
+    more = "" if MODELS in model_packages() else f"; the package {MODELS} has more ({install_models()})"
     raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {choices}{more}")
 
 
@@ -124,7 +126,14 @@ def is_hub_address(name: str | Path) -> bool:
 
 
 def _is_bundle(path: Path) -> bool:
-    return (path / CARD).is_file() or zipfile.is_zipfile(path)
+    """Return whether a path is a folder or a zip with a model card; False for a path that no file can have."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return (path / CARD).is_file()
+        with zipfile.ZipFile(path) as archive:
+            return any(Path(name).name == CARD for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _explain_invalid(path: Path) -> str:
@@ -139,19 +148,30 @@ def _explain_invalid(path: Path) -> str:
 def installed() -> dict[str, Path]:
     """Return the bundle of each installed model by its name: those inside this package, then those of other packages.
 
-    A package offers the bundles (folders or zips) in its own folder by an entry point of the group `ENTRY_POINTS`
-    whose value is its name. Its code is not run. Where two packages have a model of one name, the first counts.
+    Where two packages have a model of one name, the first in alphabetical order counts.
     """
-    folders = [INSTALLED]
-    for package in packages().values():
-        spec = importlib.util.find_spec(package)
-        folders += [Path(place) for place in spec.submodule_search_locations or []] if spec else []
     models: dict[str, Path] = {}
-    for folder in folders:
+    folders = [INSTALLED, *(folder for _, folders in sorted(model_packages().items()) for folder in folders)]
+    for folder in filter(Path.is_dir, folders):
         bundles = {path.name.removesuffix(".zip"): path for path in folder.iterdir() if _is_bundle(path)}
         for name in sorted(bundles):
             models.setdefault(name, bundles[name])
     return models
+
+
+def model_packages() -> dict[str, list[Path]]:
+    """Return the folders of each installed distribution that offers bundles, by its name; none for one without them.
+
+    It offers the bundles (folders or zips) in the folder of a top-level package of its own, which an entry point of the
+    group `ENTRY_POINTS` names. No code of it is run.
+    """
+    packages: dict[str, list[Path]] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        # A name with dots is left out: to find it would run the code of the package around it.
+        spec = importlib.util.find_spec(point.value) if point.value.isidentifier() else None
+        folders = packages.setdefault(point.dist.name if point.dist else point.name, [])
+        folders += [Path(place) for place in (spec and spec.submodule_search_locations) or []]
+    return packages
 
 
 def installed_for_photos() -> list[str]:
@@ -165,11 +185,6 @@ def installed_for_photos() -> list[str]:
     return names
 
 
-def packages() -> dict[str, str]:
-    """Return the packages that offer bundles, by the names of their entry points, in alphabetical order."""
-    return {point.name: point.value for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)}
-
-
 def _is_valid(key: str, value: Any) -> bool:
     """Check an entry that inference depends on; by hand, since inference does without pydantic."""
     match key:
@@ -177,27 +192,29 @@ def _is_valid(key: str, value: Any) -> bool:
             return value in GRAY_CONVENTIONS
         case "use":
             return value in USES
-        case "name" | "family" | "licence" | "summary" | "limitations":
-            return isinstance(value, str)
+        case "name" | "family" | "licence" | "summary" | "limitations" | "version":
+            return isinstance(value, str) and value.isprintable()
         case "size" | "multiple":
             return isinstance(value, int) and 0 < value <= MAX_SIZE
         case "square":
             return isinstance(value, bool)
-        case "networks" | "parameters":
-            kind = str if key == "networks" else dict
-            return isinstance(value, dict) and all(isinstance(entry, kind) for entry in value.values())
-        case "procedure" | "scores" | "training" | "data":
+        case "networks":  # names become those of files
+            names = isinstance(value, dict) and all(re.fullmatch(r"[\w-]+", name) for name in value)
+            return names and all(isinstance(digest, str) for digest in value.values())
+        case "parameters" | "scores":
+            return isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values())
+        case "procedure" | "training" | "data":
             return isinstance(value, dict)
     return True
 
 
 def read_card(path: Path) -> ModelCard:
     """Return the card of a bundle, without its networks. Raises BundleError."""
-    content = _read(path, CARD)
+    content = _read(path, CARD, MAX_CARD_BYTES)
     try:
         entries = json.loads(content)
-    except ValueError as error:
-        raise BundleError(f"{path}: {CARD} is damaged ({error}); download or export the bundle again") from None
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: {CARD} is damaged ({error}); {AGAIN}") from None
     if not isinstance(entries, dict) or not isinstance(entries.get("format"), int):
         raise BundleError(f"{path}: {CARD} has no format; this is not a Photochrom bundle")
     if entries["format"] > FORMAT:
@@ -214,6 +231,11 @@ def read_card(path: Path) -> ModelCard:
 def read_description(name: str | Path) -> tuple[ModelCard, Procedure]:
     """Return the card and the procedure of a bundle, without its networks. Raises BundleError."""
     path = find(name)
+    with _errors_of(name, path):
+        return _describe(path)
+
+
+def _describe(path: Path) -> tuple[ModelCard, Procedure]:
     card = read_card(path)
     try:
         return card, load_procedure(card.procedure)
@@ -223,18 +245,32 @@ def read_description(name: str | Path) -> tuple[ModelCard, Procedure]:
 
 def load(name: str | Path) -> Bundle:
     """Return a bundle after checking each file against the digest on its card. Raises BundleError."""
-    card, procedure = read_description(name)
     path = find(name)
-    networks = {}
-    for network, digest in card.networks.items():
-        content = _read(path, f"{network}.onnx")
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise BundleError(f"{path}: {network}.onnx does not match its digest; download or export the bundle again")
-        networks[network] = content
-    missing = set(procedure.capabilities.network_names) - set(networks)
-    if missing:
-        raise BundleError(f"{path}: {card.procedure['kind']} needs the network {', '.join(missing)}; export it again")
+    with _errors_of(name, path):
+        card, procedure = _describe(path)
+        networks = {}
+        for network, digest in card.networks.items():
+            content = _read(path, f"{network}.onnx")
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise BundleError(f"{path}: {network}.onnx does not match its digest; {AGAIN}")
+            networks[network] = content
+        missing = set(procedure.capabilities.network_names) - set(networks)
+        if missing:
+            kind = card.procedure["kind"]
+            raise BundleError(f"{path}: {kind} needs the network {', '.join(missing)}; export it again")
     return Bundle(card, procedure, networks)
+
+
+@contextmanager
+def _errors_of(name: str | Path, path: Path) -> Iterator[None]:
+    """Name the address of a bundle of the hub, and not its place on this machine, and how to download it again."""
+    try:
+        yield
+    except BundleError as error:
+        if not is_hub_address(name):
+            raise
+        reason = str(error).replace(str(path), str(name)).removesuffix(f"; {AGAIN}")
+        raise BundleError(f"{reason}; to download it again: photochrom models pull {name}") from None
 
 
 def encode_card(card: ModelCard) -> bytes:
@@ -248,15 +284,15 @@ def write_card(folder: Path, card: ModelCard) -> None:
         file.write(encode_card(card))
 
 
-def _read(path: Path, name: str) -> bytes:
+def _read(path: Path, name: str, limit: int = MAX_NETWORK_BYTES) -> bytes:
     try:
         if path.is_dir():
-            if (path / name).stat().st_size <= MAX_NETWORK_BYTES:
+            if (path / name).stat().st_size <= limit:
                 return (path / name).read_bytes()
         else:
             with zipfile.ZipFile(path) as archive:
                 for member in archive.infolist():
-                    if Path(member.filename).name == name and member.file_size <= MAX_NETWORK_BYTES:
+                    if Path(member.filename).name == name and member.file_size <= limit:
                         return archive.read(member)
         raise BundleError(f"{path}: {name} is missing or too large; not a Photochrom bundle")
     except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._install import install_extra
-from .bundle import CARD, HUB, Bundle, BundleError, encode_card
+from .bundle import CARD, HUB, Bundle, BundleError, encode_card, read_card
 
-FILES = (CARD, "*.onnx")
 LOG_IN = "log in (hf auth login) or set HF_TOKEN"
 
 
@@ -42,12 +41,11 @@ def fetch(text: str) -> Path:
     An address without a revision stands for the commit that was downloaded last: it changes only by `pull`.
     """
     address = Address.parse(text)
-    _, download = _library()
-    with _hub_errors(address):
+    with _hub(address) as hub:
         try:
-            return _snapshot(download, address, local_files_only=True)
+            return _download(hub, address, local_files_only=True)
         except FileNotFoundError:  # none on this machine, or not all of it
-            return _snapshot(download, address)
+            return _download(hub, address)
 
 
 def pull(text: str, again: bool = False) -> tuple[Path, Address]:
@@ -56,78 +54,99 @@ def pull(text: str, again: bool = False) -> tuple[Path, Address]:
     ``again``: also the files that are there already. Raises BundleError.
     """
     address = Address.parse(text)
-    api, download = _library()
-    with _hub_errors(address):
-        commit = api.model_info(address.repository, revision=address.revision).sha  # fails without a connection
-        folder = _snapshot(download, address, force_download=again)
-    return folder, Address(address.repository, commit)
+    with _hub(address) as hub:
+        hub.model_info(
+            address.repository, revision=address.revision
+        )  # without a connection, a download finds old files
+        folder = _download(hub, address, force_download=again)
+    return folder, Address(address.repository, folder.name)
+
+
+def with_commit(text: str) -> str:
+    """Return the address with the commit that `fetch` returns, so that other machines use the same."""
+    return str(Address(Address.parse(text).repository, fetch(text).name))
 
 
 def push(bundle: Bundle, text: str, documents: dict[str, bytes], private: bool = False) -> Address:
     """Upload a bundle, with further documents by name, as one commit, and return its address.
 
     A repository that does not exist is created. Networks of a former commit that the bundle lacks are deleted.
-    Raises BundleError.
+    Raises BundleError, also for a public repository where it is to be private.
     """
     address = Address.parse(text)
     if address.revision:
         raise BundleError(f"{text}: leave out @{address.revision}; a bundle is pushed to the main branch")
-    api, _ = _library()
     files = {CARD: encode_card(bundle.card), **documents}
     files |= {f"{name}.onnx": content for name, content in bundle.networks.items()}
-    with tempfile.TemporaryDirectory() as folder, _hub_errors(address):
+    with tempfile.TemporaryDirectory() as folder, _hub(address) as hub:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
-        api.create_repo(address.repository, private=private, exist_ok=True)
+        hub.create_repo(address.repository, private=private, exist_ok=True)
+        if private and not hub.model_info(address.repository).private:
+            raise BundleError(
+                f"{text}: this repository exists and is public; make it private on the website of the hub"
+            )
         title = f"{bundle.card.name} of Photochrom {bundle.card.version}"
-        commit = api.upload_folder(
+        commit = hub.upload_folder(
             repo_id=address.repository, folder_path=folder, commit_message=title, delete_patterns=["*.onnx"]
         )
     return Address(address.repository, commit.oid)
 
 
-def _snapshot(download: Any, address: Address, **options: Any) -> Path:
-    folder = Path(download(address.repository, revision=address.revision, allow_patterns=list(FILES), **options))
+def _download(hub: Any, address: Address, **options: Any) -> Path:
+    """Return the folder of a commit with its card and the networks that the card names, and no other files.
+
+    Raises FileNotFoundError with ``local_files_only`` where one of them is not on this machine.
+    """
+    from huggingface_hub import snapshot_download
+
+    folder = Path(snapshot_download(address.repository, revision=address.revision, allow_patterns=[CARD], **options))
+    is_local = options.get("local_files_only", False)
     if not (folder / CARD).is_file():
+        if is_local:
+            raise FileNotFoundError
         raise BundleError(f"{address}: the repository has no {CARD}, so it is not a Photochrom bundle")
+    networks = [f"{name}.onnx" for name in read_card(folder).networks]
+    if not is_local:
+        snapshot_download(address.repository, revision=folder.name, allow_patterns=networks, **options)
+    elif not all((folder / network).is_file() for network in networks):
+        raise FileNotFoundError
     return folder
 
 
-def _library() -> tuple[Any, Any]:
-    """Return the interface of the hub and its function for downloads. Raises BundleError without the extra."""
+@contextmanager
+def _hub(address: Address) -> Iterator[Any]:
+    """Give the interface of the hub, and raise a BundleError that names the address and the way out for its errors."""
     try:
-        from huggingface_hub import HfApi, logging, snapshot_download
-        from huggingface_hub.utils.tqdm import disable_progress_bars
+        from huggingface_hub import HfApi, errors, logging
+        from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     except ModuleNotFoundError:
         raise BundleError(f"models of the Hugging Face hub need more packages: {install_extra('hub')}") from None
+    verbosity, is_quiet = logging.get_verbosity(), are_progress_bars_disabled()
     logging.set_verbosity_error()
     if not (sys.stderr and sys.stderr.isatty()):
         disable_progress_bars()
-    return HfApi(), snapshot_download
-
-
-@contextmanager
-def _hub_errors(address: Address) -> Iterator[None]:
-    """Raise a BundleError that names the address and the way out for each error of the hub."""
-    from huggingface_hub import errors
-
     try:
-        yield
+        yield HfApi()
+        return
+    except BundleError:
+        raise
     except errors.GatedRepoError:
         reason = f"its owner has to grant access, on the website of the hub; then {LOG_IN}"
     except errors.RepositoryNotFoundError:
         reason = f"no such repository on the hub, or a private one: {LOG_IN}"
     except errors.RevisionNotFoundError:
         reason = "the repository has no such revision; choose a commit, tag or branch that it has"
-    except (errors.HfHubHTTPError, errors.LocalTokenNotFoundError) as error:
-        status = getattr(getattr(error, "response", None), "status_code", 401)
-        reason = f"not allowed; {LOG_IN}" if status in (401, 403) else _first_line(error)
     except errors.LocalEntryNotFoundError as error:
         reason = f"cannot be downloaded ({_first_line(error.__cause__ or error)})"
-    except (errors.HFValidationError, OSError) as error:
-        reason = _first_line(error)
-    else:
-        return
+    except Exception as error:  # the library has those of its HTTP client too, which depends on its version
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        is_refused = status in (401, 403) or isinstance(error, errors.LocalTokenNotFoundError)
+        reason = f"not allowed; {LOG_IN}" if is_refused else _first_line(error)
+    finally:
+        logging.set_verbosity(verbosity)
+        if not is_quiet:
+            enable_progress_bars()
     raise BundleError(f"{address}: {reason}") from None
 
 

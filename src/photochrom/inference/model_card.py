@@ -11,7 +11,7 @@ import pyvips
 from jaxtyping import Float, UInt8
 
 from ..core.color import rgb_to_lab
-from ..imaging.photo import open_photo
+from ..imaging.photo import Photo, open_photo
 from .bundle import ModelCard
 from .colorizer import Colorizer
 from .contact_sheet import GAP
@@ -46,24 +46,31 @@ def markdown(card: ModelCard, sizes: Mapping[str, int], picture: str = "", sourc
     source = source or card.name
     sections = {
         "Use": f"{USES[card.use]} {NOT_FOR}\n\n```sh\nphotochrom colorize old.jpg --model {source}\n```",
-        "Limits": card.limitations or "None are recorded.",
+        "Limits": _line(card.limitations) or "None are recorded.",
         "Examples": _describe_picture(picture),
         "Training data": _describe_data(card.data),
         "Measurements": _describe_scores(card.scores),
         "Training cost": _describe_training(card.training),
         "Networks": _table(
             ("network", "MB", "sha256"),
-            [(name, f"{sizes[name] / 1e6:.1f}", f"`{digest}`") for name, digest in sorted(card.networks.items())],
+            [
+                (name, f"{sizes[name] / 1e6:.1f}", f"`{_line(digest)}`")
+                for name, digest in sorted(card.networks.items())
+            ],
         ),
     }
     facts = {
-        "family": card.family,
-        "sampling": _describe_settings(card.procedure),
+        "family": _line(card.family),
+        "sampling": _line(_describe_settings(card.procedure)),
         "inference size": f"{card.size} px" + (", squares only" if card.square else ", the short side"),
-        "license": card.licence,
-        "made with": f"Photochrom {card.version}" if card.version else "",
+        "license": _line(card.licence),
+        "made with": f"Photochrom {_line(card.version)}" if card.version else "",
     }
-    lines = [f"# {card.name}", card.summary, _table(("", ""), [(key, value) for key, value in facts.items() if value])]
+    lines = [
+        f"# {_line(card.name)}",
+        _line(card.summary),
+        _table(("", ""), [(key, value) for key, value in facts.items() if value]),
+    ]
     lines += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     return "\n\n".join(line for line in lines if line) + "\n"
 
@@ -79,15 +86,16 @@ def front_matter(card: ModelCard) -> str:
     return "---\n" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in entries.items()) + "---\n\n"
 
 
-def draw_examples(colorizer: Colorizer, photos: Sequence[Path | bytes]) -> bytes:
+def draw_examples(colorizer: Colorizer, photos: Mapping[str, Path | bytes]) -> bytes:
     """Return a JPEG of color photos, from the smallest ab error of the model to the largest, so that failures show.
 
-    The rows are the input (the square in the middle of each photo, in grayscale), the output and the ground truth.
-    Raises PhotoError for a photo that cannot be read, ValueError for none.
+    Its rows are the input (the square in the middle of each photo, in grayscale), the output and the ground truth.
+    ``photos``: what `open_photo` takes, by the names that errors give. Raises PhotoError for a photo that cannot be
+    read, ValueError for none.
     """
     if not photos:
         raise ValueError("examples: no photos; name color photos or a folder of them")
-    truths = [_middle_square(photo) for photo in photos]
+    truths = [_middle_square(open_photo(photo, name=name)) for name, photo in photos.items()]
     inputs = [colorizer(truth, saturation=0) for truth in truths]  # of a color photo, a model sees the lightness alone
     outputs = [colorizer(truth) for truth in truths]
     errors = [_ab_error(output, truth) for output, truth in zip(outputs, truths, strict=True)]
@@ -98,8 +106,8 @@ def draw_examples(colorizer: Colorizer, photos: Sequence[Path | bytes]) -> bytes
     return joined.copy(interpretation="srgb").write_to_buffer(".jpg", Q=80, keep="none")
 
 
-def _middle_square(photo: Path | bytes) -> Pixels:
-    pixels = np.rint(open_photo(photo).resize(SIDE, multiple=1).transpose(1, 2, 0) * 255).astype(np.uint8)
+def _middle_square(photo: Photo) -> Pixels:
+    pixels = np.rint(photo.resize(SIDE, multiple=1).transpose(1, 2, 0) * 255).astype(np.uint8)
     height, width, _ = pixels.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -126,13 +134,9 @@ def _describe_picture(picture: str) -> str:
 def _describe_data(data: Mapping[str, Any]) -> str:
     if not data:
         return "Not recorded."
-    lines = [str(data.get("sources") or "The sources are not recorded."), TERMS]
+    lines = [_line(data.get("sources") or "The sources are not recorded."), TERMS]
     counts = {"training": "photos", "validation": "held out for validation", "digest": "sha256 of the list of photos"}
-    rows = [
-        (label, f"{data[key]:,}" if isinstance(data[key], int) else f"`{data[key]}`")
-        for key, label in counts.items()
-        if key in data
-    ]
+    rows = [(label, _value(data[key])) for key, label in counts.items() if key in data]
     return "\n\n".join([*lines, _table(("", ""), rows)] if rows else lines)
 
 
@@ -140,26 +144,35 @@ def _describe_scores(scores: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a table for each protocol; texts among the scores say how they were measured."""
     parts = []
     for protocol, values in scores.items():
-        numbers = [(metric, f"{value:.5g}") for metric, value in values.items() if not isinstance(value, str)]
-        command = f": `{values['command']}`" if "command" in values else ""
-        parts.append(f"Protocol `{protocol}`{command}\n\n{_table(('metric', 'value'), numbers)}")
+        numbers = [(metric, f"{value:.5g}") for metric, value in values.items() if isinstance(value, int | float)]
+        command = f": `{_line(values['command'])}`" if "command" in values else ""
+        parts.append(f"Protocol `{_line(protocol)}`{command}\n\n{_table(('metric', 'value'), numbers)}")
     return "\n\n".join(parts) or "None are recorded: `photochrom evaluate --record` adds them."
 
 
 def _describe_training(training: Mapping[str, Any]) -> str:
-    if not training:
-        return "Not recorded."
-    seconds = training.get("seconds", 0)
-    duration = f"{seconds:,.0f} s ({timedelta(seconds=round(seconds))} h)" if seconds else ""
-    images = f"{training['images_seen']:,} training images" if "images_seen" in training else ""
-    return ", ".join(text for text in (duration, images, str(training.get("device", ""))) if text) + "."
+    seconds, images = training.get("seconds"), training.get("images_seen")
+    texts = [
+        f"{seconds:,.0f} s ({timedelta(seconds=round(seconds))} h)" if isinstance(seconds, int | float) else "",
+        f"{images:,} training images" if isinstance(images, int) else "",
+        _line(training.get("device", "")),
+    ]
+    return (", ".join(text for text in texts if text) or "Not recorded") + "."
 
 
 def _describe_settings(procedure: Mapping[str, Any]) -> str:
-    settings = [
-        f"{key} {value}" for key, value in procedure.items() if key != "kind" and isinstance(value, str | int | float)
-    ]
-    return ", ".join([str(procedure.get("kind", "")), *settings])
+    settings = [f"{key} {value}" for key, value in procedure.items() if isinstance(value, str | int | float)]
+    return ", ".join(settings).removeprefix("kind ")
+
+
+def _value(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"`{_line(value)}`"
+
+
+def _line(text: Any) -> str:
+    """Return a text of a card as one line without control characters, HTML or the bars of tables."""
+    plain = "".join(character if character.isprintable() else " " for character in str(text))
+    return " ".join(plain.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

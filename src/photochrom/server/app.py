@@ -24,14 +24,13 @@ from .schemas import Model, Sampler
 EXPIRY_POLL_SECONDS = 30
 
 
-def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
-    """Return the models of bundles, by name. An installed one gives way to another of its name before it.
+def load_models(names: Sequence[str | Path], further: Sequence[str | Path] = ()) -> dict[str, Model]:
+    """Return the models of bundles, by name. One of ``further`` gives way to another of its name before it.
 
-    Raises ValueError for one that cannot be served and two of one name.
+    Raises ValueError for one that cannot be served and for two of ``names`` that have one name.
     """
     models: dict[str, Model] = {}
-    installed = {str(path.resolve()) for path in bundle.installed().values()}
-    for name in names:
+    for position, name in enumerate([*names, *further]):
         loaded, path = bundle.load(name), str(bundle.find(name).resolve())
         card, procedure = loaded.card, loaded.procedure
         if not procedure.capabilities.colorizes:
@@ -44,7 +43,7 @@ def load_models(names: Sequence[str | Path]) -> dict[str, Model]:
             **vars(card),
         )
         other = models.setdefault(card.name, model)
-        if other.path != path and path not in installed:
+        if other.path != path and position < len(names):
             raise ValueError(f"{name}: has the same name as {other.path}, {card.name}: leave one out")
     return models
 
@@ -100,7 +99,7 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 def serve(  # noqa: PLR0913 - each is an option of the command
-    models: Sequence[str],
+    models: tuple[Sequence[str], Sequence[str]],
     limits: Limits,
     address: Address,
     hosts: Sequence[str],
@@ -110,11 +109,11 @@ def serve(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Run the server until Ctrl-C or SIGTERM. ``hosts``: further names of it; ``on_start`` gets its URL.
 
-    ``token``: what requests have to carry; "" for none.
+    ``models``: the arguments of `load_models`. ``token``: what requests have to carry; "" for none.
 
     Raises ValueError for a model that cannot be served and for an address that is not available.
     """
-    served, listener = load_models(models), listen(address)
+    served, listener = load_models(*models), listen(address)
     name = host_name(address)
     threads = max(1, available_processors() // processes)
     app = create_app(served, limits, processes, threads, allowed_hosts(name, *hosts), token)

@@ -44,7 +44,7 @@ class Stopped(KeyboardInterrupt):
     """Training was asked to stop and did so, with its checkpoint written."""
 
 
-def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = None) -> Path:
+def train(recipe: Recipe, run: Path, resume: bool = False, init: str | Path | None = None) -> Path:
     """Train the model of a recipe; return the run folder.
 
     Args:
@@ -52,7 +52,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: Path | None = N
         run: folder for the checkpoints, the log, samples, and the recipe; must not hold a run unless ``resume``.
         resume: continue from ``last.safetensors``, with the result of a run that was never stopped
             (with ``trainer.minutes`` the speed of the machine decides, so results differ).
-        init: a run, a checkpoint, a bundle or a ``.safetensors`` file from elsewhere whose weights to start from.
+        init: a run, checkpoint, bundle, address of the hub or ``.safetensors`` file whose weights to start from.
 
     Raises Stopped after Ctrl-C or SIGTERM, when the checkpoint is written; ValueError when recipe, images or folder
     do not fit, which leaves a run in the folder as it was; FloatingPointError when a loss is not finite.

@@ -18,13 +18,15 @@ from .graph import HALF, TRANSPOSED
 log = logging.getLogger(__name__)
 
 
-def initialize(model: Family, init: Path | None) -> None:
+def initialize(model: Family, init: str | Path | None) -> None:
     """Start a model from the weights in ``init`` (see `load_weights`), or from random ones where that is None.
 
     Raises ValueError when no weights fit, or less than half of those of a network, or some are missing that the model
     does not train itself.
     """
     names = {name for name in model.state_dict() if not name.endswith("num_batches_tracked")}
+    if init is not None and bundles.is_hub_address(init):
+        init = bundles.find(init)
     random = names if init is None else names & load_weights(model, Path(init))
     for network, prefix in _prefixes(model).items():
         own = {name for name in names if name.startswith(f"{prefix}.")}
