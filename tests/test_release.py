@@ -58,13 +58,15 @@ def test_a_release_sets_the_version_and_the_addresses_everywhere(release, copy):
         assert "example.org" not in (copy / file).read_text()
 
 
-def test_no_other_file_has_a_placeholder_or_the_version(release):
+def test_no_other_file_has_a_placeholder(release):
     """Files with an address of the project are those that a release fills in."""
     names = subprocess.run(["git", "grep", "-l", release.PLACEHOLDER + "/photochrom"], cwd=ROOT, capture_output=True)
     if names.returncode == 128:
         pytest.skip("not a clone of the repository")
     known = {file for file, *_ in release.COPIES} | {"pyproject.toml"}
-    assert {name for name in names.stdout.decode().split() if not name.startswith("tests/")} <= known
+    files = {name for name in names.stdout.decode().split() if not name.startswith("tests/")}
+    assert files
+    assert files <= known
 
 
 @pytest.mark.parametrize("version", ["1", "1.0", "v1.0.0", "1.0.0-rc1", "0.0.1"])

@@ -760,6 +760,9 @@ def test_models_that_cannot_be_served_are_refused(bundle, tmp_path):
     duplicate = copy_bundle(bundle, tmp_path / "copy")
     with pytest.raises(ValueError, match=r"has the same name as .*: leave one out"):
         load_models([bundle, duplicate])
+    assert {name: model.path for name, model in load_models([duplicate], [bundle]).items()} == {
+        "two-colors": str(duplicate)
+    }
     command = [sys.executable, "-m", "photochrom", "web", "--port", "0", "--model", str(tmp_path / "none")]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (process.returncode, process.stdout) == (2, "")
