@@ -167,7 +167,8 @@ def require_equal(expected: str, printed: str, place: str, figures_vary: bool = 
     pattern = ""
     for line in expected.strip("\n").splitlines():
         pattern += r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(re.escape("..."), ".*") + r"\n"
-    if not re.fullmatch(pattern, printed.strip("\n") + "\n"):
+    lines = [f"{line}\n" for line in printed.strip("\n").splitlines()]
+    if not re.fullmatch(pattern, "".join(lines)):
         raise AssertionError(f"{place}\nthe page shows:\n{expected}\nthe command prints:\n{printed}")
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -63,7 +62,7 @@ def blocks_of(page: str) -> list[Block]:
     for match in FENCE.finditer(TEXTS[page]):
         title = re.search(r'title="([^"]*)"', match["info"])
         line = TEXTS[page].count("\n", 0, match.start("language")) + 1
-        code = dedent(match["code"])
+        code = re.sub(rf"^{match['indent']}", "", match["code"], flags=re.M)
         blocks.append(Block(page, line, match["language"], title[1] if title else "", match["mark"] or "", code))
     return blocks
 

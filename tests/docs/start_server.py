@@ -19,7 +19,8 @@ SECONDS = 120
 
 def main(port: str, program: str, arguments: list[str]) -> None:
     folder = Path(os.environ["SERVERS"])
-    stop(folder / port)
+    if port:
+        stop(folder / port)
     command = [sys.executable, "-m", program, *arguments]
     log = folder / f"{program}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
