@@ -1,8 +1,6 @@
 """The format of bundles as Markdown: the keys of ``model.json``, and the settings of each sampling procedure."""
 
-from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -11,22 +9,10 @@ from schemas import define, describe, docstring_of, field_texts
 from photochrom.core.sampling import PROCEDURES
 from photochrom.inference.bundle import ModelCard
 
-# What the docstring of `ModelCard` leaves open.
-KEYS = {
-    "name": "Name of the model, which outputs carry in their metadata.",
-    "family": "Model family that it was trained with.",
-    "multiple": "Number that divides both sides of the images that the networks take.",
-    "licence": "License of the weights, as an SPDX identifier.",
-    "summary": "Description in a sentence, which `photochrom models` shows.",
-    "recipe": "The complete recipe, as [recipe keys](recipes.md).",
-    "version": "Version of Photochrom that wrote the bundle.",
-    "format": "Version of this format.",
-}
-
 
 def write_card_keys() -> str:
     """Return the definition of each key of ``model.json``."""
-    return "\n\n".join(write_fields(ModelCard, "key", KEYS))
+    return "\n\n".join(write_fields(ModelCard, "key"))
 
 
 def write_procedures() -> str:
@@ -39,10 +25,10 @@ def write_procedures() -> str:
     return "\n\n".join(parts)
 
 
-def write_fields(cls: Any, anchor: str, more: Mapping[str, str] = MappingProxyType({})) -> list[str]:
-    """Return the definition of each field of a dataclass; ``more``: texts of those that its source does not explain."""
+def write_fields(cls: Any, anchor: str) -> list[str]:
+    """Return the definition of each field of a dataclass."""
     schema = TypeAdapter(cls).json_schema()
-    texts = {**more, **field_texts(cls)}
+    texts = field_texts(cls)
     entries = []
     for field in fields(cls):
         is_required = field.default is MISSING and field.default_factory is MISSING

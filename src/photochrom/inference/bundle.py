@@ -38,36 +38,30 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """The content of ``model.json``.
+    """The content of ``model.json``."""
 
-    ``procedure``: how the networks colorize, see `core.sampling.describe`. ``networks``: the sha256 of each file.
-    ``size``: inference size, the short side in pixels at which the model processes a photo, both sides being multiples
-    of ``multiple``; ``square``: it processes only squares of that size. ``gray``: see `core.color.rgb_to_gray`.
-    ``parameters``: for each network, the torch parameter of each graph initializer, with ``.T`` after the name if it is
-    transposed; see `training.pretrained`. ``use``: what the model is good enough for, one of `USES`; ``limitations``:
-    what it does badly, in sentences. ``data``: record of the training images; ``training``: steps, images seen (with
-    repetitions), seconds and device; ``scores``: by evaluation protocol.
-    """
-
-    name: str
-    family: str
-    procedure: Mapping[str, Any]
-    networks: Mapping[str, str]
-    size: int
-    gray: str = "lab"
-    multiple: int = 32
-    square: bool = False
-    licence: str = "Apache-2.0"
-    summary: str = ""
-    use: str = "photos"
-    limitations: str = ""
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
+    name: str  # of the model, which outputs carry in their metadata
+    family: str  # model family that it was trained with
+    procedure: Mapping[str, Any]  # how the networks colorize, see `core.sampling.describe`
+    networks: Mapping[str, str]  # the sha256 of each ONNX file, by its name without suffix
+    size: int  # inference size, the short side in pixels at which the model processes a photo
+    gray: str = "lab"  # see `core.color.rgb_to_gray`
+    multiple: int = 32  # number that divides both sides of the images that the networks take
+    square: bool = False  # it processes only squares of its inference size
+    licence: str = "Apache-2.0"  # of the weights, as an SPDX identifier
+    summary: str = ""  # description in a sentence, which `photochrom models` shows
+    use: str = "photos"  # what it is good enough for: photos, or study
+    limitations: str = ""  # what it does badly, in sentences
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # the complete recipe
+    data: Mapping[str, Any] = field(default_factory=dict)  # record of the training images
+    # Steps, images seen (with repetitions), seconds and device.
     training: Mapping[str, Any] = field(default_factory=dict)
-    scores: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)  # by evaluation protocol
+    # For each network, the torch parameter of each graph initializer, with `.T` after the name if it is transposed; see
+    # `training.pretrained`.
     parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    version: str = ""
-    format: int = FORMAT
+    version: str = ""  # of Photochrom, which wrote the bundle
+    format: int = FORMAT  # version of this format
 
     @property
     def weights(self) -> str:
