@@ -1,4 +1,7 @@
-"""Run the notebooks of this folder and store their outputs: python docs/notebooks/execute.py [NAME.ipynb ...]."""
+"""Run the notebooks of this folder and store their outputs.
+
+python docs/notebooks/execute.py [docs/notebooks/NAME.ipynb ...]
+"""
 
 import sys
 import time
@@ -8,22 +11,28 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent
-LIMIT = 300  # seconds for one cell, and for one notebook
+LIMIT = 900  # seconds for one cell, so that a busy machine does not end it
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook with the outputs of a run in its folder, and nothing else that changes from run to run.
+    """Return a notebook with the outputs of a run in its folder.
 
-    Raises CellExecutionError for the first cell that fails, CellTimeoutError for one that takes too long.
+    It has no metadata that would change from run to run. Raises CellExecutionError
+    for the first cell that fails, CellTimeoutError for one that takes too long.
     """
     notebook = nbformat.read(path, as_version=4)
-    # Prints that arrive in pieces are joined: how many there are depends on the speed of the machine.
-    resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(
-        notebook, timeout=LIMIT, kernel_name="python3", resources=resources, record_timing=False, coalesce_streams=True
-    ).execute()
+    client = NotebookClient(
+        notebook,
+        timeout=LIMIT,
+        kernel_name=KERNEL["name"],
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        coalesce_streams=True,  # however many pieces a print arrives in
+    )
+    client.execute()
     notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "kernelspec": KERNEL,
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
@@ -32,11 +41,11 @@ def execute(path: Path) -> nbformat.NotebookNode:
 
 
 def main() -> None:
-    for path in [Path(name) for name in sys.argv[1:]] or sorted(FOLDER.glob("*.ipynb")):
+    for path in map(Path, sys.argv[1:] or sorted(FOLDER.glob("*.ipynb"))):
         start = time.monotonic()
-        notebook = execute(path)
-        nbformat.write(notebook, path)
-        print(f"{path.name}: {time.monotonic() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB")
+        nbformat.write(execute(path), path)
+        size = path.stat().st_size / 1000
+        print(f"{path.name}: {time.monotonic() - start:.0f} s, {size:.0f} kB")
 
 
 if __name__ == "__main__":
