@@ -72,6 +72,18 @@ def test_speed_prints_a_table(bundle):
     assert all(f"| {name} |" in published for name in names if name.startswith("start:"))
 
 
+def test_no_ratio_is_lower_than_the_stored_one():
+    rows = table_rows(output_of("ratios.py"))
+    assert [cells[-1] for cells in rows[2:]] == ["ok"] * 5
+
+
+def test_one_command_runs_several_benchmarks():
+    output = output_of("run_all.py", "--quick", "--only", "photo", "ratios", "training")
+    assert "| ssim |" in output
+    assert "gray 0.1 MP: merge " in output
+    assert "training: left out, it needs --photos" in output
+
+
 def test_folder_compares_four_ways():
     rows = table_rows(output_of("folder.py", "--quick", "--only", 0.065, "--jobs", 2))
     assert [row[1] for row in rows[2:]] == ["one core", "one process", "2 workers", "loop as in rembg"]
