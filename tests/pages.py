@@ -18,7 +18,12 @@ FENCE = re.compile(
     r"(?P<code>.*?)^(?P=indent)```$",
     flags=re.M | re.S,
 )
-SLOW: tuple[str, ...] = ()  # pages that take more than half a minute
+SLOW = (  # pages that take minutes
+    "docs/how-to/compare.md",
+    "docs/how-to/train-stages.md",
+    "docs/how-to/add-a-metric.md",
+    "docs/how-to/add-an-augmentation.md",
+)
 RUN = ("sh", "console", "python", "toml", "json", "ini")  # languages that `page_session` runs or reads
 NO_CODE = ("", "text", "math", "mermaid", "html")  # what a reader only looks at
 
