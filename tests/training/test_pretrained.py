@@ -129,6 +129,18 @@ def test_the_only_network_of_a_bundle(classifier):
         load_weights(model, Path("missing"))
 
 
+def test_the_network_of_a_run_of_another_family(classifier, tmp_path):
+    """As `--init runs/classify` for a guided diffusion."""
+    trained, _ = classifier
+    averages = {f"ema.{name}": weight for name, weight in trained.state_dict().items()}
+    save_file(averages, tmp_path / "best.safetensors", {"record": "{}"})
+    model = ddpm.Model(ddpm.Model.Config(guide=trained.config.net, sampling=Diffusion(guided=True)))
+    others = load_weights(model, tmp_path)
+    weights = trained.net.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.net["guide"].state_dict().items())
+    assert all(name.startswith("net.denoiser.") for name in others)
+
+
 def test_the_map_of_parameters_is_read_instead_of_names(classifier, tmp_path):
     trained, path = classifier
     shutil.copytree(path, tmp_path / "bundle")

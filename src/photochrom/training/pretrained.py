@@ -17,6 +17,8 @@ from .graph import HALF, TRANSPOSED
 
 log = logging.getLogger(__name__)
 
+NETWORK = "net"  # the attribute of a family that has its network, or several by their names
+
 
 def initialize(model: Family, init: str | Path | None) -> None:
     """Start a model from the weights in ``init`` (see `load_weights`), or from random ones where that is None.
@@ -55,14 +57,18 @@ def load_weights(model: Family, path: Path) -> set[str]:
 
     ``path`` is a run folder (its best checkpoint, averaged), a ``.safetensors`` file of a run or from elsewhere, or a
     bundle, installed or not. A file from elsewhere names the parameters of the model, or those of one of its networks:
-    the one that most of them fit. A network takes the weights of the bundle's network of the same name, or of its only
-    one. Raises ValueError when nothing agrees, or a file from elsewhere fits two networks alike.
+    the one that most of them fit, and so does a run of another family. A network takes the weights of the bundle's
+    network of the same name, or of its only one. Raises ValueError when nothing agrees, or a file from elsewhere fits
+    two networks alike.
     """
     own = model.state_dict()
     best = path / "best.safetensors"
     if best.exists() or path.suffix == ".safetensors":
         weights, of_run = checkpoint.read_weights(best if best.exists() else path)
         fitting = _fitting(weights, own) if of_run else _best_fitting(weights, model, path, own)
+        if not fitting:  # a run of another family, whose network is one of several here
+            alone = {name.removeprefix(f"{NETWORK}."): weight for name, weight in weights.items()}
+            fitting = _best_fitting(alone, model, path, own)
     else:
         fitting = _fitting(_bundle_weights(model, path, own), own)
     if not fitting:
