@@ -17,7 +17,7 @@ from pages import Block, blocks_of
 from walkthroughs import apply_diff
 
 TOOLS = Path(__file__).parent / "docs"
-SECONDS = 600  # until a page that hangs is stopped
+SECONDS = 1200  # until a block that hangs is stopped; generous, since other processes may use all processors
 END = "-- end of block"
 PORTS = {"PORT": 8000, "DASK_PORT": 8786}  # pages name the usual ports; tests that run beside each other need others
 
@@ -56,15 +56,12 @@ class PageSession:
             text=True,
             start_new_session=True,
         )
-        self.watch = threading.Timer(SECONDS, self._kill)
-        self.watch.start()
         self.run((TOOLS / "commands.sh").read_text(encoding="utf-8"))
 
     def __enter__(self) -> "PageSession":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.watch.cancel()
         for record in self.servers.iterdir():
             if record.suffix != ".log":
                 with suppress(ProcessLookupError):
@@ -87,6 +84,14 @@ class PageSession:
     def run(self, code: str) -> tuple[str, int]:
         """Run shell code; return what it prints and its exit code (that of the shell, where it ended)."""
         script = self.write_script("block.sh", code)
+        watch = threading.Timer(SECONDS, self._kill)
+        watch.start()
+        try:
+            return self._run_script(script)
+        finally:
+            watch.cancel()
+
+    def _run_script(self, script: Path) -> tuple[str, int]:
         with suppress(BrokenPipeError):
             self.shell.stdin.write(f"source '{script}' </dev/null\necho; echo '{END}' $?\n")
             self.shell.stdin.flush()
@@ -114,8 +119,12 @@ def run_block(session: PageSession, block: Block) -> None:
         run_commands(session, block)
     elif block.language == "console":
         for command, output in steps_of_session(block.code):
-            printed, _ = session.run(command)
-            require_equal(output, printed, f"{block.place}: $ {command}", block.mark == "figures vary")
+            printed, exit_code = session.run(command)
+            place = f"{block.place}: $ {command}"
+            require_equal(output, printed, place, block.mark == "figures vary")
+            assert exit_code == 0 or "photochrom: " in output, (
+                f"{place}: exit code {exit_code}, and the page shows no error"
+            )
     elif block.language == "python":
         run_commands(session, block, f"python '{session.write_script('block.py', block.code)}'")
     check_syntax(block)

@@ -18,11 +18,15 @@ FENCE = re.compile(
     r"(?P<code>.*?)^(?P=indent)```$",
     flags=re.M | re.S,
 )
-SLOW = (  # pages that take minutes
-    "docs/how-to/compare.md",
-    "docs/how-to/train-stages.md",
+SLOW = (  # pages that train, export and measure several models
     "docs/how-to/add-a-metric.md",
     "docs/how-to/add-an-augmentation.md",
+    "docs/how-to/arrays.md",
+    "docs/how-to/compare.md",
+    "docs/how-to/evaluation.md",
+    "docs/how-to/restore.md",
+    "docs/how-to/train-stages.md",
+    "docs/tutorials/compare.md",
 )
 RUN = ("sh", "console", "python", "toml", "json", "ini")  # languages that `page_session` runs or reads
 NO_CODE = ("", "text", "math", "mermaid", "html")  # what a reader only looks at

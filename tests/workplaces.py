@@ -18,7 +18,7 @@ PHOTOS = 12
 HELD_OUT = 3  # of them, for any share that pages give
 SMALLEST_SHARE = 0.001
 SIDE = 64  # pixels
-AS_THEY_ARE = ("unet-lite2",)  # recipes of the network of the default model, from which pages start (--init default)
+AS_THEY_ARE = ("unet-lite2", "vqvae", "cold")  # recipes with the network of the default model, and of two stages
 
 
 def create_workplace(folder: Path) -> Path:
@@ -41,7 +41,9 @@ def write_recipes(folder: Path) -> None:
     for recipe in (ROOT / "recipes").glob("*.toml"):
         family = tomllib.loads(recipe.read_text(encoding="utf-8"))["model"]["family"]
         source = recipe if recipe.stem in AS_THEY_ARE else ROOT / "recipes" / "tiny" / f"{family}.toml"
-        shutil.copy(source, folder / "recipes" / recipe.name)
+        lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith("minutes")]  # `photochrom train` gets steps
+        (folder / "recipes" / recipe.name).write_text("".join(kept), encoding="utf-8")
     (folder / "studies").mkdir()
     text = (ROOT / "studies" / "tiny.toml").read_text(encoding="utf-8")
     for study in (ROOT / "studies").glob("*.toml"):
@@ -62,6 +64,7 @@ def write_photos(folder: Path) -> None:
             for path in sorted((folder / "photos").iterdir()):
                 archive.write(path, path.name)
 
+    write_arrays(folder / "archive.zip")
     ramp = pyvips.Image.new_from_array(np.linspace(30, 220, 48 * 64).reshape(48, 64).astype(np.uint8))
     scans = ["1931/wedding.jpg", "1934/harbour.png", "1934/torn.jpg"]
     for name in ["grandmother.tif", *(f"shoebox/{scan}" for scan in scans), *(f"scans/{scan}" for scan in scans[:2])]:
@@ -70,7 +73,20 @@ def write_photos(folder: Path) -> None:
     torn = folder / "shoebox/1934/torn.jpg"
     torn.write_bytes(torn.read_bytes()[:-100])
     shutil.copy(ROOT / "docs" / "pictures" / "old.jpg", folder)
+    (folder / "photo.jpg").write_bytes(color[0])
     films.write(folder / "wedding.mp4", films.scene(0))
+
+
+def write_arrays(path: Path) -> None:
+    """Write a zip of arrays of L and of ab + 128, laid out like the colorization set of Kaggle."""
+    random = np.random.default_rng(1)
+    arrays = {"l/gray_scale.npy": random.integers(0, 256, (60, SIDE, SIDE), dtype=np.uint8)}
+    for number in (1, 2, 3):
+        arrays[f"ab/ab/ab{number}.npy"] = random.integers(60, 200, (20, SIDE, SIDE, 2), dtype=np.uint8)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(name, "w") as file:
+                np.save(file, array)
 
 
 def color_photos() -> list[bytes]:

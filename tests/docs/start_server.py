@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 
-SECONDS = 120
+SECONDS = 600
 
 
 def main(port: str, program: str, arguments: list[str]) -> None:

@@ -199,7 +199,7 @@ def _start(call: Call, model: "Colorizer", passed: "Passed", progress: FilmBar) 
         raise ValueError(f"{'--manifest' if call.manifest else 'addresses'}: only with --cluster, for example local")
     paths, out = [Path(photo) for photo in call.photos], Path(call.out) if call.out else None
     # Where the extra is missing, films that are named ask for it, and those in folders are passed over.
-    is_asked = any(path.suffix.lower() in FILM_SUFFIXES for path in paths)
+    is_asked = any(path.suffix.lower() in FILM_SUFFIXES and path.exists() for path in paths)
     has_films = call.options.page is None and (is_asked or is_installed("video"))
     tasks = plan(paths, out, **call.outputs(passed), films=has_films)
     films = [task for task in tasks if has_films and Path(task.target).suffix.lower() in FILM_OUTPUTS]

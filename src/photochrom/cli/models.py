@@ -1,6 +1,7 @@
 """The commands about models: list, show, verify, pull from the Hugging Face hub and push to it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +88,7 @@ def show(
         if as_json:
             typer.echo(json.dumps(asdict(bundle.card), indent=2))
         elif out is None:
-            typer.echo(_documents(bundle, model, None)["README.md"].decode(), nl=False)
+            _print_markdown(_documents(bundle, model, None)["README.md"].decode())
         else:
             require_free(out)
             with atomic_path(out) as folder:
@@ -182,8 +183,15 @@ def _summarize(name: str, card: "ModelCard", path: Path) -> str:
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     label = "  (default)" if name == DEFAULT else "  (for study)" if card.use == "study" else ""
     lines = [f"{name}{label}", f"{card.family}, {megabytes:.1f} MB, {card.licence}", card.summary]
-    for protocol, scores in card.scores.items():
-        # Texts say how the scores were measured; they are in the card, see `photochrom models show`.
-        numbers = [f"{metric} {score:.4g}" for metric, score in scores.items() if isinstance(score, int | float)]
-        lines.append(f"{protocol}: {', '.join(numbers)}")
     return "\n  ".join(lines)
+
+
+def _print_markdown(text: str) -> None:
+    """Print Markdown: with its tables drawn on a terminal, as it is for a pipe."""
+    if not sys.stdout.isatty():
+        typer.echo(text, nl=False)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))
