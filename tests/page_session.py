@@ -93,7 +93,7 @@ class PageSession:
 
     def _run_script(self, script: Path) -> tuple[str, int]:
         with suppress(BrokenPipeError):
-            self.shell.stdin.write(f"source '{script}' </dev/null\necho; echo '{END}' $?\n")
+            self.shell.stdin.write(f"source '{script}' </dev/null\nprintf '\\n{END} %s\\n' $?\n")
             self.shell.stdin.flush()
         lines = []
         for line in self.shell.stdout:

@@ -32,5 +32,5 @@ start_server() { "$PYTHON" "$TOOLS/start_server.py" "$@"; }
 
 git() {
     [[ $1 == clone ]] || { command git "$@"; return; }
-    cp -R "$TEMPLATE" "${3:-$(basename "$2" .git)}"
+    cp -R "$TEMPLATE" "$(basename "${@: -1}" .git)"
 }
