@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_name("results.json")
@@ -118,18 +119,41 @@ BENCHMARKS = {
         [PHOTOS, "--limit", "60"],
         [PHOTOS, "--limit", "1"],
     ),
+    "page": Benchmark(
+        "The web page in a browser",
+        "Seconds from the choice of a file to its colors, from a hint to new ones, and from a click to likely colors.",
+        "page.py",
+        ["docs/pictures/expedition-1897.jpg", "--suggest", "classify"],
+        ["docs/pictures/old.jpg", "--scales", "1", "--hints", "1"],
+    ),
+    "curve": Benchmark(
+        "Error over colorfulness",
+        "The ab error of models at several saturations, so that they are compared at the same colorfulness.",
+        "curve.py",
+        [PHOTOS, "--model", "unet", "--model", "classify", "--model", "pix2pix", "--limit", "200"],
+        [PHOTOS, "--model", "unet", "--limit", "1"],
+    ),
+    "ambiguity": Benchmark(
+        "What a guess is worth",
+        "How well a single color, and the lightness of a pixel alone, predict color.",
+        "ambiguity.py",
+        [PHOTOS],
+    ),
+    "tint": Benchmark(
+        "Tints of a diffusion model",
+        "How far the mean of the first noise decides the mean color of the result.",
+        "tint.py",
+        ["--seeds", "40"],
+        ["--seeds", "3"],
+    ),
 }
 # What is not among them, with what it needs and where its tables are.
 OTHERS = {
     "`cluster.py`": ("an idle machine with several cores", "[cluster throughput](measurements.md#cluster-throughput)"),
-    "`page.py`": ("Chromium", "[the web page](../explanation/web.md#measured)"),
     "`video.py`": ("films with known colors", "[films](../explanation/film.md)"),
-    "`curve.py`": ("held-out photos", "[the default model](measurements.md#why-the-default-is-a-regression-model)"),
     "`study.py`": ("color photos, hours", "[losses](../explanation/losses.md)"),
     "`cold.py`": ("a trained model", "[latent cold diffusion](../explanation/cold.md)"),
     "`latents.py`": ("a trained autoencoder", "[VQ-VAE](../explanation/vqvae.md)"),
-    "`tint.py`": ("the model `ddpm`", "[diffusion](../explanation/diffusion.md)"),
-    "`ambiguity.py`": ("color photos", "[why gray wins](../explanation/index.md#why-gray-wins-the-mean-error)"),
 }
 
 
@@ -240,6 +264,14 @@ def split_tables(output: str) -> list[list[str]]:
     return [block for block in blocks if block]
 
 
+def results_for(results: Mapping[str, Any], machine: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
+    """Return the results to add to; raise SystemExit if some would be shown as those of another machine or version."""
+    kept = set(results["benchmarks"]) - set(names)
+    if kept and results["machine"] != machine:
+        raise SystemExit(f"{RESULTS.name} is of another machine or other versions: leave out --only")
+    return {**results, "machine": machine}
+
+
 def main() -> None:
     """Run the benchmarks one after the other, and write results and page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -250,7 +282,7 @@ def main() -> None:
     options = parser.parse_args()
     photos = options.photos and options.photos.resolve()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"benchmarks": {}}
-    results |= {"machine": describe_machine(), "note": options.note}
+    results = results_for(results, describe_machine(), options.only) | {"note": options.note}
     for name in options.only:
         benchmark = BENCHMARKS[name]
         if benchmark.needs_photos and photos is None:

@@ -28,6 +28,17 @@ def test_the_page_shows_the_stored_results():
         assert str(ROOT) not in entry["command"] + entry["output"]
 
 
+def test_results_of_two_machines_are_not_mixed():
+    import run_all
+
+    results = {"machine": {"processor": "slow"}, "benchmarks": {"speed": {}, "photo": {}}}
+    slow, fast = results["machine"], {"processor": "fast"}
+    assert run_all.results_for(results, slow, ["speed"]) == results
+    assert run_all.results_for(results, fast, ["speed", "photo"])["machine"] == fast
+    with pytest.raises(SystemExit, match="another machine"):
+        run_all.results_for(results, fast, ["speed"])
+
+
 def test_every_script_is_run_or_said_not_to_be():
     import run_all
 
