@@ -55,6 +55,18 @@ def test_the_card_has_the_options_and_the_training(exported):
     assert "thread" in card.training["device"]
 
 
+def test_the_card_says_what_the_model_is_for(run, tmp_path):
+    words = ["--study", "--limitations", "It is all brown.", "--summary", "Brown."]
+    result = CliRunner().invoke(app, ["export", str(run), "-o", str(tmp_path / "brown"), *words])
+    assert result.exit_code == 0, result.output
+    card = bundles.read_card(tmp_path / "brown")
+    assert (card.use, card.limitations, card.summary) == ("study", "It is all brown.", "Brown.")
+    result = CliRunner().invoke(app, ["export", str(run), "-o", str(tmp_path / "x"), "--limitations", "two\nlines"])
+    assert result.exit_code == 2
+    assert "--limitations 'two\\nlines': write it in one line" in result.stderr
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_point_of_a_run_is_exported(pytestconfig, tmp_path):
     for i in range(6):
         (tmp_path / f"{i}.jpg").write_bytes(toy.jpeg(i))

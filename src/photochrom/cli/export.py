@@ -18,6 +18,8 @@ def export(  # noqa: PLR0913 - each is an option of the command
     size: Size = None,
     sources: Annotated[str, typer.Option(help="Whose photos the model was trained on, and their terms of use.")] = "",
     summary: Annotated[str, typer.Option(help="Description of the model in a sentence.")] = "",
+    limitations: Annotated[str, typer.Option(help="What the model does badly, in sentences.")] = "",
+    study: Annotated[bool, typer.Option("--study", help="The model is for study: too weak for old photos.")] = False,
     blend: Annotated[Path | None, typer.Option(help=BLEND)] = None,
     share: Annotated[float | None, typer.Option(min=0, max=1, help="Share of --blend's weights (0.5).")] = None,
     checkpoint: Annotated[str, typer.Option(help=CHECKPOINT)] = "best",
@@ -34,6 +36,10 @@ def export(  # noqa: PLR0913 - each is an option of the command
     with loading("train"):
         from ..training.export import export as write_bundle
         from ..training.graph import ExportError
+    texts = {"summary": summary, "limitations": limitations}
+    for name, text in texts.items():
+        if not text.isprintable():
+            fail(f"--{name} {text!r}: write it in one line, without control characters", 2)
     if share is not None and not blend:
         fail(f"--share {share:g}: is the share of --blend; name a model with it", 2)
     if len(runs) > 1 and not out:
@@ -41,5 +47,7 @@ def export(  # noqa: PLR0913 - each is an option of the command
     out = out or runs[0] / "bundle" / runs[0].resolve().name
     blended = (blend, 0.5 if share is None else share) if blend else None
     with exit_on(ValueError, OSError, ExportError):
-        write_bundle(runs, out, sets or (), size, sources, blended, checkpoint, summary=summary)
+        write_bundle(
+            runs, out, sets or (), size, sources, blended, checkpoint, use="study" if study else "photos", **texts
+        )
     typer.echo(out)

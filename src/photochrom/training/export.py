@@ -39,7 +39,7 @@ def export(  # noqa: PLR0913 - each is an option of the command
         blended: other weights of the same networks (see `pretrained.load_weights`) and their share, 0 to 1: the
             networks get weights between the run's and these.
         checkpoint: see `checkpoint.load`; that of every stage.
-        card: further entries of the card (``summary``, ``licence``, ``scores``).
+        card: further entries of the card (``summary``, ``limitations``, ``use``, ``licence``, ``scores``).
 
     Raises ExportError when ONNX and torch differ, ValueError when runs or settings do not fit, FileExistsError.
     """
