@@ -43,7 +43,7 @@ COPIES = [
     ("packaging/conda/recipe.yaml", "\n  repository: ", "\n", "Repository"),
     ("packaging/conda/recipe.yaml", "\n  documentation: ", "\n", "Documentation"),
     ("packaging/systemd/photochrom.service", "\nDocumentation=", "\n", "Documentation"),
-    ("docs/tutorials/first-photo.md", "\ngit clone ", "\n", "Repository"),
+    ("docs/tutorials/first-photo.md", "\ngit clone --depth 1 ", "\n", "Repository"),
     (".github/ISSUE_TEMPLATE/config.yml", "\n    url: ", "\n", "Documentation"),
 ]
 
