@@ -194,7 +194,7 @@ def test_html_contains_everything_and_escapes_names(report):
 
 
 def test_every_metric_and_protocol_is_documented(report):
-    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "metrics.md").read_text(encoding="utf-8")
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     documented = re.findall(r"`([^`]+)`", text)
     for metric in report.rows["half"]:

@@ -27,7 +27,7 @@ from photochrom.imaging.metadata.photoshop import Resource
 from photochrom.imaging.photo import Colorized, Provenance, open_photo
 
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WebP", ".avif": "AVIF"}
-PAGE = Path(__file__).parents[2] / "docs" / "files.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "files.md"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 AB = np.full((2, 3, 3), 0.1, np.float32)
 LONG_TEXT = "Left to right: A. Example, B. Example. " * 3000

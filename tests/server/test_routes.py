@@ -892,7 +892,7 @@ def socket_address(url):
 
 def test_the_client_in_the_docs_works(address, bundle, pytestconfig, tmp_path):
     docs = pytestconfig.rootpath / "docs"
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (docs / "how-to" / "server.md").read_text(), flags=re.M | re.S)
+    code, *_ = re.findall(r"^```python\n(.*?)^```$", (docs / "how-to" / "server.md").read_text(), flags=re.M | re.S)
     old = tmp_path / "docs" / "pictures" / "old.jpg"
     old.parent.mkdir(parents=True)
     old.write_bytes((docs / "pictures" / "old.jpg").read_bytes())
