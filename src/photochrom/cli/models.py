@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,31 +34,33 @@ def list_models(
     from .._install import MODELS, install_models
     from ..inference.bundle import installed, model_packages
 
-    cards, problems = _read_cards()
+    paths, packages = installed(), model_packages()
+    cards, problems = _read_cards(paths, packages)
     if as_json:
         typer.echo(json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2))
     else:
-        paths = installed()
         for name, card in cards.items():
             typer.echo(_summarize(name, card, paths[name]))
         typer.echo("More about one: photochrom models show NAME")
-        if MODELS not in model_packages():
+        if MODELS not in packages:
             typer.echo(f"More models: {install_models()}")
     if problems:
         fail("\n".join(problems), 1)
 
 
-def _read_cards() -> tuple[dict[str, "ModelCard"], list[str]]:
+def _read_cards(
+    paths: Mapping[str, Path], packages: Mapping[str, list[Path]]
+) -> tuple[dict[str, "ModelCard"], list[str]]:
     """Return the card of each installed model, and what is wrong with others and with packages of models."""
-    from ..inference.bundle import BundleError, installed, model_packages, read_card
+    from ..inference.bundle import BundleError, read_card
 
     cards, problems = {}, []
-    for name, path in installed().items():
+    for name, path in paths.items():
         try:
             cards[name] = read_card(path)
         except BundleError as error:
             problems.append(str(error))
-    for package, folders in model_packages().items():
+    for package, folders in packages.items():
         if not any(folder.is_dir() for folder in folders):
             problems.append(f"{package}: its folder of models is missing; install it again")
     return cards, problems

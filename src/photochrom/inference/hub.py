@@ -41,11 +41,11 @@ def fetch(text: str) -> Path:
     An address without a revision stands for the commit that was downloaded last: it changes only by `pull`.
     """
     address = Address.parse(text)
-    with _hub(address) as hub:
+    with _hub(address):
         try:
-            return _download(hub, address, local_files_only=True)
+            return _download(address, local_files_only=True)
         except FileNotFoundError:  # none on this machine, or not all of it
-            return _download(hub, address)
+            return _download(address)
 
 
 def pull(text: str, again: bool = False) -> tuple[Path, Address]:
@@ -55,10 +55,9 @@ def pull(text: str, again: bool = False) -> tuple[Path, Address]:
     """
     address = Address.parse(text)
     with _hub(address) as hub:
-        hub.model_info(
-            address.repository, revision=address.revision
-        )  # without a connection, a download finds old files
-        folder = _download(hub, address, force_download=again)
+        # This fails without a connection, where a download would find the files of before.
+        hub.model_info(address.repository, revision=address.revision)
+        folder = _download(address, force_download=again)
     return folder, Address(address.repository, folder.name)
 
 
@@ -93,7 +92,7 @@ def push(bundle: Bundle, text: str, documents: dict[str, bytes], private: bool =
     return Address(address.repository, commit.oid)
 
 
-def _download(hub: Any, address: Address, **options: Any) -> Path:
+def _download(address: Address, **options: Any) -> Path:
     """Return the folder of a commit with its card and the networks that the card names, and no other files.
 
     Raises FileNotFoundError with ``local_files_only`` where one of them is not on this machine.

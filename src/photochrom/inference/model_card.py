@@ -10,7 +10,7 @@ import numpy as np
 import pyvips
 from jaxtyping import Float, UInt8
 
-from ..core.color import rgb_to_lab
+from ..core.color import lab_to_rgb, rgb_to_lab
 from ..imaging.photo import Photo, open_photo
 from .bundle import ModelCard
 from .colorizer import Colorizer
@@ -96,8 +96,8 @@ def draw_examples(colorizer: Colorizer, photos: Mapping[str, Path | bytes]) -> b
     if not photos:
         raise ValueError("examples: no photos; name color photos or a folder of them")
     truths = [_middle_square(open_photo(photo, name=name)) for name, photo in photos.items()]
-    inputs = [colorizer(truth, saturation=0) for truth in truths]  # of a color photo, a model sees the lightness alone
-    outputs = [colorizer(truth) for truth in truths]
+    inputs = [_to_grayscale(truth) for truth in truths]
+    outputs = [colorizer(truth) for truth in truths]  # of a color photo, a model sees the lightness alone
     errors = [_ab_error(output, truth) for output, truth in zip(outputs, truths, strict=True)]
     order = np.argsort(errors, kind="stable")
     rows = [images[position] for images in (inputs, outputs, truths) for position in order]
@@ -112,6 +112,13 @@ def _middle_square(photo: Photo) -> Pixels:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[top : top + side, left : left + side]
+
+
+def _to_grayscale(pixels: Pixels) -> Pixels:
+    """Return pixels of the same lightness without color."""
+    lab = rgb_to_lab(_planes(pixels))
+    gray = lab_to_rgb(np.concatenate([lab[:1], np.zeros_like(lab[1:])]))
+    return np.rint(np.moveaxis(gray, 0, -1).clip(0, 1) * 255).astype(np.uint8)
 
 
 def _planes(pixels: Pixels) -> Float[np.ndarray, "3 h w"]:
