@@ -205,7 +205,6 @@ def pages_of(site):
     return [page for page in sorted(site.rglob("*.html")) if page.name != "404.html"]
 
 
-@pytest.mark.slow
 def test_every_link_inside_the_site_has_a_target(site):
     missing = []
     for page in pages_of(site):
