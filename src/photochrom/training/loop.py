@@ -267,6 +267,7 @@ class TrainingLoop:
         self.stop_requested = True
         note_signal(number)
         signal.signal(number, interrupt)
+        log.warning("stopping after this step, with a checkpoint; once more stops at once, without it")
 
     def _agree_to_stop(self) -> bool:
         if self.fabric.world_size == 1:
