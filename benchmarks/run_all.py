@@ -72,6 +72,13 @@ BENCHMARKS = {
         ["--rounds", "2"],
         ["--quick", "--only", "0.065"],
     ),
+    "cluster": Benchmark(
+        "Cluster",
+        "Photos a second of `--cluster local:N`, in one process and with two jobs, without the start of the processes.",
+        "cluster.py",
+        ["--photos", "150"],
+        ["--photos", "5", "--side", "64", "--workers", "1", "--repeats", "1"],
+    ),
     "web": Benchmark(
         "Web server under load",
         "200 photos from 16 clients at once; every response is checked against its own photo.",
@@ -126,6 +133,13 @@ BENCHMARKS = {
         ["docs/pictures/expedition-1897.jpg", "--suggest", "classify"],
         ["docs/pictures/old.jpg", "--scales", "1", "--hints", "1"],
     ),
+    "video": Benchmark(
+        "Films",
+        "Clips that move over photos: flicker, error and chroma frame by frame, as a film, and of the true colors.",
+        "video.py",
+        ["--photos", PHOTOS],
+        ["--photos", PHOTOS, "--limit", "1"],
+    ),
     "curve": Benchmark(
         "Error over colorfulness",
         "The ab error of models at several saturations, so that they are compared at the same colorfulness.",
@@ -147,10 +161,8 @@ BENCHMARKS = {
         ["--seeds", "3"],
     ),
 }
-# What is not among them, with what it needs and where its tables are.
+# Scripts that measure what was trained for them, with what they need and where their tables are.
 OTHERS = {
-    "`cluster.py`": ("an idle machine with several cores", "[cluster throughput](measurements.md#cluster-throughput)"),
-    "`video.py`": ("films with known colors", "[films](../explanation/film.md)"),
     "`study.py`": ("color photos, hours", "[losses](../explanation/losses.md)"),
     "`cold.py`": ("a trained model", "[latent cold diffusion](../explanation/cold.md)"),
     "`latents.py`": ("a trained autoencoder", "[VQ-VAE](../explanation/vqvae.md)"),
@@ -213,9 +225,7 @@ def render(results: Mapping[str, object]) -> str:
         if entry:
             parts.append(render_section(benchmark, entry))
     rows = "\n".join(f"| {script} | {needs} | {place} |" for script, (needs, place) in OTHERS.items())
-    parts.append(
-        f"## Others\n\nThe command does not run these.\n\n| script | needs | tables |\n|---|---|---|\n{rows}\n"
-    )
+    parts.append(f"{OTHERS_HEAD}{rows}\n")
     return "\n".join(parts)
 
 
@@ -233,8 +243,16 @@ not the seconds.
 
 {note}
 
-Figures of other machines, and how each benchmark works, are [beside the scripts](../../benchmarks/README.md#results);
-measurements of quality in [Measurements](measurements.md).
+How each benchmark works is [beside the scripts](../../benchmarks/README.md); measurements of quality are in
+[Measurements](measurements.md).
+"""
+
+OTHERS_HEAD = """## Others
+
+The command does not run these, which measure models that were trained for them.
+
+| script | needs | tables |
+|---|---|---|
 """
 
 
@@ -246,7 +264,7 @@ def render_section(benchmark: Benchmark, entry: Mapping[str, object]) -> str:
     for block in split_tables(str(entry["output"])):
         if not block[0].startswith("|"):
             block = ["```text", *block, "```"]
-        elif not set(block[1]) <= set("|- "):  # rows without a head
+        elif not set(block[1]) <= set("|-: "):  # rows without a head
             cells = block[0].count("|") - 1
             block = ["| " * cells + "|", "|---" * cells + "|", *block]
         blocks.append("\n".join(block))

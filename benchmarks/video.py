@@ -1,9 +1,11 @@
 """Flicker, error and colorfulness of films with known colors, and frames per second of each step.
 
-    python benchmarks/video.py CLIP... [--photos FOLDER] [--frames 100] [--bundle default] [--strips FOLDER]
+    python benchmarks/video.py [CLIP ...] [--photos PHOTOS.zip|FOLDER] [--limit 8] [--frames 100] [--bundle default]
+        [--strips FOLDER]
 
-Each clip is colorized frame by frame and as a film, both beside its own colors. `--photos`: of each photo there, a clip
-is made that moves over it. `--strips`: folder for a picture of each clip over time: frame by frame, as a film, truth.
+Each clip is colorized frame by frame and as a film, both beside its own colors. `--photos`: of `--limit` photos there,
+clips are made that move over them. `--strips`: folder for a picture of each clip over time: frame by frame, as a film,
+truth. The time of each step is that of the first clip that is given.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from photochrom import Colorizer, ColorOptions
 from photochrom.core import color
 from photochrom.evaluation.flicker import color_distribution_consistency, flicker
 from photochrom.imaging.photo import model_size
+from photochrom.imaging.sources import find_images
 from photochrom.video.chroma import chroma_planes, enlarge
 from photochrom.video.coherence import coherent_colors
 from photochrom.video.film import shots
@@ -69,9 +72,8 @@ def read_clip(path: Path, frames: int, card: object) -> Clip:
     return Clip(path.name, max(found, key=len)[:frames])
 
 
-def photo_clip(path: Path, card: object) -> Clip:
-    """Return a clip that moves over a photo on a curve, and shows a part of it."""
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+def photo_clip(name: str, picture: np.ndarray, card: object) -> Clip:
+    """Return a clip that moves over a photo (h, w, 3) on a curve, and shows a part of it."""
     height, width = picture.shape[:2]
     rows, columns = int(height * CROP), int(width * CROP)
     frames = []
@@ -80,7 +82,7 @@ def photo_clip(path: Path, card: object) -> Clip:
         y = (height - rows) * (0.5 + np.sin(2 * angle) / 2)
         center = (x + columns / 2 - 0.5, y + rows / 2 - 0.5)
         frames.append(to_lab(cv2.getRectSubPix(picture, (columns, rows), center), card))
-    return Clip(path.stem, frames)
+    return Clip(name, frames)
 
 
 def colorize(clip: Clip, colorizer: Colorizer) -> dict[str, list[np.ndarray]]:
@@ -143,16 +145,19 @@ def speed(path: Path, colorizer: Colorizer, frames: int) -> Iterator[tuple[str, 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("clips", nargs="*", type=Path)
     parser.add_argument("--photos", type=Path)
+    parser.add_argument("--limit", type=int, default=8)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--strips", type=Path)
     options = parser.parse_args()
     colorizer = Colorizer(options.bundle)
     clips = [read_clip(path, options.frames, colorizer.card) for path in options.clips]
-    photos = sorted(options.photos.iterdir()) if options.photos else []
-    clips += [photo_clip(path, colorizer.card) for path in photos]
+    images = list(find_images(options.photos)) if options.photos else []
+    for image in images[:: max(1, len(images) // options.limit)][: options.limit]:
+        picture = cv2.imdecode(np.frombuffer(image.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
+        clips.append(photo_clip(Path(image.name).stem, picture, colorizer.card))
     print("| clip | frames | | flicker | CDC x 1000 | error | chroma |\n|---|--:|---|--:|--:|--:|--:|")
     for clip in clips:
         results = colorize(clip, colorizer)
@@ -162,10 +167,11 @@ def main() -> None:
         if options.strips:
             options.strips.mkdir(parents=True, exist_ok=True)
             strip(clip, results, options.strips / f"{Path(clip.name).stem}.png")
-    print("\n| step | ms a frame | frames a second |\n|---|--:|--:|")
-    for name, seconds in speed(options.clips[0], colorizer, options.frames):
-        each = seconds / options.frames
-        print(f"| {name} | {1000 * each:.1f} | {1 / each:.0f} |")
+    if options.clips:
+        print("\n| step | ms a frame | frames a second |\n|---|--:|--:|")
+        for name, seconds in speed(options.clips[0], colorizer, options.frames):
+            each = seconds / options.frames
+            print(f"| {name} | {1000 * each:.1f} | {1 / each:.0f} |")
 
 
 if __name__ == "__main__":
