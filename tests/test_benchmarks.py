@@ -67,7 +67,7 @@ def test_speed_prints_a_table(bundle):
     names = [cells[0] for cells in rows]
     for start in ("start:", "0.5 MP JPEG: start to file", "0.5 MP JPEG: peak", "folder of", "latency", "training"):
         assert any(name.startswith(start) for name in names), start
-    published = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    published = (ROOT / "docs" / "reference" / "benchmarks.md").read_text(encoding="utf-8")
     assert f"| {' | '.join(rows[0])} |" in published
     assert all(f"| {name} |" in published for name in names if name.startswith("start:"))
 

@@ -1,16 +1,14 @@
-"""How this package was installed, and so the command that adds more to it: of pip, pipx or uv."""
+"""How this package was installed, and so the command that adds more to it: of pip, pipx or uv.
 
-import json
+Functions import what they need, since every command imports this module and few need an answer.
+"""
+
 import os
 import shlex
 import sys
-import tomllib
 from collections.abc import Collection, Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 MODELS = "photochrom-models"
 
@@ -80,10 +78,7 @@ def _installer() -> str:
         return f"uv pip install --python {_quote(sys.prefix)}"
     if (Path(sys.prefix) / "pipx_metadata.json").is_file():
         return f"pipx inject {Path(sys.prefix).name}"
-    try:
-        name = distribution("photochrom").read_text("INSTALLER") or ""
-    except PackageNotFoundError:
-        name = ""
+    name = _read_record("INSTALLER") or ""
     return "uv pip install" if name.strip() == "uv" else "pip install"
 
 
@@ -92,19 +87,36 @@ def _uv_tool() -> list[dict[str, Any]] | None:
     receipt = Path(sys.prefix) / "uv-receipt.toml"
     if not receipt.is_file():
         return None
+    import tomllib
+
     entries: list[dict[str, Any]] = tomllib.loads(receipt.read_text(encoding="utf-8"))["tool"]["requirements"]
     return entries if entries[0]["name"] == "photochrom" else None
 
 
 def _origin() -> dict[str, Any]:
-    try:
-        origin: dict[str, Any] = json.loads(distribution("photochrom").read_text("direct_url.json") or "{}")
-    except PackageNotFoundError:  # a source tree
+    import json
+
+    record = _read_record("direct_url.json")
+    if record is None:  # a source tree
         return {"url": Path(__file__).parents[2].as_uri(), "dir_info": {}}
+    origin: dict[str, Any] = json.loads(record or "{}")
     return origin
 
 
+def _read_record(name: str) -> str | None:
+    """Return a file that the installer wrote beside the metadata, empty if it did not; None for a source tree."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        return distribution("photochrom").read_text(name) or ""
+    except PackageNotFoundError:
+        return None
+
+
 def _folder(origin: dict[str, Any]) -> Path:
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
     return Path(url2pathname(urlsplit(origin["url"]).path))
 
 

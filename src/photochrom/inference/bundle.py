@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +158,8 @@ def model_packages() -> dict[str, list[Path]]:
     It offers the bundles (folders or zips) in the folder of a top-level package of its own, which an entry point of the
     group `ENTRY_POINTS` names. No code of it is run.
     """
+    from importlib.metadata import entry_points  # which takes longer than all that a command with a model reads
+
     packages: dict[str, list[Path]] = {}
     for point in entry_points(group=ENTRY_POINTS):
         # A name with dots is left out: to find it would run the code of the package around it.
