@@ -31,6 +31,14 @@ def available_memory() -> float:
     return min(limits)
 
 
+def return_free_memory() -> None:
+    """Return to the system what the memory allocator holds although nothing uses it, where that is glibc's."""
+    import ctypes
+
+    with suppress(AttributeError, TypeError):  # of another C library, and on Windows
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Processes and threads started in this context ignore Ctrl-C; the parent process handles it."""

@@ -105,7 +105,7 @@ def as_json(result: EvaluationResult) -> str:
     for row, estimates in result.rows.items():
         content["rows"][row] = {metric: _estimate_content(estimate) for metric, estimate in estimates.items()}
     for comparison in result.comparisons:
-        content["comparisons"].append({**asdict(comparison), "clear": comparison.significant})
+        content["comparisons"].append({**asdict(comparison), "significant": comparison.significant})
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 

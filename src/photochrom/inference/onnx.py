@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from .._processes import available_processors
+from .._processes import available_processors, return_free_memory
 from ..core.sampling.procedure import Procedure
 from .bundle import BundleError, ModelCard, load
 
@@ -104,6 +104,7 @@ def load_model(
         nets = {name: OnnxNet(content, threads, provider) for name, content in bundle.networks.items()}
     except Exception as error:  # the runtime has a dozen classes of its own
         raise BundleError(f"{model}: a network cannot be run ({error}); export the bundle again") from None
+    return_free_memory()  # ONNX Runtime leaves twice the size of the weights behind
     if device != "auto" and any(provider not in net.session.get_providers() for net in nets.values()):
         raise ValueError(f"device {device}: cannot be started by ONNX Runtime; install its drivers, or choose cpu")
     return bundle.card, procedure, nets
