@@ -56,9 +56,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    commands: dict[str, tuple[str, ...]] = {"one process": (), "one process, two jobs": ("--jobs", "2")}
+    commands: dict[str, tuple[str, ...]] = {"--jobs 1": ("--jobs", "1"), "--jobs 2": ("--jobs", "2")}
     for count in options.workers:
-        commands[f"{count} workers"] = ("--cluster", f"local:{count}")
+        commands[f"--cluster local:{count}"] = ("--cluster", f"local:{count}")
     few = options.photos // 5
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -72,9 +72,9 @@ def main() -> None:
     for label in commands:
         report[label] = (options.photos - few) / (seconds[f"{label}: many"] - seconds[f"{label}: few"])
     print(f"{options.photos} JPEGs of {options.side**2 * 0.75e-6:.1f} megapixels")
-    print("| command | photos per second | relative to one process |\n|---|---|---|")
+    print("| options | photos per second | relative to the first |\n|---|---|---|")
     for label, rate in report.items():
-        print(f"| {label} | {rate:.3g} | {rate / report['one process']:.3g} |")
+        print(f"| `{label}` | {rate:.3g} | {rate / report['--jobs 1']:.3g} |")
     report["seconds per task"] = seconds_per_task(2000)
     print(f"an empty task: {report['seconds per task'] * 1000:.2f} ms")
     if options.json:

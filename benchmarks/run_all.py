@@ -32,13 +32,17 @@ TINY = "recipes/tiny"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A script of this folder, what it shows, and its arguments; ``quick``: those that make it short."""
+    """A script of this folder, what it shows, and its arguments; ``quick``: those that make it short.
+
+    ``one_thread``: libraries that start threads of their own get one.
+    """
 
     title: str
     about: str
     script: str
     arguments: Sequence[str] = ()
     quick: Sequence[str] = ()
+    one_thread: bool = False
 
     @property
     def needs_photos(self) -> bool:
@@ -74,7 +78,7 @@ BENCHMARKS = {
     ),
     "cluster": Benchmark(
         "Cluster",
-        "Photos a second of `--cluster local:N`, in one process and with two jobs, without the start of the processes.",
+        "Photos a second with a cluster on this machine and without, not counting the start of the processes.",
         "cluster.py",
         ["--photos", "150"],
         ["--photos", "5", "--side", "64", "--workers", "1", "--repeats", "1"],
@@ -90,6 +94,7 @@ BENCHMARKS = {
         "The metrics of `photochrom evaluate` compared with other libraries, and the time of each step.",
         "metrics.py",
         quick=["--photos", "2", "--repeats", "1"],
+        one_thread=True,
     ),
     "diffusion": Benchmark(
         "Diffusion",
@@ -177,6 +182,7 @@ def run(benchmark: Benchmark, photos: Path | None, quick: bool) -> dict[str, obj
     process = subprocess.run(
         [sys.executable, str(Path(__file__).with_name(command[0])), *command[1:]],
         cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"} if benchmark.one_thread else None,
         capture_output=True,
         text=True,
         check=False,
@@ -185,7 +191,7 @@ def run(benchmark: Benchmark, photos: Path | None, quick: bool) -> dict[str, obj
         raise SystemExit(f"{benchmark.script} failed:\n{process.stdout}{process.stderr}")
     shown = [photos.name if photos and part == str(photos) else part for part in command]
     return {
-        "command": f"python benchmarks/{' '.join(shown)}",
+        "command": f"{'OMP_NUM_THREADS=1 ' * benchmark.one_thread}python benchmarks/{' '.join(shown)}",
         "output": process.stdout.strip(),
         "seconds": round(time.perf_counter() - start),
         "date": str(datetime.datetime.now(datetime.UTC).date()),
