@@ -158,7 +158,7 @@ def model_packages() -> dict[str, list[Path]]:
     It offers the bundles (folders or zips) in the folder of a top-level package of its own, which an entry point of the
     group `ENTRY_POINTS` names. No code of it is run.
     """
-    from importlib.metadata import entry_points  # which takes longer than all that a command with a model reads
+    from importlib.metadata import entry_points  # slow to import, and the default model needs none
 
     packages: dict[str, list[Path]] = {}
     for point in entry_points(group=ENTRY_POINTS):
