@@ -24,7 +24,7 @@ def test_the_page_shows_the_stored_results():
     assert set(results["benchmarks"]) == set(run_all.BENCHMARKS)
     for entry in results["benchmarks"].values():
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", entry["date"])
-        assert entry["command"].split()[1].startswith("benchmarks/")
+        assert "python benchmarks/" in entry["command"]
         assert str(ROOT) not in entry["command"] + entry["output"]
 
 

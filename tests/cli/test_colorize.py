@@ -408,7 +408,7 @@ def test_the_advice_to_install_fits_the_installation(monkeypatch, origin, comman
         def read_text(self, name):
             return json.dumps(origin) if origin else None
 
-    monkeypatch.setattr(_install, "distribution", lambda name: Distribution())
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: Distribution())
     assert _install.install_extra("web") == command
 
 
@@ -416,7 +416,7 @@ def test_the_advice_to_install_fits_a_source_tree(monkeypatch):
     def fail(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(_install, "distribution", fail)
+    monkeypatch.setattr("importlib.metadata.distribution", fail)
     assert _install.install_extra("web").endswith("[web]'")
 
 
@@ -425,7 +425,7 @@ def environment(monkeypatch, tmp_path):
     """An empty environment into which the package came from an index."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     texts = {"direct_url.json": None, "INSTALLER": "pip\n"}
-    monkeypatch.setattr(_install, "distribution", lambda name: SimpleNamespace(read_text=texts.get))
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: SimpleNamespace(read_text=texts.get))
     return tmp_path, texts
 
 

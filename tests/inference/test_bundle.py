@@ -248,7 +248,7 @@ def test_a_package_that_lost_its_files_does_not_hide_the_others(package):
 
 
 def test_the_package_of_models_is_named_where_it_is_missing(monkeypatch):
-    monkeypatch.setattr(bundles, "entry_points", lambda group: [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
     with pytest.raises(
         BundleError, match=r"no model 'ddpm': .*photochrom-models has more \(pip install .*photochrom-models\)"
     ):
