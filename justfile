@@ -20,7 +20,7 @@ test-slow:
 notebooks *files:
     python docs/notebooks/execute.py {{ files }}
 
-# Run the benchmarks, and write their page (half an hour); `--quick` only shows that they run.
+# Run the benchmarks, and write their page (20 minutes); `--quick` only shows that they run.
 benchmarks *options:
     python benchmarks/run_all.py {{ options }}
 

@@ -1,4 +1,4 @@
-"""Throughput of `photochrom colorize --cluster local:N` compared with one process, and the cost of a task.
+"""Throughput of `photochrom colorize --cluster local:N` compared with `--jobs N`, and the cost of a task.
 
     python benchmarks/cluster.py [--photos 320] [--side 1200] [--workers 1 2] [--repeats 3] [--json FILE]
 

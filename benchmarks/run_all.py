@@ -5,7 +5,7 @@
 Writes `benchmarks/results.json` and, from it, `docs/reference/benchmarks.md`, with date, machine and versions; results
 of benchmarks that are not run again stay. `--photos` is a folder or zip of color photos, for the benchmarks that need
 some; without it they are left out. `--note` says what else the machine was doing. With `--quick` all of them only show
-that they run, and nothing is written. It takes about half an hour.
+that they run, and nothing is written. It takes about 20 minutes.
 """
 
 import argparse
@@ -166,7 +166,7 @@ BENCHMARKS = {
         ["--seeds", "3"],
     ),
 }
-# Scripts that measure what was trained for them, with what they need and where their tables are.
+# Scripts that train models or need trained ones, and where their tables are.
 OTHERS = {
     "`study.py`": ("color photos, hours", "[losses](../explanation/losses.md)"),
     "`cold.py`": ("a trained model", "[latent cold diffusion](../explanation/cold.md)"),
@@ -255,7 +255,7 @@ How each benchmark works is [beside the scripts](../../benchmarks/README.md); me
 
 OTHERS_HEAD = """## Others
 
-The command does not run these, which measure models that were trained for them.
+The command does not run these scripts: they train models, or need trained ones.
 
 | script | needs | tables |
 |---|---|---|

@@ -5,7 +5,7 @@
 
 Each clip is colorized frame by frame and as a film, both beside its own colors. `--photos`: of `--limit` photos there,
 clips are made that move over them. `--strips`: folder for a picture of each clip over time: frame by frame, as a film,
-truth. The time of each step is that of the first clip that is given.
+ground truth. The time of each step is that of the first clip that is given.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def colorize(clip: Clip, colorizer: Colorizer) -> dict[str, list[np.ndarray]]:
     return {
         "frame by frame": [predict(None, gray) for gray in grays],
         "film": [ab for _, ab in film],
-        "truth": [lab[1:] for lab in clip.frames],
+        "ground truth": [lab[1:] for lab in clip.frames],
     }
 
 
@@ -152,12 +152,14 @@ def main() -> None:
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--strips", type=Path)
     options = parser.parse_args()
+    if not options.clips and not options.photos:
+        parser.error("give clips, or photos with --photos")
     colorizer = Colorizer(options.bundle)
     clips = [read_clip(path, options.frames, colorizer.card) for path in options.clips]
     images = list(find_images(options.photos)) if options.photos else []
     for image in images[:: max(1, len(images) // options.limit)][: options.limit]:
-        picture = cv2.imdecode(np.frombuffer(image.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
-        clips.append(photo_clip(Path(image.name).stem, picture, colorizer.card))
+        picture = cv2.imdecode(np.frombuffer(image.read(), np.uint8), cv2.IMREAD_COLOR)
+        clips.append(photo_clip(Path(image.name).stem, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), colorizer.card))
     print("| clip | frames | | flicker | CDC x 1000 | error | chroma |\n|---|--:|---|--:|--:|--:|--:|")
     for clip in clips:
         results = colorize(clip, colorizer)

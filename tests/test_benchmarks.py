@@ -145,9 +145,9 @@ def test_films_are_measured_beside_their_frames(tmp_path, bundle):
     options = ("--photos", photos, "--frames", 10, "--bundle", bundle, "--strips", tmp_path / "strips")
     rows = table_rows(output_of("video.py", tmp_path / "one.mp4", *options))
     films = [row for row in rows if row[0] in ("one.mp4", "two")]
-    assert [row[2] for row in films] == ["frame by frame", "film", "truth"] * 2
+    assert [row[2] for row in films] == ["frame by frame", "film", "ground truth"] * 2
     assert [row[1] for row in films] == ["10"] * 3 + ["60"] * 3
-    assert all(float(row[5]) == 0 for row in films if row[2] == "truth")
+    assert all(float(row[5]) == 0 for row in films if row[2] == "ground truth")
     assert len(list((tmp_path / "strips").iterdir())) == 2
     assert any(row[0] == "planes of chroma" for row in rows)
 

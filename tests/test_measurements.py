@@ -1,4 +1,4 @@
-"""The figures of pages about the models of this repository are those of their model cards."""
+"""The figures in tables about the models of this repository are those of their model cards."""
 
 import re
 import sys
@@ -13,7 +13,12 @@ sys.path.insert(0, str(ROOT / "docs" / "hooks"))
 from model_pages import read_models  # noqa: E402
 
 SCORES = {name: card.scores["native"] for name, (_, card) in read_models().items()}
-MAIN_TABLE = "## The models of this repository"
+SECTIONS = {  # whose rows are about these models
+    ("README.md", "## What it is good and bad at"),
+    ("docs/explanation/classify.md", "## What we measured"),
+    ("docs/explanation/unet.md", "## What we measured"),
+    ("docs/reference/measurements.md", "## The models of this repository"),
+}
 COLUMNS = {  # what the heading of a column begins with, without spaces
     "aberror/baseline": "ab-error-to-gray",
     "aberror": "ab-error",
@@ -39,31 +44,34 @@ def tables_of(text):
             rows = []
 
 
-def model_of(heading, first):
-    """Return the model of this repository that a row is about, with the settings of its card; None for any other."""
+def model_of(section, first):
+    """Return the model of this repository that a row is about, with the settings of its card; None for any other.
+
+    A row names such a model where all rows of the section do, or as `NAME.zip` or `NAME` (default).
+    """
     if "--solver" in first or first.endswith("mean"):
         return None
     name = re.match(r"`([\w-]+)(\.zip)?`( \(default\))?", first)
-    is_ours = name and (name[2] or name[3] or heading == MAIN_TABLE)
+    is_ours = name and (name[2] or name[3] or section in SECTIONS)
     return name[1] if is_ours else None
 
 
 def metric_of(column):
     """Return the key of a metric in a model card, by the heading of a column; None for anything else."""
-    found = [key for start, key in COLUMNS.items() if column.replace(" ", "").startswith(start)]
-    return found[0] if found else None
+    name = column.replace(" ", "")
+    return next((key for start, key in COLUMNS.items() if name.startswith(start)), None)
 
 
 def figures():
     """Return the place, model, metric and text of each figure that a model card has too."""
-    found = []
+    entries = []
     for page, text in TEXTS.items():
         for heading, columns, rows in tables_of(text):
             for first, *cells in rows:
-                name = model_of(heading, first)
+                name = model_of((page, heading), first)
                 pairs = zip(map(metric_of, columns[1:]), cells, strict=True)
-                found += [(page, name, metric, cell) for metric, cell in pairs if name and metric and cell]
-    return found
+                entries += [(page, name, metric, cell) for metric, cell in pairs if name and metric and cell]
+    return entries
 
 
 @pytest.mark.parametrize(("page", "name", "metric", "cell"), figures())
@@ -74,7 +82,8 @@ def test_a_figure_is_that_of_the_model_card(page, name, metric, cell):
 
 
 def test_the_figures_of_all_models_are_found():
-    found = figures()
-    assert {name for _, name, _, _ in found} == set(SCORES)
-    assert len({page for page, *_ in found}) >= 3
-    assert {metric for _, _, metric, _ in found} == set(COLUMNS.values())
+    entries = figures()
+    assert {name for _, name, _, _ in entries} == set(SCORES)
+    assert {metric for _, _, metric, _ in entries} == set(COLUMNS.values())
+    assert {page for page, _ in SECTIONS} <= {page for page, *_ in entries}
+    assert sum(page == "README.md" for page, *_ in entries) == 9

@@ -33,10 +33,11 @@ def available_memory() -> float:
 
 def return_free_memory() -> None:
     """Return to the system what the memory allocator holds although nothing uses it, where that is glibc's."""
-    import ctypes
+    # AttributeError: another C library; TypeError: Windows; others: a Python without ctypes, or linked statically.
+    with suppress(AttributeError, TypeError, ImportError, OSError):
+        import ctypes
 
-    with suppress(AttributeError, TypeError):  # of another C library, and on Windows
-        ctypes.CDLL(None).malloc_trim(0)
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
 
 @contextmanager

@@ -21,8 +21,14 @@ def on_signals(handler: "Callable[[int, Any], object]") -> None:
 
 def leave(number: int, frame: "Any" = None) -> "NoReturn":
     """Handle a signal: end the process at once, with one line. For imports, some of which swallow exceptions."""
-    os.write(2, b"photochrom: stopped\n")
+    announce("stopped")
     os._exit(128 + number)
+
+
+def announce(message: str) -> None:
+    """Print a line on stderr while a signal is handled, when Python's own streams may be in use."""
+    line = f"photochrom: {message}\n"
+    os.write(2, f"\n{line}".encode() if os.isatty(2) else line.encode())  # a progress bar has no end of line
 
 
 def interrupt(number: int, frame: "Any" = None) -> "NoReturn":

@@ -131,9 +131,9 @@ def test_six_equal_models_rarely_differ():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [30, 70, 200])
+@pytest.mark.parametrize("n", [30, 200])
 def test_six_equal_models_rarely_differ_in_many_reports(n):
-    assert false_findings(400, n) <= 0.05
+    assert false_findings(700, n) <= 0.05
 
 
 def test_a_real_difference_is_found_among_equal_models():
@@ -177,16 +177,16 @@ def set_calibration(reports, n, width):
 
 def test_differences_of_set_metrics_are_calibrated():
     """As simulated: 1% to 3% false findings at 5%, intervals that contain the expected difference in 96% to 99%."""
-    for metric, (false, coverage, findings) in set_calibration(100, 100, 12).items():
+    for metric, (false, coverage, findings) in set_calibration(150, 100, 12).items():
         assert false <= 0.08, metric
         assert coverage >= 0.9, metric
         assert findings >= 0.5, metric
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "width"), [(100, 12), (200, 64), (60, 80)])
+@pytest.mark.parametrize(("n", "width"), [(200, 64), (60, 80)])
 def test_differences_of_set_metrics_are_calibrated_in_many_reports(n, width):
-    for metric, (false, coverage, _) in set_calibration(150, n, width).items():
+    for metric, (false, coverage, _) in set_calibration(300, n, width).items():
         assert false <= 0.065, metric
         assert coverage >= 0.92, metric
 

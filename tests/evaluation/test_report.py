@@ -18,6 +18,7 @@ from photochrom.evaluation.metrics import METRICS, find_metric
 from photochrom.evaluation.protocols import PROTOCOLS, find_protocol
 from photochrom.evaluation.summary import compare_models, summarize
 
+ROOT = Path(__file__).parents[2]
 NATIVE = find_protocol("native")
 
 
@@ -80,6 +81,10 @@ def test_json_has_the_documented_layout(report):
     assert all(set(f) <= {"value", "low", "high", "note"} for row in content["rows"].values() for f in row.values())
     assert content["rows"]["half"]["psnr"]["value"] == report.rows["half"]["psnr"].value
     assert content["comparisons"][0]["models"] == ["half", "<third>"]
+    page = (ROOT / "docs" / "reference" / "color-and-metrics.md").read_text(encoding="utf-8")
+    example = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    assert content.keys() == example.keys()
+    assert content["comparisons"][0].keys() == example["comparisons"][0].keys()
     assert set(content) == {"protocol", "n", "data", "rows", "comparisons", "cost", "warnings", "command", "version"}
 
 

@@ -129,7 +129,7 @@ def test_a_killed_run_resumes_as_if_never_stopped(family, parts, recipe, tmp_pat
     assert read(unstopped / "best.safetensors")[1]["best"] == read(tmp_path / "killed" / "best.safetensors")[1]["best"]
 
 
-def test_an_interrupt_writes_a_checkpoint(recipe, tmp_path, monkeypatch, caplog):
+def test_an_interrupt_writes_a_checkpoint(recipe, tmp_path, monkeypatch, capfd):
     settings = recipe()
     unstopped = train(settings, tmp_path / "unstopped")
     before = signal.getsignal(signal.SIGINT)
@@ -137,7 +137,7 @@ def test_an_interrupt_writes_a_checkpoint(recipe, tmp_path, monkeypatch, caplog)
         patch.setattr(TrainingLoop, "_train_part", before_call(7, interrupt))
         with pytest.raises(Stopped, match="stopped at step 7 of 20; continue with --resume"):
             train(settings, run := tmp_path / "stopped")
-    assert [message for message in caplog.messages if message.startswith("stopping after this step")]
+    assert capfd.readouterr().err.count("photochrom: stopping soon, with a checkpoint") == 1
     assert signal.getsignal(signal.SIGINT) is before
     assert read(run / "last.safetensors")[1]["step"] == 7
     assert load(run)[2]["step"] == 7

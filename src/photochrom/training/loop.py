@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from .. import models
-from .._signals import interrupt, note_signal
+from .._signals import announce, interrupt, note_signal
 from ..imaging.atomic import atomic_write
 from ..models.family import Family
 from . import checkpoint, validation
@@ -267,7 +267,8 @@ class TrainingLoop:
         self.stop_requested = True
         note_signal(number)
         signal.signal(number, interrupt)
-        log.warning("stopping after this step, with a checkpoint; once more stops at once, without it")
+        if is_main_process():
+            announce("stopping soon, with a checkpoint; press Ctrl-C again to stop at once, without one")
 
     def _agree_to_stop(self) -> bool:
         if self.fabric.world_size == 1:
