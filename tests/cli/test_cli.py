@@ -131,7 +131,9 @@ def test_a_second_run_skips_and_reports_it(photos, bundle):
         (["colorize"], 2, "Missing argument"),
         (["colorize", "missing.jpg"], 1, "missing.jpg: cannot be read (No such file or directory)"),
         (["colorize", "x.jpg", "--saturation", "-1"], 2, "saturation"),
-        (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt'"),
+        (["colorize", "x.jpg", "--model", "rembrandt"], 2, "no model 'rembrandt': give"),
+        (["colorize", "x.jpg", "--model", "unett"], 2, "no model 'unett': did you mean unet? Give"),
+        (["colorize", "x.jpg", "--distance", "0.5"], 2, "--distance: needs --near"),
         (["colorize", "x.jpg", "--device", "abacus"], 2, "device abacus: not in the installed ONNX Runtime"),
         (["colorize", "x.jpg", "--color"], 2, "No such option"),
         (
@@ -171,6 +173,12 @@ def test_wrong_calls_end_in_one_sentence(arguments, code, message, tmp_path):
     assert message in " ".join(done.stderr.replace("│", "").split())
     assert "Traceback" not in done.stderr
     assert files(tmp_path) == []
+
+
+def test_a_photo_in_the_place_of_a_command_is_answered_with_the_command(photos):
+    done = photochrom("two.jpg", "--seed", 7, cwd=photos)
+    assert done.returncode == 2
+    assert done.stderr == "photochrom: two.jpg: to colorize it: photochrom colorize two.jpg --seed 7\n"
 
 
 def test_strength_is_an_alias_of_saturation(photos, bundle, tmp_path):

@@ -1,5 +1,7 @@
 """The commands of training as a user runs them: stopped, resumed, with mistakes, exported."""
 
+import io
+import logging
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import pyvips
 
+from photochrom.cli.train import StderrHandler
 from photochrom.inference import bundle as bundles
 
 TINY = Path(__file__).parents[2] / "recipes" / "tiny" / "classify.toml"
@@ -118,3 +121,10 @@ def test_one_of_two_processes_reports(colors, tmp_path):
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{tmp_path / 'run'}\n{tmp_path / 'bundle'}\n"
     assert result.stderr.count("photos:") == 1
+
+
+def test_messages_go_to_what_is_stderr_at_the_time(monkeypatch):
+    handler, bar = StderrHandler(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", bar)
+    handler.handle(logging.makeLogRecord({"msg": "step %d", "args": (3,)}))
+    assert bar.getvalue() == "step 3\n"

@@ -87,6 +87,8 @@ def test_a_file_of_hints(tmp_path):
     path = tmp_path / "hints.txt"
     path.write_text("# sky\n1,2,#0000ff\n\n3,4,#00ff00\n")
     assert read_hints(path) == [Hint(1, 2, (0, 0, 255)), Hint(3, 4, (0, 255, 0))]
+    path.write_text(path.read_text(), encoding="utf-8-sig")  # as editors of Windows write it
+    assert read_hints(path) == [Hint(1, 2, (0, 0, 255)), Hint(3, 4, (0, 255, 0))]
     path.write_text("1,2,#0000ff\nblue\n")
     with pytest.raises(ValueError, match="line 2: hint 'blue'"):
         read_hints(path)

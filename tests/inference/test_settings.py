@@ -25,10 +25,18 @@ def test_settings_are_read(tmp_path):
     assert settings.options == SAVED["options"]
 
 
+def test_settings_may_begin_with_a_byte_order_mark(tmp_path):
+    """As editors of Windows write it."""
+    path = tmp_path / "old.jpg.json"
+    path.write_text(json.dumps(SAVED), encoding="utf-8-sig")
+    assert read_settings(path).options == SAVED["options"]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "has no settings that the web page of photochrom saved"),
+        ('{\n"saturation": 0,7}', r"line 2: is no JSON \(Expecting property name"),
+        ({}, "has no settings that the web page of photochrom saved"),
         ([], "has no settings"),
         ({"model": "unet", "options": {}}, "has no settings"),
         (SAVED | {"model": 1}, "has no settings"),

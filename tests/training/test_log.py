@@ -61,3 +61,21 @@ def test_seconds_continue(tmp_path):
     log = TrainingLog(tmp_path / "log.jsonl", Trainer(steps=20, batch=4))
     log.start(10, 60.0)
     assert log.seconds >= 60
+
+
+def test_the_bar_moves_with_each_step(tmp_path):
+    log = TrainingLog(tmp_path / "log.jsonl", Trainer(steps=20, batch=4))
+    log.start(3, 60.0)
+    log.move_bar(4)
+    assert [(task.completed, task.total) for task in log.bar.tasks] == [(4, 20)]
+
+
+def test_a_terminal_shows_validations_above_the_bar_and_losses_not_at_all(tmp_path, caplog):
+    caplog.set_level("INFO")
+    log = TrainingLog(tmp_path / "log.jsonl", Trainer(steps=20, batch=4))
+    log.bar.disable = False
+    losses, validation = {"step": 1, "net/total": 0.5, "photos_per_second": 9.0}, {"step": 1, "validation/loss": 0.25}
+    log.write(losses)
+    log.write(validation)
+    assert caplog.messages == ["step 1  validation/loss 0.25"]
+    assert read_rows(log.path) == [losses, validation]

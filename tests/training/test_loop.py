@@ -374,6 +374,15 @@ def test_a_finished_run_has_nothing_to_resume(recipe, tmp_path, caplog):
     assert "at step 2 of 1: nothing to resume" in caplog.text
 
 
+def test_resuming_with_another_optimizer_is_reported(recipe, tmp_path, caplog):
+    caplog.set_level("INFO")
+    run = train(recipe(trainer__steps=2), tmp_path / "run")
+    train(recipe(trainer__steps=4, optimizer__lr=0.5), run, resume=True)
+    assert f"{run}: resuming at step 2 of 4" in caplog.messages
+    changes = [message for message in caplog.messages if "will differ from an unstopped run" in message]
+    assert [message.split(", and was")[0] for message in changes] == ["optimizer.lr = 0.5"]
+
+
 def test_resuming_with_other_photos_is_reported(recipe, archive, tmp_path, caplog):
     run = train(recipe(trainer__steps=2), tmp_path / "run")
     train(recipe(trainer__steps=4, data__min_colorfulness=100.0), run, resume=True)
@@ -516,7 +525,7 @@ def test_a_run_with_minutes_ends_by_the_clock(recipe, tmp_path, monkeypatch):
 
 def test_a_run_with_minutes_is_saved_every_minute_and_resumed(recipe, tmp_path, monkeypatch, caplog):
     settings = recipe(trainer__minutes=5.0, trainer__checkpoint_every=10**6, trainer__validate_every=10**6)
-    monkeypatch.setattr(training_log, "time", Clock(0.5))
+    monkeypatch.setattr(training_log, "time", Clock(0.25))
     saved, save = [], TrainingLoop._save
 
     def record(loop, name):

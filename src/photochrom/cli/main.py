@@ -2,11 +2,13 @@
 
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from .._signals import INTERRUPTED, exit_code
 from .._version import __version__
@@ -21,7 +23,19 @@ from .survey import survey
 from .train import train
 from .web import web
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands; a photo in the place of a command is answered with the command for it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first argument names, and the other arguments."""
+        if args[0] not in self.commands and Path(args[0]).exists():
+            fail(f"{args[0]}: to colorize it: photochrom colorize {shlex.join(args)}", 2)
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,

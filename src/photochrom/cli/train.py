@@ -17,6 +17,14 @@ RECIPE = "Recipe (TOML); see the folder recipes. With --resume and --out, the ru
 INIT = "Run, model, bundle, hf://owner/name or .safetensors file whose weights to start from."
 
 
+class StderrHandler(logging.Handler):
+    """Prints messages on what is stderr at the time: a progress bar replaces it, so that they appear above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        print(self.format(record), file=sys.stderr)  # noqa: T201 - `typer.echo` would pass by the bar
+
+
 def train(  # noqa: PLR0913 - each is an option of the command
     recipe: Annotated[Path | None, typer.Argument(help=RECIPE)] = None,
     data: Annotated[list[Path] | None, typer.Option(help=DATA)] = None,
@@ -36,8 +44,9 @@ def train(  # noqa: PLR0913 - each is an option of the command
         from ..training.loop import train as train_recipe
         from ..training.processes import is_main_process
         from ..training.recipe import read
-    level = logging.WARNING if sys.stderr.isatty() else logging.INFO
-    logging.basicConfig(level=level if is_main_process() else logging.ERROR, format="%(message)s")
+    logging.basicConfig(
+        level=logging.INFO if is_main_process() else logging.ERROR, format="%(message)s", handlers=[StderrHandler()]
+    )
     if recipe is None and not (resume and out):
         fail("name a recipe; or, to continue a run, its folder with --resume and --out", 2)
     run = out or Path("runs") / (recipe.stem if recipe else "")

@@ -1,5 +1,6 @@
 """A trained model as files: ``model.json`` beside ``*.onnx``, in a folder or one ``.zip``; no pickle anywhere."""
 
+import difflib
 import hashlib
 import importlib.util
 import json
@@ -110,7 +111,9 @@ def find(name: str | Path) -> Path:
     if path.name != str(name) or path.suffix == ".zip":
         raise BundleError(f"{name}: there is no such file or folder; give the path of a bundle or one of {choices}")
     more = "" if MODELS in model_packages() else f"; the package {MODELS} has more ({install_models()})"
-    raise BundleError(f"no model {str(name)!r}: give the path of a bundle or one of {choices}{more}")
+    similar = difflib.get_close_matches(str(name), models, n=1)
+    advice = f"did you mean {similar[0]}? Give" if similar else "give"
+    raise BundleError(f"no model {str(name)!r}: {advice} the path of a bundle or one of {choices}{more}")
 
 
 def is_hub_address(name: str | Path) -> bool:

@@ -39,7 +39,7 @@ def read_hints(path: Path) -> list[Hint]:
     Raises ValueError for a file that cannot be read, or naming the malformed line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise ValueError(f"{printable(path)}: cannot be read as a list of hints ({reason})") from None

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +159,16 @@ def _describe_scores(scores: Mapping[str, Mapping[str, Any]]) -> str:
 def _describe_training(training: Mapping[str, Any]) -> str:
     seconds, images = training.get("seconds"), training.get("images_seen")
     texts = [
-        f"{seconds:,.0f} s ({timedelta(seconds=round(seconds))} h)" if isinstance(seconds, int | float) else "",
+        _describe_seconds(seconds) if isinstance(seconds, int | float) else "",
         f"{images:,} training images" if isinstance(images, int) else "",
         _line(training.get("device", "")),
     ]
     return (", ".join(text for text in texts if text) or "Not recorded") + "."
+
+
+def _describe_seconds(seconds: float) -> str:
+    amount, unit = (seconds / 3600, "hours") if seconds >= 7200 else (seconds / 60, "minutes")
+    return f"{seconds:,.0f} s" + (f" ({amount:.3g} {unit})" if seconds >= 120 else "")
 
 
 def _describe_settings(procedure: Mapping[str, Any]) -> str:

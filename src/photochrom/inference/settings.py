@@ -36,12 +36,14 @@ def read_settings(path: Path) -> Settings:
     """
     name = printable(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         model, options = content["model"], content["options"]
         if "photochrom" not in content or not isinstance(model, str) or not isinstance(options, dict):
             raise ValueError
     except OSError as error:
         raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name}, line {error.lineno}: is no JSON ({error.msg})") from None
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{name}: has no settings that the web page of photochrom saved") from None
     unknown = [option for option in options if option not in OPTIONS]

@@ -35,6 +35,7 @@ class TrainingLog:
     def __init__(self, path: Path, settings: Trainer) -> None:
         self.path, self.settings = path, settings
         self.recent: list[dict[str, Tensor]] = []
+        self.speed = ""  # as the bar shows it
         self.bar = Progress(
             *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
             *(TimeRemainingColumn(elapsed_when_finished=True), TextColumn("{task.fields[speed]}")),
@@ -53,8 +54,8 @@ class TrainingLog:
         self.bar.start()
         minutes = self.settings.minutes
         total = round(60 * minutes) if minutes else self.settings.steps
-        self.task = self.bar.add_task("seconds" if minutes else "training", total=total, speed="")
-        self._move_bar(step, "")
+        self.task = self.bar.add_task("seconds" if minutes else "training", total=total, speed=self.speed)
+        self.move_bar(step)
         self.restart_clock()
 
     @property
@@ -91,17 +92,21 @@ class TrainingLog:
         """Append a row of mean losses, the learning rate, and images a second since the last row."""
         speed = self.steps_since * self.settings.batch / max(time.monotonic() - self.clock, 1e-9)
         self.write({"step": step, **means, "lr": lr, "photos_per_second": speed, "seconds": self.seconds})
-        self._move_bar(step, f"{speed:.1f} photos/s")
+        self.speed = f"{speed:.1f} photos/s"
+        self.move_bar(step)
 
-    def _move_bar(self, step: int, speed: str) -> None:
-        self.bar.update(self.task, completed=int(self.seconds) if self.settings.minutes else step, speed=speed)
+    def move_bar(self, step: int) -> None:
+        """Show how far the run is."""
+        completed = int(self.seconds) if self.settings.minutes else step
+        self.bar.update(self.task, completed=completed, speed=self.speed)
 
     def write(self, row: dict[str, Any]) -> None:
-        """Append one row."""
+        """Append one row, and print it; of losses, a terminal shows the speed alone."""
         short = {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in row.items()}
         with self.path.open("a") as file:
             file.write(json.dumps(short) + "\n")
-        log.info("%s", "  ".join(f"{key} {value}" for key, value in short.items()))
+        if self.bar.disable or "photos_per_second" not in row:
+            log.info("%s", "  ".join(f"{key} {value}" for key, value in short.items()))
 
     def close(self) -> None:
         """Remove the progress bar."""

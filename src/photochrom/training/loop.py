@@ -72,6 +72,7 @@ def train(recipe: Recipe, run: Path, resume: bool = False, init: str | Path | No
             if state.progress(recipe.trainer) >= 1:
                 log.warning("%s: %s: nothing to resume", run, state.describe(recipe.trainer))
                 return run
+            log.info("%s: resuming %s", run, state.describe(recipe.trainer))
         processes.enter_context(launched(fabric))
         loop = TrainingLoop(model, recipe, library, run, fabric, state)
         if sections:
@@ -172,6 +173,8 @@ class TrainingLoop:
         self.state.step += 1
         self._update_average()
         self.log.add(losses)
+        if self.fabric.is_global_zero:
+            self.log.move_bar(self.state.step)
 
     def _train_part(self, part: str, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Take a step on the mean gradient of equal parts of a batch; return the mean losses."""
@@ -380,9 +383,16 @@ def _read_progress(run: Path, recipe: Recipe, library: Library) -> tuple[Trainin
     """Return the progress of a run and the sections of its last checkpoint; ValueError for one of another model."""
     sections, record = checkpoint.read(run / "last.safetensors")
     # Parsed again, since a family may have got settings since then.
-    config, other = resolved(recipe)["model"], resolved(parse(record["recipe"]))["model"]
+    tables, others = resolved(recipe), resolved(parse(record["recipe"]))
+    config, other = tables["model"], others["model"]
     if other != config:
         raise ValueError(f"the checkpoint's [model] is {other}, the recipe's {config}")
+    for key, value in tables["optimizer"].items():
+        before = others["optimizer"][key]
+        if value != before:
+            log.warning(
+                "optimizer.%s = %r, and was %r: the result will differ from an unstopped run", key, value, before
+            )
     if record["photographs"]["digest"] != library.digest:
         log.warning("the photos are not those the run began with: the result will differ from an unstopped run")
     return TypeAdapter(TrainingState).validate_python(record), sections
