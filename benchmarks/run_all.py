@@ -305,8 +305,10 @@ def main() -> None:
     parser.add_argument("--note", default="The machine was otherwise idle.")
     options = parser.parse_args()
     photos = options.photos and options.photos.resolve()
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"benchmarks": {}}
-    results = results_for(results, describe_machine(), options.only) | {"note": options.note}
+    results: dict[str, Any] = {"benchmarks": {}}
+    if not options.quick:
+        stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else results
+        results = results_for(stored, describe_machine(), options.only) | {"note": options.note}
     for name in options.only:
         benchmark = BENCHMARKS[name]
         if benchmark.needs_photos and photos is None:
