@@ -1,5 +1,6 @@
 """Every command as a user runs it: what it prints, which files it writes, how it exits."""
 
+import json
 import os
 import pty
 import re
@@ -10,6 +11,7 @@ import time
 from contextlib import suppress
 
 import pytest
+import pyvips
 
 from photochrom import __version__
 
@@ -179,6 +181,20 @@ def test_a_photo_in_the_place_of_a_command_is_answered_with_the_command(photos):
     done = photochrom("two.jpg", "--seed", 7, cwd=photos)
     assert done.returncode == 2
     assert done.stderr == "photochrom: two.jpg: to colorize it: photochrom colorize two.jpg --seed 7\n"
+
+
+def test_the_hints_of_settings_are_those_of_a_photo_of_the_same_size(photos, tmp_path):
+    photo = pyvips.Image.new_from_file(str(photos / "one.png"))
+    for width, code in ((photo.width, 0), (photo.width + 1, 2)):
+        saved = {"photochrom": "1", "photo": {"width": width, "height": photo.height}, "model": "unet"}
+        path = tmp_path / f"{width}.json"
+        path.write_text(json.dumps(saved | {"options": {"hints": ["1,1,#ff0000"]}}))
+        done = photochrom("colorize", photos / "one.png", "--settings", path, "-o", tmp_path / f"{width}.png")
+        assert done.returncode == code
+    assert f"and the hints of the settings are for a photo of {width} x {photo.height}; give --hint" in done.stderr
+    assert not (tmp_path / f"{width}.png").exists()
+    done = photochrom("colorize", photos / "one.png", "--settings", path, "--hint", "1,1,#00ff00", "--dry-run")
+    assert done.returncode == 0
 
 
 def test_strength_is_an_alias_of_saturation(photos, bundle, tmp_path):

@@ -129,6 +129,8 @@ def colorize(  # noqa: PLR0913 - each is an option of the command
             others = {name: value for name, value in saved.options.items() if not _is_given(context, name)}
             page, model = others.pop("page", page), model if _is_given(context, "model") else saved.model
             color = merge_options(color, **others)
+            if "hints" in others and color.hints and len(photos) == 1:
+                saved.check_photo(Path(photos[0]), page)
         if color.near is None and _is_given(context, "distance"):
             raise ValueError("--distance: needs --near, the seed of a result to stay near to")
         selected = dict(zip(EXTRAS, (color.variants > 1, uncertainty, trace), strict=True))

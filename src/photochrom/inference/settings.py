@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..imaging.errors import printable
+from ..imaging.errors import PhotoError, printable
+from ..imaging.photo import open_photo
 from .options import ColorOptions, merge_options
 
 OPTIONS = (*(field.name for field in fields(ColorOptions)), "page")
@@ -15,14 +16,31 @@ OPTIONS = (*(field.name for field in fields(ColorOptions)), "page")
 
 @dataclass(frozen=True)
 class Settings:
-    """The name of a model, and options by name: those of `ColorOptions`, hints as texts, and the page to read."""
+    """The name of a model, and options by name: those of `ColorOptions`, hints as texts, and the page to read.
+
+    ``size``: width and height of the photo that the hints lie on, if the file says it.
+    """
 
     model: str
     options: Mapping[str, Any]
+    size: tuple[int, int] | None = None
+
+    def check_photo(self, path: Path, page: int | None) -> None:
+        """Raise ValueError for a photo of another size, on which hints would lie anywhere; not for one it cannot open."""
+        try:
+            photo = open_photo(path, page=page)
+        except (PhotoError, OSError):
+            return
+        size = photo.width, photo.height
+        if self.size is not None and size != self.size:
+            raise ValueError(
+                f"{photo.name}: has {size[0]} x {size[1]} pixels, and the hints of the settings are for a photo of "
+                f"{self.size[0]} x {self.size[1]}; give --hint for this photo, or remove the hints from the file"
+            )
 
 
 def settings_text(photo: Mapping[str, Any], model: str, options: ColorOptions, page: int | None) -> str:
-    """Return the JSON that `read_settings` reads; ``photo`` describes the photo and is not read again."""
+    """Return the JSON that `read_settings` reads; ``photo`` has its name, width and height."""
     values = {**vars(options), "hints": [str(hint) for hint in options.hints], "page": page}
     defaults = {**vars(ColorOptions()), "page": None}
     changed = {name: value for name, value in values.items() if name == "hints" or value != defaults[name]}
@@ -56,4 +74,11 @@ def read_settings(path: Path) -> Settings:
     page = options.get("page")
     if page is not None and (type(page) is not int or page < 1):
         raise ValueError(f"{name}: page {page!r}: must be an integer of at least 1")
-    return Settings(model, options)
+    return Settings(model, options, _read_size(content.get("photo")))
+
+
+def _read_size(photo: Any) -> tuple[int, int] | None:
+    try:
+        return int(photo["width"]), int(photo["height"])
+    except (TypeError, KeyError, ValueError):
+        return None
