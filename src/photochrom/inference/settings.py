@@ -26,11 +26,11 @@ class Settings:
     size: tuple[int, int] | None = None
 
     def check_photo(self, path: Path, page: int | None) -> None:
-        """Raise ValueError for a photo of another size, on which hints would lie anywhere; not for one it cannot open."""
+        """Raise ValueError for a photo of another size, on which hints would lie anywhere."""
         try:
             photo = open_photo(path, page=page)
         except (PhotoError, OSError):
-            return
+            return  # who colorizes it says why
         size = photo.width, photo.height
         if self.size is not None and size != self.size:
             raise ValueError(
