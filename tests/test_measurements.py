@@ -2,15 +2,13 @@
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
-from pages import TEXTS
+from pages import ROOT, TEXTS
 
-ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs" / "hooks"))
-from model_pages import read_models  # noqa: E402
+from model_pages import read_models
 
 SCORES = {name: card.scores["native"] for name, (_, card) in read_models().items()}
 SECTIONS = {  # whose rows are about these models

@@ -1,5 +1,5 @@
 import json
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 import torch
@@ -65,8 +65,10 @@ def test_seconds_continue(tmp_path):
 
 def test_the_bar_moves_with_each_step(tmp_path):
     log = TrainingLog(tmp_path / "log.jsonl", Trainer(steps=20, batch=4))
-    log.start(3, 60.0)
-    log.move_bar(4)
+    log.bar.disable = False
+    with closing(log):
+        log.start(3, 60.0)
+        log.move_bar(4)
     assert [(task.completed, task.total) for task in log.bar.tasks] == [(4, 20)]
 
 

@@ -525,7 +525,7 @@ def test_a_run_with_minutes_ends_by_the_clock(recipe, tmp_path, monkeypatch):
 
 def test_a_run_with_minutes_is_saved_every_minute_and_resumed(recipe, tmp_path, monkeypatch, caplog):
     settings = recipe(trainer__minutes=5.0, trainer__checkpoint_every=10**6, trainer__validate_every=10**6)
-    monkeypatch.setattr(training_log, "time", Clock(0.25))
+    monkeypatch.setattr(training_log, "time", Clock(0.5))
     saved, save = [], TrainingLoop._save
 
     def record(loop, name):

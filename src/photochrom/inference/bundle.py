@@ -1,6 +1,5 @@
 """A trained model as files: ``model.json`` beside ``*.onnx``, in a folder or one ``.zip``; no pickle anywhere."""
 
-import difflib
 import hashlib
 import importlib.util
 import json
@@ -111,7 +110,9 @@ def find(name: str | Path) -> Path:
     if path.name != str(name) or path.suffix == ".zip":
         raise BundleError(f"{name}: there is no such file or folder; give the path of a bundle or one of {choices}")
     more = "" if MODELS in model_packages() else f"; the package {MODELS} has more ({install_models()})"
-    similar = difflib.get_close_matches(str(name), models, n=1)
+    from difflib import get_close_matches
+
+    similar = get_close_matches(str(name), models, n=1)
     advice = f"did you mean {similar[0]}? Give" if similar else "give"
     raise BundleError(f"no model {str(name)!r}: {advice} the path of a bundle or one of {choices}{more}")
 

@@ -96,9 +96,10 @@ class TrainingLog:
         self.move_bar(step)
 
     def move_bar(self, step: int) -> None:
-        """Show how far the run is."""
-        completed = int(self.seconds) if self.settings.minutes else step
-        self.bar.update(self.task, completed=completed, speed=self.speed)
+        """Show how far the run is, on a terminal."""
+        if not self.bar.disable:
+            completed = int(self.seconds) if self.settings.minutes else step
+            self.bar.update(self.task, completed=completed, speed=self.speed)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row, and print it; of losses, a terminal shows the speed alone."""
